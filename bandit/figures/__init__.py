@@ -1,0 +1,1 @@
+"""Figures: each draws stored results in one visual grammar, and computes nothing."""

@@ -1,0 +1,118 @@
+"""One visual grammar: colour, marker and dash of everything that is drawn more than once.
+
+Colours are Okabe and Ito's, distinguishable with any colour vision; markers and dashes say the same in grey print.
+Figures are matplotlib's object-oriented ones: no pyplot, no global state, safe in notebook callbacks.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from bandit.files import replacing
+
+BLUE, VERMILLION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
+PURPLE, SKY, YELLOW, BLACK, GREY = "#CC79A7", "#56B4E9", "#F0E442", "#000000", "#8C8C8C"
+
+
+class LineStyle(NamedTuple):
+    """How one thing is drawn, everywhere."""
+
+    color: str
+    marker: str
+    dash: Any = "-"
+
+    def line(self, every: Any = None) -> dict[str, Any]:
+        """Keyword arguments for `Axes.plot`."""
+        return {
+            "color": self.color,
+            "marker": self.marker,
+            "linestyle": self.dash,
+            "markevery": every,
+            "markersize": 5,
+            "linewidth": 1.7,
+            "markeredgecolor": "white",
+            "markeredgewidth": 0.5,
+        }
+
+
+FORWARD_KL = LineStyle(BLUE, "o", "-")
+REVERSE_KL = LineStyle(VERMILLION, "s", "--")
+TARGET = {"color": BLACK, "linestyle": "--", "linewidth": 1.4}
+REFERENCE_BARS = {"facecolor": "#DDDDDD", "edgecolor": GREY, "hatch": "////", "linewidth": 0.6}
+
+_DASHES: dict[str, Any] = {"long": (0, (7, 2)), "dot": (0, (1.2, 1.4)), "dashdot": (0, (5, 1.5, 1, 1.5))}
+
+METHOD_STYLES = {
+    "best_of_n": LineStyle(BLUE, "o"),
+    "best_of_n_negative": LineStyle(SKY, "D", "--"),
+    "best_of_n_negative_mean": LineStyle(SKY, "d", _DASHES["dot"]),
+    "best_of_n_negative_worst": LineStyle(SKY, "d", _DASHES["dashdot"]),
+    "unlikelihood": LineStyle(SKY, "p", _DASHES["long"]),
+    "rwr": LineStyle(GREEN, "^", _DASHES["long"]),
+    "rest": LineStyle(GREEN, "v", _DASHES["dot"]),
+    "reinforce": LineStyle(ORANGE, "P", _DASHES["dot"]),
+    "ppo": LineStyle(ORANGE, "X", _DASHES["dashdot"]),
+    "dpo": LineStyle(PURPLE, "*", "--"),
+    "ipo": LineStyle(VERMILLION, "s", "--"),
+    "pref_ft": LineStyle(BLACK, "<", _DASHES["long"]),
+    "binary_feedme": LineStyle(BLACK, ">", _DASHES["dot"]),
+}
+
+
+def method_style(name: str) -> LineStyle:
+    """A method's style; its on-policy side is drawn full, its offline side with open markers (`is_open`)."""
+    return METHOD_STYLES[name.removeprefix("on_policy_").removeprefix("offline_")]
+
+
+_RC: dict[Any, Any] = {
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#E6E6E6",
+    "grid.linewidth": 0.6,
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+    "figure.dpi": 120,
+    "savefig.dpi": 160,
+    "hatch.linewidth": 0.5,
+    "svg.hashsalt": "modeseek",
+    "svg.fonttype": "none",
+}
+
+
+@contextlib.contextmanager
+def style() -> Iterator[None]:
+    """The grammar's settings, for the time of drawing and saving."""
+    with matplotlib.rc_context(_RC):
+        yield
+
+
+def new_figure(rows: int = 1, columns: int = 1, *, panel: tuple[float, float] = (4.2, 3.0), **kwargs: Any) -> tuple:
+    """A figure with `[rows, columns]` axes, `panel` inches each, laid out without overlaps."""
+    figure = Figure(figsize=(panel[0] * columns, panel[1] * rows), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.subplots(rows, columns, squeeze=False, **kwargs)
+
+
+def label_lines(axes: Axes, **kwargs: Any) -> None:
+    """A legend with room for markers and dashes."""
+    axes.legend(handlelength=3.2, **kwargs)
+
+
+def save_figure(figure: Figure, stem: Path, formats: tuple[str, ...] = ("png", "svg")) -> list[Path]:
+    """Write `stem.png` and `stem.svg`, each in one step; the same figure gives the same bytes."""
+    paths = []
+    for suffix in formats:
+        path = Path(stem).with_suffix(f".{suffix}")
+        with style(), replacing(path) as temporary:
+            figure.savefig(temporary, metadata={"Date": None} if suffix == "svg" else None)
+        paths.append(path)
+    return paths

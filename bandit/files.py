@@ -1,0 +1,37 @@
+"""Writing files so that a reader, or a killed process, never meets half of one."""
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success it replaces `path` in one step, on failure it is removed."""
+    path = Path(path)
+    # The suffix stays last: writers choose a format by it.
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}-{secrets.token_hex(4)}{path.suffix}")
+    try:
+        yield temporary
+        os.replace(temporary, path)  # noqa: PTH105  (the atomic call by its own name)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def writable_folder(path: Path) -> Path:
+    """Make a folder and prove that files can be written there, before any work is done.
+
+    Raises:
+        ValueError: it is a file, cannot be made, or cannot be written to.
+    """
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        probe = path / f".probe-{secrets.token_hex(4)}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise ValueError(f"the output folder {path} is not writable: {error.strerror or error}") from error
+    return path

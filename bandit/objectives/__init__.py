@@ -1,0 +1,1 @@
+"""Objectives of preference fine-tuning as pure functions of arrays, for the bandit and the language models alike."""

@@ -1,0 +1,40 @@
+"""Exact divergences between categorical distributions that are given by their log-probabilities.
+
+Always written KL(p ‖ q) = Σ p log(p/q), in nats. Reverse = KL(policy ‖ reference), forward = KL(target ‖ policy).
+"""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+
+def _plogq(log_p: Array, log_q: Array) -> Array:
+    """p · log q with 0 · log 0 = 0, safe to differentiate where p = 0."""
+    inside = log_p > -jnp.inf
+    return jnp.where(inside, jnp.exp(log_p) * jnp.where(inside, log_q, 0.0), 0.0)
+
+
+def entropy(log_p: Float[Array, "*B V"]) -> Float[Array, "*B"]:
+    """H(p) = -Σ p log p, over the last axis; 0 log 0 = 0."""
+    return -_plogq(log_p, log_p).sum(axis=-1)
+
+
+def kl(log_p: Float[Array, "*B V"], log_q: Float[Array, "*B V"]) -> Float[Array, "*B"]:
+    """KL(p ‖ q) = Σ p (log p - log q), over the last axis; +inf where q misses mass that p has."""
+    return (_plogq(log_p, log_p) - _plogq(log_p, log_q)).sum(axis=-1)
+
+
+def expectation(log_p: Float[Array, "*B V"], values: Float[Array, "V"]) -> Float[Array, "*B"]:
+    """E_p[values] = Σ p(v) values(v), over the last axis."""
+    return jnp.exp(log_p) @ values
+
+
+def sampled_kl(log_ratios: Float[Array, "*B"]) -> Float[Array, "*B"]:
+    """Unbiased, never negative estimate of KL(behavior ‖ policy) from samples of the behavior policy.
+
+    k3 = (r - 1) - log r with r = policy/behavior (Schulman, *Approximating KL divergence*, 2020): its mean under
+    the behavior policy is KL(behavior ‖ policy), and each sample is ≥ 0.
+
+    Args:
+        log_ratios: log policy - log behavior of sampled responses.
+    """
+    return jnp.expm1(log_ratios) - log_ratios

@@ -1,0 +1,75 @@
+"""Which responses of a prompt are compared: weights `[..., N, N]`, 1 where row i is preferred to column j.
+
+A matrix with zeros instead of a list of pairs: its shape does not depend on ties, so nothing recompiles, and on
+N = 10 the 55 unused entries cost less than one gather. Ties are no preference and get weight 0, unless asked for.
+"""
+
+from typing import Literal
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+Ties = Literal["skip", "keep"]
+PairScheme = Literal["all", "best_worst", "adjacent"]
+
+
+def ranks(rewards: Float[Array, "*B N"]) -> Float[Array, "*B N"]:
+    """How many responses are better: 0 for the best, N-1 for the worst; of equal ones the earlier is better."""
+    n = rewards.shape[-1]
+    mine, theirs = rewards[..., :, None], rewards[..., None, :]
+    earlier = jnp.tril(jnp.ones((n, n), bool), k=-1)
+    earlier = jnp.broadcast_to(earlier, (*rewards.shape, n))
+    better = (theirs > mine) | ((theirs == mine) & earlier)
+    return better.sum(axis=-1).astype(rewards.dtype)
+
+
+def all_pairs(
+    rewards: Float[Array, "*B N"], minimal_gap: Float[Array, ""] | float = 0.0, ties: Ties = "skip"
+) -> Float[Array, "*B N N"]:
+    """Every pair i, j with r_i > r_j (paper I.2.2): N(N-1)/2 of them when no two rewards are equal.
+
+    Args:
+        rewards: `[..., N]`.
+        minimal_gap: pairs with r_i - r_j below it are left out.
+        ties: `skip` leaves out equal rewards; `keep` counts them, the later response as the preferred one, as the
+            released code does.
+    """
+    gap = rewards[..., :, None] - rewards[..., None, :]
+    preferred = gap > 0
+    if ties == "keep":
+        n = rewards.shape[-1]
+        later = jnp.broadcast_to(jnp.tril(jnp.ones((n, n), bool), k=-1), gap.shape)
+        preferred = preferred | ((gap == 0) & later)
+    elif ties != "skip":
+        raise ValueError(f"ties must be 'skip' or 'keep', got {ties!r}")
+    return (preferred & (gap >= minimal_gap)).astype(rewards.dtype)
+
+
+def best_against_worst(
+    rewards: Float[Array, "*B N"], minimal_gap: Float[Array, ""] | float = 0.0, ties: Ties = "skip"
+) -> Float[Array, "*B N N"]:
+    """One pair a prompt: the best response against the worst (as in Rosset et al. 2024 and iterated DPO)."""
+    rank = ranks(rewards)
+    chosen, rejected = rank == 0, rank == rewards.shape[-1] - 1
+    picked = chosen[..., :, None] & rejected[..., None, :]
+    return picked * _allowed(rewards, minimal_gap, ties)
+
+
+def adjacent(
+    rewards: Float[Array, "*B N"], minimal_gap: Float[Array, ""] | float = 0.0, ties: Ties = "skip"
+) -> Float[Array, "*B N N"]:
+    """N-1 pairs a prompt: each response against the next one down the ranking."""
+    rank = ranks(rewards)
+    picked = rank[..., None, :] == rank[..., :, None] + 1.0
+    return picked * _allowed(rewards, minimal_gap, ties)
+
+
+def _allowed(rewards: Array, minimal_gap: Array | float, ties: Ties) -> Array:
+    """Pairs that the gap and the rule for ties let through, in the order that `ranks` gives to equal rewards."""
+    gap = rewards[..., :, None] - rewards[..., None, :]
+    enough = (gap >= minimal_gap) & ((gap > 0) | (ties == "keep"))
+    return enough.astype(rewards.dtype)
+
+
+PAIR_SCHEMES = {"all": all_pairs, "best_worst": best_against_worst, "adjacent": adjacent}
+"""Name → function; `PairScheme` lists the same names for type checkers."""

@@ -1,0 +1,61 @@
+"""REINFORCE and PPO: unreduced losses whose gradient is a policy gradient."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+
+def reinforce(log_probs: Float[Array, "*B"], advantages: Float[Array, "*B"]) -> Float[Array, "*B"]:
+    """Score-function gradient (Williams, 1992).
+
+    ℓ = -r̄ · log π(y | x)                                                   paper I.2.3
+
+    Responses below average have r̄ < 0 and are pushed down: that is the method's negative gradient.
+
+    Args:
+        log_probs: log π(y | x) of the sampled responses, nats.
+        advantages: r̄, standardised rewards; treated as constants.
+
+    Returns:
+        The loss of each response, shaped as `log_probs`.
+    """
+    return -jax.lax.stop_gradient(advantages) * log_probs
+
+
+def ppo(
+    log_probs: Float[Array, "*B"],
+    behavior_log_probs: Float[Array, "*B"],
+    advantages: Float[Array, "*B"],
+    clip_epsilon: Float[Array, ""] | float,
+) -> Float[Array, "*B"]:
+    """Clipped surrogate (Schulman et al., 2017): REINFORCE that may reuse its samples.
+
+    ℓ = -min(ρ r̄, clip(ρ, 1-ε, 1+ε) r̄),    ρ = π(y | x) / π_gen(y | x)       paper I.2.4
+
+    The paper prints `max` for `min`; as printed, clipping would never bind on the side where it should. At ρ = 1
+    its gradient equals REINFORCE's. Elementwise: ratios are of whole responses (the paper's text) when
+    `[P, N]` arrays come in, and of single tokens (the released code, most libraries) when `[P, N, T]` do.
+
+    Args:
+        log_probs: log π of responses or tokens, nats.
+        behavior_log_probs: the same under the policy that sampled them; constants.
+        advantages: r̄, broadcast to the same shape; constants.
+        clip_epsilon: ε > 0.
+
+    Returns:
+        The loss of each element, shaped as `log_probs`.
+    """
+    advantages = jax.lax.stop_gradient(advantages)
+    ratios = jnp.exp(log_probs - jax.lax.stop_gradient(behavior_log_probs))
+    clipped = jnp.clip(ratios, 1.0 - clip_epsilon, 1.0 + clip_epsilon)
+    return -jnp.minimum(ratios * advantages, clipped * advantages)
+
+
+def fraction_clipped(
+    log_probs: Float[Array, "*B"],
+    behavior_log_probs: Float[Array, "*B"],
+    clip_epsilon: Float[Array, ""] | float,
+) -> Float[Array, ""]:
+    """Share of ratios outside [1-ε, 1+ε]: how far the policy has left the one that sampled, in PPO's own unit."""
+    ratios = jnp.exp(log_probs - behavior_log_probs)
+    return (jnp.abs(ratios - 1.0) > clip_epsilon).astype(log_probs.dtype).mean()

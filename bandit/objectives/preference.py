@@ -1,0 +1,55 @@
+"""DPO and IPO: losses on the margin between a preferred and a dispreferred response."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+
+def log_ratios(log_probs: Float[Array, "*B"], reference_log_probs: Float[Array, "*B"]) -> Float[Array, "*B"]:
+    """log π(y | x) - log π_ref(y | x): the implicit reward of eq. 4 at β = 1; the reference is constant."""
+    return log_probs - jax.lax.stop_gradient(reference_log_probs)
+
+
+def implicit_reward(log_ratios: Float[Array, "*B"], beta: Float[Array, ""] | float) -> Float[Array, "*B"]:
+    """r_θ(x, y) = β [log π(y | x) - log π_ref(y | x)]. Paper eq. 4."""
+    return beta * log_ratios
+
+
+def dpo(margins: Float[Array, "*B"], beta: Float[Array, ""] | float) -> Float[Array, "*B"]:
+    """Direct preference optimisation (Rafailov et al., 2023): logistic loss on the implicit reward margin.
+
+    ℓ = -log σ(β m),    m = log π(y_w)/π_ref(y_w) - log π(y_l)/π_ref(y_l)      paper eqs. 3, 4
+
+    log 2 where policy = reference; falls for ever as m grows, so nothing but β and the steps taken holds it.
+
+    Args:
+        margins: m, of summed log-probs, nats.
+        beta: β > 0.
+
+    Returns:
+        The loss of each pair, shaped as `margins`.
+    """
+    return -jax.nn.log_sigmoid(beta * margins)
+
+
+def ipo(margins: Float[Array, "*B"], tau: Float[Array, ""] | float) -> Float[Array, "*B"]:
+    """Identity preference optimisation (Gheshlaghi Azar et al., 2023): DPO's margin pulled to a finite target.
+
+    ℓ = (m - 1/(2τ))²                                                           paper eq. 20
+
+    Convention: m of *summed* log-probs, target 1/(2τ): 10 nats at τ = .05. (The released code takes the target 10
+    itself as a parameter; some libraries average log-probs over tokens, which is another loss.)
+
+    Args:
+        margins: m as in `dpo`.
+        tau: τ > 0.
+
+    Returns:
+        The loss of each pair, shaped as `margins`.
+    """
+    return jnp.square(margins - 0.5 / tau)
+
+
+def margins(log_ratios: Float[Array, "*B N"]) -> Float[Array, "*B N N"]:
+    """m_ij = log-ratio of response i minus that of response j, for all pairs of a prompt's responses."""
+    return log_ratios[..., :, None] - log_ratios[..., None, :]

@@ -1,0 +1,74 @@
+"""Where the paper's text and its released code differ: each difference a named field, each side a preset."""
+
+import dataclasses
+from typing import Literal
+
+from bandit.objectives.log_probs import Scoring
+from bandit.objectives.methods import Method
+from bandit.objectives.pairs import Ties
+
+
+@dataclasses.dataclass(frozen=True)
+class Conventions:
+    """One choice per difference; the defaults are the paper's text with next-token scoring.
+
+    Attributes:
+        reference_recipe: how Cauchy samples are brought into (-1, 1) before they are binned: `clip` piles the tails
+            up in the outer bins (bin 0 holds .31), `tanh` squashes them (bin 0 holds .08).
+        prompt_in_response: count the prompt as the first of the response's tokens, so that one token fewer is
+            sampled and the reward's mean includes the prompt's own. On R1 this caps any policy at .918.
+        scoring: `next_token` is log π(y | x); `same_token` scores a token with logits that have read it.
+        reference_model: what log π_ref is computed from: the `exact` reference distribution, or the
+            `initial_policy`, a copy of the network at the start of training.
+        pretraining: `exact` minimises the KL along many prefixes until a tolerance is met; `sampled` takes 100 steps
+            of one prompt and one sampled response each.
+        dropout: dropout rate in gradient steps (sampling and scoring of references never drop).
+        ratio: PPO's ratio, of whole responses or of tokens.
+        kl_placement: where `kl_coefficient` acts: in the `reward`; as `exact` KL of each next-token distribution,
+            in the loss; or as the sampled log-ratio in the `loss`, whose on-policy gradient has mean zero.
+        policy_gradient_kl: the KL coefficient of REINFORCE and PPO where none is set.
+        standardization: of rewards: `batch` (eq. 19), `per_prompt`, `running`, `none`, or `per_method` (RWR per prompt,
+            REINFORCE and PPO running).
+        ties: whether equal rewards make a pair.
+        self_normalize: divide RWR's weights by their mean, for range (the paper's formula does not).
+    """
+
+    reference_recipe: Literal["clip", "tanh"] = "clip"
+    prompt_in_response: bool = False
+    scoring: Scoring = "next_token"
+    reference_model: Literal["exact", "initial_policy"] = "exact"
+    pretraining: Literal["exact", "sampled"] = "exact"
+    dropout: float = 0.0
+    ratio: Literal["sequence", "token"] = "sequence"
+    kl_placement: Literal["reward", "exact", "loss"] = "reward"
+    policy_gradient_kl: float = 0.0
+    standardization: Literal["batch", "per_prompt", "running", "none", "per_method"] = "batch"
+    ties: Ties = "skip"
+    self_normalize: bool = True
+
+    def standardization_of(self, method: Method) -> str:
+        """How this method's rewards are standardised."""
+        if self.standardization != "per_method":
+            return self.standardization
+        return "running" if method.policy_gradient else "per_prompt"
+
+
+PAPER = Conventions()
+
+RELEASED_CODE = Conventions(
+    reference_recipe="tanh",
+    prompt_in_response=True,
+    scoring="same_token",
+    reference_model="initial_policy",
+    pretraining="sampled",
+    dropout=0.1,
+    ratio="token",
+    kl_placement="loss",
+    policy_gradient_kl=0.05,
+    standardization="per_method",
+    ties="keep",
+    self_normalize=False,
+)
+
+PRESETS: dict[str, Conventions] = {"paper": PAPER, "released_code": RELEASED_CODE}
+"""`paper`: the text. `released_code`: what the authors' program does, scoring slip included."""

@@ -1,0 +1,95 @@
+"""Rao-Blackwellised evaluation: sampled prefixes, exact expectations of each next-token distribution.
+
+E_y[R(y)] = E_prefix[mean_t Σ_v π(v | prefix_t) r(v)], and likewise for entropy and KL (chain rule): only the prefix
+is random, so the estimators are unbiased with a fraction of the variance of averaging sampled rewards.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from bandit.objectives.divergences import entropy, expectation, kl
+from bandit.simulator.policy import Params, Policy
+from bandit.simulator.problem import Problem
+from bandit.simulator.sampling import Rollout, sample
+
+
+class Evaluation(NamedTuple):
+    """Means over evaluation prompts, of whole responses. KLs and entropy in nats.
+
+    Attributes:
+        expected_reward: E[R], the mean over the response's tokens.
+        kl_to_reference: KL(policy ‖ reference).
+        kl_to_behavior: KL(policy ‖ behavior), or NaN if it was not asked for.
+        entropy: of the response.
+    """
+
+    expected_reward: Float[Array, ""]
+    kl_to_reference: Float[Array, ""]
+    kl_to_behavior: Float[Array, ""]
+    entropy: Float[Array, ""]
+
+
+def expected_rewards(rollout: Rollout, problem: Problem, prompt_in_response: bool) -> Float[Array, "B"]:
+    """Expected reward of each prompt, exact given the sampled prefixes."""
+    rewards = expectation(rollout.all_log_probs, problem.token_rewards)  # [B, T]
+    if prompt_in_response:
+        of_prompt = problem.token_rewards[rollout.tokens[:, :1]]
+        rewards = jnp.concatenate([of_prompt, rewards], axis=1)
+    return rewards.mean(axis=-1)
+
+
+def evaluation_prompts(n: int, samples_per_prompt: int, vocab_size: int) -> Int[Array, "B"]:
+    """The tokens 0, 1, …, V-1, 0, …, each `samples_per_prompt` times."""
+    return jnp.repeat(jnp.arange(n, dtype=jnp.int32) % vocab_size, samples_per_prompt)
+
+
+def evaluate(
+    policy: Policy,
+    params: Params,
+    problem: Problem,
+    prompts: Int[Array, "B"],
+    new_tokens: int,
+    *,
+    key: jax.Array,
+    prompt_in_response: bool = False,
+    reference_params: Params | None = None,
+    behavior_params: Params | None = None,
+) -> tuple[Evaluation, Float[Array, "T V"]]:
+    """Measure a policy along one sampled response per prompt; the key is consumed.
+
+    Args:
+        policy: its functions.
+        params: the policy's parameters.
+        problem: reference and rewards.
+        prompts: with repetitions if several samples are wanted.
+        new_tokens: tokens to sample.
+        key: of the samples.
+        prompt_in_response: whether the prompt's reward counts.
+        reference_params: a network as the reference; without, the problem's own distribution.
+        behavior_params: the policy that sampled the training data, for KL(policy ‖ behavior).
+
+    Returns:
+        the means, and the token distribution at each position, averaged over prefixes.
+    """
+    rollout = sample(policy, params, prompts, new_tokens, key=key)
+    log_probs = rollout.all_log_probs
+
+    def kl_to(other: Params) -> Array:
+        others = jax.nn.log_softmax(policy.logits(other, rollout.tokens[:, :-1]), axis=-1)
+        return kl(log_probs, others).sum(axis=-1).mean()
+
+    if reference_params is None:
+        reference = problem.reference_log_probs[None, None, :]
+        kl_to_reference = kl(log_probs, jnp.broadcast_to(reference, log_probs.shape)).sum(axis=-1).mean()
+    else:
+        kl_to_reference = kl_to(reference_params)
+    means = Evaluation(
+        expected_reward=expected_rewards(rollout, problem, prompt_in_response).mean(),
+        kl_to_reference=kl_to_reference,
+        kl_to_behavior=jnp.asarray(jnp.nan) if behavior_params is None else kl_to(behavior_params),
+        entropy=entropy(log_probs).sum(axis=-1).mean(),
+    )
+    return means, jnp.exp(log_probs).mean(axis=0)

@@ -1,0 +1,82 @@
+"""Bringing the policy to the reference: minimise KL(policy ‖ reference) with Adam. Paper I.3."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int
+
+from bandit.objectives.divergences import kl
+from bandit.simulator.config import Static
+from bandit.simulator.policy import Params, Policy
+from bandit.simulator.sampling import sample
+
+
+class Pretrained(NamedTuple):
+    """A policy at the reference.
+
+    Attributes:
+        params: its parameters.
+        kl_to_reference: KL(policy ‖ reference) of a response at the last step, nats.
+        steps: Adam steps taken.
+    """
+
+    params: Params
+    kl_to_reference: Float[Array, ""]
+    steps: Int[Array, ""]
+
+
+class _Carry(NamedTuple):
+    params: Params
+    optimizer: optax.OptState
+    divergence: Array
+    step: Array
+
+
+def pretrain(policy: Policy, reference_log_probs: Float[Array, "V"], config: Static, *, key: jax.Array) -> Pretrained:
+    """Initialise a policy and fit it to the reference; the key is consumed.
+
+    `exact` (the default): the KL of every next-token distribution is exact, along prefixes of which half are drawn
+    from the reference and half uniformly, so that the policy starts at the reference also on prefixes that only a
+    trained policy visits; ends at the tolerance. `sampled`: the released code's 100 steps of one prompt and one
+    response sampled from the policy.
+    """
+    exact = config.conventions.pretraining == "exact"
+    numbers = config.pretraining
+    steps = numbers.steps if exact else 100
+    init_key, run_key = jax.random.split(key)
+    schedule = optax.cosine_decay_schedule(numbers.learning_rate, steps, alpha=0.01)
+    optimizer = optax.adam(schedule if exact else numbers.learning_rate)
+
+    def prefixes(params: Params, key: jax.Array) -> Int[Array, "B S"]:
+        prompt_key, reference_key, uniform_key = jax.random.split(key, 3)
+        rows = numbers.rows if exact else 1
+        prompts = jax.random.randint(prompt_key, (rows,), 0, config.vocab_size)
+        if not exact:
+            return sample(policy, params, prompts, config.new_tokens, key=reference_key).tokens[:, :-1]
+        shape = (rows, config.new_tokens - 1)
+        tokens = jax.random.categorical(reference_key, reference_log_probs, shape=shape)
+        uniform = jax.random.randint(uniform_key, shape, 0, config.vocab_size)
+        tokens = jnp.where((jnp.arange(rows) % 2 == 0)[:, None], tokens, uniform)
+        return jnp.concatenate([prompts[:, None], tokens], axis=1).astype(jnp.int32)
+
+    def divergence(params: Params, inputs: Int[Array, "B S"], key: jax.Array) -> Float[Array, ""]:
+        log_probs = jax.nn.log_softmax(policy.train_logits(params, inputs, key), axis=-1)
+        reference = jnp.broadcast_to(reference_log_probs[None, None, :], log_probs.shape)
+        return kl(log_probs, reference).sum(axis=-1).mean()
+
+    def step(carry: _Carry) -> _Carry:
+        prefix_key, dropout_key = jax.random.split(jax.random.fold_in(run_key, carry.step))
+        inputs = prefixes(carry.params, prefix_key)
+        value, gradient = jax.value_and_grad(divergence)(carry.params, inputs, dropout_key)
+        updates, state = optimizer.update(gradient, carry.optimizer)
+        return _Carry(optax.apply_updates(carry.params, updates), state, value, carry.step + 1)
+
+    def unfinished(carry: _Carry) -> Array:
+        return (carry.step < steps) & ((carry.divergence > numbers.tolerance) | (not exact))
+
+    params = policy.init(init_key)
+    start = _Carry(params, optimizer.init(params), jnp.asarray(jnp.inf), jnp.asarray(0))
+    end = jax.lax.while_loop(unfinished, step, start)
+    return Pretrained(end.params, end.divergence, end.step)
