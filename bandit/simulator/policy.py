@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from bandit.simulator.gpt import GPTNano
+from bandit.simulator.gpt import GPTNano, init_params
 
 Params = Any
 """A pytree of arrays."""
@@ -40,7 +40,7 @@ def gpt_policy(
     module = GPTNano(vocab_size, length, layers, heads, width, dropout)
 
     def init(key: jax.Array) -> Params:
-        return module.init(key, jnp.zeros((1, length), jnp.int32))["params"]
+        return init_params(module, key=key)
 
     def logits(params: Params, tokens: Array) -> Any:
         return module.apply({"params": params}, tokens)

@@ -50,16 +50,18 @@ def pretrain(policy: Policy, reference_log_probs: Float[Array, "V"], config: Sta
     optimizer = optax.adam(schedule if exact else numbers.learning_rate)
 
     def prefixes(params: Params, key: jax.Array) -> Int[Array, "B S"]:
-        prompt_key, reference_key, uniform_key = jax.random.split(key, 3)
-        rows = numbers.rows if exact else 1
-        prompts = jax.random.randint(prompt_key, (rows,), 0, config.vocab_size)
         if not exact:
-            return sample(policy, params, prompts, config.new_tokens, key=reference_key).tokens[:, :-1]
-        shape = (rows, config.new_tokens - 1)
-        tokens = jax.random.categorical(reference_key, reference_log_probs, shape=shape)
-        uniform = jax.random.randint(uniform_key, shape, 0, config.vocab_size)
-        tokens = jnp.where((jnp.arange(rows) % 2 == 0)[:, None], tokens, uniform)
-        return jnp.concatenate([prompts[:, None], tokens], axis=1).astype(jnp.int32)
+            prompt_key, sample_key = jax.random.split(key)
+            prompts = jax.random.randint(prompt_key, (1,), 0, config.vocab_size)
+            return sample(policy, params, prompts, config.new_tokens, key=sample_key).tokens[:, :-1]
+        uniform = jax.random.uniform(key, (numbers.rows, config.new_tokens))
+        anything = (uniform * config.vocab_size).astype(jnp.int32)
+        cumulative = jnp.cumsum(jnp.exp(reference_log_probs))
+        from_reference = jnp.searchsorted(cumulative, uniform * cumulative[-1], side="right").astype(jnp.int32)
+        column, row = jnp.arange(config.new_tokens), jnp.arange(numbers.rows)
+        # Prompts are uniform; of the rest, every second row is drawn from the reference.
+        reference_drawn = (row % 2 == 0)[:, None] & (column > 0)[None, :]
+        return jnp.where(reference_drawn, from_reference, anything)
 
     def divergence(params: Params, inputs: Int[Array, "B S"], key: jax.Array) -> Float[Array, ""]:
         log_probs = jax.nn.log_softmax(policy.train_logits(params, inputs, key), axis=-1)

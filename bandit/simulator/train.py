@@ -306,6 +306,16 @@ def _evaluate(state: TrainState, run: Run, config: Static, policy: Policy) -> tu
     return jax.tree.map(lambda m: jnp.where(state.diverged_at < 0, m, jnp.nan), means), tokens
 
 
+def _shuffled_rows(config: Static, *, key: jax.Array) -> Int[Array, "T P"]:
+    """Prompts of a collection in a new order for each pass; the key is consumed."""
+    algorithm = config.algorithm
+    prompts = jnp.arange(algorithm.prompts_per_collection)
+    if algorithm.minibatch_size == algorithm.samples_per_collection:  # one minibatch: order means nothing
+        return jnp.broadcast_to(prompts[None], (algorithm.inner_steps, prompts.size))
+    passes = jax.random.split(key, algorithm.inner_steps)
+    return jax.vmap(lambda k: jax.random.permutation(k, prompts))(passes)
+
+
 def run_collection(state: TrainState, run: Run, config: Static) -> tuple[TrainState, Metrics]:
     """One turn of Algorithm 1's outer loop: sample → score → advantages, then T passes of objective → update.
 
@@ -322,8 +332,7 @@ def run_collection(state: TrainState, run: Run, config: Static) -> tuple[TrainSt
     behavior = jax.tree.map(lambda new, old: jnp.where(sampled_anew, new, old), state.params, state.behavior_params)
     state = state._replace(batch=batch, moments=moments, behavior_params=behavior)
 
-    passes = jax.random.split(jax.random.fold_in(keys["minibatches"], state.step), algorithm.inner_steps)
-    shuffled = jax.vmap(lambda k: jax.random.permutation(k, algorithm.prompts_per_collection))(passes)
+    shuffled = _shuffled_rows(config, key=jax.random.fold_in(keys["minibatches"], state.step))
     blocks = shuffled.reshape(-1, config.evaluation_interval, algorithm.prompts_per_minibatch)
 
     def update(state: TrainState, rows: Array) -> tuple[TrainState, StepMetrics]:

@@ -1,0 +1,102 @@
+"""The grid of an experiment: named axes, and the numbers of each run."""
+
+import dataclasses
+import itertools
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from bandit.objectives.methods import HyperParameters
+from bandit.simulator.config import Experiment
+from bandit.simulator.problem import make_problem, reference_probs, token_rewards
+from bandit.simulator.train import Run, make_run
+
+
+class Axis(NamedTuple):
+    """One dimension of the grid: its name, the labels along it, and what each label sets."""
+
+    name: str
+    labels: tuple[Any, ...]
+    settings: tuple[dict[str, Any], ...]
+
+
+class Plan(NamedTuple):
+    """All runs of an experiment in the order of `itertools.product` over the axes.
+
+    Attributes:
+        axes: method, reward, learning_rate (if it is swept), each varied hyper-parameter, seed.
+        hyper: hyper-parameters of each run, as Python numbers.
+        runs: a `Run` whose leaves have a leading axis over all runs (host arrays).
+    """
+
+    axes: tuple[Axis, ...]
+    hyper: tuple[HyperParameters, ...]
+    runs: Run
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Length of each axis."""
+        return tuple(len(axis.labels) for axis in self.axes)
+
+    @property
+    def count(self) -> int:
+        """Number of runs."""
+        return len(self.hyper)
+
+    def describe(self, run: int) -> str:
+        """`method=ipo, reward=R1, learning_rate=0.001, seed=3`, for messages."""
+        indices = np.unravel_index(run, self.shape)
+        named = {axis.name: axis.labels[i] for axis, i in zip(self.axes, indices, strict=True)}
+        named.setdefault("learning_rate", self.hyper[run].learning_rate)
+        return ", ".join(f"{name}={value}" for name, value in named.items())
+
+
+def axes_of(experiment: Experiment) -> tuple[Axis, ...]:
+    """The axes that the experiment asks for; method, reward and seed are always there."""
+    variants = experiment.variants
+    own_rates = experiment.method_learning_rates or (None,) * len(variants)
+    methods = tuple(
+        {"variant": v} if rate is None else {"variant": v, "learning_rate": rate}
+        for v, rate in zip(variants, own_rates, strict=True)
+    )
+    axes = [
+        Axis("method", tuple(v.name for v in variants), methods),
+        Axis("reward", experiment.rewards, tuple({"reward": r} for r in experiment.rewards)),
+    ]
+    swept = dict(experiment.vary)
+    if experiment.learning_rates:
+        swept = {"learning_rate": experiment.learning_rates, **swept}
+    axes += [Axis(name, values, tuple({name: v} for v in values)) for name, values in swept.items()]
+    seeds = tuple(range(experiment.first_seed, experiment.first_seed + experiment.seeds))
+    return (*axes, Axis("seed", seeds, tuple({"seed": s} for s in seeds)))
+
+
+def make_plan(experiment: Experiment) -> Plan:
+    """Lay out every run. No work starts here; the experiment has been checked."""
+    static = experiment.static
+    reference = reference_probs(
+        experiment.reference, experiment.conventions.reference_recipe, experiment.vocab_size
+    )
+    problems = {r: make_problem(reference, token_rewards(r, experiment.vocab_size)) for r in experiment.rewards}
+    axes = axes_of(experiment)
+    hyper_names = {f.name for f in dataclasses.fields(HyperParameters)}
+    hypers, runs = [], []
+    for point in itertools.product(*(axis.settings for axis in axes)):
+        chosen = {name: value for setting in point for name, value in setting.items()}
+        hyper = dataclasses.replace(
+            experiment.hyper, **{name: value for name, value in chosen.items() if name in hyper_names}
+        )
+        hypers.append(hyper)
+        runs.append(
+            make_run(
+                problems[chosen["reward"]],
+                static,
+                method=chosen["variant"].method.name,
+                on_policy=chosen["variant"].on_policy,
+                hyper=hyper,
+                seed=chosen["seed"],
+            )
+        )
+    stacked = jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *runs)
+    return Plan(axes, tuple(hypers), stacked)

@@ -1,0 +1,197 @@
+"""Results as labelled arrays: an `xarray.Dataset` with named dimensions, and everything needed to repeat it."""
+
+import datetime
+import json
+import platform
+import sys
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import xarray
+
+import bandit
+from bandit.files import replacing, writable_folder
+from bandit.simulator.config import Experiment
+from bandit.simulator.evaluate import Evaluation
+from bandit.simulator.plan import Plan
+from bandit.simulator.problem import reference_probs, token_rewards
+from bandit.simulator.train import Metrics, StepMetrics
+
+FORMAT = 1
+"""Of the results file; a file of another one is refused."""
+
+UNITS = {
+    "expected_reward": ("expected reward", "1"),
+    "kl_to_reference": ("KL(policy ‖ reference)", "nats per response"),
+    "kl_to_behavior": ("KL(policy ‖ behavior)", "nats per response"),
+    "entropy": ("entropy of the policy", "nats per response"),
+    "loss": ("loss of the last minibatch", "1"),
+    "gradient_norm": ("gradient norm", "1"),
+    "fraction_clipped": ("ratios outside 1 ± ε", "fraction"),
+    "chosen_implicit_reward": ("log policy - log reference, preferred", "nats"),
+    "rejected_implicit_reward": ("log policy - log reference, dispreferred", "nats"),
+    "margin": ("implicit reward margin at β = 1", "nats"),
+    "batch_reward": ("mean reward of the minibatch", "1"),
+}
+"""Variable → long name and unit, for attributes and axis labels."""
+
+
+class History:
+    """Metrics of a group as they come in, one collection after the other (host arrays, first axis: runs)."""
+
+    def __init__(self, initial: Evaluation, initial_tokens: np.ndarray) -> None:
+        self.initial, self.initial_tokens = initial, initial_tokens
+        self.scalars: list[np.ndarray] = []
+        self.tokens: list[np.ndarray] = []
+
+    def append(self, metrics: Metrics, keep_tokens: bool) -> None:
+        """Add one collection; without `keep_tokens` only the last token distribution stays."""
+        self.scalars.append(np.stack([*metrics.evaluation, *metrics.training], axis=1))  # [R, fields, E]
+        self.tokens = [*self.tokens, metrics.token_distribution] if keep_tokens else [metrics.token_distribution]
+
+    def arrays(self) -> list[np.ndarray]:
+        """For `restore`."""
+        return [np.stack(self.scalars), np.stack(self.tokens)]
+
+    def restore(self, arrays: Sequence[np.ndarray], collections: int) -> None:
+        """Go on from what `arrays` returned after so many collections."""
+        scalars, tokens = arrays
+        assert len(scalars) == collections, "an in-flight file that is not whole"
+        self.scalars, self.tokens = list(scalars), list(tokens)
+
+    def leaves(self, diverged_at: np.ndarray, runs: int) -> list[np.ndarray]:
+        """The finished group, without padding: curves `[R, fields, steps]`, tokens `[R, L, T, V]`, divergence."""
+        start = np.stack(self.initial, axis=1)[..., None]  # [R, 4, 1]
+        untrained = np.full((len(start), len(StepMetrics._fields), 1), np.nan, np.float32)
+        curves = np.concatenate([np.concatenate([start, untrained], axis=1), *self.scalars], axis=-1)
+        tokens = np.stack([self.initial_tokens, *self.tokens], axis=1)
+        return [curves[:runs], tokens[:runs], diverged_at[:runs]]
+
+
+def versions() -> dict[str, str]:
+    """Versions of everything that may change a number."""
+    packages = {name: metadata.version(name) for name in ("jax", "jaxlib", "flax", "optax", "numpy", "xarray")}
+    return {"modeseek": bandit.__version__, "python": platform.python_version(), **packages}
+
+
+def identity(experiment: Experiment) -> dict[str, Any]:
+    """What two sweeps must share for one to go on from the other, to the same bits."""
+    kept = {k: v for k, v in versions().items() if k in ("modeseek", "jax", "jaxlib", "flax", "optax")}
+    return {
+        "format": FORMAT,
+        "versions": kept,
+        "platform": jax.default_backend(),
+        "experiment": json.loads(experiment.to_json()),
+    }
+
+
+def assemble(
+    experiment: Experiment,
+    plan: Plan,
+    finished: dict[int, list[np.ndarray]],
+    pretraining_kl: np.ndarray,
+    seconds: float,
+) -> xarray.Dataset:
+    """Finished runs as one dataset over the plan's axes; runs that are missing are NaN."""
+    names = (*Evaluation._fields, *StepMetrics._fields)
+    interval = experiment.static.evaluation_interval
+    steps = np.arange(0, experiment.algorithm.gradient_steps + 1, interval)
+    axes = [axis.name for axis in plan.axes]
+    positions, vocab = experiment.static.new_tokens, experiment.vocab_size
+    per_collection = experiment.algorithm.collections if experiment.evaluation.snapshots else 1
+    curves = np.full((plan.count, len(names), len(steps)), np.nan, np.float32)
+    tokens = np.full((plan.count, 1 + per_collection, positions, vocab), np.nan, np.float32)
+    diverged = np.full(plan.count, -1, np.int32)
+    for run, (curve, token, divergence) in finished.items():
+        curves[run], tokens[run], diverged[run] = curve, token, divergence
+
+    def grid(values: np.ndarray) -> np.ndarray:
+        return values.reshape(*plan.shape, *values.shape[1:])
+
+    data: dict[str, Any] = {
+        name: ([*axes, "step"], grid(curves[:, i]), {"long_name": UNITS[name][0], "units": UNITS[name][1]})
+        for i, name in enumerate(names)
+    }
+    data["token_distribution"] = (
+        [*axes, "snapshot", "position", "token"],
+        grid(tokens),
+        {"long_name": "probability of a token, averaged over prefixes"},
+    )
+    data["diverged_at"] = (axes, grid(diverged), {"long_name": "gradient step of the first non-finite loss, or -1"})
+    data["finished"] = (axes, grid(np.isin(np.arange(plan.count), list(finished)).astype(np.int8)))
+    data["pretraining_kl"] = ("seed", np.asarray(pretraining_kl, np.float32))
+    data["reference_probs"] = (
+        "token",
+        reference_probs(experiment.reference, experiment.conventions.reference_recipe, vocab),
+    )
+    data["token_rewards"] = (["reward", "token"], np.stack([token_rewards(r, vocab) for r in experiment.rewards]))
+    coords: dict[str, Any] = {axis.name: list(axis.labels) for axis in plan.axes}
+    coords["step"] = steps
+    ends = np.linspace(0, steps[-1], 1 + per_collection).astype(int)
+    coords["snapshot"] = ("snapshot", ends, {"long_name": "gradient step"})
+    if "learning_rate" not in coords:
+        rates = np.asarray([h.learning_rate for h in plan.hyper])
+        coords["learning_rate"] = ("method", grid(rates).reshape(plan.shape[0], -1)[:, 0])
+    return xarray.Dataset(data, coords=coords, attrs=_attributes(experiment, seconds))
+
+
+def _attributes(experiment: Experiment, seconds: float) -> dict[str, Any]:
+    """NetCDF attributes hold strings and numbers alone: what is nested becomes a JSON string."""
+    return {
+        "modeseek_format": FORMAT,
+        "configuration": experiment.to_json(),
+        "versions": json.dumps(versions()),
+        "machine": f"{platform.machine()}, {jax.device_count()} {jax.devices()[0].device_kind} device(s)",
+        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "seconds": float(seconds),
+    }
+
+
+def check_output(path: Path) -> None:
+    """Prove that a results file can be written, and would overwrite nothing.
+
+    Raises:
+        ValueError: it exists, does not end in `.nc`, or its folder is not writable.
+    """
+    if path.suffix != ".nc":
+        raise ValueError(f"a results file must end in .nc, got {path}")
+    if path.exists():
+        raise ValueError(f"{path} exists and is not overwritten: choose another output, or move it away")
+    writable_folder(path.parent)
+
+
+def save(dataset: xarray.Dataset, path: Path) -> None:
+    """Write netCDF in one step, compressed."""
+    encoding = {name: {"zlib": True, "complevel": 4} for name in dataset.data_vars if dataset[name].ndim > 1}
+    with replacing(path) as temporary:
+        dataset.to_netcdf(temporary, engine="h5netcdf", encoding=encoding)
+
+
+def load(path: Path) -> xarray.Dataset:
+    """Read a results file into memory.
+
+    Raises:
+        ValueError: it is not there, is truncated or no netCDF, or was written in another format.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise ValueError(f"there is no results file {path}")
+    try:
+        with xarray.open_dataset(path, engine="h5netcdf") as opened:
+            dataset = opened.load()
+    except (OSError, KeyError, RuntimeError, ValueError) as error:
+        raise ValueError(f"{path} cannot be read: truncated, or not a netCDF file ({error})") from error
+    found = dataset.attrs.get("modeseek_format")
+    if found != FORMAT:
+        raise ValueError(f"{path} is not a results file of this version: format {found}, this one reads {FORMAT}")
+    return dataset
+
+
+def experiment_of(dataset: xarray.Dataset) -> Experiment:
+    """The experiment that a dataset holds, ready to be run again."""
+    return Experiment.from_json(dataset.attrs["configuration"])

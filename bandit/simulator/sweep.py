@@ -1,0 +1,263 @@
+"""Many runs, one compiled program: devices, progress, interruption and resumption around `train.run_collection`.
+
+The unit of work is a *group*: as many runs as the devices take at once, from their start to their end, a collection
+a call. Between two calls the host sees metrics, moves the progress bar, and may save; nothing else crosses.
+"""
+
+import functools
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from tqdm import tqdm
+
+from bandit.simulator import results
+from bandit.simulator.config import Experiment, Static
+from bandit.simulator.devices import run_mesh, runs_per_device
+from bandit.simulator.plan import Plan, make_plan
+from bandit.simulator.pretrain import Pretrained
+from bandit.simulator.problem import Problem
+from bandit.simulator.store import Store
+from bandit.simulator.train import Run, pretrain_seed, run_collection, start
+
+CHECKPOINT_SECONDS = 15.0
+"""Runs in flight are saved this often."""
+
+
+class Sweep(NamedTuple):
+    """What a sweep leaves: its results, and whether all runs are in them."""
+
+    dataset: xarray.Dataset
+    complete: bool
+
+
+def _over_runs(function: Callable, mesh: Mesh, group: int) -> Callable:
+    """`function` of single runs as a function of a group: split over devices, then one by one or batched."""
+    per_device = group // mesh.devices.size
+
+    def local(*args: Any) -> Any:
+        if per_device > 1:
+            return jax.vmap(function)(*args)
+        single = jax.tree.map(lambda a: a[0], args)
+        return jax.tree.map(lambda a: jnp.asarray(a)[None], function(*single))
+
+    spec = PartitionSpec("runs")
+    return jax.shard_map(local, mesh=mesh, in_specs=spec, out_specs=spec, check_vma=False)
+
+
+class _Programs:
+    """The three compiled programs of a sweep; compiling starts at once, in threads, and is waited for on first use."""
+
+    def __init__(self, static: Static, mesh: Mesh, group: int) -> None:
+        self.sharding = NamedSharding(mesh, PartitionSpec("runs"))
+        programs = {
+            "pretrain": (lambda problem, seed: pretrain_seed(problem, seed, static), ()),
+            "start": (lambda params, run: start(params, run, static), ()),
+            "collection": (lambda state, run: run_collection(state, run, static), (0,)),
+        }
+        self._jitted = {
+            name: jax.jit(_over_runs(function, mesh, group), donate_argnums=donated)
+            for name, (function, donated) in programs.items()
+        }
+        self._group = group
+        self._pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="compile")
+        self._compiled: dict[str, Future] = {}
+
+    def _abstract(self, tree: Any) -> Any:
+        return jax.tree.map(
+            lambda a: jax.ShapeDtypeStruct((self._group, *a.shape[1:]), a.dtype, sharding=self.sharding), tree
+        )
+
+    def _compile(self, name: str, *args: Any) -> Any:
+        jitted = self._jitted[name]
+        self._compiled[name] = self._pool.submit(lambda: jitted.lower(*args).compile())
+        return self._abstract(jax.eval_shape(jitted, *args))
+
+    def compile(self, runs: Run) -> None:
+        """Begin to compile, in the order of use."""
+        if self._compiled:
+            return
+        run = self._abstract(runs)
+        pretrained = self._compile("pretrain", run.problem, run.seed)
+        state, _, _ = self._compile("start", pretrained.params, run)
+        self._compile("collection", state, run)
+
+    def __call__(self, name: str, *args: Any) -> Any:
+        return jax.block_until_ready(self._compiled[name].result()(*args))
+
+    def put(self, tree: Any, rows: np.ndarray) -> Any:
+        """Those rows of host arrays, on the devices."""
+        return jax.device_put(jax.tree.map(lambda a: np.asarray(a)[rows], tree), self.sharding)
+
+
+@functools.lru_cache(maxsize=8)
+def _programs(static: Static, mesh: Mesh, group: int) -> _Programs:
+    return _Programs(static, mesh, group)
+
+
+@contextmanager
+def _stop_on_interrupt() -> Iterator[threading.Event]:
+    """Turn the first Ctrl-C into a flag that is read between collections; the second one interrupts at once."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+
+    def handler(number: int, frame: Any) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+        print("\nstopping after this collection (Ctrl-C again: at once)", file=sys.stderr)
+
+    previous = signal.signal(signal.SIGINT, handler)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+def _groups(indices: np.ndarray, size: int) -> list[np.ndarray]:
+    return [indices[i : i + size] for i in range(0, len(indices), size)]
+
+
+def _padded(indices: np.ndarray, size: int) -> np.ndarray:
+    """A last, short group filled up with repetitions, whose results are dropped: one shape, one program."""
+    return np.concatenate([indices, np.repeat(indices[-1:], size - len(indices))])
+
+
+def _host(tree: Any) -> Any:
+    return jax.tree.map(np.asarray, tree)
+
+
+class _Runner:
+    """One sweep in progress."""
+
+    def __init__(self, experiment: Experiment, plan: Plan, store: Store | None, bar: tqdm) -> None:
+        self.experiment, self.plan, self.store, self.bar = experiment, plan, store, bar
+        mesh = run_mesh()
+        self.group = mesh.devices.size * runs_per_device(mesh, plan.count)
+        self.programs = _programs(experiment.static, mesh, self.group)
+        self.programs.compile(plan.runs)
+        self.seeds, self.seed_of_run = np.unique(plan.runs.seed, return_inverse=True)
+
+    def pretrained(self) -> Pretrained:
+        """One policy at the reference per seed, shared by all runs with it."""
+        first = np.asarray([np.flatnonzero(self.seed_of_run == i)[0] for i in range(len(self.seeds))])
+        problem = Problem(*(np.asarray(leaf)[first] for leaf in self.plan.runs.problem))
+        shapes = jax.eval_shape(
+            lambda p, s: pretrain_seed(p, s, self.experiment.static),
+            jax.tree.map(lambda a: a[0], problem),
+            self.plan.runs.seed[0],
+        )
+        saved = self.store.load_pretrained() if self.store else None
+        if saved is not None:
+            return jax.tree.unflatten(jax.tree.structure(shapes), saved)
+        parts = []
+        for rows in _groups(np.arange(len(self.seeds)), self.group):
+            padded = _padded(rows, self.group)
+            part = self.programs("pretrain", self.programs.put(problem, padded), self.programs.put(self.seeds, padded))
+            parts.append(jax.tree.map(lambda a, n=len(rows): np.asarray(a)[:n], part))
+        whole = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+        if self.store:
+            self.store.save_pretrained(jax.tree.leaves(whole))
+        return whole
+
+    def train(self, rows: np.ndarray, params: Any, stop: threading.Event) -> list[np.ndarray] | None:
+        """Train one group to its end; None if it was stopped, its state saved."""
+        padded = _padded(rows, self.group)
+        run = self.programs.put(self.plan.runs, padded)
+        state, *initial = self.programs("start", self.programs.put(params, self.seed_of_run[padded]), run)
+        history = results.History(*_host(initial))
+        done = 0
+        saved = self.store.load_in_flight() if self.store else None
+        if saved is not None and np.array_equal(saved.runs, rows):
+            done = saved.collections
+            state = jax.device_put(
+                jax.tree.unflatten(jax.tree.structure(state), saved.state), self.programs.sharding
+            )
+            history.restore(saved.metrics, done)
+        algorithm = self.experiment.algorithm
+        self.bar.update(done * len(rows) * algorithm.steps_per_collection)
+        last_saved = time.monotonic()
+        while done < algorithm.collections:
+            state, metrics = self.programs("collection", state, run)
+            history.append(_host(metrics), keep_tokens=self.experiment.evaluation.snapshots)
+            done += 1
+            self.bar.update(len(rows) * algorithm.steps_per_collection)
+            late = time.monotonic() - last_saved > CHECKPOINT_SECONDS
+            if self.store and done < algorithm.collections and (stop.is_set() or late):
+                self.store.save_in_flight(rows, done, _host(state), history.arrays())
+                last_saved = time.monotonic()
+            if stop.is_set() and done < algorithm.collections:
+                return None
+        leaves = history.leaves(np.asarray(state.diverged_at), len(rows))
+        if self.store:
+            self.store.save_finished(rows, leaves)
+        return leaves
+
+
+def run_sweep(experiment: Experiment, out: Path | None = None, *, progress: bool = True) -> Sweep:
+    """Run every run of an experiment, and keep the results.
+
+    Args:
+        experiment: what to run.
+        out: the results file to write (`….nc`); a folder `….partial` beside it keeps finished runs and the state of
+            those in flight, and a sweep that was killed or stopped goes on from it, to the same bits. Without `out`
+            nothing is written.
+        progress: show a bar with an estimate on standard error.
+
+    Returns:
+        the results, and whether they are complete; Ctrl-C ends a sweep early, with NaN where runs are missing.
+
+    Raises:
+        ValueError: `out` exists already, cannot be written, or its partial folder is of another configuration.
+    """
+    started = time.monotonic()
+    store = None
+    if out is not None:
+        results.check_output(out)
+        store = Store(out.with_suffix(".partial"), results.identity(experiment))
+    plan = make_plan(experiment)
+    finished: dict[int, list[np.ndarray]] = {}
+
+    def keep(rows: np.ndarray, leaves: list[np.ndarray]) -> None:
+        finished.update({int(row): [leaf[i] for leaf in leaves] for i, row in enumerate(rows)})
+
+    for rows, leaves in store.load_finished() if store else ():
+        keep(rows, leaves)
+    steps = experiment.algorithm.gradient_steps
+    with (
+        _stop_on_interrupt() as stop,
+        tqdm(total=plan.count * steps, unit="step", disable=not progress, smoothing=0.05, desc="compiling") as bar,
+    ):
+        bar.update(len(finished) * steps)
+        runner = _Runner(experiment, plan, store, bar)
+        pretrained = runner.pretrained()
+        bar.set_description(f"{plan.count} run{'s' if plan.count > 1 else ''}")
+        left = np.asarray([i for i in range(plan.count) if i not in finished], int)
+        for rows in _groups(left, runner.group):
+            trained = None if stop.is_set() else runner.train(rows, pretrained.params, stop)
+            if trained is None:
+                break
+            keep(rows, trained)
+    dataset = results.assemble(
+        experiment, plan, finished, pretrained.kl_to_reference, seconds=time.monotonic() - started
+    )
+    complete = len(finished) == plan.count
+    if out is not None and store is not None:
+        results.save(dataset, out if complete else out.with_suffix(".partial.nc"))
+        if complete:
+            store.delete()
+            out.with_suffix(".partial.nc").unlink(missing_ok=True)
+    return Sweep(dataset, complete)
