@@ -43,8 +43,8 @@ class LineStyle(NamedTuple):
 
 FORWARD_KL = LineStyle(BLUE, "o", "-")
 REVERSE_KL = LineStyle(VERMILLION, "s", "--")
-TARGET = {"color": BLACK, "linestyle": "--", "linewidth": 1.4}
-REFERENCE_BARS = {"facecolor": "#DDDDDD", "edgecolor": GREY, "hatch": "////", "linewidth": 0.6}
+TARGET: dict[str, Any] = {"color": BLACK, "linestyle": "--", "linewidth": 1.4}
+REFERENCE_BARS: dict[str, Any] = {"facecolor": "#DDDDDD", "edgecolor": GREY, "hatch": "////", "linewidth": 0.6}
 
 _DASHES: dict[str, Any] = {"long": (0, (7, 2)), "dot": (0, (1.2, 1.4)), "dashdot": (0, (5, 1.5, 1, 1.5))}
 

@@ -1,30 +1,30 @@
-"""The configuration of an experiment: frozen dataclasses, checked before any work starts, one JSON string on disk."""
+"""The parts of a configuration: frozen dataclasses that check themselves before any work starts."""
 
 import dataclasses
-import json
 import math
 from typing import Any, Literal
 
-from bandit.objectives.methods import HyperParameters, Variant, variant
 from bandit.objectives.pairs import PairScheme
 from bandit.simulator.conventions import Conventions
-from bandit.simulator.problem import ReferenceRecipe, parse_reward, reference_probs, token_rewards
 
 
-def _require(condition: bool, message: str) -> None:
+def require(condition: bool, message: str) -> None:
+    """Raise a `ValueError` with that message unless the condition holds."""
     if not condition:
         raise ValueError(message)
 
 
-def _whole(name: str, value: Any, least: int) -> None:
-    _require(
+def whole(name: str, value: Any, least: int) -> None:
+    """Require a whole number of at least `least`."""
+    require(
         isinstance(value, int) and not isinstance(value, bool) and value >= least,
         f"{name} must be a whole number of at least {least}, got {value!r}",
     )
 
 
-def _positive(name: str, value: float) -> None:
-    _require(math.isfinite(value) and value > 0, f"{name} must be a positive number, got {value!r}")
+def positive(name: str, value: float) -> None:
+    """Require a finite number above zero."""
+    require(math.isfinite(value) and value > 0, f"{name} must be a positive number, got {value!r}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,9 +45,9 @@ class PolicyConfig:
 
     def __post_init__(self) -> None:
         for name in ("layers", "heads", "width"):
-            _whole(name, getattr(self, name), 1)
-        _require(self.kind in ("gpt", "tabular"), f"policy kind must be 'gpt' or 'tabular', got {self.kind!r}")
-        _require(
+            whole(name, getattr(self, name), 1)
+        require(self.kind in ("gpt", "tabular"), f"policy kind must be 'gpt' or 'tabular', got {self.kind!r}")
+        require(
             self.width % self.heads == 0,
             f"heads must divide width, got {self.heads} heads and width {self.width}",
         )
@@ -70,10 +70,10 @@ class PretrainingConfig:
     rows: int = 100
 
     def __post_init__(self) -> None:
-        _positive("pretraining learning_rate", self.learning_rate)
-        _positive("pretraining tolerance", self.tolerance)
-        _whole("pretraining steps", self.steps, 1)
-        _whole("pretraining rows", self.rows, 1)
+        positive("pretraining learning_rate", self.learning_rate)
+        positive("pretraining tolerance", self.tolerance)
+        whole("pretraining steps", self.steps, 1)
+        whole("pretraining rows", self.rows, 1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,17 +106,17 @@ class AlgorithmConfig:
             "inner_steps",
             "collections",
         ):
-            _whole(name, getattr(self, name), 1)
-        _whole("prompts", self.prompts, 0)
+            whole(name, getattr(self, name), 1)
+        whole("prompts", self.prompts, 0)
         b, c, m = self.samples_per_collection, self.responses_per_prompt, self.minibatch_size
-        _require(b % c == 0, f"responses_per_prompt must divide samples_per_collection, got {c} and {b}")
-        _require(b % m == 0, f"minibatch_size must divide samples_per_collection, got {m} and {b}")
-        _require(
+        require(b % c == 0, f"responses_per_prompt must divide samples_per_collection, got {c} and {b}")
+        require(b % m == 0, f"minibatch_size must divide samples_per_collection, got {m} and {b}")
+        require(
             m % c == 0,
             f"minibatch_size must be a multiple of responses_per_prompt, so that prompts stay whole, got {m} and {c}",
         )
-        _require(b > 1, "samples_per_collection must be at least 2: one sample cannot be standardised")
-        _require(
+        require(b > 1, "samples_per_collection must be at least 2: one sample cannot be standardised")
+        require(
             self.prompts == 0 or self.prompts >= b // c,
             f"prompts must be 0 or at least samples_per_collection / responses_per_prompt = {b // c}, "
             f"got {self.prompts}",
@@ -167,9 +167,9 @@ class EvaluationConfig:
     snapshots: bool = False
 
     def __post_init__(self) -> None:
-        _whole("evaluation prompts", self.prompts, 1)
-        _whole("samples_per_prompt", self.samples_per_prompt, 1)
-        _whole("interval", self.interval, 0)
+        whole("evaluation prompts", self.prompts, 1)
+        whole("samples_per_prompt", self.samples_per_prompt, 1)
+        whole("interval", self.interval, 0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -194,170 +194,3 @@ class Static:
     def evaluation_interval(self) -> int:
         """Gradient steps between evaluations."""
         return self.evaluation.interval or self.algorithm.steps_per_collection
-
-
-@dataclasses.dataclass(frozen=True)
-class Experiment:
-    """A complete experiment: problem, policy, Algorithm 1, methods, and what to compare.
-
-    Attributes:
-        methods: as `bandit.objectives.methods.variant` reads them: `ppo`, `on_policy_ipo`, `offline_rwr`, …
-        rewards: `R1` (peak at token 70, far from the reference), `R2` (peak at 20, near it), or `bump:CENTER:WIDTH`.
-        seeds: number of seeds; each is its own network, prompts and samples, the same for every method.
-        first_seed: the first of them.
-        learning_rates: the grid; empty means `hyper.learning_rate` alone.
-        method_learning_rates: a learning rate of its own for each method, in `methods`' order, instead of a grid.
-        vocab_size: V.
-        response_length: T, tokens of a response (the prompt among them if the conventions say so).
-        reference: the reference distribution's numbers.
-        conventions: the paper's text or the released code, difference by difference.
-        policy: the network.
-        pretraining: how it is brought to the reference.
-        algorithm: Algorithm 1's knobs.
-        evaluation: what is measured.
-        hyper: every number that may be swept.
-        vary: further axes: a field of `hyper` and its values.
-    """
-
-    methods: tuple[str, ...] = ("on_policy_ipo",)
-    rewards: tuple[str, ...] = ("R1",)
-    seeds: int = 1
-    first_seed: int = 0
-    learning_rates: tuple[float, ...] = ()
-    method_learning_rates: tuple[float, ...] = ()
-    vocab_size: int = 100
-    response_length: int = 10
-    reference: ReferenceRecipe = dataclasses.field(default_factory=ReferenceRecipe)
-    conventions: Conventions = dataclasses.field(default_factory=Conventions)
-    policy: PolicyConfig = dataclasses.field(default_factory=PolicyConfig)
-    pretraining: PretrainingConfig = dataclasses.field(default_factory=PretrainingConfig)
-    algorithm: AlgorithmConfig = dataclasses.field(default_factory=AlgorithmConfig)
-    evaluation: EvaluationConfig = dataclasses.field(default_factory=EvaluationConfig)
-    hyper: HyperParameters = dataclasses.field(default_factory=HyperParameters)
-    vary: tuple[tuple[str, tuple[float, ...]], ...] = ()
-
-    def __post_init__(self) -> None:
-        _whole("vocab_size", self.vocab_size, 2)
-        _whole("response_length", self.response_length, 2 if self.conventions.prompt_in_response else 1)
-        _whole("seeds", self.seeds, 1)
-        _whole("first_seed", self.first_seed, 0)
-        _require(0 <= self.conventions.dropout < 1, f"dropout must be in [0, 1), got {self.conventions.dropout}")
-        self._check_methods()
-        self._check_numbers()
-        _require(len(self.rewards) > 0, "rewards must name at least one reward")
-        for reward in self.rewards:
-            token_rewards(reward, self.vocab_size)
-        _require(len(set(self.rewards)) == len(self.rewards), f"rewards must differ, got {self.rewards}")
-        reference_probs(self.reference, self.conventions.reference_recipe, self.vocab_size)
-        interval = self.evaluation.interval or self.algorithm.steps_per_collection
-        _require(
-            self.algorithm.steps_per_collection % interval == 0,
-            "the evaluation interval must divide the gradient steps of a collection, "
-            f"{self.algorithm.steps_per_collection}, got {interval}",
-        )
-
-    def _check_methods(self) -> None:
-        _require(len(self.methods) > 0, "methods must name at least one method")
-        variants = self.variants
-        names = [v.name for v in variants]
-        _require(len(set(names)) == len(names), f"methods must differ, got {self.methods}")
-        for v in variants:
-            _require(
-                self.algorithm.responses_per_prompt >= v.method.min_responses,
-                f"{v.name} compares responses: responses_per_prompt must be at least {v.method.min_responses}, "
-                f"got {self.algorithm.responses_per_prompt}",
-            )
-        _require(
-            not self.method_learning_rates or len(self.method_learning_rates) == len(self.methods),
-            f"method_learning_rates must have one entry per method, {len(self.methods)}, "
-            f"got {len(self.method_learning_rates)}",
-        )
-        _require(
-            not (self.method_learning_rates and self.learning_rates),
-            "give learning_rates (a grid) or method_learning_rates (one per method), not both",
-        )
-
-    def _check_numbers(self) -> None:
-        for rate in (*self.learning_rates, *self.method_learning_rates):
-            _positive("learning_rate", rate)
-        names = [f.name for f in dataclasses.fields(HyperParameters)]
-        swept = [(name, v) for name, values in self.vary for v in values]
-        for name, values in self.vary:
-            _require(name in names, f"vary: {name!r} is not a hyper-parameter; they are {', '.join(names)}")
-            _require(name != "learning_rate", "vary: use learning_rates for the learning rate")
-            _require(len(values) > 0, f"vary: {name} needs at least one value")
-            _require(len(set(values)) == len(values), f"vary: the values of {name} must differ, got {values}")
-        _require(
-            len(set(self.learning_rates)) == len(self.learning_rates),
-            f"learning_rates must differ, got {self.learning_rates}",
-        )
-        own = [(name, getattr(self.hyper, name)) for name in names]
-        at_least_zero = ("negative_weight", "negative_threshold", "reward_gap", "kl_coefficient")
-        for name, value in own + swept:
-            if name in at_least_zero:
-                _require(math.isfinite(value) and value >= 0, f"{name} must be zero or more, got {value!r}")
-            else:
-                _positive(name, value)
-
-    @property
-    def variants(self) -> tuple[Variant, ...]:
-        """The methods, looked up."""
-        return tuple(variant(name) for name in self.methods)
-
-    @property
-    def static(self) -> Static:
-        """What the program is compiled for."""
-        return Static(
-            vocab_size=self.vocab_size,
-            response_length=self.response_length,
-            variants=tuple(v.method.name for v in self.variants),
-            conventions=self.conventions,
-            policy=self.policy,
-            pretraining=self.pretraining,
-            algorithm=self.algorithm,
-            evaluation=self.evaluation,
-        )
-
-    def to_json(self) -> str:
-        """The configuration as one JSON string (netCDF attributes hold nothing richer)."""
-        return json.dumps(dataclasses.asdict(self), indent=1)
-
-    @classmethod
-    def from_json(cls, text: str) -> "Experiment":
-        """Read what `to_json` wrote.
-
-        Raises:
-            ValueError: it is not such a string, or a field is unknown (a file of another version).
-        """
-        try:
-            data = json.loads(text)
-            nested = {
-                "reference": ReferenceRecipe,
-                "conventions": Conventions,
-                "policy": PolicyConfig,
-                "pretraining": PretrainingConfig,
-                "algorithm": AlgorithmConfig,
-                "evaluation": EvaluationConfig,
-                "hyper": HyperParameters,
-            }
-            for name, kind in nested.items():
-                data[name] = kind(**{k: _tuples(v) for k, v in data[name].items()})
-            return cls(**{k: _tuples(v) if k not in nested else v for k, v in data.items()})
-        except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"not a configuration of this version of modeseek: {error}") from error
-
-
-def _tuples(value: Any) -> Any:
-    """JSON's lists as the tuples that frozen dataclasses hold."""
-    return tuple(_tuples(v) for v in value) if isinstance(value, list) else value
-
-
-__all__ = [
-    "AlgorithmConfig",
-    "EvaluationConfig",
-    "Experiment",
-    "PolicyConfig",
-    "PretrainingConfig",
-    "Static",
-    "parse_reward",
-]

@@ -57,8 +57,8 @@ def use_compilation_cache(folder: Path | None = None) -> Path | None:
     Returns:
         the folder, or None if there is no cache.
     """
-    if jax.config.jax_compilation_cache_dir:
-        return Path(jax.config.jax_compilation_cache_dir)
+    if given := os.environ.get("JAX_COMPILATION_CACHE_DIR"):
+        return Path(given)
     setting = os.environ.get("MODESEEK_CACHE", "")
     if setting.lower() == "off":
         return None

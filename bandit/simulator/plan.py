@@ -8,9 +8,9 @@ import jax
 import numpy as np
 
 from bandit.objectives.methods import HyperParameters
-from bandit.simulator.config import Experiment
+from bandit.simulator.experiment import Experiment
 from bandit.simulator.problem import make_problem, reference_probs, token_rewards
-from bandit.simulator.train import Run, make_run
+from bandit.simulator.run import Run, make_run
 
 
 class Axis(NamedTuple):
@@ -40,7 +40,7 @@ class Plan(NamedTuple):
         return tuple(len(axis.labels) for axis in self.axes)
 
     @property
-    def count(self) -> int:
+    def total(self) -> int:
         """Number of runs."""
         return len(self.hyper)
 
@@ -75,9 +75,7 @@ def axes_of(experiment: Experiment) -> tuple[Axis, ...]:
 def make_plan(experiment: Experiment) -> Plan:
     """Lay out every run. No work starts here; the experiment has been checked."""
     static = experiment.static
-    reference = reference_probs(
-        experiment.reference, experiment.conventions.reference_recipe, experiment.vocab_size
-    )
+    reference = reference_probs(experiment.reference, experiment.conventions.reference_recipe, experiment.vocab_size)
     problems = {r: make_problem(reference, token_rewards(r, experiment.vocab_size)) for r in experiment.rewards}
     axes = axes_of(experiment)
     hyper_names = {f.name for f in dataclasses.fields(HyperParameters)}

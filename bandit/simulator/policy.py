@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from bandit.simulator.config import Static
 from bandit.simulator.gpt import GPTNano, init_params
 
 Params = Any
@@ -75,6 +76,15 @@ def tabular_policy(vocab_size: int, length: int) -> Policy:
         return jnp.broadcast_to(row[None], (token.shape[0], vocab_size)), cache
 
     return Policy(init, logits, lambda params, tokens, key: logits(params, tokens), lambda batch: (), step)
+
+
+def make_policy(config: Static) -> Policy:
+    """The policy that the configuration asks for."""
+    length = config.response_length
+    if config.policy.kind == "tabular":
+        return tabular_policy(config.vocab_size, length)
+    sizes = config.policy
+    return gpt_policy(config.vocab_size, length, sizes.layers, sizes.heads, sizes.width, config.conventions.dropout)
 
 
 def parameter_count(params: Params) -> int:

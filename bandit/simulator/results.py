@@ -15,11 +15,12 @@ import xarray
 
 import bandit
 from bandit.files import replacing, writable_folder
-from bandit.simulator.config import Experiment
 from bandit.simulator.evaluate import Evaluation
+from bandit.simulator.experiment import Experiment
+from bandit.simulator.objective import StepMetrics
 from bandit.simulator.plan import Plan
 from bandit.simulator.problem import reference_probs, token_rewards
-from bandit.simulator.train import Metrics, StepMetrics
+from bandit.simulator.train import Metrics
 
 FORMAT = 1
 """Of the results file; a file of another one is refused."""
@@ -43,15 +44,18 @@ UNITS = {
 class History:
     """Metrics of a group as they come in, one collection after the other (host arrays, first axis: runs)."""
 
-    def __init__(self, initial: Evaluation, initial_tokens: np.ndarray) -> None:
+    def __init__(self, initial: Evaluation, initial_tokens: Any) -> None:
         self.initial, self.initial_tokens = initial, initial_tokens
         self.scalars: list[np.ndarray] = []
         self.tokens: list[np.ndarray] = []
 
     def append(self, metrics: Metrics, keep_tokens: bool) -> None:
         """Add one collection; without `keep_tokens` only the last token distribution stays."""
-        self.scalars.append(np.stack([*metrics.evaluation, *metrics.training], axis=1))  # [R, fields, E]
-        self.tokens = [*self.tokens, metrics.token_distribution] if keep_tokens else [metrics.token_distribution]
+        self.scalars.append(
+            np.stack([np.asarray(m) for m in (*metrics.evaluation, *metrics.training)], axis=1)
+        )  # [R, fields, E]
+        tokens = np.asarray(metrics.token_distribution)
+        self.tokens = [*self.tokens, tokens] if keep_tokens else [tokens]
 
     def arrays(self) -> list[np.ndarray]:
         """For `restore`."""
@@ -93,7 +97,7 @@ def assemble(
     experiment: Experiment,
     plan: Plan,
     finished: dict[int, list[np.ndarray]],
-    pretraining_kl: np.ndarray,
+    pretraining_kl: Any,
     seconds: float,
 ) -> xarray.Dataset:
     """Finished runs as one dataset over the plan's axes; runs that are missing are NaN."""
@@ -103,9 +107,9 @@ def assemble(
     axes = [axis.name for axis in plan.axes]
     positions, vocab = experiment.static.new_tokens, experiment.vocab_size
     per_collection = experiment.algorithm.collections if experiment.evaluation.snapshots else 1
-    curves = np.full((plan.count, len(names), len(steps)), np.nan, np.float32)
-    tokens = np.full((plan.count, 1 + per_collection, positions, vocab), np.nan, np.float32)
-    diverged = np.full(plan.count, -1, np.int32)
+    curves = np.full((plan.total, len(names), len(steps)), np.nan, np.float32)
+    tokens = np.full((plan.total, 1 + per_collection, positions, vocab), np.nan, np.float32)
+    diverged = np.full(plan.total, -1, np.int32)
     for run, (curve, token, divergence) in finished.items():
         curves[run], tokens[run], diverged[run] = curve, token, divergence
 
@@ -122,7 +126,7 @@ def assemble(
         {"long_name": "probability of a token, averaged over prefixes"},
     )
     data["diverged_at"] = (axes, grid(diverged), {"long_name": "gradient step of the first non-finite loss, or -1"})
-    data["finished"] = (axes, grid(np.isin(np.arange(plan.count), list(finished)).astype(np.int8)))
+    data["finished"] = (axes, grid(np.isin(np.arange(plan.total), list(finished)).astype(np.int8)))
     data["pretraining_kl"] = ("seed", np.asarray(pretraining_kl, np.float32))
     data["reference_probs"] = (
         "token",

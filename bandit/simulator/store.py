@@ -104,9 +104,7 @@ class Store:
         if not path.exists():
             return None
         with np.load(path, allow_pickle=False) as data:
-            return InFlight(
-                data["runs"], int(data["collections"]), _in_order("state", data), _in_order("metric", data)
-            )
+            return InFlight(data["runs"], int(data["collections"]), _in_order("state", data), _in_order("metric", data))
 
     def delete(self) -> None:
         """Remove the folder: everything is in the results file now."""

@@ -23,13 +23,15 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from tqdm import tqdm
 
 from bandit.simulator import results
-from bandit.simulator.config import Experiment, Static
+from bandit.simulator.config import Static
 from bandit.simulator.devices import run_mesh, runs_per_device
+from bandit.simulator.experiment import Experiment
 from bandit.simulator.plan import Plan, make_plan
 from bandit.simulator.pretrain import Pretrained
 from bandit.simulator.problem import Problem
+from bandit.simulator.run import Run
 from bandit.simulator.store import Store
-from bandit.simulator.train import Run, pretrain_seed, run_collection, start
+from bandit.simulator.train import pretrain_seed, run_collection, start
 
 CHECKPOINT_SECONDS = 15.0
 """Runs in flight are saved this often."""
@@ -56,10 +58,11 @@ def _over_runs(function: Callable, mesh: Mesh, group: int) -> Callable:
     return jax.shard_map(local, mesh=mesh, in_specs=spec, out_specs=spec, check_vma=False)
 
 
-class _Programs:
+class Programs:
     """The three compiled programs of a sweep; compiling starts at once, in threads, and is waited for on first use."""
 
-    def __init__(self, static: Static, mesh: Mesh, group: int) -> None:
+    def __init__(self, static: Static, group: int) -> None:
+        mesh = run_mesh()
         self.sharding = NamedSharding(mesh, PartitionSpec("runs"))
         programs = {
             "pretrain": (lambda problem, seed: pretrain_seed(problem, seed, static), ()),
@@ -94,6 +97,7 @@ class _Programs:
         self._compile("collection", state, run)
 
     def __call__(self, name: str, *args: Any) -> Any:
+        """Run one of the programs, and wait for it."""
         return jax.block_until_ready(self._compiled[name].result()(*args))
 
     def put(self, tree: Any, rows: np.ndarray) -> Any:
@@ -102,8 +106,14 @@ class _Programs:
 
 
 @functools.lru_cache(maxsize=8)
-def _programs(static: Static, mesh: Mesh, group: int) -> _Programs:
-    return _Programs(static, mesh, group)
+def _programs(static: Static, group: int) -> Programs:
+    return Programs(static, group)
+
+
+def run_group_size(runs: int) -> int:
+    """How many of so many runs the devices of this process take at once."""
+    mesh = run_mesh()
+    return mesh.devices.size * runs_per_device(mesh, runs)
 
 
 @contextmanager
@@ -145,9 +155,8 @@ class _Runner:
 
     def __init__(self, experiment: Experiment, plan: Plan, store: Store | None, bar: tqdm) -> None:
         self.experiment, self.plan, self.store, self.bar = experiment, plan, store, bar
-        mesh = run_mesh()
-        self.group = mesh.devices.size * runs_per_device(mesh, plan.count)
-        self.programs = _programs(experiment.static, mesh, self.group)
+        self.group = run_group_size(plan.total)
+        self.programs = _programs(experiment.static, self.group)
         self.programs.compile(plan.runs)
         self.seeds, self.seed_of_run = np.unique(plan.runs.seed, return_inverse=True)
 
@@ -167,8 +176,9 @@ class _Runner:
         for rows in _groups(np.arange(len(self.seeds)), self.group):
             padded = _padded(rows, self.group)
             part = self.programs("pretrain", self.programs.put(problem, padded), self.programs.put(self.seeds, padded))
-            parts.append(jax.tree.map(lambda a, n=len(rows): np.asarray(a)[:n], part))
-        whole = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+            parts.append(_host(part))
+        # Padding stands at the end, after the last seed.
+        whole = jax.tree.map(lambda *leaves: np.concatenate(leaves)[: len(self.seeds)], *parts)
         if self.store:
             self.store.save_pretrained(jax.tree.leaves(whole))
         return whole
@@ -183,9 +193,7 @@ class _Runner:
         saved = self.store.load_in_flight() if self.store else None
         if saved is not None and np.array_equal(saved.runs, rows):
             done = saved.collections
-            state = jax.device_put(
-                jax.tree.unflatten(jax.tree.structure(state), saved.state), self.programs.sharding
-            )
+            state = jax.device_put(jax.tree.unflatten(jax.tree.structure(state), saved.state), self.programs.sharding)
             history.restore(saved.metrics, done)
         algorithm = self.experiment.algorithm
         self.bar.update(done * len(rows) * algorithm.steps_per_collection)
@@ -239,13 +247,13 @@ def run_sweep(experiment: Experiment, out: Path | None = None, *, progress: bool
     steps = experiment.algorithm.gradient_steps
     with (
         _stop_on_interrupt() as stop,
-        tqdm(total=plan.count * steps, unit="step", disable=not progress, smoothing=0.05, desc="compiling") as bar,
+        tqdm(total=plan.total * steps, unit="step", disable=not progress, smoothing=0.05, desc="compiling") as bar,
     ):
         bar.update(len(finished) * steps)
         runner = _Runner(experiment, plan, store, bar)
         pretrained = runner.pretrained()
-        bar.set_description(f"{plan.count} run{'s' if plan.count > 1 else ''}")
-        left = np.asarray([i for i in range(plan.count) if i not in finished], int)
+        bar.set_description(f"{plan.total} run{'s' if plan.total > 1 else ''}")
+        left = np.asarray([i for i in range(plan.total) if i not in finished], int)
         for rows in _groups(left, runner.group):
             trained = None if stop.is_set() else runner.train(rows, pretrained.params, stop)
             if trained is None:
@@ -254,7 +262,7 @@ def run_sweep(experiment: Experiment, out: Path | None = None, *, progress: bool
     dataset = results.assemble(
         experiment, plan, finished, pretrained.kl_to_reference, seconds=time.monotonic() - started
     )
-    complete = len(finished) == plan.count
+    complete = len(finished) == plan.total
     if out is not None and store is not None:
         results.save(dataset, out if complete else out.with_suffix(".partial.nc"))
         if complete:

@@ -1,59 +1,21 @@
 """Algorithm 1: collect, label, and take gradient steps; a whole run is one function of numbers, a key and a shape."""
 
-import dataclasses
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
-from bandit.objectives import advantages, divergences
-from bandit.objectives.log_probs import gather, shift, weighted_mean
-from bandit.objectives.methods import (
-    METHODS,
-    Batch,
-    HyperParameters,
-    ObjectiveOptions,
-    pair_weights,
-)
-from bandit.objectives.policy_gradient import fraction_clipped
+from bandit.objectives import advantages
+from bandit.simulator.collect import Collected, collect
 from bandit.simulator.config import Static
 from bandit.simulator.evaluate import Evaluation, evaluate, evaluation_prompts
-from bandit.simulator.policy import Params, Policy, gpt_policy, tabular_policy
+from bandit.simulator.objective import StepMetrics, loss_and_batch, step_metrics
+from bandit.simulator.policy import Params, Policy, make_policy
 from bandit.simulator.pretrain import Pretrained, pretrain
-from bandit.simulator.problem import Problem, response_rewards, sample_prompts
-from bandit.simulator.sampling import sample, score
-
-
-class Run(NamedTuple):
-    """The numbers of one run: data, so that any of them may be batched and none of them recompiles.
-
-    Attributes:
-        problem: reference and rewards.
-        hyper: hyper-parameters, a scalar array each.
-        method: index into `Static.variants`.
-        on_policy: whether every collection is sampled anew.
-        standardization: index into `advantages.STANDARDIZATIONS`.
-        seed: of everything random in the run.
-    """
-
-    problem: Problem
-    hyper: HyperParameters
-    method: Int[Array, ""]
-    on_policy: Bool[Array, ""]
-    standardization: Int[Array, ""]
-    seed: Int[Array, ""]
-
-
-class Collected(NamedTuple):
-    """One collection: P prompts with N labelled responses each."""
-
-    tokens: Int[Array, "P N S"]
-    rewards: Float[Array, "P N"]
-    advantages: Float[Array, "P N"]
-    behavior_token_log_probs: Float[Array, "P N T"]
-    reference_token_log_probs: Float[Array, "P N T"]
+from bandit.simulator.problem import Problem, sample_prompts
+from bandit.simulator.run import Run
 
 
 class TrainState(NamedTuple):
@@ -68,28 +30,6 @@ class TrainState(NamedTuple):
     moments: advantages.RunningMoments
     step: Int[Array, ""]
     diverged_at: Int[Array, ""]
-
-
-class StepMetrics(NamedTuple):
-    """Of one minibatch, before its gradient step. Log-ratios are log policy - log reference, nats.
-
-    Attributes:
-        loss: reduced loss.
-        gradient_norm: Euclidean norm of the gradient.
-        fraction_clipped: share of policy/behavior ratios outside [1-ε, 1+ε].
-        chosen_implicit_reward: mean log-ratio of preferred responses, over pairs.
-        rejected_implicit_reward: of dispreferred ones.
-        margin: their difference.
-        batch_reward: mean sampled reward of the minibatch's responses.
-    """
-
-    loss: Float[Array, ""]
-    gradient_norm: Float[Array, ""]
-    fraction_clipped: Float[Array, ""]
-    chosen_implicit_reward: Float[Array, ""]
-    rejected_implicit_reward: Float[Array, ""]
-    margin: Float[Array, ""]
-    batch_reward: Float[Array, ""]
 
 
 class Metrics(NamedTuple):
@@ -114,15 +54,6 @@ class History(NamedTuple):
     metrics: Metrics
     pretraining_kl: Float[Array, ""]
     diverged_at: Int[Array, ""]
-
-
-def make_policy(config: Static) -> Policy:
-    """The policy that the configuration asks for."""
-    length = config.response_length
-    if config.policy.kind == "tabular":
-        return tabular_policy(config.vocab_size, length)
-    sizes = config.policy
-    return gpt_policy(config.vocab_size, length, sizes.layers, sizes.heads, sizes.width, config.conventions.dropout)
 
 
 def _keys(seed: Int[Array, ""]) -> dict[str, jax.Array]:
@@ -166,104 +97,6 @@ def initial_state(params: Params, run: Run, config: Static) -> TrainState:
     )
 
 
-def collect(
-    state: TrainState, run: Run, config: Static, policy: Policy, *, key: jax.Array
-) -> tuple[Collected, advantages.RunningMoments]:
-    """Steps 1-3 of Algorithm 1: prompts, responses from the policy, rewards, and advantages; consumes the key."""
-    conventions, algorithm = config.conventions, config.algorithm
-    prompt_key, sample_key = jax.random.split(key)
-    rows = (algorithm.prompts_per_collection, algorithm.responses_per_prompt)
-    prompts = state.prompts
-    if prompts.shape[0] > rows[0]:
-        prompts = jax.random.permutation(prompt_key, prompts)[: rows[0]]
-    rollout = sample(policy, state.params, jnp.repeat(prompts, rows[1]), config.new_tokens, key=sample_key)
-    behavior = score(policy, state.params, rollout.tokens, conventions.scoring)
-    if conventions.reference_model == "exact":
-        _, targets = shift(rollout.tokens, conventions.scoring)
-        reference = run.problem.reference_log_probs[targets]
-    else:
-        reference = score(policy, state.reference_params, rollout.tokens, conventions.scoring)
-    rewards = response_rewards(rollout.tokens, run.problem.token_rewards, conventions.prompt_in_response)
-    labels = rewards
-    if conventions.kl_placement == "reward":
-        labels = advantages.kl_shaped_rewards(
-            rewards, behavior.sum(axis=-1), reference.sum(axis=-1), run.hyper.kl_coefficient
-        )
-    labels, rewards = labels.reshape(rows), rewards.reshape(rows)
-    standardized, moments = advantages.standardize_by(run.standardization, labels, state.moments)
-    return (
-        Collected(
-            tokens=rollout.tokens.reshape(*rows, -1),
-            rewards=labels,
-            advantages=standardized,
-            behavior_token_log_probs=behavior.reshape(*rows, -1),
-            reference_token_log_probs=reference.reshape(*rows, -1),
-        ),
-        moments,
-    )
-
-
-def _objective_options(config: Static) -> ObjectiveOptions:
-    conventions = config.conventions
-    return ObjectiveOptions(
-        pair_scheme=config.algorithm.pair_scheme,
-        ties=conventions.ties,
-        ratio=conventions.ratio,
-        self_normalize=conventions.self_normalize,
-    )
-
-
-def loss_and_batch(
-    params: Params, data: Collected, run: Run, config: Static, policy: Policy, *, key: jax.Array
-) -> tuple[Float[Array, ""], Batch]:
-    """Score a minibatch under the policy and reduce the method's losses to one number; consumes the key (dropout)."""
-    prompts, responses, _ = data.tokens.shape
-    inputs, targets = shift(data.tokens.reshape(prompts * responses, -1), config.conventions.scoring)
-    all_log_probs = jax.nn.log_softmax(policy.train_logits(params, inputs, key), axis=-1)
-    batch = Batch(
-        token_log_probs=gather(all_log_probs, targets).reshape(prompts, responses, -1),
-        behavior_token_log_probs=data.behavior_token_log_probs,
-        reference_token_log_probs=data.reference_token_log_probs,
-        rewards=data.rewards,
-        advantages=data.advantages,
-    )
-    options = _objective_options(config)
-
-    def reduced(name: str) -> Any:
-        return lambda: weighted_mean(*METHODS[name].objective(batch, run.hyper, options))
-
-    branches = [reduced(name) for name in config.variants]
-    loss = branches[0]() if len(branches) == 1 else jax.lax.switch(run.method, branches)
-    if config.conventions.kl_placement == "exact":
-        reference = jnp.broadcast_to(run.problem.reference_log_probs[None, None], all_log_probs.shape)
-        penalty = divergences.kl(all_log_probs, reference).sum(axis=-1).mean()
-        loss = loss + run.hyper.kl_coefficient * penalty
-    elif config.conventions.kl_placement == "loss":
-        loss = loss + run.hyper.kl_coefficient * batch.log_ratios.mean()
-    return loss, batch
-
-
-def _step_metrics(loss: Array, gradient: Any, batch: Batch, run: Run, config: Static) -> StepMetrics:
-    weights = pair_weights(batch, run.hyper, _objective_options(config))
-    ratios = batch.log_ratios
-    chosen = weighted_mean(jnp.broadcast_to(ratios[..., :, None], weights.shape), weights)
-    rejected = weighted_mean(jnp.broadcast_to(ratios[..., None, :], weights.shape), weights)
-    token_ratio = config.conventions.ratio == "token"
-    return StepMetrics(
-        loss=loss,
-        gradient_norm=optax.tree.norm(gradient),
-        fraction_clipped=fraction_clipped(
-            batch.token_log_probs if token_ratio else batch.log_probs,
-            batch.behavior_token_log_probs if token_ratio else batch.behavior_log_probs,
-            run.hyper.clip_epsilon,
-        ),
-        chosen_implicit_reward=chosen,
-        rejected_implicit_reward=rejected,
-        margin=chosen - rejected,
-        batch_reward=batch.rewards.mean(),
-    )
-
-
 def gradient_step(
     state: TrainState, rows: Int[Array, "M"], run: Run, config: Static, policy: Policy, *, key: jax.Array
 ) -> tuple[TrainState, StepMetrics]:
@@ -275,7 +108,7 @@ def gradient_step(
     (loss, batch), gradient = jax.value_and_grad(loss_and_batch, has_aux=True)(
         state.params, data, run, config, policy, key=key
     )
-    metrics = _step_metrics(loss, gradient, batch, run, config)
+    metrics = step_metrics(loss, gradient, batch, run, config)
     updates, optimizer = _optimizer().update(gradient, state.optimizer)
     params = jax.tree.map(lambda p, u: p - run.hyper.learning_rate * u, state.params, updates)
     finite = jnp.isfinite(loss) & jnp.isfinite(metrics.gradient_norm)
@@ -325,7 +158,9 @@ def run_collection(state: TrainState, run: Run, config: Static) -> tuple[TrainSt
     collect_key = jax.random.fold_in(keys["collections"], state.step)
     batch, moments = jax.lax.cond(
         run.on_policy | (state.step == 0),
-        lambda: collect(state, run, config, policy, key=collect_key),
+        lambda: collect(
+            policy, state.params, state.reference_params, state.prompts, state.moments, run, config, key=collect_key
+        ),
         lambda: (state.batch, state.moments),
     )
     sampled_anew = run.on_policy | (state.step == 0)
@@ -370,39 +205,3 @@ def train(run: Run, config: Static) -> History:
         lambda s, _: run_collection(s, run, config), state, None, length=config.algorithm.collections
     )
     return History(initial, tokens, metrics, pretrained.kl_to_reference, state.diverged_at)
-
-
-def make_run(
-    problem: Problem,
-    config: Static,
-    *,
-    method: str | None = None,
-    on_policy: bool | None = None,
-    hyper: HyperParameters | None = None,
-    seed: int = 0,
-) -> Run:
-    """A `Run` from Python numbers, with the conventions' defaults for its method.
-
-    Args:
-        problem: the bandit.
-        config: what it will be compiled for; its `variants` hold the method.
-        method: one of `config.variants`; the first, if none is given.
-        on_policy: Table 1's side of the method, if none is given.
-        hyper: hyper-parameters.
-        seed: of everything random.
-    """
-    hyper = hyper or HyperParameters()
-    name = method or config.variants[0]
-    if name not in config.variants:
-        raise ValueError(f"method must be one of the compiled {config.variants}, got {name!r}")
-    chosen = METHODS[name]
-    if hyper.kl_coefficient == 0 and chosen.policy_gradient:
-        hyper = dataclasses.replace(hyper, kl_coefficient=config.conventions.policy_gradient_kl)
-    return Run(
-        problem=problem,
-        hyper=jax.tree.map(jnp.float32, hyper),
-        method=jnp.asarray(config.variants.index(name)),
-        on_policy=jnp.asarray(chosen.on_policy if on_policy is None else on_policy),
-        standardization=jnp.asarray(advantages.STANDARDIZATIONS.index(config.conventions.standardization_of(chosen))),
-        seed=jnp.asarray(seed),
-    )

@@ -1,0 +1,117 @@
+"""The `modeseek` command: parses, calls, prints."""
+
+import dataclasses
+import inspect
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from bandit import __version__
+from bandit.commands.bench import Bench
+from bandit.commands.demo import Demo
+from bandit.commands.runs import Bandit, Repeat, Sweep
+from bandit.simulator.conventions import PRESETS
+from bandit.simulator.experiment import Experiment
+
+COMMANDS: dict[str, Callable[..., Any]] = {
+    "demo": Demo,
+    "bandit": Bandit,
+    "sweep": Sweep,
+    "repeat": Repeat,
+    "bench": Bench,
+}
+
+DESCRIPTION = """See and measure how preference fine-tuning works.
+
+Start with `modeseek demo`: three minutes, five methods, two rewards, figures. `modeseek COMMAND --help` lists every
+option of a command with its default."""
+
+
+def _take(arguments: list[str], option: str) -> str | None:
+    """Remove `--option VALUE` or `--option=VALUE` from the arguments and return the value."""
+    for i, argument in enumerate(arguments):
+        if argument == option:
+            if i + 1 == len(arguments):
+                raise ValueError(f"{option} needs a value")
+            value = arguments[i + 1]
+            del arguments[i : i + 2]
+            return value
+        if argument.startswith(option + "="):
+            del arguments[i]
+            return argument.split("=", 1)[1]
+    return None
+
+
+def _with_base(command: Callable[..., Any], arguments: list[str]) -> Any:
+    """The command's defaults, after `--preset` or `--config`, which every other option then overrides."""
+    default = command()
+    config, preset = _take(arguments, "--config"), _take(arguments, "--preset")
+    if config is not None:
+        default = dataclasses.replace(default, experiment=read_config(Path(config)))
+    if preset is not None:
+        if preset not in PRESETS:
+            raise ValueError(f"--preset must be one of {', '.join(PRESETS)}, got {preset!r}")
+        experiment = dataclasses.replace(default.experiment, conventions=PRESETS[preset])
+        default = dataclasses.replace(default, experiment=experiment)
+    return default
+
+
+def read_config(path: Path) -> Experiment:
+    """An experiment from a results file or from a JSON file of the same form.
+
+    Raises:
+        ValueError: the file is not there, or is neither.
+    """
+    if path.suffix == ".nc":
+        from bandit.simulator.results import experiment_of, load
+
+        return experiment_of(load(path))
+    try:
+        return Experiment.from_json(path.read_text())
+    except OSError as error:
+        raise ValueError(f"cannot read the configuration {path}: {error.strerror}") from error
+
+
+_BASE_HELP = """
+
+Two options set all defaults at once, before the others: --preset paper|released_code (every convention below as the
+paper's text or its released code has it), and --config FILE (a results.nc, or its configuration as JSON)."""
+
+
+def _parse(arguments: list[str]) -> Any:
+    if not arguments or arguments[0] not in COMMANDS:
+        return tyro.extras.subcommand_cli_from_dict(COMMANDS, args=arguments, prog="modeseek", description=DESCRIPTION)
+    name, rest = arguments[0], arguments[1:]
+    command = COMMANDS[name]
+    description = (inspect.getdoc(command) or "").split("Attributes:")[0].strip()
+    if "experiment" not in {f.name for f in dataclasses.fields(command)}  # type: ignore[arg-type]:
+        return tyro.cli(command, args=rest, prog=f"modeseek {name}", description=description)
+    default = _with_base(command, rest)
+    return tyro.cli(command, args=rest, prog=f"modeseek {name}", description=description + _BASE_HELP, default=default)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point. Bad input ends with one line on standard error and status 2, Ctrl-C with 130."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given == ["--version"]:
+        print(f"modeseek {__version__}")
+        raise SystemExit(0)
+    try:
+        code = _parse(given).run()
+    except ValueError as error:
+        if os.environ.get("MODESEEK_TRACEBACK"):
+            raise
+        print(f"modeseek: error: {error}", file=sys.stderr)
+        code = 2
+    except KeyboardInterrupt:
+        print("\nmodeseek: interrupted", file=sys.stderr)
+        code = 130
+    raise SystemExit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The subcommands of `modeseek`: each parses into a dataclass, calls the library, and prints."""

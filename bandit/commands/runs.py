@@ -1,0 +1,141 @@
+"""`modeseek bandit`, `sweep` and `repeat`: from the command line to a table, figures and a results file."""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from bandit.commands.common import output_folder, run_to_file, save_all
+from bandit.simulator.experiment import Experiment
+
+PAPER_LEARNING_RATES = (0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003, 0.0001, 0.00003, 0.00001)
+"""The grid of paper I.3."""
+
+
+def parse_vary(items: tuple[str, ...]) -> tuple[tuple[str, tuple[float, ...]], ...]:
+    """Read `tau=0.05,0.1`, once per hyper-parameter.
+
+    Raises:
+        ValueError: an item is not of that form.
+    """
+    axes = []
+    for item in items:
+        name, _, values = item.partition("=")
+        try:
+            axes.append((name.strip().replace("-", "_"), tuple(float(v) for v in values.split(","))))
+        except ValueError:
+            raise ValueError(f"--vary takes NAME=VALUE,VALUE,…, got {item!r}") from None
+    return tuple(axes)
+
+
+@dataclasses.dataclass(frozen=True)
+class Bandit:
+    """Run one method, or several, on the bandit.
+
+    Prints the final expected reward and KL, and saves results.nc and figures. The defaults are the paper's on-policy
+    protocol (I.3): 10 prompts, 10 responses each, 100 collections, 10 gradient steps on each.
+
+    Attributes:
+        experiment: the experiment.
+        vary: further axes of the grid, NAME=VALUE,VALUE,… for any hyper-parameter.
+        out: output folder; without, the first free modeseek-results/bandit-N.
+    """
+
+    experiment: Annotated[Experiment, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Experiment)
+    vary: tuple[str, ...] = ()
+    out: Path | None = None
+
+    def run(self) -> int:
+        """Run, print, save."""
+        experiment = dataclasses.replace(self.experiment, vary=self.experiment.vary + parse_vary(self.vary))
+        return run_and_report(experiment, output_folder(self.out, "bandit"))
+
+
+@dataclasses.dataclass(frozen=True)
+class Sweep:
+    """Run a grid of learning rates, and of anything else, and choose the best (paper I.3).
+
+    The default grid is the paper's ten learning rates and five seeds. Stop with Ctrl-C; the same command with the
+    same --out goes on.
+
+    Attributes:
+        experiment: the experiment.
+        vary: further axes of the grid, NAME=VALUE,VALUE,… for any hyper-parameter.
+        out: output folder; without, the first free modeseek-results/sweep-N.
+    """
+
+    experiment: Annotated[Experiment, tyro.conf.arg(name="")] = dataclasses.field(
+        default_factory=lambda: Experiment(learning_rates=PAPER_LEARNING_RATES, seeds=5)
+    )
+    vary: tuple[str, ...] = ()
+    out: Path | None = None
+
+    def run(self) -> int:
+        """Run, choose, print, save."""
+        experiment = dataclasses.replace(self.experiment, vary=self.experiment.vary + parse_vary(self.vary))
+        return run_and_report(experiment, output_folder(self.out, "sweep"))
+
+
+@dataclasses.dataclass(frozen=True)
+class Repeat:
+    """Run again what a results file holds, from its own configuration.
+
+    Attributes:
+        results: a results.nc that modeseek wrote.
+        out: output folder; without, the first free modeseek-results/repeat-N.
+    """
+
+    results: tyro.conf.Positional[Path]
+    out: Path | None = None
+
+    def run(self) -> int:
+        """Read the configuration, run it, and say whether the numbers are the same."""
+        from bandit.simulator.results import experiment_of, load
+
+        earlier = load(self.results)
+        folder = output_folder(self.out, "repeat")
+        code = run_and_report(experiment_of(earlier), folder)
+        if code == 0:
+            differing = differences(earlier, load(folder / "results.nc"))
+            print("\n" + ("every number is bit for bit the same" if not differing else "\n".join(differing)))
+        return code
+
+
+def differences(first: "object", second: "object") -> list[str]:
+    """One line for each variable in which two results differ: by how much."""
+    import numpy as np
+    import xarray
+
+    assert isinstance(first, xarray.Dataset)
+    assert isinstance(second, xarray.Dataset)
+    lines = []
+    for name in first.data_vars:
+        a, b = first[name].values, second[name].values
+        if not np.array_equal(a, b, equal_nan=True):
+            lines.append(f"{name} differs by at most {np.nanmax(np.abs(a - b)):.3g}")
+    return lines
+
+
+def run_and_report(experiment: Experiment, folder: Path) -> int:
+    """Run an experiment into a folder; print its table; draw its figures."""
+    dataset = run_to_file(experiment, folder)
+    if dataset is None:
+        return 130
+    from bandit.figures.curves import learning_rate_figure, reward_figure
+    from bandit.figures.tokens import token_figure
+    from bandit.simulator.summary import choose_learning_rate, final_values, learning_rate_on_edge, table
+
+    best = choose_learning_rate(dataset)
+    # Figures show one value of each further hyper-parameter: the configuration's own order, the first.
+    shown = best.isel({name: 0 for name, _ in experiment.vary})
+    figures: dict[str, object] = {"reward": reward_figure(shown), "tokens": token_figure(shown)}
+    if dataset.sizes.get("learning_rate", 0) > 1:
+        first = dataset.isel({name: 0 for name, _ in experiment.vary})
+        figures["learning-rates"] = learning_rate_figure(first, final_values(first))
+        print("best learning rate of the grid, per method and reward:")
+    print(table(best))
+    for cell in learning_rate_on_edge(dataset):
+        print(f"note: the best learning rate is at the edge of the grid for {cell}")
+    save_all(folder, figures)
+    return 0

@@ -1,0 +1,85 @@
+"""Reward against gradient steps, and reward against KL: what the paper's bandit figures draw."""
+
+import numpy as np
+import xarray
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from bandit.figures.style import LineStyle, label_lines, method_style, new_figure, style
+from bandit.objectives.methods import variant
+from bandit.simulator.summary import over_seeds
+
+
+def _styles(names: list[str]) -> dict[str, LineStyle]:
+    """Each method's style; where both sides of a method are drawn, the offline one has an open marker and dots."""
+    styles = {}
+    for name in names:
+        chosen = variant(name)
+        both = sum(variant(n).method == chosen.method for n in names) > 1
+        base = method_style(chosen.method.name)
+        styles[name] = base._replace(dash=(0, (1.2, 1.4))) if both and not chosen.on_policy else base
+    return styles
+
+
+def _plot(axes: Axes, x: np.ndarray, y: np.ndarray, name: str, line: LineStyle) -> None:
+    keywords = line.line(every=(0.06, 0.16))
+    if not variant(name).on_policy:
+        keywords |= {"markerfacecolor": "white", "markeredgecolor": line.color, "markeredgewidth": 1.2}
+    axes.plot(x, y, label=variant(name).title, **keywords)
+
+
+def reward_figure(dataset: xarray.Dataset) -> Figure:
+    """A column per reward: expected reward, mean and standard error over seeds, against gradient steps (above) and
+    against KL(policy ‖ reference) (below)."""
+    names = [str(name) for name in dataset["method"].values]
+    rewards = [str(r) for r in dataset["reward"].values]
+    styles = _styles(names)
+    seeds = dataset.sizes["seed"]
+    with style():
+        figure, axes = new_figure(2, len(rewards), panel=(4.4, 2.9), sharey=True)
+        for column, reward in enumerate(rewards):
+            above, below = axes[:, column]
+            for name in names:
+                cell = dataset.sel({"method": name, "reward": reward})
+                mean, error = over_seeds(cell["expected_reward"])
+                kl, _ = over_seeds(cell["kl_to_reference"])
+                steps = dataset["step"].values
+                _plot(above, steps, mean.values, name, styles[name])
+                if seeds > 1:
+                    low, high = (mean - error).values, (mean + error).values
+                    above.fill_between(steps, low, high, color=styles[name].color, alpha=0.2, linewidth=0)
+                _plot(below, kl.values, mean.values, name, styles[name])
+            where = "far from" if np.argmax(dataset["token_rewards"].sel(reward=reward).values) > 40 else "near"
+            known = reward in ("R1", "R2")
+            above.set(title=f"{reward}" + (f" (peak {where} the reference)" if known else ""), xlabel="gradient step")
+            below.set(xlabel="KL(policy ‖ reference), nats per response")
+            above.set_ylim(0, 1.03)
+        for row in axes:
+            row[0].set_ylabel("expected reward")
+        handles, labels = axes[0, 0].get_legend_handles_labels()
+        figure.legend(
+            handles, labels, loc="outside lower center", ncols=min(5, len(names)), handlelength=3.2, frameon=False
+        )
+        note = f"mean ± standard error, {seeds} seeds" if seeds > 1 else "one seed"
+        figure.suptitle(f"Preference fine-tuning on the bandit ({note})", fontsize=10)
+    return figure
+
+
+def learning_rate_figure(dataset: xarray.Dataset, finals: xarray.Dataset) -> Figure:
+    """A panel per reward: final expected reward, mean and standard error over seeds, against the learning rate."""
+    names = [str(name) for name in dataset["method"].values]
+    rewards = [str(r) for r in dataset["reward"].values]
+    styles = _styles(names)
+    rates = dataset["learning_rate"].values
+    with style():
+        figure, axes = new_figure(1, len(rewards), panel=(4.4, 3.0), sharey=True)
+        for panel, reward in zip(axes[0], rewards, strict=True):
+            for name in names:
+                mean, error = over_seeds(finals["expected_reward"].sel({"method": name, "reward": reward}))
+                line = styles[name].line()
+                panel.errorbar(rates, mean, error.fillna(0), label=variant(name).title, capsize=2, **line)
+            panel.set(xscale="log", xlabel="learning rate", title=reward)
+            panel.set_ylim(0, 1.03)
+        axes[0, 0].set_ylabel("expected reward at the end")
+        label_lines(axes[0, -1], fontsize=7.5)
+    return figure

@@ -1,0 +1,178 @@
+"""A complete experiment: checked before any work starts, and one JSON string on disk."""
+
+import dataclasses
+import json
+import math
+from typing import Annotated, Any
+
+import tyro
+
+from bandit.objectives.methods import HyperParameters, Variant, variant
+from bandit.simulator.config import (
+    AlgorithmConfig,
+    EvaluationConfig,
+    PolicyConfig,
+    PretrainingConfig,
+    Static,
+    positive,
+    require,
+    whole,
+)
+from bandit.simulator.conventions import Conventions
+from bandit.simulator.problem import ReferenceRecipe, reference_probs, token_rewards
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """A complete experiment: problem, policy, Algorithm 1, methods, and what to compare.
+
+    Attributes:
+        methods: as `bandit.objectives.methods.variant` reads them: `ppo`, `on_policy_ipo`, `offline_rwr`, …
+        rewards: `R1` (peak at token 70, far from the reference), `R2` (peak at 20, near it), or `bump:CENTER:WIDTH`.
+        seeds: number of seeds; each is its own network, prompts and samples, the same for every method.
+        first_seed: the first of them.
+        learning_rates: the grid; empty means `hyper.learning_rate` alone.
+        method_learning_rates: a learning rate of its own for each method, in `methods`' order, instead of a grid.
+        vocab_size: V.
+        response_length: T, tokens of a response (the prompt among them if the conventions say so).
+        reference: the reference distribution's numbers.
+        conventions: the paper's text or the released code, difference by difference.
+        policy: the network.
+        pretraining: how it is brought to the reference.
+        algorithm: Algorithm 1's knobs.
+        evaluation: what is measured.
+        hyper: every number that may be swept.
+        vary: further axes: a field of `hyper` and its values.
+    """
+
+    methods: tuple[str, ...] = ("on_policy_ipo",)
+    rewards: tuple[str, ...] = ("R1",)
+    seeds: int = 1
+    first_seed: int = 0
+    learning_rates: tuple[float, ...] = ()
+    method_learning_rates: tuple[float, ...] = ()
+    vocab_size: int = 100
+    response_length: int = 10
+    reference: ReferenceRecipe = dataclasses.field(default_factory=ReferenceRecipe)
+    conventions: Conventions = dataclasses.field(default_factory=Conventions)
+    policy: PolicyConfig = dataclasses.field(default_factory=PolicyConfig)
+    pretraining: PretrainingConfig = dataclasses.field(default_factory=PretrainingConfig)
+    algorithm: Annotated[AlgorithmConfig, tyro.conf.arg(name="")] = dataclasses.field(default_factory=AlgorithmConfig)
+    evaluation: EvaluationConfig = dataclasses.field(default_factory=EvaluationConfig)
+    hyper: Annotated[HyperParameters, tyro.conf.arg(name="")] = dataclasses.field(default_factory=HyperParameters)
+    vary: tyro.conf.Suppress[tuple[tuple[str, tuple[float, ...]], ...]] = ()
+
+    def __post_init__(self) -> None:
+        whole("vocab_size", self.vocab_size, 2)
+        whole("response_length", self.response_length, 2 if self.conventions.prompt_in_response else 1)
+        whole("seeds", self.seeds, 1)
+        whole("first_seed", self.first_seed, 0)
+        require(0 <= self.conventions.dropout < 1, f"dropout must be in [0, 1), got {self.conventions.dropout}")
+        self._check_methods()
+        self._check_numbers()
+        require(len(self.rewards) > 0, "rewards must name at least one reward")
+        for reward in self.rewards:
+            token_rewards(reward, self.vocab_size)
+        require(len(set(self.rewards)) == len(self.rewards), f"rewards must differ, got {self.rewards}")
+        reference_probs(self.reference, self.conventions.reference_recipe, self.vocab_size)
+        interval = self.evaluation.interval or self.algorithm.steps_per_collection
+        require(
+            self.algorithm.steps_per_collection % interval == 0,
+            "the evaluation interval must divide the gradient steps of a collection, "
+            f"{self.algorithm.steps_per_collection}, got {interval}",
+        )
+
+    def _check_methods(self) -> None:
+        require(len(self.methods) > 0, "methods must name at least one method")
+        variants = self.variants
+        names = [v.name for v in variants]
+        require(len(set(names)) == len(names), f"methods must differ, got {self.methods}")
+        for v in variants:
+            require(
+                self.algorithm.responses_per_prompt >= v.method.min_responses,
+                f"{v.name} compares responses: responses_per_prompt must be at least {v.method.min_responses}, "
+                f"got {self.algorithm.responses_per_prompt}",
+            )
+        require(
+            not self.method_learning_rates or len(self.method_learning_rates) == len(self.methods),
+            f"method_learning_rates must have one entry per method, {len(self.methods)}, "
+            f"got {len(self.method_learning_rates)}",
+        )
+        require(
+            not (self.method_learning_rates and self.learning_rates),
+            "give learning_rates (a grid) or method_learning_rates (one per method), not both",
+        )
+
+    def _check_numbers(self) -> None:
+        for rate in (*self.learning_rates, *self.method_learning_rates):
+            positive("learning_rate", rate)
+        names = [f.name for f in dataclasses.fields(HyperParameters)]
+        swept = [(name, v) for name, values in self.vary for v in values]
+        for name, values in self.vary:
+            require(name in names, f"vary: {name!r} is not a hyper-parameter; they are {', '.join(names)}")
+            require(name != "learning_rate", "vary: use learning_rates for the learning rate")
+            require(len(values) > 0, f"vary: {name} needs at least one value")
+            require(len(set(values)) == len(values), f"vary: the values of {name} must differ, got {values}")
+        require(
+            len(set(self.learning_rates)) == len(self.learning_rates),
+            f"learning_rates must differ, got {self.learning_rates}",
+        )
+        own = [(name, getattr(self.hyper, name)) for name in names]
+        at_least_zero = ("negative_weight", "negative_threshold", "reward_gap", "kl_coefficient")
+        for name, value in own + swept:
+            if name in at_least_zero:
+                require(math.isfinite(value) and value >= 0, f"{name} must be zero or more, got {value!r}")
+            else:
+                positive(name, value)
+
+    @property
+    def variants(self) -> tuple[Variant, ...]:
+        """The methods, looked up."""
+        return tuple(variant(name) for name in self.methods)
+
+    @property
+    def static(self) -> Static:
+        """What the program is compiled for."""
+        return Static(
+            vocab_size=self.vocab_size,
+            response_length=self.response_length,
+            variants=tuple(v.method.name for v in self.variants),
+            conventions=self.conventions,
+            policy=self.policy,
+            pretraining=self.pretraining,
+            algorithm=self.algorithm,
+            evaluation=self.evaluation,
+        )
+
+    def to_json(self) -> str:
+        """The configuration as one JSON string (netCDF attributes hold nothing richer)."""
+        return json.dumps(dataclasses.asdict(self), indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Experiment":
+        """Read what `to_json` wrote.
+
+        Raises:
+            ValueError: it is not such a string, or a field is unknown (a file of another version).
+        """
+        try:
+            data = json.loads(text)
+            nested = {
+                "reference": ReferenceRecipe,
+                "conventions": Conventions,
+                "policy": PolicyConfig,
+                "pretraining": PretrainingConfig,
+                "algorithm": AlgorithmConfig,
+                "evaluation": EvaluationConfig,
+                "hyper": HyperParameters,
+            }
+            for name, kind in nested.items():
+                data[name] = kind(**{k: _tuples(v) for k, v in data[name].items()})
+            return cls(**{k: _tuples(v) if k not in nested else v for k, v in data.items()})
+        except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"not a configuration of this version of modeseek: {error}") from error
+
+
+def _tuples(value: Any) -> Any:
+    """JSON's lists as the tuples that frozen dataclasses hold."""
+    return tuple(_tuples(v) for v in value) if isinstance(value, list) else value

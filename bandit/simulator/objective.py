@@ -1,0 +1,102 @@
+"""The loss of one minibatch: score it under the policy, and hand it to the method's objective."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float
+
+from bandit.objectives import divergences
+from bandit.objectives.log_probs import gather, shift, weighted_mean
+from bandit.objectives.methods import METHODS, Batch, ObjectiveOptions, pair_weights
+from bandit.objectives.policy_gradient import fraction_clipped
+from bandit.simulator.collect import Collected
+from bandit.simulator.config import Static
+from bandit.simulator.policy import Params, Policy
+from bandit.simulator.run import Run
+
+
+class StepMetrics(NamedTuple):
+    """Of one minibatch, before its gradient step. Log-ratios are log policy - log reference, nats.
+
+    Attributes:
+        loss: reduced loss.
+        gradient_norm: Euclidean norm of the gradient.
+        fraction_clipped: share of policy/behavior ratios outside [1-ε, 1+ε].
+        chosen_implicit_reward: mean log-ratio of preferred responses, over pairs.
+        rejected_implicit_reward: of dispreferred ones.
+        margin: their difference.
+        batch_reward: mean sampled reward of the minibatch's responses.
+    """
+
+    loss: Float[Array, ""]
+    gradient_norm: Float[Array, ""]
+    fraction_clipped: Float[Array, ""]
+    chosen_implicit_reward: Float[Array, ""]
+    rejected_implicit_reward: Float[Array, ""]
+    margin: Float[Array, ""]
+    batch_reward: Float[Array, ""]
+
+
+def _objective_options(config: Static) -> ObjectiveOptions:
+    conventions = config.conventions
+    return ObjectiveOptions(
+        pair_scheme=config.algorithm.pair_scheme,
+        ties=conventions.ties,
+        ratio=conventions.ratio,
+        self_normalize=conventions.self_normalize,
+    )
+
+
+def loss_and_batch(
+    params: Params, data: Collected, run: Run, config: Static, policy: Policy, *, key: jax.Array
+) -> tuple[Float[Array, ""], Batch]:
+    """Score a minibatch under the policy and reduce the method's losses to one number; consumes the key (dropout)."""
+    prompts, responses, _ = data.tokens.shape
+    inputs, targets = shift(data.tokens.reshape(prompts * responses, -1), config.conventions.scoring)
+    all_log_probs = jax.nn.log_softmax(policy.train_logits(params, inputs, key), axis=-1)
+    batch = Batch(
+        token_log_probs=gather(all_log_probs, targets).reshape(prompts, responses, -1),
+        behavior_token_log_probs=data.behavior_token_log_probs,
+        reference_token_log_probs=data.reference_token_log_probs,
+        rewards=data.rewards,
+        advantages=data.advantages,
+    )
+    options = _objective_options(config)
+
+    def reduced(name: str) -> Callable[[], Array]:
+        return lambda: weighted_mean(*METHODS[name].objective(batch, run.hyper, options))
+
+    branches = [reduced(name) for name in config.variants]
+    loss = branches[0]() if len(branches) == 1 else jax.lax.switch(run.method, branches)
+    if config.conventions.kl_placement == "exact":
+        reference = jnp.broadcast_to(run.problem.reference_log_probs[None, None], all_log_probs.shape)
+        penalty = divergences.kl(all_log_probs, reference).sum(axis=-1).mean()
+        loss = loss + run.hyper.kl_coefficient * penalty
+    elif config.conventions.kl_placement == "loss":
+        loss = loss + run.hyper.kl_coefficient * batch.log_ratios.mean()
+    return loss, batch
+
+
+def step_metrics(loss: Array, gradient: Any, batch: Batch, run: Run, config: Static) -> StepMetrics:
+    """What the minibatch says before its step."""
+    weights = pair_weights(batch, run.hyper, _objective_options(config))
+    ratios = batch.log_ratios
+    chosen = weighted_mean(jnp.broadcast_to(ratios[..., :, None], weights.shape), weights)
+    rejected = weighted_mean(jnp.broadcast_to(ratios[..., None, :], weights.shape), weights)
+    token_ratio = config.conventions.ratio == "token"
+    return StepMetrics(
+        loss=loss,
+        gradient_norm=optax.tree.norm(gradient),
+        fraction_clipped=fraction_clipped(
+            batch.token_log_probs if token_ratio else batch.log_probs,
+            batch.behavior_token_log_probs if token_ratio else batch.behavior_log_probs,
+            run.hyper.clip_epsilon,
+        ),
+        chosen_implicit_reward=chosen,
+        rejected_implicit_reward=rejected,
+        margin=chosen - rejected,
+        batch_reward=batch.rewards.mean(),
+    )

@@ -1,0 +1,102 @@
+"""From curves to numbers: the end of each run, means and standard errors over seeds, the best learning rate."""
+
+import numpy as np
+import xarray
+
+from bandit.objectives.methods import variant
+
+
+def final_values(dataset: xarray.Dataset, share: float = 0.1) -> xarray.Dataset:
+    """Each run's mean over the last `share` of its measurements (at least one): less noisy than the last alone."""
+    steps = dataset.sizes["step"]
+    tail = dataset.isel(step=slice(steps - max(1, round(share * steps)), None))
+    names = [name for name in dataset.data_vars if "step" in dataset[name].dims]
+    return tail[names].mean("step", skipna=False)
+
+
+def over_seeds(values: xarray.DataArray) -> tuple[xarray.DataArray, xarray.DataArray]:
+    """Mean and standard error of the mean (divisor S-1; NaN for one seed) over the finite seeds."""
+    count = values.notnull().sum("seed")
+    # Written out: xarray's std warns where there is one seed, or none.
+    mean = values.sum("seed", skipna=True) / count.where(count > 0)
+    squares = ((values - mean) ** 2).sum("seed", skipna=True)
+    variance = squares / (count - 1).where(count > 1)
+    return mean, (variance / count.where(count > 0)) ** 0.5
+
+
+def choose_learning_rate(dataset: xarray.Dataset) -> xarray.Dataset:
+    """Keep, for each method, reward and other hyper-parameter, the learning rate that ends highest. Paper I.3.
+
+    "Ends highest": the mean over seeds of `final_values` of the expected reward; of equal ones the smallest. A
+    learning rate at which any seed diverged or is missing is not chosen, unless that is true of all.
+
+    Returns:
+        the dataset without the dimension `learning_rate`, which becomes a coordinate of the remaining axes.
+    """
+    if "learning_rate" not in dataset.dims:
+        return dataset
+    ends = final_values(dataset)["expected_reward"].mean("seed", skipna=False)
+    best = ends.fillna(-np.inf).argmax("learning_rate")
+    return dataset.isel(learning_rate=best)
+
+
+def learning_rate_on_edge(dataset: xarray.Dataset) -> list[str]:
+    """Cells whose best learning rate is the smallest or largest of the grid: the grid may be too narrow for them."""
+    if dataset.sizes.get("learning_rate", 1) < 3:
+        return []
+    grid = dataset["learning_rate"].values
+    chosen = choose_learning_rate(dataset)["learning_rate"]
+    named = chosen.to_series()
+    return [
+        f"{'/'.join(map(str, index if isinstance(index, tuple) else (index,)))}: {rate:g}"
+        for index, rate in named.items()
+        if rate in (grid.min(), grid.max())
+    ]
+
+
+def diverged_runs(dataset: xarray.Dataset) -> list[str]:
+    """One line for each run that met a loss or gradient that was not finite: what it was and when."""
+    diverged = dataset["diverged_at"]
+    lines = []
+    for index in np.argwhere(diverged.values >= 0):
+        cell = diverged[tuple(index)]
+        labels = {d: cell[d].item() for d in diverged.dims} | {"learning_rate": float(cell["learning_rate"])}
+        named = ", ".join(
+            f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}" for name, value in labels.items()
+        )
+        lines.append(f"diverged at gradient step {cell.item()}: {named}")
+    return lines
+
+
+def table(dataset: xarray.Dataset) -> str:
+    """Final expected reward and KL(policy ‖ reference), mean ± standard error over seeds, a line per cell."""
+    finals = final_values(dataset)
+    reward, reward_error = over_seeds(finals["expected_reward"])
+    kl, kl_error = over_seeds(finals["kl_to_reference"])
+    rows = [("method", "reward fn", *_other_axes(reward), "learning rate", "E[reward]", "KL(policy ‖ ref), nats")]
+    for index in np.ndindex(*reward.shape):
+        cell = reward[index]
+        rate = cell.coords["learning_rate"].item()
+        rows.append(
+            (
+                variant(str(cell["method"].item())).title,
+                str(cell["reward"].item()),
+                *(f"{cell[name].item():g}" for name in _other_axes(reward)),
+                f"{rate:g}",
+                _plus_minus(cell.item(), reward_error[index].item(), 3),
+                _plus_minus(kl[index].item(), kl_error[index].item(), 1),
+            )
+        )
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
+
+
+def _other_axes(values: xarray.DataArray) -> list[str]:
+    return [str(d) for d in values.dims if d not in ("method", "reward", "learning_rate")]
+
+
+def _plus_minus(mean: float, error: float, digits: int) -> str:
+    if not np.isfinite(mean):
+        return "—"
+    return f"{mean:.{digits}f}" if not np.isfinite(error) else f"{mean:.{digits}f} ± {error:.{digits}f}"
