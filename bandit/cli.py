@@ -88,7 +88,7 @@ def _parse(arguments: list[str]) -> Any:
     name, rest = arguments[0], arguments[1:]
     command = COMMANDS[name]
     description = (inspect.getdoc(command) or "").split("Attributes:")[0].strip()
-    if "experiment" not in {f.name for f in dataclasses.fields(command)}  # type: ignore[arg-type]:
+    if "experiment" not in {f.name for f in dataclasses.fields(command)}:  # type: ignore[arg-type]
         return tyro.cli(command, args=rest, prog=f"modeseek {name}", description=description)
     default = _with_base(command, rest)
     return tyro.cli(command, args=rest, prog=f"modeseek {name}", description=description + _BASE_HELP, default=default)
