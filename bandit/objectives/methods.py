@@ -6,8 +6,8 @@ calls one function of this package and says what the mean runs over; everything 
 
 import dataclasses
 import difflib
-from collections.abc import Callable
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Any, Literal, NamedTuple
 
 import jax
 from jaxtyping import Array, Bool, Float
@@ -16,10 +16,11 @@ from bandit.objectives import pairs, policy_gradient, preference, weighted_likel
 from bandit.objectives.log_probs import sequence_log_probs
 
 
-@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class HyperParameters:
     """Every number that may be swept. Leaves of a pytree: changing one never recompiles.
+
+    Written as Python numbers in a configuration; inside a program each field holds a scalar array.
 
     Attributes:
         learning_rate: step size of Adam.
@@ -44,6 +45,21 @@ class HyperParameters:
     top_k: float = 3.0
     reward_gap: float = 0.0
     kl_coefficient: float = 0.0
+
+
+_HYPER_NAMES = tuple(field.name for field in dataclasses.fields(HyperParameters))
+
+
+def _unflatten_hyper(_: None, leaves: Iterable[Any]) -> HyperParameters:
+    """Past `__init__`: a pytree holds whatever JAX puts into it, arrays, tracers or axis numbers."""
+    hyper = object.__new__(HyperParameters)
+    hyper.__dict__.update(zip(_HYPER_NAMES, leaves, strict=True))
+    return hyper
+
+
+jax.tree_util.register_pytree_node(
+    HyperParameters, lambda hyper: (tuple(getattr(hyper, n) for n in _HYPER_NAMES), None), _unflatten_hyper
+)
 
 
 @dataclasses.dataclass(frozen=True)

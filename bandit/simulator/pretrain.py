@@ -1,14 +1,14 @@
 """Bringing the policy to the reference: minimise KL(policy ‖ reference) with Adam. Paper I.3."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 from jaxtyping import Array, Float, Int
 
 from bandit.objectives.divergences import kl
 from bandit.simulator.config import Static
+from bandit.simulator.optimizer import adam
 from bandit.simulator.policy import Params, Policy
 from bandit.simulator.sampling import sample
 
@@ -29,7 +29,7 @@ class Pretrained(NamedTuple):
 
 class _Carry(NamedTuple):
     params: Params
-    optimizer: optax.OptState
+    optimizer: Any
     divergence: Array
     step: Array
 
@@ -46,8 +46,14 @@ def pretrain(policy: Policy, reference_log_probs: Float[Array, "V"], config: Sta
     numbers = config.pretraining
     steps = numbers.steps if exact else 100
     init_key, run_key = jax.random.split(key)
-    schedule = optax.cosine_decay_schedule(numbers.learning_rate, steps, alpha=0.01)
-    optimizer = optax.adam(schedule if exact else numbers.learning_rate)
+    optimizer = adam()
+
+    def step_size(step: Array) -> Array:
+        """Cosine decay to a hundredth: Adam at a constant rate hovers above the tolerance."""
+        if not exact:
+            return jnp.asarray(numbers.learning_rate)
+        cosine = 0.5 * (1.0 + jnp.cos(jnp.pi * step.astype(jnp.float32) / steps))
+        return numbers.learning_rate * (0.01 + 0.99 * cosine)
 
     def prefixes(params: Params, key: jax.Array) -> Int[Array, "B S"]:
         if not exact:
@@ -73,7 +79,9 @@ def pretrain(policy: Policy, reference_log_probs: Float[Array, "V"], config: Sta
         inputs = prefixes(carry.params, prefix_key)
         value, gradient = jax.value_and_grad(divergence)(carry.params, inputs, dropout_key)
         updates, state = optimizer.update(gradient, carry.optimizer)
-        return _Carry(optax.apply_updates(carry.params, updates), state, value, carry.step + 1)
+        size = step_size(carry.step)
+        params = jax.tree.map(lambda p, u: p - size * u, carry.params, updates)
+        return _Carry(params, state, value, carry.step + 1)
 
     def unfinished(carry: _Carry) -> Array:
         return (carry.step < steps) & ((carry.divergence > numbers.tolerance) | (not exact))

@@ -96,7 +96,7 @@ def identity(experiment: Experiment) -> dict[str, Any]:
 def assemble(
     experiment: Experiment,
     plan: Plan,
-    finished: dict[int, list[np.ndarray]],
+    finished: dict[int, list[Any]],
     pretraining_kl: Any,
     seconds: float,
 ) -> xarray.Dataset:

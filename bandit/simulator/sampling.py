@@ -1,6 +1,6 @@
 """Sampling responses with a cache, and scoring them."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -28,6 +28,11 @@ class Rollout(NamedTuple):
         return gather(self.all_log_probs, self.tokens[:, 1:])
 
 
+class _Carry(NamedTuple):
+    token: Int[Array, "B"]
+    cache: Any
+
+
 def draw(log_probs: Float[Array, "B V"], uniform: Float[Array, "B"]) -> Int[Array, "B"]:
     """Draw a token by inverting the cumulative distribution at u ∈ [0, 1).
 
@@ -45,17 +50,16 @@ def sample(policy: Policy, params: Params, prompts: Int[Array, "B"], new_tokens:
     """Sample one response of `new_tokens` tokens for each prompt; the key is consumed."""
     uniforms = jax.random.uniform(key, (new_tokens, prompts.shape[0]))
 
-    def advance(carry: tuple[Array, Array], step: tuple[Array, Array]) -> tuple[tuple[Array, Array], tuple]:
-        token, cache = carry
+    def advance(carry: _Carry, step: tuple[Array, Array]) -> tuple[_Carry, tuple[Array, Array]]:
         position, uniform = step
-        logits, cache = policy.step(params, token, position, cache)
+        logits, cache = policy.step(params, carry.token, position, carry.cache)
         log_probs = jax.nn.log_softmax(logits, axis=-1)
         token = draw(log_probs, uniform)
-        return (token, cache), (token, log_probs)
+        return _Carry(token, cache), (token, log_probs)
 
-    start = (prompts.astype(jnp.int32), policy.empty_cache(prompts.shape[0]))
+    start = _Carry(prompts.astype(jnp.int32), policy.empty_cache(prompts.shape[0]))
     _, (new, log_probs) = jax.lax.scan(advance, start, (jnp.arange(new_tokens), uniforms))
-    tokens = jnp.concatenate([start[0][:, None], new.T], axis=1)
+    tokens = jnp.concatenate([start.token[:, None], new.T], axis=1)
     return Rollout(tokens=tokens, all_log_probs=log_probs.swapaxes(0, 1))
 
 

@@ -237,7 +237,7 @@ def run_sweep(experiment: Experiment, out: Path | None = None, *, progress: bool
         results.check_output(out)
         store = Store(out.with_suffix(".partial"), results.identity(experiment))
     plan = make_plan(experiment)
-    finished: dict[int, list[np.ndarray]] = {}
+    finished: dict[int, list[Any]] = {}
 
     def keep(rows: np.ndarray, leaves: list[np.ndarray]) -> None:
         finished.update({int(row): [leaf[i] for leaf in leaves] for i, row in enumerate(rows)})

@@ -4,7 +4,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 from jaxtyping import Array, Float, Int
 
 from bandit.objectives import advantages
@@ -12,6 +11,7 @@ from bandit.simulator.collect import Collected, collect
 from bandit.simulator.config import Static
 from bandit.simulator.evaluate import Evaluation, evaluate, evaluation_prompts
 from bandit.simulator.objective import StepMetrics, loss_and_batch, step_metrics
+from bandit.simulator.optimizer import adam
 from bandit.simulator.policy import Params, Policy, make_policy
 from bandit.simulator.pretrain import Pretrained, pretrain
 from bandit.simulator.problem import Problem, sample_prompts
@@ -61,11 +61,6 @@ def _keys(seed: Int[Array, ""]) -> dict[str, jax.Array]:
     return dict(zip(names, jax.random.split(jax.random.key(seed), len(names)), strict=True))
 
 
-def _optimizer() -> optax.GradientTransformation:
-    """Adam without its step size, which is data."""
-    return optax.scale_by_adam()
-
-
 def pretrain_seed(problem: Problem, seed: Int[Array, ""], config: Static) -> Pretrained:
     """The start of every run with this seed: a fresh network at the reference."""
     return pretrain(make_policy(config), problem.reference_log_probs, config, key=_keys(seed)["pretraining"])
@@ -80,7 +75,7 @@ def initial_state(params: Params, run: Run, config: Static) -> TrainState:
     zeros = jnp.zeros((*rows, scored))
     return TrainState(
         params=params,
-        optimizer=_optimizer().init(params),
+        optimizer=adam().init(params),
         behavior_params=params,
         reference_params=params if config.conventions.reference_model == "initial_policy" else (),
         prompts=prompts,
@@ -109,7 +104,7 @@ def gradient_step(
         state.params, data, run, config, policy, key=key
     )
     metrics = step_metrics(loss, gradient, batch, run, config)
-    updates, optimizer = _optimizer().update(gradient, state.optimizer)
+    updates, optimizer = adam().update(gradient, state.optimizer)
     params = jax.tree.map(lambda p, u: p - run.hyper.learning_rate * u, state.params, updates)
     finite = jnp.isfinite(loss) & jnp.isfinite(metrics.gradient_norm)
     alive = finite & (state.diverged_at < 0)
