@@ -18,7 +18,18 @@ install_import_hook("bandit", "beartype.beartype")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
-from bandit.simulator.devices import use_host_devices  # noqa: E402  (after the hook and JAX's settings)
+import xarray  # noqa: E402  (after the hook and JAX's settings)
+
+from bandit.objectives.methods import HyperParameters  # noqa: E402
+from bandit.simulator.config import (  # noqa: E402
+    AlgorithmConfig,
+    EvaluationConfig,
+    PolicyConfig,
+    PretrainingConfig,
+)
+from bandit.simulator.devices import use_host_devices  # noqa: E402
+from bandit.simulator.experiment import Experiment  # noqa: E402
+from bandit.simulator.sweep import run_sweep  # noqa: E402
 
 use_host_devices(2)
 
@@ -28,3 +39,36 @@ def float64() -> Iterator[None]:
     """Sixty-four bits for the length of a test: finite differences need them."""
     with jax.enable_x64(True):
         yield
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Experiment:
+    """A bandit of 6 tokens and 3-token responses, a one-block policy: compiled once for all tests that sweep.
+
+    Two minibatches a pass, two passes, three collections: every loop of Algorithm 1 turns more than once.
+    """
+    return Experiment(
+        methods=("ppo", "on_policy_ipo"),
+        rewards=("bump:4:1",),
+        seeds=2,
+        vocab_size=6,
+        response_length=3,
+        policy=PolicyConfig(layers=1, heads=2, width=8),
+        pretraining=PretrainingConfig(steps=60, rows=20, tolerance=0.01),
+        algorithm=AlgorithmConfig(
+            samples_per_collection=24,
+            responses_per_prompt=4,
+            minibatch_size=12,
+            inner_steps=2,
+            collections=3,
+            prompts=8,
+        ),
+        evaluation=EvaluationConfig(prompts=12, interval=2),
+        hyper=HyperParameters(learning_rate=0.01),
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_results(tiny: Experiment) -> xarray.Dataset:
+    """What `tiny` gives, uninterrupted and kept in memory."""
+    return run_sweep(tiny, progress=False).dataset

@@ -20,6 +20,10 @@ class Conventions:
         scoring: `next_token` is log π(y | x); `same_token` scores a token with logits that have read it.
         reference_model: what log π_ref is computed from: the `exact` reference distribution, or the
             `initial_policy`, a copy of the network at the start of training.
+        frozen_copies: what a frozen copy of the policy is (the reference, if it is the initial policy, and the policy
+            that sampled): the `whole` network, or a copy with the trained network's `live_mlp`. The latter is what the
+            released code computes: its `deepcopy` leaves each block's MLP bound, through a lambda, to the network that
+            goes on training, so that the reference moves with the policy.
         pretraining: `exact` minimises the KL along many prefixes until a tolerance is met; `sampled` takes 100 steps
             of one prompt and one sampled response each.
         dropout: dropout rate in gradient steps (sampling and scoring of references never drop).
@@ -37,6 +41,7 @@ class Conventions:
     prompt_in_response: bool = False
     scoring: Scoring = "next_token"
     reference_model: Literal["exact", "initial_policy"] = "exact"
+    frozen_copies: Literal["whole", "live_mlp"] = "whole"
     pretraining: Literal["exact", "sampled"] = "exact"
     dropout: float = 0.0
     ratio: Literal["sequence", "token"] = "sequence"
@@ -60,6 +65,7 @@ RELEASED_CODE = Conventions(
     prompt_in_response=True,
     scoring="same_token",
     reference_model="initial_policy",
+    frozen_copies="live_mlp",
     pretraining="sampled",
     dropout=0.1,
     ratio="token",

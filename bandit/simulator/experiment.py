@@ -68,6 +68,10 @@ class Experiment:
         whole("seeds", self.seeds, 1)
         whole("first_seed", self.first_seed, 0)
         require(0 <= self.conventions.dropout < 1, f"dropout must be in [0, 1), got {self.conventions.dropout}")
+        require(
+            self.conventions.frozen_copies == "whole" or self.policy.kind == "gpt",
+            "conventions.frozen_copies 'live_mlp' needs a policy with MLPs: policy kind 'gpt'",
+        )
         self._check_methods()
         self._check_numbers()
         require(len(self.rewards) > 0, "rewards must name at least one reward")

@@ -16,6 +16,7 @@ from bandit.simulator.collect import Collected
 from bandit.simulator.config import Static
 from bandit.simulator.policy import Params, Policy
 from bandit.simulator.run import Run
+from bandit.simulator.sampling import score
 
 
 class StepMetrics(NamedTuple):
@@ -50,12 +51,53 @@ def _objective_options(config: Static) -> ObjectiveOptions:
     )
 
 
+class FrozenCopies(NamedTuple):
+    """Parameters of the policy that sampled, and of the initial policy if that is the reference (else nothing)."""
+
+    behavior: Params
+    reference: Params
+
+
+def with_live_mlp(frozen: Params, live: Params) -> Params:
+    """The frozen network with the live one's MLP weights, as constants: the released code's `deepcopy`."""
+
+    def choose(path: tuple, old: Array, new: Array) -> Array:
+        return new if {"expand", "contract"} & {entry.key for entry in path} else old
+
+    return jax.lax.stop_gradient(jax.tree_util.tree_map_with_path(choose, frozen, live))
+
+
+def _rescored(
+    data: Collected, tokens: Array, live: Params, frozen: FrozenCopies, config: Static, policy: Policy
+) -> Collected:
+    """The collection with the frozen log-probs that the released code computes anew at every gradient step."""
+    shape = data.behavior_token_log_probs.shape
+
+    def rescore(params: Params) -> Array:
+        return score(policy, with_live_mlp(params, live), tokens, config.conventions.scoring).reshape(shape)
+
+    data = data._replace(behavior_token_log_probs=rescore(frozen.behavior))
+    if config.conventions.reference_model == "initial_policy":
+        data = data._replace(reference_token_log_probs=rescore(frozen.reference))
+    return data
+
+
 def loss_and_batch(
-    params: Params, data: Collected, run: Run, config: Static, policy: Policy, *, key: jax.Array
+    params: Params,
+    data: Collected,
+    frozen: FrozenCopies,
+    run: Run,
+    config: Static,
+    policy: Policy,
+    *,
+    key: jax.Array,
 ) -> tuple[Float[Array, ""], Batch]:
     """Score a minibatch under the policy and reduce the method's losses to one number; consumes the key (dropout)."""
     prompts, responses, _ = data.tokens.shape
-    inputs, targets = shift(data.tokens.reshape(prompts * responses, -1), config.conventions.scoring)
+    tokens = data.tokens.reshape(prompts * responses, -1)
+    if config.conventions.frozen_copies == "live_mlp":
+        data = _rescored(data, tokens, params, frozen, config, policy)
+    inputs, targets = shift(tokens, config.conventions.scoring)
     all_log_probs = jax.nn.log_softmax(policy.train_logits(params, inputs, key), axis=-1)
     batch = Batch(
         token_log_probs=gather(all_log_probs, targets).reshape(prompts, responses, -1),

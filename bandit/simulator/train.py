@@ -10,7 +10,7 @@ from bandit.objectives import advantages
 from bandit.simulator.collect import Collected, collect
 from bandit.simulator.config import Static
 from bandit.simulator.evaluate import Evaluation, evaluate, evaluation_prompts
-from bandit.simulator.objective import StepMetrics, loss_and_batch, step_metrics
+from bandit.simulator.objective import FrozenCopies, StepMetrics, loss_and_batch, step_metrics
 from bandit.simulator.optimizer import adam
 from bandit.simulator.policy import Params, Policy, make_policy
 from bandit.simulator.pretrain import Pretrained, pretrain
@@ -100,8 +100,9 @@ def gradient_step(
     A loss or gradient that is not finite is not applied: the run keeps its last finite policy and stops there.
     """
     data = jax.tree.map(lambda a: a[rows], state.batch)
+    frozen = FrozenCopies(state.behavior_params, state.reference_params)
     (loss, batch), gradient = jax.value_and_grad(loss_and_batch, has_aux=True)(
-        state.params, data, run, config, policy, key=key
+        state.params, data, frozen, run, config, policy, key=key
     )
     metrics = step_metrics(loss, gradient, batch, run, config)
     updates, optimizer = adam().update(gradient, state.optimizer)
