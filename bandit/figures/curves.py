@@ -31,7 +31,7 @@ def _plot(axes: Axes, x: np.ndarray, y: np.ndarray, name: str, line: LineStyle) 
 def reward_figure(dataset: xarray.Dataset) -> Figure:
     """A column per reward: expected reward, mean and standard error over seeds, against gradient steps (above) and
     against KL(policy ‖ reference) (below)."""
-    names = [str(name) for name in dataset["method"].values]
+    names = [str(name) for name in dataset["algorithm"].values]
     rewards = [str(r) for r in dataset["reward"].values]
     styles = _styles(names)
     seeds = dataset.sizes["seed"]
@@ -40,7 +40,7 @@ def reward_figure(dataset: xarray.Dataset) -> Figure:
         for column, reward in enumerate(rewards):
             above, below = axes[:, column]
             for name in names:
-                cell = dataset.sel({"method": name, "reward": reward})
+                cell = dataset.sel(algorithm=name, reward=reward)
                 mean, error = over_seeds(cell["expected_reward"])
                 kl, _ = over_seeds(cell["kl_to_reference"])
                 steps = dataset["step"].values
@@ -67,7 +67,7 @@ def reward_figure(dataset: xarray.Dataset) -> Figure:
 
 def learning_rate_figure(dataset: xarray.Dataset, finals: xarray.Dataset) -> Figure:
     """A panel per reward: final expected reward, mean and standard error over seeds, against the learning rate."""
-    names = [str(name) for name in dataset["method"].values]
+    names = [str(name) for name in dataset["algorithm"].values]
     rewards = [str(r) for r in dataset["reward"].values]
     styles = _styles(names)
     rates = dataset["learning_rate"].values
@@ -75,7 +75,7 @@ def learning_rate_figure(dataset: xarray.Dataset, finals: xarray.Dataset) -> Fig
         figure, axes = new_figure(1, len(rewards), panel=(4.4, 3.0), sharey=True)
         for panel, reward in zip(axes[0], rewards, strict=True):
             for name in names:
-                mean, error = over_seeds(finals["expected_reward"].sel({"method": name, "reward": reward}))
+                mean, error = over_seeds(finals["expected_reward"].sel(algorithm=name, reward=reward))
                 line = styles[name].line()
                 panel.errorbar(rates, mean, error.fillna(0), label=variant(name).title, capsize=2, **line)
             panel.set(xscale="log", xlabel="learning rate", title=reward)

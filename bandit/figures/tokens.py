@@ -14,7 +14,7 @@ def token_figure(dataset: xarray.Dataset) -> Figure:
 
     Square-root axis: the reference's small masses and the policy's peak are both to be seen.
     """
-    names = [str(name) for name in dataset["method"].values]
+    names = [str(name) for name in dataset["algorithm"].values]
     rewards = [str(r) for r in dataset["reward"].values]
     final = dataset["token_distribution"].isel(snapshot=-1).mean("position").mean("seed")
     reference = dataset["reference_probs"].values
@@ -25,7 +25,7 @@ def token_figure(dataset: xarray.Dataset) -> Figure:
             for column, reward in enumerate(rewards):
                 panel = axes[row, column]
                 draw_reference(panel, reference)
-                values = final.sel({"method": name, "reward": reward}).values
+                values = final.sel(algorithm=name, reward=reward).values
                 color = method_style(variant(name).method.name).color
                 panel.stairs(values, edges, color=color, linewidth=1.8, label="policy after training")
                 peak = dataset["token_rewards"].sel(reward=reward).values

@@ -33,13 +33,13 @@ class RunningMoments(NamedTuple):
         )
 
 
-def _divide(centered: Array, scale: Array) -> Array:
+def _divide(centered: Array, scale: Array, rewards: Array) -> Array:
     """Centered / scale, and 0 where all rewards are equal: then nothing is better than anything else.
 
-    "Equal" is to rounding: the mean of a constant batch may miss it by an ulp, and dividing that by its own
-    size would turn rounding into advantages of order one.
+    "Equal" is to rounding: the mean of a constant batch may miss it by an ulp, and dividing that by its own size
+    would turn rounding into advantages of order one.
     """
-    floor = 1e-6
+    floor = 1e-6 * jnp.abs(rewards).max() + jnp.finfo(rewards.dtype).tiny
     return jnp.where(scale > floor, centered / jnp.maximum(scale, floor), 0.0)
 
 
@@ -47,13 +47,13 @@ def standardize(rewards: Float[Array, "P N"]) -> Float[Array, "P N"]:
     """Reward standardisation over the whole batch: r̄ = (r - μ̂)/σ̂, σ̂ with divisor B-1. Paper F.1, eq. 19."""
     if rewards.size < 2:
         raise ValueError(f"eq. 19 divides by B - 1: at least 2 rewards are needed, got {rewards.size}")
-    return _divide(rewards - rewards.mean(), rewards.std(ddof=1))
+    return _divide(rewards - rewards.mean(), rewards.std(ddof=1), rewards)
 
 
 def standardize_per_prompt(rewards: Float[Array, "P N"]) -> Float[Array, "P N"]:
     """Like `standardize`, but each prompt's N responses among themselves and with divisor N (released code)."""
     mean = rewards.mean(axis=-1, keepdims=True)
-    return _divide(rewards - mean, rewards.std(axis=-1, keepdims=True))
+    return _divide(rewards - mean, rewards.std(axis=-1, keepdims=True), rewards)
 
 
 def standardize_running(
@@ -66,7 +66,7 @@ def standardize_running(
     """
     moments = moments.update(rewards)
     scale = jnp.sqrt(moments.squares / moments.seen)
-    return _divide(rewards - moments.mean, scale), moments
+    return _divide(rewards - moments.mean, scale, rewards), moments
 
 
 STANDARDIZATIONS = ("none", "batch", "per_prompt", "running")

@@ -52,7 +52,7 @@ def best_against_worst(
     rank = ranks(rewards)
     chosen, rejected = rank == 0, rank == rewards.shape[-1] - 1
     picked = chosen[..., :, None] & rejected[..., None, :]
-    return picked * _allowed(rewards, minimal_gap, ties)
+    return (picked & _allowed(rewards, minimal_gap, ties)).astype(rewards.dtype)
 
 
 def adjacent(
@@ -61,14 +61,13 @@ def adjacent(
     """N-1 pairs a prompt: each response against the next one down the ranking."""
     rank = ranks(rewards)
     picked = rank[..., None, :] == rank[..., :, None] + 1.0
-    return picked * _allowed(rewards, minimal_gap, ties)
+    return (picked & _allowed(rewards, minimal_gap, ties)).astype(rewards.dtype)
 
 
 def _allowed(rewards: Array, minimal_gap: Array | float, ties: Ties) -> Array:
     """Pairs that the gap and the rule for ties let through, in the order that `ranks` gives to equal rewards."""
     gap = rewards[..., :, None] - rewards[..., None, :]
-    enough = (gap >= minimal_gap) & ((gap > 0) | (ties == "keep"))
-    return enough.astype(rewards.dtype)
+    return (gap >= minimal_gap) & ((gap > 0) | (ties == "keep"))
 
 
 PAIR_SCHEMES = {"all": all_pairs, "best_worst": best_against_worst, "adjacent": adjacent}

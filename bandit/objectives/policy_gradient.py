@@ -46,9 +46,12 @@ def ppo(
         The loss of each element, shaped as `log_probs`.
     """
     advantages = jax.lax.stop_gradient(advantages)
-    ratios = jnp.exp(log_probs - jax.lax.stop_gradient(behavior_log_probs))
-    clipped = jnp.clip(ratios, 1.0 - clip_epsilon, 1.0 + clip_epsilon)
-    return -jnp.minimum(ratios * advantages, clipped * advantages)
+    log_ratios = log_probs - jax.lax.stop_gradient(behavior_log_probs)
+    # min(ρ r̄, clip(ρ) r̄) is min(ρ, 1+ε) r̄ where r̄ ≥ 0 and max(ρ, 1-ε) r̄ where r̄ < 0. Bounding log ρ before the
+    # exponential keeps the clipped side finite however far the policy has moved: inf · 0 would be a NaN gradient.
+    above, below = jnp.log1p(clip_epsilon), jnp.log(jnp.maximum(1.0 - clip_epsilon, 0.0))
+    bounded = jnp.where(advantages >= 0, jnp.minimum(log_ratios, above), jnp.maximum(log_ratios, below))
+    return -jnp.exp(bounded) * advantages
 
 
 def fraction_clipped(

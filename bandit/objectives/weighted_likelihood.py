@@ -104,7 +104,7 @@ def best_of_n_negative_gradient(
     best = best_of_n_weights(rewards)
     best_log_prob = (best * log_probs).sum(axis=-1)
     log_ratio = jax.lax.stop_gradient(log_probs - best_log_prob[..., None])
-    pushed = jax.lax.stop_gradient(negatives) * (log_ratio > jnp.log(threshold))
+    pushed = jnp.where(log_ratio > jnp.log(threshold), jax.lax.stop_gradient(negatives), 0.0)
     return -best_log_prob + negative_weight * (pushed * log_probs).sum(axis=-1)
 
 

@@ -25,7 +25,7 @@ class Plan(NamedTuple):
     """All runs of an experiment in the order of `itertools.product` over the axes.
 
     Attributes:
-        axes: method, reward, learning_rate (if it is swept), each varied hyper-parameter, seed.
+        axes: algorithm, reward, learning_rate (if it is swept), each varied hyper-parameter, seed.
         hyper: hyper-parameters of each run, as Python numbers.
         runs: a `Run` whose leaves have a leading axis over all runs (host arrays).
     """
@@ -45,7 +45,7 @@ class Plan(NamedTuple):
         return len(self.hyper)
 
     def describe(self, run: int) -> str:
-        """`method=ipo, reward=R1, learning_rate=0.001, seed=3`, for messages."""
+        """`algorithm=ipo, reward=R1, learning_rate=0.001, seed=3`, for messages."""
         indices = np.unravel_index(run, self.shape)
         named = {axis.name: axis.labels[i] for axis, i in zip(self.axes, indices, strict=True)}
         named.setdefault("learning_rate", self.hyper[run].learning_rate)
@@ -53,15 +53,16 @@ class Plan(NamedTuple):
 
 
 def axes_of(experiment: Experiment) -> tuple[Axis, ...]:
-    """The axes that the experiment asks for; method, reward and seed are always there."""
+    """The axes that the experiment asks for; algorithm, reward and seed are always there."""
     variants = experiment.variants
     own_rates = experiment.method_learning_rates or (None,) * len(variants)
     methods = tuple(
         {"variant": v} if rate is None else {"variant": v, "learning_rate": rate}
         for v, rate in zip(variants, own_rates, strict=True)
     )
+    # Not "method": `DataArray.sel` has an argument of that name; `sel(method="ppo")` would select nothing, silently.
     axes = [
-        Axis("method", tuple(v.name for v in variants), methods),
+        Axis("algorithm", tuple(v.name for v in variants), methods),
         Axis("reward", experiment.rewards, tuple({"reward": r} for r in experiment.rewards)),
     ]
     swept = dict(experiment.vary)

@@ -139,7 +139,7 @@ def assemble(
     coords["snapshot"] = ("snapshot", ends, {"long_name": "gradient step"})
     if "learning_rate" not in coords:
         rates = np.asarray([h.learning_rate for h in plan.hyper])
-        coords["learning_rate"] = ("method", grid(rates).reshape(plan.shape[0], -1)[:, 0])
+        coords["learning_rate"] = ("algorithm", grid(rates).reshape(plan.shape[0], -1)[:, 0])
     return xarray.Dataset(data, coords=coords, attrs=_attributes(experiment, seconds))
 
 

@@ -79,7 +79,7 @@ def table(dataset: xarray.Dataset) -> str:
         rate = cell.coords["learning_rate"].item()
         rows.append(
             (
-                variant(str(cell["method"].item())).title,
+                variant(str(cell["algorithm"].item())).title,
                 str(cell["reward"].item()),
                 *(f"{cell[name].item():g}" for name in _other_axes(reward)),
                 f"{rate:g}",
@@ -93,7 +93,7 @@ def table(dataset: xarray.Dataset) -> str:
 
 
 def _other_axes(values: xarray.DataArray) -> list[str]:
-    return [str(d) for d in values.dims if d not in ("method", "reward", "learning_rate")]
+    return [str(d) for d in values.dims if d not in ("algorithm", "reward", "learning_rate")]
 
 
 def _plus_minus(mean: float, error: float, digits: int) -> str:

@@ -1,0 +1,56 @@
+"""Figures draw what the results hold; the same results give the same bytes."""
+
+import numpy as np
+import pytest
+
+from bandit.figures.curves import learning_rate_figure, reward_figure
+from bandit.figures.problem import problem_figure
+from bandit.figures.style import METHOD_STYLES, method_style, save_figure
+from bandit.figures.tokens import token_figure
+from bandit.objectives.methods import METHODS
+from bandit.simulator.summary import final_values, over_seeds
+
+
+def test_curves_are_the_means_of_the_results(tiny_results):
+    axes = reward_figure(tiny_results).axes
+    mean, _ = over_seeds(tiny_results["expected_reward"].sel(algorithm="ppo", reward="bump:4:1"))
+    kl, _ = over_seeds(tiny_results["kl_to_reference"].sel(algorithm="ppo", reward="bump:4:1"))
+    above, below = (next(line for line in a.lines if line.get_label() == "On-policy PPO") for a in axes[:2])
+    np.testing.assert_array_equal(above.get_ydata(), mean)
+    np.testing.assert_array_equal(above.get_xdata(), tiny_results["step"])
+    np.testing.assert_array_equal(below.get_xdata(), kl)
+
+
+def test_token_bars_are_the_last_snapshot(tiny_results):
+    panel = token_figure(tiny_results).axes[0]
+    drawn = [p.get_data().values for p in panel.patches]
+    expected = tiny_results["token_distribution"].isel(algorithm=0, reward=0, snapshot=-1).mean(["position", "seed"])
+    np.testing.assert_allclose(drawn[1], expected, rtol=1e-6)
+    np.testing.assert_allclose(drawn[0], tiny_results["reference_probs"])
+
+
+@pytest.mark.parametrize("draw", [problem_figure, reward_figure, token_figure])
+def test_the_same_results_give_the_same_bytes(draw, tiny_results, tmp_path):
+    first = save_figure(draw(tiny_results), tmp_path / "a")
+    second = save_figure(draw(tiny_results), tmp_path / "b")
+    assert [p.suffix for p in first] == [".png", ".svg"]
+    for a, b in zip(first, second, strict=True):
+        assert a.stat().st_size > 5000
+        assert a.read_bytes() == b.read_bytes()
+
+
+def test_a_grid_of_learning_rates_is_drawn(tiny_results):
+    grid = (
+        tiny_results.drop_vars("learning_rate")
+        .expand_dims(learning_rate=[0.1, 1.0])
+        .transpose("algorithm", "reward", "learning_rate", ...)
+    )
+    axes = learning_rate_figure(grid, final_values(grid)).axes[0]
+    assert axes.get_xscale() == "log"
+    assert len(axes.containers) == 2
+
+
+def test_every_method_has_its_own_style():
+    styles = [METHOD_STYLES[name] for name in METHODS]
+    assert len({(s.color, s.marker, str(s.dash)) for s in styles}) == len(METHODS)
+    assert method_style("on_policy_ipo") == method_style("offline_ipo") == METHOD_STYLES["ipo"]

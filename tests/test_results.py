@@ -1,0 +1,125 @@
+"""Results on disk, and the numbers drawn from them."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import xarray
+
+from bandit.simulator import results
+from bandit.simulator.summary import (
+    choose_learning_rate,
+    final_values,
+    learning_rate_on_edge,
+    over_seeds,
+    table,
+)
+
+
+def test_a_results_file_reads_back_and_holds_its_experiment(tiny, tiny_results, tmp_path):
+    path = tmp_path / "results.nc"
+    results.save(tiny_results, path)
+    read = results.load(path)
+    xarray.testing.assert_identical(read, tiny_results)
+    assert results.experiment_of(read) == tiny
+    assert {"jax", "modeseek", "python"} <= json.loads(read.attrs["versions"]).keys()
+    assert [p.name for p in tmp_path.iterdir()] == ["results.nc"]  # no temporary file stays
+
+
+def test_distributions_are_distributions(tiny_results):
+    np.testing.assert_allclose(tiny_results["token_distribution"].sum("token"), 1.0, rtol=1e-5)
+    np.testing.assert_allclose(tiny_results["reference_probs"].sum(), 1.0)
+
+
+def test_a_truncated_file_is_named(tiny_results, tmp_path):
+    path = tmp_path / "results.nc"
+    results.save(tiny_results, path)
+    path.write_bytes(path.read_bytes()[:3000])
+    with pytest.raises(ValueError, match="truncated"):
+        results.load(path)
+
+
+def test_a_file_of_another_version_is_refused(tiny_results, tmp_path):
+    other = tiny_results.assign_attrs(modeseek_format=99)
+    results.save(other, tmp_path / "results.nc")
+    with pytest.raises(ValueError, match="format 99, this one reads 1"):
+        results.load(tmp_path / "results.nc")
+    with pytest.raises(ValueError, match="no results file"):
+        results.load(tmp_path / "absent.nc")
+
+
+def test_a_configuration_of_another_version_is_refused(tiny):
+    data = json.loads(tiny.to_json())
+    data["algorithm"]["inner_step"] = 3
+    with pytest.raises(ValueError, match=r"not a configuration of this version.*inner_step"):
+        type(tiny).from_json(json.dumps(data))
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path, tiny_results, monkeypatch):
+    path = tmp_path / "results.nc"
+    results.save(tiny_results, path)
+    before = path.read_bytes()
+
+    def fail(self, target, **_):
+        target.write_text("half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(xarray.Dataset, "to_netcdf", fail)
+    with pytest.raises(OSError, match="disk full"):
+        results.save(tiny_results, path)
+    assert path.read_bytes() == before
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.fixture
+def grid():
+    """Two algorithms, three rates, two seeds, twenty steps; every number written down here."""
+    ends = np.array([[[0.1, 0.3], [0.5, 0.7], [0.6, np.nan]], [[0.2, 0.2], [0.2, 0.2], [0.1, 0.1]]])
+    curves = np.broadcast_to(ends[:, None, :, :, None], (2, 1, 3, 2, 20)).copy()
+    curves[..., :18] = 0.0  # the last tenth, two measurements, decides
+    dims = ("algorithm", "reward", "learning_rate", "seed", "step")
+    return xarray.Dataset(
+        {"expected_reward": (dims, curves), "kl_to_reference": (dims, curves * 10)},
+        coords={
+            "algorithm": ["ppo", "ipo"],
+            "reward": ["R1"],
+            "learning_rate": [1e-4, 1e-3, 1e-2],
+            "seed": [0, 1],
+            "step": np.arange(20),
+        },
+    )
+
+
+def test_the_learning_rate_with_the_highest_end_is_chosen(grid):
+    """PPO: .2, .6 and a diverged seed, so the middle. IPO: a tie of the first two, so the smaller."""
+    best = choose_learning_rate(grid)
+    np.testing.assert_array_equal(best["learning_rate"].values.ravel(), [1e-3, 1e-4])
+    np.testing.assert_allclose(final_values(best)["expected_reward"].values[:, 0], [[0.5, 0.7], [0.2, 0.2]])
+    assert learning_rate_on_edge(grid) == ["ipo/R1: 0.0001"]
+
+
+def test_mean_and_standard_error_over_seeds():
+    """Of 1, 3, 8: mean 4, variance (9+1+16)/2 = 13, standard error √(13/3). A NaN seed does not count."""
+    values = xarray.DataArray([[1.0, 3.0, 8.0, np.nan], [5.0, np.nan, np.nan, np.nan]], dims=("x", "seed"))
+    mean, error = over_seeds(values)
+    np.testing.assert_allclose(mean, [4.0, 5.0])
+    np.testing.assert_allclose(error, [np.sqrt(13 / 3), np.nan])
+
+
+def test_the_table_says_what_the_data_say(grid):
+    lines = table(choose_learning_rate(grid)).splitlines()
+    assert lines[2].split()[:2] == ["On-policy", "PPO"]
+    assert "0.001" in lines[2]
+    assert "0.600 ± 0.100" in lines[2]
+    assert "6.0 ± 1.0" in lines[2]
+
+
+def test_snapshots_keep_every_collection(tiny):
+    from bandit.simulator.plan import make_plan
+    from bandit.simulator.results import assemble
+
+    kept = dataclasses.replace(tiny, evaluation=dataclasses.replace(tiny.evaluation, snapshots=True))
+    dataset = assemble(kept, make_plan(kept), {}, np.zeros(2), 0.0)
+    assert dataset["token_distribution"].sizes["snapshot"] == 1 + kept.algorithm.collections
+    np.testing.assert_array_equal(dataset["snapshot"], [0, 4, 8, 12])
