@@ -176,7 +176,8 @@ def test_help_starts_without_plotting_or_networks():
     """Start-up is what a student waits for: matplotlib, xarray and flax are imported when they are needed."""
     code = (
         "import sys, bandit.cli; "
-        "heavy = {'matplotlib', 'xarray', 'flax', 'pandas', 'optax'} & set(sys.modules); sys.exit(str(heavy) if heavy else 0)"
+        "heavy = {'matplotlib', 'xarray', 'flax', 'pandas', 'optax'} & set(sys.modules); "
+        "sys.exit(str(heavy) if heavy else 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

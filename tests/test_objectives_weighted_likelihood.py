@@ -129,10 +129,11 @@ def test_the_three_ways_to_choose_negatives():
     np.testing.assert_allclose(averaged_negatives(REWARDS), [[1 / 3, 0, 1 / 3, 1 / 3]])
 
 
-def test_of_equal_rewards_one_is_still_the_worst_and_none_is_best_and_worst():
+def test_of_equally_bad_responses_one_is_the_worst_and_none_is_best_and_worst():
+    rewards = jnp.asarray([[0.5, 0.0, 0.0]])
+    np.testing.assert_array_equal(worst_negatives(rewards), [[0, 0, 1]])
     equal = jnp.zeros((1, 3))
-    np.testing.assert_array_equal(worst_negatives(equal), [[0, 0, 1]])
-    assert ((worst_negatives(equal) * best_of_n_weights(equal)) == 0).all()
+    assert ((worst_negatives(equal, "keep") * best_of_n_weights(equal)) == 0).all()
 
 
 # log π(y_best) = log .4; the others log .1, log .2, log .3, with relative likelihoods .25, .5, .75.
@@ -186,3 +187,14 @@ def test_unlikelihood_of_a_certain_response_is_finite_and_large(log_prob):
     assert 9.2 < value < jnp.inf
     assert jnp.isfinite(gradient).all()
     assert gradient[0, 1] >= 0
+
+
+def test_copies_of_the_best_response_are_not_pushed_down():
+    """Three copies of the best and one worse: only the worse is a negative; the released code pushes the copies too."""
+    rewards = jnp.asarray([[0.9, 0.9, 0.1, 0.9]])
+    np.testing.assert_array_equal(summed_negatives(rewards), [[0, 0, 1, 0]])
+    np.testing.assert_array_equal(summed_negatives(rewards, "keep"), [[0, 1, 1, 1]])
+    np.testing.assert_array_equal(worst_negatives(rewards), [[0, 0, 1, 0]])
+    collapsed = jnp.full((1, 4), 0.9)
+    for negatives in (summed_negatives, averaged_negatives, worst_negatives):
+        np.testing.assert_array_equal(negatives(collapsed), np.zeros((1, 4)))

@@ -53,7 +53,8 @@ def sequence_log_probs(
 def weighted_mean(losses: Float[Array, "*B"], weights: Float[Array, "*B"]) -> Float[Array, ""]:
     """The one reduction: Σ w·l / Σ w, and 0 where all weights are 0 (no pair, no response to learn from).
 
-    Weights select (0 or 1: a pair that is a tie, a pad) and never carry the algorithm's own coefficients.
+    Weights count (0 for a tie or a pad, 1, or the pairs that a response stands for); an algorithm's own
+    coefficients belong into the loss.
     """
     total = weights.sum()
     kept = jnp.where(weights > 0, losses, 0.0)

@@ -68,7 +68,7 @@ class ObjectiveOptions:
 
     Attributes:
         pair_scheme: which responses of a prompt are compared.
-        ties: whether equal rewards make a pair (`keep` is the released code's way).
+        ties: whether equal rewards make a pair, or a negative (`keep` is the released code's way).
         ratio: PPO's importance ratio, of whole responses (paper) or of tokens (released code, most libraries).
         self_normalize: divide RWR's weights by their mean (see `exponential_weights`).
     """
@@ -111,7 +111,7 @@ class Batch(NamedTuple):
 
 
 class Losses(NamedTuple):
-    """Unreduced losses and the weights, 0 or 1, of the mean over them."""
+    """Unreduced losses, and how often each counts in the mean over them: 0, 1, or the pairs that it wins."""
 
     losses: Float[Array, "*B"]
     weights: Float[Array, "*B"]
@@ -168,8 +168,11 @@ def _ppo(batch: Batch, hyper: HyperParameters, options: ObjectiveOptions) -> Los
         return _per_response(
             policy_gradient.ppo(batch.log_probs, batch.behavior_log_probs, batch.advantages, hyper.clip_epsilon)
         )
-    advantages = jax.numpy.broadcast_to(batch.advantages[..., None], batch.token_log_probs.shape)
-    losses = policy_gradient.ppo(batch.token_log_probs, batch.behavior_token_log_probs, advantages, hyper.clip_epsilon)
+    policy, behavior = batch.token_log_probs, batch.behavior_token_log_probs
+    if batch.mask is not None:  # before the ratio: a pad's log-prob may be -inf under both
+        policy, behavior = (jax.numpy.where(batch.mask, a, 0.0) for a in (policy, behavior))
+    advantages = jax.numpy.broadcast_to(batch.advantages[..., None], policy.shape)
+    losses = policy_gradient.ppo(policy, behavior, advantages, hyper.clip_epsilon)
     return _per_response(sequence_log_probs(losses, batch.mask))
 
 
@@ -186,13 +189,13 @@ def _rwr(batch: Batch, hyper: HyperParameters, options: ObjectiveOptions) -> Los
     return _per_response(weighted_likelihood.weighted_likelihood(batch.log_probs, weights))
 
 
-def _negative(negatives: Callable[[Array], Array]) -> Objective:
+def _negative(negatives: Callable[[Array, pairs.Ties], Array]) -> Objective:
     def objective(batch: Batch, hyper: HyperParameters, options: ObjectiveOptions) -> Losses:
         return _per_response(
             weighted_likelihood.best_of_n_negative_gradient(
                 batch.log_probs,
                 batch.rewards,
-                negatives(batch.rewards),
+                negatives(batch.rewards, options.ties),
                 hyper.negative_weight,
                 hyper.negative_threshold,
             )
@@ -202,7 +205,7 @@ def _negative(negatives: Callable[[Array], Array]) -> Objective:
 
 
 def _unlikelihood(batch: Batch, hyper: HyperParameters, options: ObjectiveOptions) -> Losses:
-    negatives = weighted_likelihood.summed_negatives(batch.rewards)
+    negatives = weighted_likelihood.summed_negatives(batch.rewards, options.ties)
     return _per_response(
         weighted_likelihood.unlikelihood(batch.log_probs, batch.rewards, negatives, hyper.negative_weight)
     )

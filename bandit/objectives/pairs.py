@@ -66,6 +66,8 @@ def adjacent(
 
 def _allowed(rewards: Array, minimal_gap: Array | float, ties: Ties) -> Array:
     """Pairs that the gap and the rule for ties let through, in the order that `ranks` gives to equal rewards."""
+    if ties not in ("skip", "keep"):
+        raise ValueError(f"ties must be 'skip' or 'keep', got {ties!r}")
     gap = rewards[..., :, None] - rewards[..., None, :]
     return (gap >= minimal_gap) & ((gap > 0) | (ties == "keep"))
 

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from bandit.objectives.pairs import ranks
+from bandit.objectives.pairs import Ties, ranks
 
 
 def weighted_likelihood(log_probs: Float[Array, "*B"], weights: Float[Array, "*B"]) -> Float[Array, "*B"]:
@@ -62,19 +62,28 @@ def binary_weights(pair_weights: Float[Array, "*B N N"]) -> Float[Array, "*B N"]
     return (wins > losses).astype(pair_weights.dtype)
 
 
-def worst_negatives(rewards: Float[Array, "*B N"]) -> Float[Array, "*B N"]:
+def _below_best(rewards: Array, ties: Ties) -> Array:
+    """Responses that are worse than the best. Copies of it are not (paper: y_j ≠ y_best), or a policy that has found
+    the best response would be pushed off it; with `keep` they are, as in the released code."""
+    if ties == "keep":
+        return jnp.ones_like(rewards, bool)
+    return rewards < rewards.max(axis=-1, keepdims=True)
+
+
+def worst_negatives(rewards: Float[Array, "*B N"], ties: Ties = "skip") -> Float[Array, "*B N"]:
     """Push down the worst response alone."""
-    return (ranks(rewards) == rewards.shape[-1] - 1).astype(rewards.dtype)
+    worst = ranks(rewards) == rewards.shape[-1] - 1
+    return (worst & _below_best(rewards, ties)).astype(rewards.dtype)
 
 
-def summed_negatives(rewards: Float[Array, "*B N"]) -> Float[Array, "*B N"]:
+def summed_negatives(rewards: Float[Array, "*B N"], ties: Ties = "skip") -> Float[Array, "*B N"]:
     """Push down every response but the best, each with weight 1 (paper I.2.1)."""
-    return (ranks(rewards) > 0).astype(rewards.dtype)
+    return ((ranks(rewards) > 0) & _below_best(rewards, ties)).astype(rewards.dtype)
 
 
-def averaged_negatives(rewards: Float[Array, "*B N"]) -> Float[Array, "*B N"]:
-    """Push down every response but the best, with weights that sum to 1."""
-    return summed_negatives(rewards) / (rewards.shape[-1] - 1)
+def averaged_negatives(rewards: Float[Array, "*B N"], ties: Ties = "skip") -> Float[Array, "*B N"]:
+    """Push down every response but the best, each with weight 1/(N-1)."""
+    return summed_negatives(rewards, ties) / (rewards.shape[-1] - 1)
 
 
 def best_of_n_negative_gradient(

@@ -33,7 +33,7 @@ class Conventions:
         policy_gradient_kl: the KL coefficient of REINFORCE and PPO where none is set.
         standardization: of rewards: `batch` (eq. 19), `per_prompt`, `running`, `none`, or `per_method` (RWR per prompt,
             REINFORCE and PPO running).
-        ties: whether equal rewards make a pair.
+        ties: whether equal rewards make a pair, and copies of the best response are pushed down (`keep`) or not.
         self_normalize: divide RWR's weights by their mean, for range (the paper's formula does not).
     """
 
