@@ -160,3 +160,11 @@ def test_divergence_is_named_and_the_others_go_on(tiny, tmp_path):
     assert all("learning_rate=1e+30" in line and "seed=0" in line and "gradient step" in line for line in lines)
     assert {"algorithm=ppo", "algorithm=on_policy_ipo"} == {line.split(": ")[1].split(",")[0] for line in lines}
     assert dataset["expected_reward"].sel(learning_rate=0.01).notnull().all()
+
+
+def test_the_batched_layout_of_accelerators_gives_the_same_curves(tiny, tiny_results, monkeypatch):
+    """Two runs a device at once, as on a GPU, against one by one: equal to rounding, which training amplifies."""
+    monkeypatch.setattr(sweep, "runs_per_device", lambda mesh, runs: 2)
+    batched = run_sweep(tiny, progress=False).dataset
+    for name in ("expected_reward", "kl_to_reference", "entropy"):
+        np.testing.assert_allclose(batched[name], tiny_results[name], rtol=2e-3, atol=2e-3)
