@@ -1,0 +1,6 @@
+"""Forward against reverse KL, exactly: distributions over K categories with one independent logit each.
+
+Reading order: `simplex` (a distribution as log-probabilities) · `problem` (targets, references, rewards) ·
+`divergences` and `methods` (what is descended) · `optimizers` (how) · `dynamics` (a whole trajectory) · `metrics` ·
+`closed_forms`, `criteria`, `lemmas` (the theory) · `theory` (its table).
+"""
