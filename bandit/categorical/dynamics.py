@@ -217,7 +217,7 @@ def simulate(
 
 
 def flow_error(problem: Problem, start: Any, settings: Settings, *, objective: str, steps: int) -> float:
-    """Estimated error of the flow's final probabilities, by Richardson: |whole steps - half steps| · 16/15, the largest.
+    """Estimated error of the flow's final probabilities, by Richardson: largest |whole - half steps| · 16/15.
 
     The classical Runge-Kutta method is of fourth order, so halving the step leaves 1/16 of the error.
     """
