@@ -33,7 +33,7 @@ class Gaps(NamedTuple):
 
 def reverse_divergence(p: np.ndarray, q: np.ndarray) -> Float[np.ndarray, "*B"]:
     """KL(p ‖ q) of strictly positive arrays, nats, over the last axis."""
-    return (p * np.log(p / q)).sum(-1)
+    return np.asarray((p * np.log(p / q)).sum(-1))
 
 
 def gaps(p: np.ndarray, q: np.ndarray) -> Gaps:
@@ -41,24 +41,24 @@ def gaps(p: np.ndarray, q: np.ndarray) -> Gaps:
     p1, p2, q1, q2 = p[..., 0], p[..., 1], q[..., 0], q[..., 1]
     kl = reverse_divergence(p, q)
     return Gaps(
-        forward=(q1 - q2) - (p1 - p2),
-        reverse=p1 * (np.log(q1 / p1) + kl) - p2 * (np.log(q2 / p2) + kl),
+        forward=np.asarray((q1 - q2) - (p1 - p2)),
+        reverse=np.asarray(p1 * (np.log(q1 / p1) + kl) - p2 * (np.log(q2 / p2) + kl)),
     )
 
 
 def case_1(p: np.ndarray, q: np.ndarray) -> Bool[np.ndarray, "*B"]:
     """p > L(q₁, q₂), given p₁ = p₂ = p and q₁ > q₂."""
-    return p[..., 0] > logarithmic_mean(q[..., 0], q[..., 1])
+    return np.asarray(p[..., 0] > logarithmic_mean(q[..., 0], q[..., 1]))
 
 
 def cases_2_and_3(p: np.ndarray, q: np.ndarray) -> Bool[np.ndarray, "*B"]:
     """q > I(p₁, p₂) exp(-KL(p ‖ q)), given q₁ = q₂ = q and p₁ > p₂."""
-    return q[..., 0] > identric_mean(p[..., 0], p[..., 1]) * np.exp(-reverse_divergence(p, q))
+    return np.asarray(q[..., 0] > identric_mean(p[..., 0], p[..., 1]) * np.exp(-reverse_divergence(p, q)))
 
 
 def case_2_rises(p: np.ndarray, q: np.ndarray) -> Bool[np.ndarray, "*B"]:
     """Δ_r > 0, which the proof of case 2 claims: given q₁ = q₂ = q it holds iff q > e I(p₁, p₂) exp(-KL(p ‖ q))."""
-    return q[..., 0] > np.e * identric_mean(p[..., 0], p[..., 1]) * np.exp(-reverse_divergence(p, q))
+    return np.asarray(q[..., 0] > np.e * identric_mean(p[..., 0], p[..., 1]) * np.exp(-reverse_divergence(p, q)))
 
 
 class Verdict(NamedTuple):

@@ -55,6 +55,20 @@ def check_run(start: Any, settings: Settings, steps: int, categories: int) -> np
     return check_distribution("start", start, categories)
 
 
+def check_converging(name: str, path: np.ndarray) -> None:
+    """No NaN on the way, `[E, K]`.
+
+    Only IPO can bring one: its quadratic loss has no bound on the gradient, so a step size beyond 2/curvature makes
+    every step larger than the last.
+
+    Raises:
+        ValueError: there is one.
+    """
+    broken = np.isnan(path).any(-1)
+    if broken.any():
+        raise ValueError(f"{name} diverged at step {int(broken.argmax())}: expected a smaller step_size")
+
+
 def confine(field: Field, state: State) -> State:
     """The state with its policy conditioned on the field's support; see `Field.log_support`.
 
@@ -197,7 +211,8 @@ def simulate(
         steps: gradient steps.
 
     Raises:
-        ValueError: an unknown name, a start that shares no category with the target, or as `check_run`.
+        ValueError: an unknown name, a start that shares no category with the target, a run that diverges, or as
+            `check_run`.
     """
     settings = settings or Settings()
     check_names(objectives, optimizer)
@@ -206,12 +221,15 @@ def simulate(
     for log_probs, name in ((problem.log_target, "target"), (problem.log_reference, "reference")):
         if not ((start > 0) & (log_probs > LOG_ZERO / 2)).any():
             raise ValueError(f"the start has no mass where the {name} has: no step could lead there")
-    with np.errstate(divide="ignore", under="ignore"):
+    # Overflow is divergence, which is reported below in words.
+    with np.errstate(divide="ignore", under="ignore", over="ignore", invalid="ignore"):
         log_start = np.log(start)
         paths = [
             trajectory_numpy(problem, log_start, settings, objective=name, optimizer=optimizer, steps=steps)
             for name in objectives
         ]
+        for name, path in zip(objectives, paths, strict=True):
+            check_converging(name, path)
         measured = [measure(problem, path) for path in paths]
     return exact(np.stack(paths)), Metrics(*(np.stack(values) for values in zip(*measured, strict=True)))
 

@@ -65,7 +65,7 @@ class Knobs:
             raise ValueError(f"alpha must be a finite number, got {self.alpha!r}")
 
 
-def optimal_policy(reference: np.ndarray, rewards: np.ndarray, beta: float) -> np.ndarray:
+def optimal_policy(reference: Any, rewards: Any, beta: float) -> np.ndarray:
     """Log of π*(y) = π_ref(y) exp(r(y)/β)/Z, the policy that maximises E[r] - β KL(policy ‖ reference). Lemma E.1.
 
     Returned as log-probabilities: at small β most of them have no float64 probability other than 0.
