@@ -315,7 +315,7 @@ def test_masses_of_1e_300_keep_their_digits():
 
 
 def test_a_step_too_large_for_ipo_is_reported_as_divergence():
-    with pytest.raises(ValueError, match="offline_ipo diverged at step .* smaller step_size"):
+    with pytest.raises(ValueError, match=r"offline_ipo diverged at step .* smaller step_size"):
         simulate(PROBLEM, objectives=("offline_ipo",), settings=Settings(step_size=50.0), steps=2000)
 
 

@@ -1,6 +1,6 @@
 """Whole trajectories: one scan in JAX, batched over problems, step sizes and starts; the same steps in NumPy."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -18,6 +18,8 @@ from bandit.categorical.simplex import LOG_ZERO, Policy, check_distribution, che
 
 OBJECTIVES: dict[str, Callable[[Problem], Field]] = {**DIVERGENCES, **METHODS}
 """Everything that can be descended, by name."""
+
+Progress = Callable[[Iterable[int]], Iterable[int]]
 
 PAIR = ("forward_kl", "reverse_kl")
 
@@ -177,6 +179,7 @@ def trajectory_numpy(
     objective: str = "reverse_kl",
     optimizer: str = "gd",
     steps: int = 1000,
+    progress: Progress = iter,
 ) -> np.ndarray:
     """`trajectory` in NumPy, float64, with nothing to compile: the same step functions in a Python loop."""
     field = OBJECTIVES[objective](problem)
@@ -185,7 +188,7 @@ def trajectory_numpy(
     visited[0] = state.policy.log_probs
     state = confine(field, state)
     step = OPTIMIZERS[optimizer]
-    for t in range(steps):
+    for t in progress(range(steps)):
         state = step(field, settings, state)
         visited[t + 1] = state.policy.log_probs
     return visited
@@ -199,6 +202,7 @@ def simulate(
     optimizer: str = "gd",
     settings: Settings | None = None,
     steps: int = 1000,
+    progress: Progress = iter,
 ) -> tuple[Float[np.ndarray, "O E K"], Metrics]:
     """The checked front door of the NumPy path: log-probabilities (-inf for zero) and metrics of each objective.
 
@@ -209,6 +213,7 @@ def simulate(
         optimizer: a name in `OPTIMIZERS`.
         settings: step size and the like.
         steps: gradient steps.
+        progress: wraps the loop over steps of each objective, for a progress bar.
 
     Raises:
         ValueError: an unknown name, a start that shares no category with the target, a run that diverges, or as
@@ -225,7 +230,9 @@ def simulate(
     with np.errstate(divide="ignore", under="ignore", over="ignore", invalid="ignore"):
         log_start = np.log(start)
         paths = [
-            trajectory_numpy(problem, log_start, settings, objective=name, optimizer=optimizer, steps=steps)
+            trajectory_numpy(
+                problem, log_start, settings, objective=name, optimizer=optimizer, steps=steps, progress=progress
+            )
             for name in objectives
         ]
         for name, path in zip(objectives, paths, strict=True):

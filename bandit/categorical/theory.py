@@ -106,10 +106,20 @@ def _verdict(statement: Statement, tried: int, held: int) -> str:
     return "NOT CONFIRMED" if statement.expected else "has counter-examples"
 
 
+def check_search(instances: int, seed: int) -> None:
+    """The search's numbers.
+
+    Raises:
+        ValueError: fewer than one instance a number of categories, or a negative seed.
+    """
+    if isinstance(instances, bool) or not isinstance(instances, int) or instances < len(CATEGORIES):
+        raise ValueError(f"instances must be a whole number of at least {len(CATEGORIES)}, got {instances!r}")
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise ValueError(f"seed must be a whole number of at least 0, got {seed!r}")
+
+
 def table(
-    instances: int = 100_000,
-    seed: int = 0,
-    progress: Callable[[Iterable[Statement]], Iterable[Statement]] | None = None,
+    instances: int = 100_000, seed: int = 0, progress: Callable[[Iterable[Statement]], Iterable[Statement]] = iter
 ) -> list[Finding]:
     """Every statement's finding.
 
@@ -119,10 +129,7 @@ def table(
         progress: wraps the loop over statements, for a progress bar.
 
     Raises:
-        ValueError: fewer than one instance a number of categories, or a negative seed.
+        ValueError: as `check_search`.
     """
-    if isinstance(instances, bool) or not isinstance(instances, int) or instances < len(CATEGORIES):
-        raise ValueError(f"instances must be a whole number of at least {len(CATEGORIES)}, got {instances!r}")
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise ValueError(f"seed must be a whole number of at least 0, got {seed!r}")
-    return [examine(statement, instances, seed) for statement in (progress or iter)(STATEMENTS)]
+    check_search(instances, seed)
+    return [examine(statement, instances, seed) for statement in progress(STATEMENTS)]
