@@ -103,6 +103,7 @@ class KL:
         from bandit.categorical.presets import named_problem
         from bandit.categorical.problem import Knobs, from_target
         from bandit.categorical.simplex import check_distribution
+        from bandit.categorical.study import check_size
 
         knobs = Knobs(beta=self.beta, tau=self.tau, alpha=self.alpha, draws=self.draws)
         repeated = [name for name in self.also if self.also.count(name) > 1 or name in ("forward_kl", "reverse_kl")]
@@ -123,7 +124,9 @@ class KL:
             if self.start:
                 start = check_distribution("start", self.start, problem.categories)
         settings = Settings(step_size=self.step_size, damping=self.damping)
-        return problem, check_run(start, settings, self.steps, problem.categories), shows, settings
+        start = check_run(start, settings, self.steps, problem.categories)
+        check_size(2 + len(self.also), self.steps, problem.categories)
+        return problem, start, shows, settings
 
     def _draw(self, data: "xr.Dataset", folder: Path) -> list[Path]:
         from bandit.figures.kl_animation import kl_animation

@@ -105,7 +105,7 @@ def _log_probs(problem: Problem, current: Policy) -> Any:
 
 
 def _metrics(problem: Problem, current: Policy) -> Any:
-    return measure(problem, current.log_probs)
+    return measure(problem, current.log_probs, current.probs)
 
 
 @partial(jax.jit, static_argnames=("objective", "optimizer", "steps"))

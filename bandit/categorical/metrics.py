@@ -38,11 +38,11 @@ def kl(log_p: Vector, p: Vector, log_q: Vector) -> Vector:
     return xp.where(missed, xp.inf, xp.maximum(total, 0.0))
 
 
-def measure(problem: Problem, log_probs: Vector) -> Metrics:
-    """Every metric of policies `[*B, K]` given by their (finite) log-probabilities."""
+def measure(problem: Problem, log_probs: Vector, probs: Vector | None = None) -> Metrics:
+    """Every metric of policies `[*B, K]` given by their (finite) log-probabilities, and the probabilities if at hand."""
     xp = namespace(log_probs)
     log_q, log_reference = finite(problem.log_target), finite(problem.log_reference)
-    q, p = xp.exp(log_q), xp.exp(log_probs)
+    q, p = xp.exp(log_q), xp.exp(log_probs) if probs is None else probs
     # Leading axes of the policies are made explicit: rank promotion is never implicit in this project.
     lead = (1,) * (log_probs.ndim - 1)
     log_q, log_reference, q = (x.reshape(*lead, -1) for x in (log_q, log_reference, q))

@@ -14,8 +14,8 @@ from bandit.categorical.optimizers import Settings
 from bandit.categorical.problem import Problem, from_target
 
 FRACTIONS = (0.1, 0.5, 0.9)
-PAIR_TOLERANCE = 0.01
-"""Two categories count as equally likely, for the region map, if they differ by at most 1 %."""
+PAIR_TOLERANCE = 0.02
+"""Two categories count as equally likely, for the region map, if they differ by at most 2 %."""
 MOST_ENTRIES = 40_000_000
 """Largest objectives × steps × categories: 320 MB of log-probabilities."""
 
@@ -30,6 +30,19 @@ def steps_to(rewards: np.ndarray, achievable: float) -> np.ndarray:
     levels = rewards[0] + np.asarray(FRACTIONS) * (achievable - rewards[0])
     reached = rewards[None, :] >= levels[:, None]
     return np.where(reached.any(-1), reached.argmax(-1), -1)
+
+
+def check_size(objectives: int, steps: int, categories: int) -> None:
+    """Whether the trajectories fit into memory.
+
+    Raises:
+        ValueError: they would not fit `MOST_ENTRIES`.
+    """
+    if objectives * steps * categories > MOST_ENTRIES:
+        raise ValueError(
+            f"objectives × steps × categories must be at most {MOST_ENTRIES:,}, "
+            f"got {objectives} × {steps} × {categories}"
+        )
 
 
 def kl_study(
@@ -49,11 +62,7 @@ def kl_study(
         ValueError: as `dynamics.simulate`; or the trajectories would not fit `MOST_ENTRIES`.
     """
     settings = settings or Settings()
-    if isinstance(steps, int) and len(objectives) * steps * problem.categories > MOST_ENTRIES:
-        raise ValueError(
-            f"objectives × steps × categories must be at most {MOST_ENTRIES:,}, "
-            f"got {len(objectives)} × {steps} × {problem.categories}"
-        )
+    check_size(len(objectives), steps, problem.categories)
     log_probs, metrics = simulate(
         problem, start, objectives=objectives, optimizer=optimizer, settings=settings, steps=steps, progress=progress
     )

@@ -73,7 +73,7 @@ def kl_curves(data: xr.Dataset) -> Figure:
         reward.annotate("target", (1, float(data["achievable_reward"])), va="bottom", fontsize=8)
         for name in data.objective.values:
             _mark_fractions(reward, data.sel(objective=name), objective_line(str(name), 1)["color"])
-        label_lines(axes[1, 1], fontsize=8)
+        label_lines(axes[0, 1], fontsize=8, loc="upper right")
         figure.suptitle(f"{data.attrs['optimizer']}: rings mark 10, 50 and 90 % of the achievable reward", fontsize=10)
     return figure
 

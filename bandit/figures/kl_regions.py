@@ -19,6 +19,8 @@ def kl_regions(data: xr.Dataset) -> Figure:
         axis.contour(u, v, mean, levels=[1], colors=BLACK, linewidths=1.6)
         for holds, chosen in ((1, REVERSE_KL), (0, FORWARD_KL)):
             mine = data["pair_holds"].values == holds
+            if not mine.any():
+                continue
             axis.plot(
                 np.clip(data["pair_high"].values[mine], u[0], u[-1]),
                 np.clip(data["pair_low"].values[mine], v[0], v[-1]),
