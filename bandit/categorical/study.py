@@ -209,6 +209,9 @@ def _describe_regions(data: xr.Dataset) -> str:
     if not count:
         return "Above the curve p = L(q₁, q₂) reverse KL separates two equally likely categories more than forward KL."
     share = float(data["pair_holds"].mean())
+    if share in (0.0, 1.0):
+        how = "more" if share else "less"
+        return f"Reverse KL separates all {count} pairs that the start makes equally likely {how} than forward KL does."
     return (
         f"Of {count} pairs of categories that the start makes equally likely, {share:.0%} lie where reverse KL "
         "separates them more than forward KL does (p > L(q₁, q₂)), the others where it separates them less."

@@ -14,7 +14,6 @@ from bandit.figures.style import (
     REVERSE_KL,
     TARGET,
     LineStyle,
-    label_lines,
     method_style,
     new_figure,
     style,
@@ -73,7 +72,8 @@ def kl_curves(data: xr.Dataset) -> Figure:
         reward.annotate("target", (1, float(data["achievable_reward"])), va="bottom", fontsize=8)
         for name in data.objective.values:
             _mark_fractions(reward, data.sel(objective=name), objective_line(str(name), 1)["color"])
-        label_lines(axes[0, 1], fontsize=8, loc="upper right")
+        handles, labels = axes[0, 0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=8, handlelength=3.2)
         figure.suptitle(f"{data.attrs['optimizer']}: rings mark 10, 50 and 90 % of the achievable reward", fontsize=10)
     return figure
 

@@ -20,7 +20,12 @@ def theory_chart(data: xr.Dataset) -> Figure:
         axis.barh(rows[~always], share[~always], color="white", edgecolor=VERMILLION, hatch="////", height=0.7)
         for row, value, whole in zip(rows, share, always, strict=True):
             axis.text(value + 0.01, row, "100 %" if whole else f"{value:.1%}", va="center", fontsize=8)
-        axis.set(yticks=rows, xlim=(0, 1.12), xlabel="share of random instances in which the statement holds")
+        axis.set(
+            yticks=rows,
+            xlim=(0, 1.12),
+            ylim=(-0.6, len(names) - 0.4),
+            xlabel="share of random instances in which the statement holds",
+        )
         axis.set_yticklabels(names, fontsize=8)
         axis.grid(axis="y", visible=False)
     return figure
