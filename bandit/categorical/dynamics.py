@@ -21,6 +21,9 @@ OBJECTIVES: dict[str, Callable[[Problem], Field]] = {**DIVERGENCES, **METHODS}
 
 Progress = Callable[[Iterable[int]], Iterable[int]]
 
+BLOCK = 2048
+"""Runs that `batched` takes through all their steps side by side: as many as keep their state in cache."""
+
 PAIR = ("forward_kl", "reverse_kl")
 
 
@@ -168,7 +171,7 @@ def batched(
     Log-probabilities of the way are not kept: 10 000 runs of 1000 steps over 100 categories would fill 4 GB.
     """
     run = partial(_scan, objective=objective, optimizer=optimizer, steps=steps, watch=_metrics)
-    return jax.vmap(run)(problems, log_starts, settings)
+    return jax.lax.map(lambda one: run(*one), (problems, finite(log_starts), settings), batch_size=BLOCK)
 
 
 def trajectory_numpy(

@@ -39,7 +39,7 @@ def kl(log_p: Vector, p: Vector, log_q: Vector) -> Vector:
 
 
 def measure(problem: Problem, log_probs: Vector, probs: Vector | None = None) -> Metrics:
-    """Every metric of policies `[*B, K]` given by their (finite) log-probabilities, and the probabilities if at hand."""
+    """Every metric of policies `[*B, K]` from their finite log-probabilities (and probabilities, if at hand)."""
     xp = namespace(log_probs)
     log_q, log_reference = finite(problem.log_target), finite(problem.log_reference)
     q, p = xp.exp(log_q), xp.exp(log_probs) if probs is None else probs
