@@ -327,6 +327,10 @@ def test_best_of_n_keeps_tiny_masses_and_shares_ties():
     np.testing.assert_allclose(np.exp(best[1:]), [15 / 32, 15 / 32, 1 / 16], rtol=1e-14)
     ones = best_of_n_distribution(log_mu, np.array([1.0, 0.5, 0.5, 0.0]), np.float64(1))
     np.testing.assert_allclose(ones, log_mu, rtol=1e-13)
+    # In float32 e^-200 is 0, and so is the class's share of the mass below it; in logarithms it is not.
+    single = np.array([-200.0, np.log(0.5), np.log(0.5)], np.float32)
+    rare = best_of_n_distribution(single, np.array([1.0, 0.5, 0.0], np.float32), np.float32(4))
+    np.testing.assert_allclose(rare[0], np.log(4) - 200, rtol=1e-6)
 
 
 def test_metrics_are_those_of_the_shared_objectives():

@@ -182,7 +182,9 @@ def _label(name: str) -> str:
 
 
 def _count(step: float, steps: int) -> str:
-    return f"{int(step)} steps" if step >= 0 else f"more than {steps} steps"
+    if step < 0:
+        return f"more than {steps} steps"
+    return f"{int(step)} step{'' if step == 1 else 's'}"
 
 
 def _describe_curves(data: xr.Dataset) -> str:

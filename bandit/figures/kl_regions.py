@@ -34,7 +34,7 @@ def kl_regions(data: xr.Dataset) -> Figure:
             )
         axis.text(0.06, 0.014, "reverse KL separates\nthe pair more", fontsize=9)
         axis.text(
-            5, 0.2, "forward KL separates\nthe pair more", fontsize=9, bbox={"fc": "white", "ec": "none", "pad": 1}
+            8, 0.014, "forward KL separates\nthe pair more", fontsize=9, bbox={"fc": "white", "ec": "none", "pad": 1}
         )
         axis.annotate("p = L(q₁, q₂)", (1, 1), (0.05, 1.6), arrowprops={"arrowstyle": "-", "color": GREY})
         axis.set(xscale="log", yscale="log", xlim=(u[0], u[-1]), ylim=(v[0], v[-1]))
