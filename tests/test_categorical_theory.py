@@ -8,7 +8,8 @@ from bandit.categorical.dynamics import trajectory_numpy
 from bandit.categorical.optimizers import Settings
 from bandit.categorical.problem import Knobs, from_rewards
 from bandit.categorical.search import simplex_points
-from bandit.categorical.statements import STATEMENTS, one_step_gaps
+from bandit.categorical.statements import STATEMENTS
+from bandit.categorical.theorem_statements import _criterion, one_step_gaps
 from bandit.categorical.theory import examine, table
 
 
@@ -77,8 +78,6 @@ def test_every_statement_is_as_expected(statement):
 def test_an_instance_is_counted_where_the_claim_is_false():
     # The table can fail: case 1's criterion with the arithmetic mean in place of the logarithmic one is refuted.
     exact = next(s for s in STATEMENTS if s.name == "E.5 case 1, exact")
-    from bandit.categorical.statements import _criterion
-
     wrong = exact._replace(check=_criterion(lambda p, q: p[..., 0] > 0.5 * (q[..., 0] + q[..., 1])))
     finding = examine(wrong, 7000, seed=1)
     assert finding.held < finding.tried

@@ -1,9 +1,13 @@
 """Random instances of the theory, batch by batch, and the smallest of those that break a statement."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
+
+EDGE = 1e-11
+"""Differences of float64 log-probabilities below this are rounding, not evidence."""
 
 
 class Instances(NamedTuple):
@@ -32,6 +36,35 @@ class Checked(NamedTuple):
     holds: Bool[np.ndarray, "B"]
     margin: Float[np.ndarray, "B"]
     decided: Bool[np.ndarray, "B"]
+
+
+Draw = Callable[[np.random.Generator, int, int], Instances]
+Condition = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+def always(p: np.ndarray, q: np.ndarray) -> np.ndarray:
+    """No condition on p and q."""
+    return np.ones(len(p), bool)
+
+
+class Statement(NamedTuple):
+    """One row of the table.
+
+    Attributes:
+        name: short and unique.
+        claim: in words and symbols.
+        expected: whether it is a theorem (holds always) or has counter-examples.
+        draw: `(rng, batch, K)` → instances that meet the condition (fewer than `batch` may come back).
+        check: instances → whether the claim holds.
+        meets: `(p, q)` → whether they meet the condition: a shortened counter-example must still do so.
+    """
+
+    name: str
+    claim: str
+    expected: bool
+    draw: Draw
+    check: Callable[[Instances], Checked]
+    meets: Condition = always
 
 
 def simplex_points(rng: np.random.Generator, batch: int, categories: int) -> Float[np.ndarray, "B K"]:

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bandit.categorical.search import Instances, simplest, vector_text
-from bandit.categorical.statements import STATEMENTS, Statement
+from bandit.categorical.search import Instances, Statement, simplest, vector_text
+from bandit.categorical.statements import STATEMENTS
 
 CATEGORIES = (2, 3, 4, 5, 10, 30, 100)
 BATCH = 10_000
