@@ -14,6 +14,7 @@ class Metrics(NamedTuple):
         reverse_kl: KL(policy ‖ target), nats; +inf where the target misses mass that the policy has.
         expected_reward: E_p[r].
         reference_kl: KL(policy ‖ reference), nats.
+        regularized_reward: E_p[r] - β KL(policy ‖ reference): what KL-regularised RL maximises (eq. 6, sign mended).
         entropy: H(p), nats.
     """
 
@@ -21,6 +22,7 @@ class Metrics(NamedTuple):
     reverse_kl: Vector
     expected_reward: Vector
     reference_kl: Vector
+    regularized_reward: Vector
     entropy: Vector
 
 
@@ -46,10 +48,12 @@ def measure(problem: Problem, log_probs: Vector, probs: Vector | None = None) ->
     # Leading axes of the policies are made explicit: rank promotion is never implicit in this project.
     lead = (1,) * (log_probs.ndim - 1)
     log_q, log_reference, q = (x.reshape(*lead, -1) for x in (log_q, log_reference, q))
+    expected_reward, reference_kl = p @ problem.rewards, kl(log_probs, p, log_reference)
     return Metrics(
         forward_kl=kl(log_q, q, log_probs),
         reverse_kl=kl(log_probs, p, log_q),
-        expected_reward=p @ problem.rewards,
-        reference_kl=kl(log_probs, p, log_reference),
+        expected_reward=expected_reward,
+        reference_kl=reference_kl,
+        regularized_reward=expected_reward - problem.beta * reference_kl,
         entropy=-(p * log_probs).sum(-1),
     )
