@@ -1,0 +1,253 @@
+"""`modeseek kl` and `modeseek theory`: typed, documented, and quick to import; the work is imported when it runs."""
+
+import dataclasses
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import numpy as np
+    import xarray as xr
+
+    from bandit.categorical.optimizers import Settings
+    from bandit.categorical.problem import Problem
+    from bandit.categorical.theory import Finding
+
+
+@dataclasses.dataclass(frozen=True)
+class KL:
+    """Forward against reverse KL on a distribution over K categories, exactly.
+
+    Attributes:
+        problem: R1, R2, bump:CENTER:WIDTH, bimodal, dirichlet:CONCENTRATION, case-1-holds, case-1-fails, case-2,
+            case-3, case-3-fails or equal-gap.
+        target: the target's probabilities, instead of the problem's (with --start, or from the uniform one).
+        start: the start's probabilities, instead of the problem's.
+        categories: K, where the problem leaves it open.
+        reference_recipe: how R1, R2 and bumps bring the Cauchy reference into (-1, 1).
+        beta: weight of KL(policy ‖ reference) against the reward; makes the target, π_ref exp(r/β)/Z.
+        tau: of IPO.
+        alpha: order of the α-divergence.
+        draws: N of Best-of-N.
+        optimizer: gd (Lemma E.4), adam, natural (gradient) or flow (continuous time, Runge-Kutta).
+        step_size: η; of the flow, the time of one recorded step.
+        damping: of the natural gradient.
+        steps: how many.
+        also: further objectives beside the two: jensen_shannon, alpha, and on_policy_ or offline_ with reinforce, rwr,
+            best_of_n, dpo, ipo.
+        seed: of a random problem.
+        animation: whether to write the GIF too.
+        out: folder for kl.nc, the figures (PNG and SVG) and the GIF.
+    """
+
+    problem: str = "R1"
+    target: tuple[float, ...] = ()
+    start: tuple[float, ...] = ()
+    categories: int = 100
+    reference_recipe: Literal["clip", "tanh"] = "clip"
+    beta: float = 0.1
+    tau: float = 0.1
+    alpha: float = 0.5
+    draws: float = 4.0
+    optimizer: Literal["gd", "adam", "natural", "flow"] = "gd"
+    step_size: float = 1.0
+    damping: float = 1e-3
+    steps: int = 2000
+    also: tuple[str, ...] = ()
+    seed: int = 0
+    animation: bool = True
+    out: Path = Path("modeseek-results/kl")
+
+    def run(self) -> int:
+        """Check, compute, save, and say where; 0 on success.
+
+        Raises:
+            ValueError: any argument is not as described, before any work is done.
+        """
+        problem, start, shows, settings = self._checked()
+        from bandit.categorical.dynamics import PAIR, flow_error
+        from bandit.categorical.study import kl_study
+        from bandit.files import writable_folder
+
+        folder = writable_folder(self.out)
+        objectives = (*PAIR, *self.also)
+        data = kl_study(
+            problem,
+            start,
+            objectives=objectives,
+            optimizer=self.optimizer,
+            settings=settings,
+            steps=self.steps,
+            configuration=dataclasses.asdict(self),
+            progress=_progress("steps"),
+        )
+        paths = [_save_dataset(data, folder / "kl.nc"), *self._draw(data, folder)]
+        print(f"{self.problem if not self.target else 'given target'}: {shows}")
+        print(_speed_table(data))
+        if self.optimizer == "flow":
+            for name in PAIR:
+                error = flow_error(problem, start, settings, objective=name, steps=self.steps)
+                print(f"flow of {name}: probabilities are within {error:.1e} of the exact flow (step doubling)")
+        for name in ("curves", "bars", "regions", "simplex"):
+            print(data.attrs[f"description_{name}"])
+        print("Saved " + ", ".join(str(path) for path in paths))
+        return 0
+
+    def _checked(self) -> "tuple[Problem, np.ndarray, str, Settings]":
+        """Everything that can be wrong with the arguments, found before the first step."""
+        import numpy as np
+
+        from bandit.categorical.dynamics import check_names, check_run
+        from bandit.categorical.optimizers import Settings
+        from bandit.categorical.presets import named_problem
+        from bandit.categorical.problem import Knobs, from_target
+        from bandit.categorical.simplex import check_distribution
+        from bandit.categorical.study import check_size
+
+        knobs = Knobs(beta=self.beta, tau=self.tau, alpha=self.alpha, draws=self.draws)
+        repeated = [name for name in self.also if self.also.count(name) > 1 or name in ("forward_kl", "reverse_kl")]
+        if repeated:
+            raise ValueError(f"also must name further objectives, each once, got {repeated[0]!r} again")
+        check_names(self.also, self.optimizer)
+        if self.target:
+            problem = from_target(self.target, self.start or None, knobs=knobs)
+            start, shows = np.exp(problem.log_reference), "from the given start"
+        else:
+            problem, start, shows = named_problem(
+                self.problem,
+                categories=self.categories,
+                into_interval=self.reference_recipe,
+                seed=self.seed,
+                knobs=knobs,
+            )
+            if self.start:
+                start = check_distribution("start", self.start, problem.categories)
+        settings = Settings(step_size=self.step_size, damping=self.damping)
+        start = check_run(start, settings, self.steps, problem.categories)
+        check_size(2 + len(self.also), self.steps, problem.categories)
+        return problem, start, shows, settings
+
+    def _draw(self, data: "xr.Dataset", folder: Path) -> list[Path]:
+        from bandit.figures.kl_animation import kl_animation
+        from bandit.figures.kl_bars import kl_bars
+        from bandit.figures.kl_curves import kl_curves
+        from bandit.figures.kl_regions import kl_regions
+        from bandit.figures.kl_simplex import kl_simplex
+        from bandit.figures.style import save_figure
+
+        drawings = {"curves": kl_curves, "bars": kl_bars, "regions": kl_regions}
+        if "simplex_prob" in data:
+            drawings["simplex"] = kl_simplex
+        paths = [path for name, draw in drawings.items() for path in save_figure(draw(data), folder / f"kl_{name}")]
+        if self.animation:
+            paths.append(kl_animation(data, folder / "kl.gif", progress=_progress("frames")))
+        return paths
+
+
+@dataclasses.dataclass(frozen=True)
+class Theory:
+    """Try the paper's theorem, lemmas and closed forms on random instances, and show what breaks them.
+
+    Attributes:
+        instances: random instances a statement.
+        seed: of the search.
+        out: folder for theory.nc, the table (theory.md) and the chart (PNG and SVG).
+    """
+
+    instances: int = 100_000
+    seed: int = 0
+    out: Path = Path("modeseek-results/theory")
+
+    def run(self) -> int:
+        """Check, search, print the table, save; 0 if every theorem held, 1 if one was not confirmed.
+
+        Raises:
+            ValueError: any argument is not as described, before any work is done.
+        """
+        import time
+
+        from bandit.categorical.theory import check_search, table
+        from bandit.figures.style import save_figure
+        from bandit.figures.theory_table import theory_chart
+        from bandit.files import replacing, writable_folder
+
+        check_search(self.instances, self.seed)
+        folder = writable_folder(self.out)
+        began = time.perf_counter()
+        findings = table(self.instances, self.seed, progress=_progress("statements"))
+        seconds = time.perf_counter() - began
+        data = _theory_dataset(findings, dataclasses.asdict(self))
+        paths = [_save_dataset(data, folder / "theory.nc"), *save_figure(theory_chart(data), folder / "theory")]
+        text = _markdown(findings)
+        with replacing(folder / "theory.md") as temporary:
+            temporary.write_text(text + "\n", encoding="utf-8")
+        print(text)
+        total = sum(finding.tried for finding in findings)
+        print(f"\n{total:,} instances in {seconds:.1f} s. {data.attrs['description']}")
+        print("Saved " + ", ".join(str(path) for path in [*paths, folder / "theory.md"]))
+        return int(any(finding.expected and finding.held < finding.tried for finding in findings))
+
+
+def _progress(what: str) -> Any:
+    """A tqdm bar on stderr that appears only where the work takes more than two seconds."""
+
+    def wrap(items: Iterable[Any]) -> Iterable[Any]:
+        from tqdm import tqdm
+
+        return tqdm(items, desc=what, delay=2, leave=False, file=sys.stderr)
+
+    return wrap
+
+
+def _save_dataset(data: "xr.Dataset", path: Path) -> Path:
+    from bandit.files import replacing
+
+    packed = {name: {"zlib": True} for name, array in data.data_vars.items() if array.size > 1000}
+    with replacing(path) as temporary:
+        data.to_netcdf(temporary, engine="h5netcdf", encoding=packed)
+    return path
+
+
+def _speed_table(data: "xr.Dataset") -> str:
+    """Steps to 10, 50 and 90 % of the achievable reward, and where each objective ends."""
+    lines = [f"{'objective':<22}{'10 %':>8}{'50 %':>8}{'90 %':>8}{'reward':>10}{'KL(p‖q)':>12}{'KL(q‖p)':>12}"]
+    for name in data.objective.values:
+        one = data.sel(objective=name)
+        reached = "".join(f"{int(step) if step >= 0 else '-':>8}" for step in one["steps_to"].values)
+        final = (float(one[variable][-1]) for variable in ("expected_reward", "reverse_kl", "forward_kl"))
+        reward, reverse, forward = final
+        lines.append(f"{name!s:<22}{reached}{reward:>10.4f}{reverse:>12.3e}{forward:>12.3e}")
+    lines.append(f"{'target':<22}{'':>24}{float(data['achievable_reward']):>10.4f}")
+    return "\n".join(lines)
+
+
+def _markdown(findings: "list[Finding]") -> str:
+    """The table; counter-examples in full, since they are the point."""
+    rows = ["| statement | claim | tried | holds | smallest counter-example | verdict |", "|---|---|---:|---:|---|---|"]
+    rows += [
+        f"| {f.name} | {f.claim} | {f.tried:,} | {f.share:.2%} | {f.counter_example or '-'} | {f.verdict} |"
+        for f in findings
+    ]
+    return "\n".join(rows)
+
+
+def _theory_dataset(findings: "list[Finding]", configuration: dict[str, Any]) -> "xr.Dataset":
+    import json
+
+    import xarray as xr
+
+    from bandit import __version__
+
+    broken = [f.name for f in findings if f.held < f.tried]
+    columns = ("claim", "tried", "held", "share", "counter_example", "verdict")
+    return xr.Dataset(
+        {column: ("statement", [getattr(f, column) for f in findings]) for column in columns},
+        coords={"statement": [f.name for f in findings]},
+        attrs={
+            "configuration": json.dumps(configuration, sort_keys=True, default=str),
+            "modeseek_version": __version__,
+            "description": f"{len(findings) - len(broken)} of {len(findings)} statements held in every instance; "
+            f"counter-examples were found to: {'; '.join(broken) or 'none'}.",
+        },
+    )

@@ -1,0 +1,45 @@
+"""Theorem E.5, case 1, as a map: in which pairs of categories is reverse KL the more aggressive one?"""
+
+import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
+
+from bandit.figures.style import BLACK, FORWARD_KL, GREY, REVERSE_KL, new_figure, style
+
+
+def kl_regions(data: xr.Dataset) -> Figure:
+    """The plane of u = q₁/p against v = q₂/p with the boundary L(u, v) = 1 and the problem's own pairs."""
+    with style():
+        figure, axes = new_figure(1, 1, panel=(5.2, 4.4))
+        axis = axes[0, 0]
+        u, v = data["ratio_high"].values, data["ratio_low"].values
+        mean = np.where(u[:, None] >= v[None, :], data["region_mean"].values, np.nan).T
+        axis.contourf(u, v, mean, levels=[0, 1], colors=["#F6D5C3"])
+        axis.contourf(u, v, mean, levels=[1, 1e9], colors=["#CFE3F0"], hatches=["...."])
+        axis.contour(u, v, mean, levels=[1], colors=BLACK, linewidths=1.6)
+        for holds, chosen in ((1, REVERSE_KL), (0, FORWARD_KL)):
+            mine = data["pair_holds"].values == holds
+            if not mine.any():
+                continue
+            axis.plot(
+                np.clip(data["pair_high"].values[mine], u[0], u[-1]),
+                np.clip(data["pair_low"].values[mine], v[0], v[-1]),
+                chosen.marker,
+                color=chosen.color,
+                mec="white",
+                mew=0.5,
+                ms=6,
+                linestyle="none",
+                label="this problem's pairs: " + ("reverse more" if holds else "forward more"),
+            )
+        axis.text(0.06, 0.014, "reverse KL separates\nthe pair more", fontsize=9)
+        axis.text(
+            8, 0.014, "forward KL separates\nthe pair more", fontsize=9, bbox={"fc": "white", "ec": "none", "pad": 1}
+        )
+        axis.annotate("p = L(q₁, q₂)", (1, 1), (0.05, 1.6), arrowprops={"arrowstyle": "-", "color": GREY})
+        axis.set(xscale="log", yscale="log", xlim=(u[0], u[-1]), ylim=(v[0], v[-1]))
+        axis.set(xlabel="q₁ / p   (larger target)", ylabel="q₂ / p   (smaller target)")
+        axis.set_title("Two categories with the same p: whose step separates them more?")
+        if data.sizes["pair"]:
+            axis.legend(loc="upper left", fontsize=8)
+    return figure

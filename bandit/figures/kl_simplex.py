@@ -1,0 +1,50 @@
+"""Both divergences' flows on the triangle of three categories."""
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from bandit.figures.kl_curves import OBJECTIVE_STYLES, objective_label
+from bandit.figures.style import BLACK, new_figure, style
+
+CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, np.sqrt(3) / 2]])
+
+
+def to_plane(probs: np.ndarray) -> np.ndarray:
+    """Barycentric coordinates `[…, 3]` to the plane `[…, 2]`."""
+    return probs @ CORNERS
+
+
+def _triangle(axis: Axes, data: xr.Dataset) -> None:
+    closed = CORNERS[[0, 1, 2, 0]]
+    axis.plot(*closed.T, color=BLACK, linewidth=1.0)
+    for corner, (x, y), (dx, dy) in zip(
+        data["corner"].values, CORNERS, ((-0.03, -0.05), (0.03, -0.05), (0, 0.03)), strict=True
+    ):
+        axis.text(
+            x + dx, y + dy, f"category {corner}" if "–" not in str(corner) else str(corner), ha="center", fontsize=8
+        )
+    axis.plot(*to_plane(data["simplex_target"].values), "*", color=BLACK, ms=14, mec="white", zorder=5, label="target")
+    axis.set(aspect="equal", xlim=(-0.1, 1.1), ylim=(-0.1, 0.98))
+    axis.axis("off")
+
+
+def kl_simplex(data: xr.Dataset) -> Figure:
+    """One triangle a divergence: continuous-time paths, markers at times 1, 3 and 10, the start ringed."""
+    with style():
+        figure, axes = new_figure(1, 2, panel=(4.2, 4.0))
+        time = data["time"].values
+        marks = [int(np.abs(time - moment).argmin()) for moment in (1.0, 3.0, 10.0)]
+        for axis, name in zip(axes[0], data["divergence"].values, strict=True):
+            chosen = OBJECTIVE_STYLES[str(name)]
+            _triangle(axis, data)
+            for index, path in enumerate(data["simplex_prob"].sel(divergence=name).values):
+                x, y = to_plane(path).T
+                line = chosen.line(marks) | {"linewidth": 2.2 if index == 0 else 1.0}
+                axis.plot(x, y, **line)
+                if index == 0:
+                    axis.plot(x[0], y[0], "o", ms=10, mfc="none", mec=BLACK, mew=1.5, label="the problem's start")
+            axis.set_title(f"{objective_label(str(name))}\nmarkers at times 1, 3, 10", color=chosen.color)
+        axes[0, 1].legend(fontsize=8, loc="upper right")
+    return figure

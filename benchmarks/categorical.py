@@ -1,0 +1,125 @@
+"""How fast is the categorical simulator, and how far from what this machine could do? Prints a markdown table.
+
+    python benchmarks/categorical.py            # all of it, about a minute
+    python benchmarks/categorical.py --runs 1000
+
+Every time is the minimum over repetitions, after compilation. The floor stands beside the batched run: arithmetic, from
+the measured throughput of one exponential and of one multiply-add in this very runtime on arrays that stay in cache;
+and bandwidth, from a measured large copy and the bytes that one step must move if nothing stays in cache.
+"""
+
+import argparse
+import platform
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bandit.categorical.dynamics import PAIR, batched, simulate, trajectories
+from bandit.categorical.optimizers import Settings
+from bandit.categorical.presets import named_problem
+from bandit.categorical.problem import Problem
+from bandit.categorical.theory import table
+
+EXPONENTIALS = 1
+"""A category and step: the one of the softmax; metrics reuse it."""
+MULTIPLY_ADDS = 14
+"""A category and step of forward KL: gradient 1, update 1, maximum 1, shift 1, sum 1, normalising 2, metrics 7."""
+STREAMS = 8
+"""Arrays of the batch that one step touches: log q, q, log π_ref, r read; log p and p read and written."""
+
+
+def fastest(work: Callable[[], Any], repetitions: int) -> float:
+    """Seconds of the fastest of some runs, the first (compiling) one not counted."""
+    jax.block_until_ready(work())
+    times = []
+    for _ in range(repetitions):
+        began = time.perf_counter()
+        jax.block_until_ready(work())
+        times.append(time.perf_counter() - began)
+    return min(times)
+
+
+def per_element(body: Callable[[Any], Any], loops: int = 400) -> float:
+    """Seconds an element of a loop over an array large enough for all cores and small enough for their caches."""
+    array = jnp.full((256, 1024), 0.5, jnp.float32)
+    run = jax.jit(lambda x: jax.lax.fori_loop(0, loops, lambda _, y: body(y), x))
+    return fastest(lambda: run(array), 7) / (array.size * loops)
+
+
+def chain(x: Any) -> Any:
+    """Sixteen dependent multiply-adds an element: the array's traffic is spread over them."""
+    for _ in range(16):
+        x = x * 0.999 + 0.0005
+    return x
+
+
+def bandwidth() -> float:
+    """Bytes a second of passes over 256 MB, read and write counted; in one loop, so that no page is new."""
+    array, passes = jnp.zeros(64 * 2**20, jnp.float32), 8
+    run = jax.jit(lambda x: jax.lax.fori_loop(0, passes, lambda _, y: y + 1.0, x))
+    return 2 * passes * array.nbytes / fastest(lambda: run(array), 5)
+
+
+def pair_times() -> tuple[float, float]:
+    """Milliseconds of a 100-category, 2000-step pair of trajectories with every metric: JAX and NumPy."""
+    problem, start, _ = named_problem("R1")
+    single = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), problem)
+    settings = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), Settings())
+    log_start = jnp.log(jnp.asarray(start, jnp.float32))
+    compiled = fastest(lambda: trajectories(single, log_start, settings, objectives=PAIR, steps=2000), 30)
+    plain = fastest(lambda: simulate(problem, start, steps=2000)[0], 7)
+    return compiled * 1e3, plain * 1e3
+
+
+def batch_time(runs: int, categories: int, steps: int, objective: str) -> float:
+    """Seconds of `runs` random problems, every metric at every step."""
+    rng = np.random.default_rng(0)
+    to_array = lambda x: jnp.asarray(x, jnp.float32)
+    q, p = (rng.dirichlet(np.ones(categories), runs) for _ in range(2))
+    one = to_array(np.ones(runs))
+    logs = to_array(np.log(q)), to_array(np.log(p)), to_array(np.log(p)), to_array(np.log(q / p))
+    problems = Problem(*logs, one, one, one, one)
+    settings = jax.tree.map(to_array, Settings(*(np.full(runs, value) for value in Settings())))
+    return fastest(lambda: batched(problems, logs[1], settings, objective=objective, steps=steps), 2)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=10_000)
+    parser.add_argument("--categories", type=int, default=100)
+    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--instances", type=int, default=100_000, help="random instances a statement of the theory")
+    chosen = parser.parse_args()
+    elements = chosen.runs * chosen.categories * chosen.steps
+    exponential, multiply_add = per_element(lambda x: jnp.exp(x) - 1.0), per_element(chain) / 16
+    speed = bandwidth()
+    arithmetic = elements * (EXPONENTIALS * exponential + MULTIPLY_ADDS * multiply_add)
+    streaming = elements * STREAMS * 4 / speed
+    compiled, plain = pair_times()
+    print(
+        f"{platform.processor() or platform.machine()}, {jax.devices()[0].device_kind} x {jax.local_device_count()}, "
+    )
+    print(f"Python {platform.python_version()}, jax {jax.__version__}, numpy {np.__version__}\n")
+    print("| what | measured | goal |\n|---|---:|---:|")
+    print(f"| pair of trajectories, K = 100, 2000 steps, all metrics, JAX float32 | {compiled:.2f} ms | 5 ms |")
+    print(f"| the same in NumPy float64 | {plain:.1f} ms | 60 ms |")
+    began = time.perf_counter()
+    tried = sum(finding.tried for finding in table(chosen.instances))
+    rate = tried / (time.perf_counter() - began) * 60
+    print(f"| theory: random instances a minute | {rate / 1e6:.1f} million | 1 million |")
+    shape = f"{chosen.runs} problems x {chosen.steps} steps, K = {chosen.categories}"
+    for objective in PAIR:
+        seconds = batch_time(chosen.runs, chosen.categories, chosen.steps, objective)
+        ratio = seconds / max(arithmetic, streaming)
+        print(f"| {objective}: {shape}, all metrics | {seconds:.2f} s, {ratio:.2f} x the larger floor | 1.30 x |")
+    cost = f"{exponential * 1e9:.3f} ns an exp, {multiply_add * 1e9:.4f} ns an FMA"
+    print(f"| floor, arithmetic: {cost} | {arithmetic:.2f} s | |")
+    print(f"| floor, bandwidth: {speed / 1e9:.1f} GB/s, {STREAMS} x 4 bytes | {streaming:.2f} s | |")
+
+
+if __name__ == "__main__":
+    main()
