@@ -12,6 +12,7 @@ import tyro
 
 from bandit import __version__
 from bandit.commands.bench import Bench
+from bandit.commands.categorical import KL, Theory
 from bandit.commands.demo import Demo
 from bandit.commands.runs import Bandit, Repeat, Sweep
 from bandit.simulator.conventions import PRESETS
@@ -22,6 +23,8 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "bandit": Bandit,
     "sweep": Sweep,
     "repeat": Repeat,
+    "kl": KL,
+    "theory": Theory,
     "bench": Bench,
 }
 

@@ -10,9 +10,9 @@ import tyro
 import xarray as xr
 
 from bandit.categorical import criteria
-from bandit.categorical.commands import KL, Theory
 from bandit.categorical.presets import PRESETS, named_problem
 from bandit.categorical.study import kl_study, region_map, steps_to
+from bandit.commands.categorical import KL, Theory
 from bandit.figures.kl_animation import kl_animation
 from bandit.figures.kl_bars import kl_bars
 from bandit.figures.kl_curves import kl_curves
@@ -22,7 +22,7 @@ from bandit.figures.kl_simplex import kl_simplex, to_plane
 
 def test_importing_the_commands_imports_nothing_heavy():
     code = (
-        "import sys, bandit.categorical.commands; print(*({'jax', 'numpy', 'matplotlib', 'xarray'} & set(sys.modules)))"
+        "import sys, bandit.commands.categorical; print(*({'jax', 'numpy', 'matplotlib', 'xarray'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""

@@ -115,3 +115,11 @@ def test_sampled_kl_is_never_negative():
 def test_sampled_kl_keeps_its_digits_near_ratio_one():
     """x²/2 + x³/6 to second order; (e^x - 1) - x by plain `exp` would lose everything at x = 1e-6."""
     np.testing.assert_allclose(sampled_kl(jnp.asarray([1e-6, -1e-6])), 0.5e-12, rtol=1e-4)
+
+
+def test_mass_that_underflows_counts_as_none():
+    """e^-110 is 0 in float32: 0 · log 0 = 0, value and gradient, where q has no mass either."""
+    log_p, log_q = (jnp.asarray(a, jnp.float32) for a in ([0.0, -110.0], [0.0, -jnp.inf]))
+    value, slope = jax.value_and_grad(kl)(log_p, log_q)
+    assert float(value) == 0.0
+    assert np.isfinite(slope).all()

@@ -8,9 +8,10 @@ from jaxtyping import Array, Float
 
 
 def _plogq(log_p: Array, log_q: Array) -> Array:
-    """p · log q with 0 · log 0 = 0, safe to differentiate where p = 0."""
-    inside = log_p > -jnp.inf
-    return jnp.where(inside, jnp.exp(log_p) * jnp.where(inside, log_q, 0.0), 0.0)
+    """p · log q with 0 · log 0 = 0, safe to differentiate where p = 0 (or underflows to it)."""
+    p = jnp.exp(log_p)
+    inside = p > 0
+    return jnp.where(inside, p * jnp.where(inside, log_q, 0.0), 0.0)
 
 
 def entropy(log_p: Float[Array, "*B V"]) -> Float[Array, "*B"]:

@@ -38,7 +38,7 @@ class KL:
             best_of_n, dpo, ipo.
         seed: of a random problem.
         animation: whether to write the GIF too.
-        out: folder for kl.nc, the figures (PNG and SVG) and the GIF.
+        out: folder for kl.nc, the figures (PNG and SVG) and the GIF; without, the first free modeseek-results/kl-N.
     """
 
     problem: str = "R1"
@@ -57,7 +57,7 @@ class KL:
     also: tuple[str, ...] = ()
     seed: int = 0
     animation: bool = True
-    out: Path = Path("modeseek-results/kl")
+    out: Path | None = None
 
     def run(self) -> int:
         """Check, compute, save, and say where; 0 on success.
@@ -68,9 +68,11 @@ class KL:
         problem, start, shows, settings = self._checked()
         from bandit.categorical.dynamics import PAIR, flow_error
         from bandit.categorical.study import kl_study
-        from bandit.files import writable_folder
+        from bandit.commands.common import output_folder
+        from bandit.simulator.results import check_output
 
-        folder = writable_folder(self.out)
+        folder = output_folder(self.out, "kl")
+        check_output(folder / "kl.nc")
         objectives = (*PAIR, *self.also)
         data = kl_study(
             problem,
@@ -152,12 +154,13 @@ class Theory:
     Attributes:
         instances: random instances a statement.
         seed: of the search.
-        out: folder for theory.nc, the table (theory.md) and the chart (PNG and SVG).
+        out: folder for theory.nc, the table (theory.md) and the chart (PNG and SVG); without, the first free
+            modeseek-results/theory-N.
     """
 
     instances: int = 100_000
     seed: int = 0
-    out: Path = Path("modeseek-results/theory")
+    out: Path | None = None
 
     def run(self) -> int:
         """Check, search, print the table, save; 0 if every theorem held, 1 if one was not confirmed.
@@ -168,12 +171,15 @@ class Theory:
         import time
 
         from bandit.categorical.theory import check_search, table
+        from bandit.commands.common import output_folder
         from bandit.figures.style import save_figure
         from bandit.figures.theory_table import theory_chart
-        from bandit.files import replacing, writable_folder
+        from bandit.files import replacing
+        from bandit.simulator.results import check_output
 
         check_search(self.instances, self.seed)
-        folder = writable_folder(self.out)
+        folder = output_folder(self.out, "theory")
+        check_output(folder / "theory.nc")
         began = time.perf_counter()
         findings = table(self.instances, self.seed, progress=_progress("statements"))
         seconds = time.perf_counter() - began
