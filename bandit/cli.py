@@ -98,7 +98,8 @@ def _parse(arguments: list[str]) -> Any:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry point. Bad input ends with one line on standard error and status 2, Ctrl-C with 130."""
+    """Entry point. Bad input and files that fail end with one line on standard error and status 2, Ctrl-C with 130;
+    with MODESEEK_TRACEBACK set in the environment, errors show where they come from."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given == ["--version"]:
         print(f"modeseek {__version__}")
@@ -106,6 +107,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         code = _parse(given).run()
     except ValueError as error:
+        if os.environ.get("MODESEEK_TRACEBACK"):
+            raise
+        print(f"modeseek: error: {error}", file=sys.stderr)
+        code = 2
+    except OSError as error:
         if os.environ.get("MODESEEK_TRACEBACK"):
             raise
         print(f"modeseek: error: {error}", file=sys.stderr)

@@ -41,6 +41,14 @@ from bandit.simulator.problem import ReferenceRecipe
         (lambda: Experiment(seeds=0), "seeds must be a whole number of at least 1"),
         (lambda: Experiment(conventions=Conventions(dropout=1.0)), r"dropout must be in \[0, 1\)"),
         (lambda: Experiment(evaluation=EvaluationConfig(interval=3)), "must divide the gradient steps .* 10, got 3"),
+        (lambda: Conventions(policy_gradient_kl=-3.0), "policy_gradient_kl must be zero or more"),
+        (lambda: Experiment(vary=(("tau", (0.1,)), ("tau", (0.2,)))), "can be varied once"),
+        (
+            lambda: Experiment(hyper=HyperParameters(learning_rate=0.1), learning_rates=(0.1,)),
+            "learning_rate 0.1 would be ignored beside a grid",
+        ),
+        (lambda: Experiment(vocab_size=20), "R1 peaks outside the vocabulary"),
+        (lambda: Experiment(first_seed=2**31), "seeds must stay below"),
         (lambda: EvaluationConfig(prompts=0), "evaluation prompts must be a whole number"),
         (
             lambda: Experiment(
@@ -64,7 +72,9 @@ from bandit.simulator.problem import ReferenceRecipe
             "needs a policy with MLPs",
         ),
         (
-            lambda: Experiment(vocab_size=2, reference=ReferenceRecipe(probabilities=(1.0, 0.0))),
+            lambda: Experiment(
+                vocab_size=2, rewards=("bump:1:1",), reference=ReferenceRecipe(probabilities=(1.0, 0.0))
+            ),
             "Ask for a floor",
         ),
         (lambda: Experiment(reference=ReferenceRecipe(scale=-0.4)), "scale must be positive"),
@@ -77,7 +87,8 @@ def test_bad_configurations_are_refused(make, message):
 
 
 def test_a_zero_mass_passes_with_a_floor():
-    Experiment(vocab_size=3, reference=ReferenceRecipe(probabilities=(0.7, 0.3, 0.0), floor=0.01))
+    recipe = ReferenceRecipe(probabilities=(0.7, 0.3, 0.0), floor=0.01)
+    Experiment(vocab_size=3, rewards=("bump:1:1",), reference=recipe)
 
 
 def test_near_misses_are_suggested_and_strangers_listed():
@@ -90,6 +101,7 @@ def test_near_misses_are_suggested_and_strangers_listed():
 def test_configurations_survive_json():
     experiment = Experiment(
         methods=("ppo", "offline_rwr"),
+        rewards=("bump:1:1",),
         learning_rates=(0.1, 0.01),
         vary=(("tau", (0.1, 0.2)), ("beta", (1.0,))),
         reference=ReferenceRecipe(probabilities=(0.5, 0.5)),
@@ -99,3 +111,21 @@ def test_configurations_survive_json():
     assert Experiment.from_json(experiment.to_json()) == experiment
     with pytest.raises(ValueError, match="not a configuration"):
         Experiment.from_json("[1, 2")
+
+
+@pytest.mark.parametrize(
+    ("instance", "name"),
+    [
+        (Conventions(), "kl_placement"),
+        (Conventions(), "standardization"),
+        (Conventions(), "scoring"),
+        (AlgorithmConfig(), "pair_scheme"),
+        (PolicyConfig(), "kind"),
+    ],
+)
+def test_choices_are_checked_without_a_type_checker(instance, name):
+    """Set past the constructor, whose annotations these tests execute; a user's configuration has no such net."""
+    broken = dataclasses.replace(instance)
+    object.__setattr__(broken, name, "something else")
+    with pytest.raises(ValueError, match=f"{name} must be one of '.*', got 'something else'"):
+        broken.__post_init__()

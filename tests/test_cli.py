@@ -69,7 +69,7 @@ def test_a_run_from_end_to_end_and_its_repetition(tiny, tiny_results, tmp_path, 
 def test_a_sweep_chooses_learning_rates(tmp_path, capsys):
     out = tmp_path / "sweep"
     learning_rates = ["--learning-rates", "0.001", "0.01", "0.03", "--vary", "clip-epsilon=0.1,0.3"]
-    assert _main("sweep", *TINY, "--seeds", "1", *learning_rates, "--out", out) == 0
+    assert _main("sweep", *TINY, "--seeds", "1", "--learning-rate", "0.001", *learning_rates, "--out", out) == 0
     printed = capsys.readouterr().out
     assert "best learning rate of the grid" in printed
     assert (out / "learning-rates.png").exists()

@@ -91,12 +91,24 @@ def grid():
     )
 
 
-def test_the_learning_rate_with_the_highest_end_is_chosen(grid):
+@pytest.mark.parametrize("order", [slice(None), slice(None, None, -1)])
+def test_the_learning_rate_with_the_highest_end_is_chosen(grid, order):
     """PPO: .2, .6 and a diverged seed, so the middle. IPO: a tie of the first two, so the smaller."""
+    grid = grid.isel(learning_rate=order)
     best = choose_learning_rate(grid)
     np.testing.assert_array_equal(best["learning_rate"].values.ravel(), [1e-3, 1e-4])
     np.testing.assert_allclose(final_values(best)["expected_reward"].values[:, 0], [[0.5, 0.7], [0.2, 0.2]])
     assert learning_rate_on_edge(grid) == ["ipo/R1: 0.0001"]
+
+
+def test_where_every_rate_lost_a_seed_the_best_of_the_fullest_is_chosen(grid):
+    """PPO: one, one and both seeds lost: the first two compete, and .5 is more than .3."""
+    lost = grid.copy(deep=True)
+    lost["expected_reward"][0, 0, 0, 0] = lost["expected_reward"][0, 0, 1, 1] = np.nan
+    lost["expected_reward"][0, 0, 2] = np.nan
+    best = choose_learning_rate(lost)
+    assert best["learning_rate"].values.ravel()[0] == 1e-3
+    assert "(1 of 2 seeds)" in table(best).splitlines()[2]
 
 
 def test_mean_and_standard_error_over_seeds():

@@ -6,6 +6,7 @@ import threading
 import numpy as np
 import pytest
 
+from bandit.objectives.methods import HyperParameters
 from bandit.simulator import results, sweep
 from bandit.simulator.store import Store
 from bandit.simulator.sweep import run_sweep
@@ -50,7 +51,13 @@ def test_numbers_compile_nothing(tiny, tiny_results):
     """Other learning rates, temperatures, rewards and seeds: the compiled programs are found, not made."""
     before = sweep._programs.cache_info()
     other = dataclasses.replace(
-        tiny, rewards=("bump:1:2",), first_seed=7, learning_rates=(0.003, 0.02), vary=(("tau", (0.1, 0.2)),), seeds=1
+        tiny,
+        rewards=("bump:1:2",),
+        first_seed=7,
+        hyper=HyperParameters(),
+        learning_rates=(0.003, 0.02),
+        vary=(("tau", (0.1, 0.2)),),
+        seeds=1,
     )
     dataset = run_sweep(other, progress=False).dataset
     after = sweep._programs.cache_info()
@@ -135,7 +142,8 @@ def test_an_interrupt_is_a_flag_first():
 
 def test_another_configuration_is_not_mixed_in(tiny, tmp_path):
     path = tmp_path / "results.nc"
-    Store(path.with_suffix(".partial"), results.identity(tiny))
+    with Store(path.with_suffix(".partial"), results.identity(tiny)):
+        pass
     changed = dataclasses.replace(tiny, seeds=3)
     with pytest.raises(ValueError, match=r"another configuration .*experiment.seeds: there 2, here 3"):
         run_sweep(changed, path, progress=False)
@@ -153,7 +161,7 @@ def test_an_existing_result_is_not_overwritten(tiny, tmp_path):
 def test_divergence_is_named_and_the_others_go_on(tiny, tmp_path):
     from bandit.simulator.summary import diverged_runs
 
-    wild = dataclasses.replace(tiny, learning_rates=(0.01, 1e30), seeds=1)
+    wild = dataclasses.replace(tiny, hyper=HyperParameters(), learning_rates=(0.01, 1e30), seeds=1)
     dataset = run_sweep(wild, progress=False).dataset
     lines = diverged_runs(dataset)
     assert len(lines) == 2
@@ -168,3 +176,42 @@ def test_the_batched_layout_of_accelerators_gives_the_same_curves(tiny, tiny_res
     batched = run_sweep(tiny, progress=False).dataset
     for name in ("expected_reward", "kl_to_reference", "entropy"):
         np.testing.assert_allclose(batched[name], tiny_results[name], rtol=2e-3, atol=2e-3)
+
+
+def test_a_start_that_misses_its_tolerance_is_refused(tiny, tmp_path):
+    """A network cannot be at the reference to 1e-9 nats after 2 steps: no run starts, and the seed is named."""
+    pretraining = dataclasses.replace(tiny.pretraining, steps=2, tolerance=1e-9)
+    with pytest.raises(ValueError, match=r"nats for seed \d+ after 2 steps, above its tolerance of 1e-09"):
+        run_sweep(dataclasses.replace(tiny, pretraining=pretraining), tmp_path / "results.nc", progress=False)
+    assert not (tmp_path / "results.nc").exists()
+
+
+def test_two_processes_do_not_share_a_sweep(tiny, tmp_path):
+    """A second open file stands for the second process: the lock is of the file, not of the process."""
+    refused = pytest.raises(ValueError, match="another process is at work")
+    with Store(tmp_path / "results.partial", results.identity(tiny)), refused:
+        run_sweep(tiny, tmp_path / "results.nc", progress=False)
+    with Store(tmp_path / "results.partial", results.identity(tiny)):
+        pass
+
+
+def test_damaged_and_foreign_files_are_named(tiny, tmp_path):
+    path = tmp_path / "results.nc"
+    folder = path.with_suffix(".partial")
+    folder.mkdir()
+    (folder / "runs-000000.npz").write_bytes(b"")
+    with pytest.raises(ValueError, match="does not say of which sweep"):
+        run_sweep(tiny, path, progress=False)
+    (folder / "runs-000000.npz").unlink()
+    with Store(folder, results.identity(tiny)):
+        pass
+    (folder / "runs-000000.npz").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"runs-000000\.npz is damaged"):
+        run_sweep(tiny, path, progress=False)
+
+
+def test_many_leaves_come_back_in_order(tmp_path):
+    with Store(tmp_path / "many", {"format": 1}) as store:
+        store.save_finished(np.asarray([0]), [np.asarray([i]) for i in range(1200)])
+        ((_, leaves),) = store.load_finished()
+    np.testing.assert_array_equal(np.concatenate(leaves), np.arange(1200))

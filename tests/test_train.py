@@ -173,14 +173,14 @@ def test_minibatches_of_a_pass_are_a_partition_in_a_new_order(tabular):
 
 
 def test_divergence_freezes_the_run_and_is_dated(tabular, step, state):
-    """An infinite step size: the first update is finite, the second loss is not."""
+    """A step size at the end of float32: what it leads to is not taken."""
     run = _run(tabular)
     leaves, structure = jax.tree.flatten(run.hyper)
     leaves[0] = jnp.asarray(3e38, jnp.float32)
     wild = run._replace(hyper=jax.tree.unflatten(structure, leaves))
     end, metrics = step(state, wild)
-    assert 1 < int(end.diverged_at) <= tabular.algorithm.steps_per_collection
-    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(end.optimizer))
+    assert 1 <= int(end.diverged_at) <= tabular.algorithm.steps_per_collection
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((end.params, end.optimizer)))
     after = int(end.diverged_at)  # evaluations after this many steps
     assert np.isnan(metrics.evaluation.expected_reward[after - 1 :]).all()
     assert np.isnan(metrics.training.loss[after:]).all()
@@ -214,3 +214,59 @@ def test_pretraining_meets_its_tolerance(tiny):
     log_probs = jax.nn.log_softmax(make_policy(config).logits(found.params, tokens), axis=-1)
     reference = jnp.broadcast_to(run.problem.reference_log_probs[None, None], log_probs.shape)
     assert float(kl(log_probs, reference).sum(-1).mean()) < 2 * 0.004
+
+
+FLIPS = {
+    "reference_recipe": "tanh",
+    "prompt_in_response": True,
+    "scoring": "same_token",
+    "reference_model": "initial_policy",
+    "frozen_copies": "live_mlp",
+    "pretraining": "sampled",
+    "dropout": 0.1,
+    "ratio": "token",
+    "kl_placement": "exact",
+    "policy_gradient_kl": 0.1,
+    "standardization": "per_method",
+    "ties": "keep",
+    "self_normalize": False,
+}
+
+
+def test_every_convention_is_flipped_below():
+    assert set(FLIPS) == {field.name for field in dataclasses.fields(Conventions)}
+
+
+@pytest.mark.parametrize("name", FLIPS)
+def test_each_convention_can_be_switched_alone(tiny, name):
+    """Shapes of a whole run, and as many position embeddings as tokens are read (a missing row would read as NaN)."""
+    conventions = dataclasses.replace(Conventions(), **{name: FLIPS[name]})
+    config = dataclasses.replace(tiny, conventions=conventions).static
+    run = _run(dataclasses.replace(tiny, conventions=conventions))
+    shapes = jax.eval_shape(lambda r: train(r, config), run)
+    assert shapes.metrics.evaluation.expected_reward.shape == (3, 2)
+    params = jax.eval_shape(make_policy(config).init, jax.random.key(0))
+    assert params["position_embedding"]["embedding"].shape[0] == config.input_length
+    assert config.input_length == 3 + (name == "scoring") - (name == "prompt_in_response")
+
+
+def test_same_token_scoring_alone_trains_on_numbers(tabular):
+    """The one flip that reads a token more."""
+    config = dataclasses.replace(tabular, methods=("ppo",), conventions=Conventions(scoring="same_token"))
+    history = jax.jit(lambda r: train(r, config.static))(_run(config))
+    assert int(history.diverged_at) == -1
+    assert np.isfinite(history.metrics.evaluation.expected_reward).all()
+
+
+def test_a_tabular_policy_starts_at_the_reference_exactly(tabular, state):
+    expected = np.broadcast_to(_run(tabular).problem.reference_log_probs, (2, 4))
+    np.testing.assert_allclose(jax.nn.log_softmax(state.params["logits"]), expected, atol=1e-6)
+
+
+def test_the_methods_kl_default_yields_to_an_axis():
+    """released_code gives PPO β = .05 unless it is swept: then 0 means 0, and what is reported is what ran."""
+    base = Experiment(methods=("ppo", "ipo"), conventions=Conventions(policy_gradient_kl=0.05))
+    assert [h.kl_coefficient for h in make_plan(base).hyper] == [0.05, 0.0]
+    swept = make_plan(dataclasses.replace(base, methods=("ppo",), vary=(("kl_coefficient", (0.0, 0.1)),)))
+    assert [h.kl_coefficient for h in swept.hyper] == [0.0, 0.1]
+    np.testing.assert_allclose(swept.runs.hyper.kl_coefficient, [0.0, 0.1], rtol=1e-6)

@@ -1,5 +1,7 @@
 """What the commands share: output folders, running a sweep with its messages, saving figures."""
 
+import contextlib
+import itertools
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,16 +13,26 @@ if TYPE_CHECKING:
     import xarray
 
 DEFAULT_ROOT = Path("modeseek-results")
+OURS = ("results.nc", "results.partial", "results.partial.nc")
+"""What an output folder of ours holds, finished or not."""
 
 
 def output_folder(out: Path | None, command: str) -> Path:
     """The folder asked for, or the first of `modeseek-results/COMMAND-1`, `-2`, … that is not there."""
     if out is not None:
+        strangers = [p.name for p in out.iterdir() if not p.name.startswith("results.")] if out.is_dir() else []
+        if strangers and not any((out / name).exists() for name in OURS):
+            raise ValueError(
+                f"the output folder {out} holds other files ({strangers[0]}, …): name an empty or a new one"
+            )
         return writable_folder(out)
-    number = 1
-    while (DEFAULT_ROOT / f"{command}-{number}").exists():
-        number += 1
-    return writable_folder(DEFAULT_ROOT / f"{command}-{number}")
+    root = writable_folder(DEFAULT_ROOT)
+    for number in itertools.count(1):
+        with contextlib.suppress(FileExistsError):  # another process may take a number in between
+            folder = root / f"{command}-{number}"
+            folder.mkdir()
+            return folder
+    raise AssertionError("numbers do not end")
 
 
 def say(text: str) -> None:
@@ -38,6 +50,9 @@ def run_to_file(experiment: Experiment, folder: Path) -> "xarray.Dataset | None"
     from bandit.simulator.sweep import run_sweep
 
     path = folder / "results.nc"
+    if (finished := _finished(path, experiment)) is not None:
+        say(f"{path} holds these very results: nothing is run again")
+        return finished
     if path.with_suffix(".partial").exists():
         say(f"going on with the unfinished sweep in {folder}")
     sweep = run_sweep(experiment, path)
@@ -52,13 +67,24 @@ def run_to_file(experiment: Experiment, folder: Path) -> "xarray.Dataset | None"
     return None
 
 
+def _finished(path: Path, experiment: Experiment) -> "xarray.Dataset | None":
+    """The results that a run left before it could draw its figures, if they are of this experiment."""
+    from bandit.simulator.results import experiment_of, load
+
+    try:
+        dataset = load(path)
+        return dataset if experiment_of(dataset) == experiment else None
+    except ValueError:
+        return None
+
+
 def save_all(folder: Path, figures: dict[str, object]) -> None:
-    """Save figures by name as PNG and SVG, and say where everything is."""
+    """Save figures by name as PNG and SVG, and say where they and the data are."""
     from bandit.figures.style import save_figure
 
+    saved = [folder / "results.nc"]
     for name, figure in figures.items():
-        save_figure(figure, folder / name)  # type: ignore[arg-type]
+        saved += save_figure(figure, folder / name)  # type: ignore[arg-type]
     print(f"\nsaved in {folder}{'' if folder.is_absolute() else ' (under the current folder)'}:")
-    for path in sorted(folder.iterdir()):
-        if not path.name.startswith("."):
-            print(f"  {path.name}")
+    for path in saved:
+        print(f"  {path.name}")

@@ -29,6 +29,13 @@ def parse_vary(items: tuple[str, ...]) -> tuple[tuple[str, tuple[float, ...]], .
     return tuple(axes)
 
 
+def with_axes(experiment: Experiment, items: tuple[str, ...]) -> Experiment:
+    """The experiment with further axes; one that a configuration file holds already is replaced."""
+    given = parse_vary(items)
+    kept = tuple(axis for axis in experiment.vary if axis[0] not in {name for name, _ in given})
+    return dataclasses.replace(experiment, vary=kept + given)
+
+
 @dataclasses.dataclass(frozen=True)
 class Bandit:
     """Run one method, or several, on the bandit.
@@ -48,8 +55,7 @@ class Bandit:
 
     def run(self) -> int:
         """Run, print, save."""
-        experiment = dataclasses.replace(self.experiment, vary=self.experiment.vary + parse_vary(self.vary))
-        return run_and_report(experiment, output_folder(self.out, "bandit"))
+        return run_and_report(with_axes(self.experiment, self.vary), output_folder(self.out, "bandit"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,8 +79,7 @@ class Sweep:
 
     def run(self) -> int:
         """Run, choose, print, save."""
-        experiment = dataclasses.replace(self.experiment, vary=self.experiment.vary + parse_vary(self.vary))
-        return run_and_report(experiment, output_folder(self.out, "sweep"))
+        return run_and_report(with_axes(self.experiment, self.vary), output_folder(self.out, "sweep"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,7 +118,9 @@ def differences(first: "object", second: "object") -> list[str]:
     for name in first.data_vars:
         a, b = first[name].values, second[name].values
         if not np.array_equal(a, b, equal_nan=True):
-            lines.append(f"{name} differs by at most {np.nanmax(np.abs(a - b)):.3g}")
+            both = np.isfinite(a) & np.isfinite(b)
+            missing = "" if (np.isfinite(a) == np.isfinite(b)).all() else ", and is missing in different places"
+            lines.append(f"{name} differs by at most {np.abs(a[both] - b[both]).max(initial=0.0):.3g}{missing}")
     return lines
 
 

@@ -61,6 +61,8 @@ def reward_figure(dataset: xarray.Dataset) -> Figure:
             handles, labels, loc="outside lower center", ncols=min(5, len(names)), handlelength=3.2, frameon=False
         )
         note = f"mean ± standard error, {seeds} seeds" if seeds > 1 else "one seed"
+        if lost := int(dataset["expected_reward"].isel(step=-1).isnull().sum()):
+            note += f"; {lost} diverged or unfinished run(s) left out from where they end"
         figure.suptitle(f"Preference fine-tuning on the bandit ({note})", fontsize=10)
     return figure
 

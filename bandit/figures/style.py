@@ -66,7 +66,7 @@ METHOD_STYLES = {
 
 
 def method_style(name: str) -> LineStyle:
-    """A method's style; its on-policy side is drawn full, its offline side with open markers (`is_open`)."""
+    """A method's style, whichever its side."""
     return METHOD_STYLES[name.removeprefix("on_policy_").removeprefix("offline_")]
 
 

@@ -3,6 +3,7 @@
 Always written KL(p ‖ q) = Σ p log(p/q), in nats. Reverse = KL(policy ‖ reference), forward = KL(target ‖ policy).
 """
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -26,7 +27,7 @@ def kl(log_p: Float[Array, "*B V"], log_q: Float[Array, "*B V"]) -> Float[Array,
 
 def expectation(log_p: Float[Array, "*B V"], values: Float[Array, "V"]) -> Float[Array, "*B"]:
     """E_p[values] = Σ p(v) values(v), over the last axis."""
-    return jnp.exp(log_p) @ values
+    return jnp.matmul(jnp.exp(log_p), values, precision=jax.lax.Precision.HIGHEST)
 
 
 def sampled_kl(log_ratios: Float[Array, "*B"]) -> Float[Array, "*B"]:

@@ -16,10 +16,14 @@ from bandit.simulator.sampling import sample, score
 
 
 class Collected(NamedTuple):
-    """One collection: P prompts with N labelled responses each."""
+    """One collection: P prompts with N labelled responses each.
+
+    `rewards` are the problem's own; `labels`, what the method learns from, have the KL of `kl_placement="reward"` in.
+    """
 
     tokens: Int[Array, "P N S"]
     rewards: Float[Array, "P N"]
+    labels: Float[Array, "P N"]
     advantages: Float[Array, "P N"]
     behavior_token_log_probs: Float[Array, "P N T"]
     reference_token_log_probs: Float[Array, "P N T"]
@@ -74,7 +78,8 @@ def collect(
     return (
         Collected(
             tokens=rollout.tokens.reshape(*rows, -1),
-            rewards=labels,
+            rewards=rewards,
+            labels=labels,
             advantages=standardized,
             behavior_token_log_probs=behavior.reshape(*rows, -1),
             reference_token_log_probs=reference.reshape(*rows, -1),

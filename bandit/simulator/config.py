@@ -1,30 +1,11 @@
 """The parts of a configuration: frozen dataclasses that check themselves before any work starts."""
 
 import dataclasses
-import math
-from typing import Any, Literal
+from typing import Literal
 
 from bandit.objectives.pairs import PairScheme
+from bandit.simulator.checks import choices, positive, require, whole
 from bandit.simulator.conventions import Conventions
-
-
-def require(condition: bool, message: str) -> None:
-    """Raise a `ValueError` with that message unless the condition holds."""
-    if not condition:
-        raise ValueError(message)
-
-
-def whole(name: str, value: Any, least: int) -> None:
-    """Require a whole number of at least `least`."""
-    require(
-        isinstance(value, int) and not isinstance(value, bool) and value >= least,
-        f"{name} must be a whole number of at least {least}, got {value!r}",
-    )
-
-
-def positive(name: str, value: float) -> None:
-    """Require a finite number above zero."""
-    require(math.isfinite(value) and value > 0, f"{name} must be a positive number, got {value!r}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +27,7 @@ class PolicyConfig:
     def __post_init__(self) -> None:
         for name in ("layers", "heads", "width"):
             whole(name, getattr(self, name), 1)
-        require(self.kind in ("gpt", "tabular"), f"policy kind must be 'gpt' or 'tabular', got {self.kind!r}")
+        choices(self)
         require(
             self.width % self.heads == 0,
             f"heads must divide width, got {self.heads} heads and width {self.width}",
@@ -99,6 +80,7 @@ class AlgorithmConfig:
     pair_scheme: PairScheme = "all"
 
     def __post_init__(self) -> None:
+        choices(self)
         for name in (
             "samples_per_collection",
             "responses_per_prompt",
@@ -174,11 +156,14 @@ class EvaluationConfig:
 
 @dataclasses.dataclass(frozen=True)
 class Static:
-    """Everything that shapes the compiled program, and nothing else: two equal ones share a compilation."""
+    """Everything that is fixed when a program is compiled; two equal ones share their programs.
+
+    `methods` are the names of the objectives that are compiled in, each once.
+    """
 
     vocab_size: int
     response_length: int
-    variants: tuple[str, ...]
+    methods: tuple[str, ...]
     conventions: Conventions
     policy: PolicyConfig
     pretraining: PretrainingConfig
@@ -189,6 +174,11 @@ class Static:
     def new_tokens(self) -> int:
         """Tokens that the policy samples for a response."""
         return self.response_length - self.conventions.prompt_in_response
+
+    @property
+    def input_length(self) -> int:
+        """Tokens that the policy reads: all but the last, or all where a token is scored after it was read."""
+        return self.new_tokens + (self.conventions.scoring == "same_token")
 
     @property
     def evaluation_interval(self) -> int:

@@ -1,11 +1,13 @@
 """Where the paper's text and its released code differ: each difference a named field, each side a preset."""
 
 import dataclasses
+import math
 from typing import Literal
 
 from bandit.objectives.log_probs import Scoring
 from bandit.objectives.methods import Method
 from bandit.objectives.pairs import Ties
+from bandit.simulator.checks import choices, require
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +52,15 @@ class Conventions:
     standardization: Literal["batch", "per_prompt", "running", "none", "per_method"] = "batch"
     ties: Ties = "skip"
     self_normalize: bool = True
+
+    def __post_init__(self) -> None:
+        choices(self)
+        require(0 <= self.dropout < 1, f"dropout must be in [0, 1), got {self.dropout!r}")
+        coefficient = self.policy_gradient_kl
+        require(
+            math.isfinite(coefficient) and coefficient >= 0,
+            f"policy_gradient_kl must be zero or more, got {coefficient!r}",
+        )
 
     def standardization_of(self, method: Method) -> str:
         """How this method's rewards are standardised."""

@@ -8,15 +8,13 @@ from typing import Annotated, Any
 import tyro
 
 from bandit.objectives.methods import HyperParameters, Variant, variant
+from bandit.simulator.checks import positive, require, whole
 from bandit.simulator.config import (
     AlgorithmConfig,
     EvaluationConfig,
     PolicyConfig,
     PretrainingConfig,
     Static,
-    positive,
-    require,
-    whole,
 )
 from bandit.simulator.conventions import Conventions
 from bandit.simulator.problem import ReferenceRecipe, reference_probs, token_rewards
@@ -67,7 +65,7 @@ class Experiment:
         whole("response_length", self.response_length, 2 if self.conventions.prompt_in_response else 1)
         whole("seeds", self.seeds, 1)
         whole("first_seed", self.first_seed, 0)
-        require(0 <= self.conventions.dropout < 1, f"dropout must be in [0, 1), got {self.conventions.dropout}")
+        require(self.first_seed + self.seeds < 2**31, f"seeds must stay below 2^31, got {self.first_seed} and more")
         require(
             self.conventions.frozen_copies == "whole" or self.policy.kind == "gpt",
             "conventions.frozen_copies 'live_mlp' needs a policy with MLPs: policy kind 'gpt'",
@@ -76,7 +74,8 @@ class Experiment:
         self._check_numbers()
         require(len(self.rewards) > 0, "rewards must name at least one reward")
         for reward in self.rewards:
-            token_rewards(reward, self.vocab_size)
+            best = float(token_rewards(reward, self.vocab_size).max())
+            require(best > 0.01, f"{reward} peaks outside the vocabulary: no token earns more than {best:.2g}")
         require(len(set(self.rewards)) == len(self.rewards), f"rewards must differ, got {self.rewards}")
         reference_probs(self.reference, self.conventions.reference_recipe, self.vocab_size)
         interval = self.evaluation.interval or self.algorithm.steps_per_collection
@@ -111,6 +110,12 @@ class Experiment:
         for rate in (*self.learning_rates, *self.method_learning_rates):
             positive("learning_rate", rate)
         names = [f.name for f in dataclasses.fields(HyperParameters)]
+        require(len({name for name, _ in self.vary}) == len(self.vary), "vary: each hyper-parameter can be varied once")
+        require(
+            not (self.learning_rates or self.method_learning_rates)
+            or self.hyper.learning_rate == HyperParameters().learning_rate,
+            f"learning_rate {self.hyper.learning_rate} would be ignored beside a grid: set one of the two",
+        )
         swept = [(name, v) for name, values in self.vary for v in values]
         for name, values in self.vary:
             require(name in names, f"vary: {name!r} is not a hyper-parameter; they are {', '.join(names)}")
@@ -140,7 +145,7 @@ class Experiment:
         return Static(
             vocab_size=self.vocab_size,
             response_length=self.response_length,
-            variants=tuple(v.method.name for v in self.variants),
+            methods=tuple(dict.fromkeys(v.method.name for v in self.variants)),
             conventions=self.conventions,
             policy=self.policy,
             pretraining=self.pretraining,

@@ -103,7 +103,7 @@ def loss_and_batch(
         token_log_probs=gather(all_log_probs, targets).reshape(prompts, responses, -1),
         behavior_token_log_probs=data.behavior_token_log_probs,
         reference_token_log_probs=data.reference_token_log_probs,
-        rewards=data.rewards,
+        rewards=data.labels,
         advantages=data.advantages,
     )
     options = _objective_options(config)
@@ -111,7 +111,7 @@ def loss_and_batch(
     def reduced(name: str) -> Callable[[], Array]:
         return lambda: weighted_mean(*METHODS[name].objective(batch, run.hyper, options))
 
-    branches = [reduced(name) for name in config.variants]
+    branches = [reduced(name) for name in config.methods]
     loss = branches[0]() if len(branches) == 1 else jax.lax.switch(run.method, branches)
     if config.conventions.kl_placement == "exact":
         reference = jnp.broadcast_to(run.problem.reference_log_probs[None, None], all_log_probs.shape)
@@ -122,12 +122,14 @@ def loss_and_batch(
     return loss, batch
 
 
-def step_metrics(loss: Array, gradient: Any, batch: Batch, run: Run, config: Static) -> StepMetrics:
+def step_metrics(loss: Array, gradient: Any, data: Collected, batch: Batch, run: Run, config: Static) -> StepMetrics:
     """What the minibatch says before its step."""
     weights = pair_weights(batch, run.hyper, _objective_options(config))
     ratios = batch.log_ratios
-    chosen = weighted_mean(jnp.broadcast_to(ratios[..., :, None], weights.shape), weights)
-    rejected = weighted_mean(jnp.broadcast_to(ratios[..., None, :], weights.shape), weights)
+    # Nothing is chosen or rejected where all responses are tied: no number, rather than an invented zero.
+    none = jnp.where(weights.sum() > 0, 0.0, jnp.nan)
+    chosen = none + weighted_mean(jnp.broadcast_to(ratios[..., :, None], weights.shape), weights)
+    rejected = none + weighted_mean(jnp.broadcast_to(ratios[..., None, :], weights.shape), weights)
     token_ratio = config.conventions.ratio == "token"
     return StepMetrics(
         loss=loss,
@@ -140,5 +142,5 @@ def step_metrics(loss: Array, gradient: Any, batch: Batch, run: Run, config: Sta
         chosen_implicit_reward=chosen,
         rejected_implicit_reward=rejected,
         margin=chosen - rejected,
-        batch_reward=batch.rewards.mean(),
+        batch_reward=data.rewards.mean(),
     )

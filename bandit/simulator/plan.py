@@ -44,13 +44,6 @@ class Plan(NamedTuple):
         """Number of runs."""
         return len(self.hyper)
 
-    def describe(self, run: int) -> str:
-        """`algorithm=ipo, reward=R1, learning_rate=0.001, seed=3`, for messages."""
-        indices = np.unravel_index(run, self.shape)
-        named = {axis.name: axis.labels[i] for axis, i in zip(self.axes, indices, strict=True)}
-        named.setdefault("learning_rate", self.hyper[run].learning_rate)
-        return ", ".join(f"{name}={value}" for name, value in named.items())
-
 
 def axes_of(experiment: Experiment) -> tuple[Axis, ...]:
     """The axes that the experiment asks for; algorithm, reward and seed are always there."""
@@ -86,6 +79,9 @@ def make_plan(experiment: Experiment) -> Plan:
         hyper = dataclasses.replace(
             experiment.hyper, **{name: value for name, value in chosen.items() if name in hyper_names}
         )
+        unset = "kl_coefficient" not in chosen and hyper.kl_coefficient == 0
+        if unset and chosen["variant"].method.policy_gradient:
+            hyper = dataclasses.replace(hyper, kl_coefficient=experiment.conventions.policy_gradient_kl)
         hypers.append(hyper)
         runs.append(
             make_run(

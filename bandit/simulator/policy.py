@@ -80,7 +80,7 @@ def tabular_policy(vocab_size: int, length: int) -> Policy:
 
 def make_policy(config: Static) -> Policy:
     """The policy that the configuration asks for."""
-    length = config.response_length
+    length = config.input_length
     if config.policy.kind == "tabular":
         return tabular_policy(config.vocab_size, length)
     sizes = config.policy

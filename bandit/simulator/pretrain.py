@@ -87,6 +87,9 @@ def pretrain(policy: Policy, reference_log_probs: Float[Array, "V"], config: Sta
         return (carry.step < steps) & ((carry.divergence > numbers.tolerance) | (not exact))
 
     params = policy.init(init_key)
+    if exact and config.policy.kind == "tabular":  # a table holds the reference itself
+        table = jax.tree.map(lambda p: jnp.broadcast_to(reference_log_probs[None], p.shape), params)
+        return Pretrained(table, jnp.zeros(()), jnp.asarray(0))
     start = _Carry(params, optimizer.init(params), jnp.asarray(jnp.inf), jnp.asarray(0))
     end = jax.lax.while_loop(unfinished, step, start)
     return Pretrained(end.params, end.divergence, end.step)

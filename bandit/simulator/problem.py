@@ -154,7 +154,8 @@ def make_problem(reference: Float[np.ndarray, "V"], rewards: Float[np.ndarray, "
         bad = int(np.flatnonzero(~np.isfinite(rewards))[0])
         raise ValueError(f"rewards must be finite, got {rewards[bad]} for token {bad}")
     return Problem(
-        reference_log_probs=jnp.log(jnp.asarray(reference, jnp.float32)),
+        # The logarithm before the cast: float32 has no 1e-46, but log 1e-46 is a modest number.
+        reference_log_probs=jnp.asarray(np.log(np.asarray(reference, np.float64)), jnp.float32),
         token_rewards=jnp.asarray(rewards, jnp.float32),
     )
 

@@ -3,6 +3,7 @@
 import datetime
 import json
 import platform
+import shlex
 import sys
 from collections.abc import Sequence
 from importlib import metadata
@@ -41,7 +42,7 @@ UNITS = {
 """Variable → long name and unit, for attributes and axis labels."""
 
 
-class History:
+class Curves:
     """Metrics of a group as they come in, one collection after the other (host arrays, first axis: runs)."""
 
     def __init__(self, initial: Evaluation, initial_tokens: Any) -> None:
@@ -150,7 +151,7 @@ def _attributes(experiment: Experiment, seconds: float) -> dict[str, Any]:
         "configuration": experiment.to_json(),
         "versions": json.dumps(versions()),
         "machine": f"{platform.machine()}, {jax.device_count()} {jax.devices()[0].device_kind} device(s)",
-        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "seconds": float(seconds),
     }
@@ -197,5 +198,9 @@ def load(path: Path) -> xarray.Dataset:
 
 
 def experiment_of(dataset: xarray.Dataset) -> Experiment:
-    """The experiment that a dataset holds, ready to be run again."""
-    return Experiment.from_json(dataset.attrs["configuration"])
+    """The experiment that a dataset holds, ready to be run again.
+
+    Raises:
+        ValueError: it holds none of this version.
+    """
+    return Experiment.from_json(dataset.attrs.get("configuration", ""))

@@ -1,6 +1,5 @@
 """One run as numbers: what may be batched, swept and changed without compiling anything."""
 
-import dataclasses
 from typing import NamedTuple
 
 import jax
@@ -19,7 +18,7 @@ class Run(NamedTuple):
     Attributes:
         problem: reference and rewards.
         hyper: hyper-parameters, a scalar array each.
-        method: index into `Static.variants`.
+        method: index into `Static.methods`.
         on_policy: whether every collection is sampled anew.
         standardization: index into `advantages.STANDARDIZATIONS`.
         seed: of everything random in the run.
@@ -47,22 +46,20 @@ def make_run(
     Args:
         problem: the bandit.
         config: what it will be compiled for; its `variants` hold the method.
-        method: one of `config.variants`; the first, if none is given.
+        method: one of `config.methods`; the first, if none is given.
         on_policy: Table 1's side of the method, if none is given.
         hyper: hyper-parameters.
         seed: of everything random.
     """
     hyper = hyper or HyperParameters()
-    name = method or config.variants[0]
-    if name not in config.variants:
-        raise ValueError(f"method must be one of the compiled {config.variants}, got {name!r}")
+    name = method or config.methods[0]
+    if name not in config.methods:
+        raise ValueError(f"method must be one of the compiled {config.methods}, got {name!r}")
     chosen = METHODS[name]
-    if hyper.kl_coefficient == 0 and chosen.policy_gradient:
-        hyper = dataclasses.replace(hyper, kl_coefficient=config.conventions.policy_gradient_kl)
     return Run(
         problem=problem,
         hyper=jax.tree.map(jnp.float32, hyper),
-        method=jnp.asarray(config.variants.index(name)),
+        method=jnp.asarray(config.methods.index(name)),
         on_policy=jnp.asarray(chosen.on_policy if on_policy is None else on_policy),
         standardization=jnp.asarray(advantages.STANDARDIZATIONS.index(config.conventions.standardization_of(chosen))),
         seed=jnp.asarray(seed),

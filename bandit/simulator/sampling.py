@@ -41,7 +41,8 @@ def draw(log_probs: Float[Array, "B V"], uniform: Float[Array, "B"]) -> Int[Arra
     """
     vocab_size = log_probs.shape[-1]
     triangle = jnp.asarray(np.triu(np.ones((vocab_size, vocab_size))), log_probs.dtype)
-    cumulative = jnp.exp(log_probs) @ triangle
+    # Full precision by name: an accelerator's default would draw from a distribution that is off by a thousandth.
+    cumulative = jnp.matmul(jnp.exp(log_probs), triangle, precision=jax.lax.Precision.HIGHEST)
     below = cumulative <= uniform[:, None] * cumulative[:, -1:]
     return jnp.minimum(below.sum(axis=-1), vocab_size - 1).astype(jnp.int32)
 

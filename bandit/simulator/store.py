@@ -4,15 +4,19 @@ A folder beside the results file. Every file is written under a temporary name a
 moment leaves the last complete state; plain `.npz` without pickle.
 """
 
+import contextlib
 import json
+import secrets
 import shutil
+import zipfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import jax
 import numpy as np
 
-from bandit.files import replacing
+from bandit.files import replacing, writable_folder
 
 
 class InFlight(NamedTuple):
@@ -30,11 +34,43 @@ def _write(path: Path, arrays: dict[str, np.ndarray]) -> None:
 
 
 def _numbered(prefix: str, leaves: list[Any]) -> dict[str, np.ndarray]:
-    return {f"{prefix}{i:03d}": np.asarray(leaf) for i, leaf in enumerate(leaves)}
+    return {f"{prefix}{i:06d}": np.asarray(leaf) for i, leaf in enumerate(leaves)}
 
 
 def _in_order(prefix: str, data: Any) -> list[np.ndarray]:
     return [data[name] for name in sorted(data.files) if name.startswith(prefix)]
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """An `.npz` file; a damaged one is a `ValueError` that says what to do."""
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            yield data
+    except (OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} is damaged ({error}): delete it, and its runs are made again") from error
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} is damaged ({error}): delete the folder {path.parent}") from error
+
+
+def _lock(folder: Path) -> IO[str]:
+    """Keep other processes out for as long as the file is open: until this process ends, however it ends."""
+    lock = (folder / ".lock").open("w")
+    try:
+        import fcntl
+
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except ImportError:  # no such locks on this system
+        pass
+    except OSError:
+        lock.close()
+        raise ValueError(f"another process is at work in {folder}") from None
+    return lock
 
 
 class Store:
@@ -49,14 +85,23 @@ class Store:
     """
 
     def __init__(self, folder: Path, identity: dict[str, Any]) -> None:
-        self.folder = Path(folder)
+        self.folder = writable_folder(folder)
+        self._lock = _lock(self.folder)
+        try:
+            self._identify(identity)
+        except BaseException:
+            self._lock.close()
+            raise
+
+    def _identify(self, identity: dict[str, Any]) -> None:
         path = self.folder / "identity.json"
         if path.exists():
-            self._check(json.loads(path.read_text()), identity)
-        else:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with replacing(path) as temporary:
-                temporary.write_text(json.dumps(identity, indent=1))
+            self._check(_read_json(path), identity)
+            return
+        if any(self.folder.glob("*.npz")):
+            raise ValueError(f"{self.folder} holds runs and does not say of which sweep: delete it")
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps(identity, indent=1))
 
     def _check(self, found: dict[str, Any], wanted: dict[str, Any]) -> None:
         differing = sorted(_differences(found, wanted))
@@ -67,6 +112,13 @@ class Store:
                 "configuration, choose another output folder, or delete it"
             )
 
+    def __enter__(self) -> "Store":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let other processes in."""
+        self._lock.close()
+
     def save_pretrained(self, leaves: list[np.ndarray]) -> None:
         """Keep the policies at the reference, one per seed."""
         _write(self.folder / "pretrained.npz", _numbered("leaf", leaves))
@@ -76,7 +128,7 @@ class Store:
         path = self.folder / "pretrained.npz"
         if not path.exists():
             return None
-        with np.load(path, allow_pickle=False) as data:
+        with _opened(path) as data:
             return _in_order("leaf", data)
 
     def save_finished(self, runs: np.ndarray, leaves: list[np.ndarray]) -> None:
@@ -88,7 +140,7 @@ class Store:
         """All finished runs: their indices and their results, a leading axis over the indices."""
         found = []
         for path in sorted(self.folder.glob("runs-*.npz")):
-            with np.load(path, allow_pickle=False) as data:
+            with _opened(path) as data:
                 found.append((data["runs"], _in_order("leaf", data)))
         return found
 
@@ -103,12 +155,16 @@ class Store:
         path = self.folder / "in-flight.npz"
         if not path.exists():
             return None
-        with np.load(path, allow_pickle=False) as data:
+        with _opened(path) as data:
             return InFlight(data["runs"], int(data["collections"]), _in_order("state", data), _in_order("metric", data))
 
     def delete(self) -> None:
-        """Remove the folder: everything is in the results file now."""
-        shutil.rmtree(self.folder)
+        """Remove the folder: everything is in the results file now. First in one step by renaming, since a folder
+        that was half removed could be taken for another sweep's."""
+        trash = self.folder.with_name(f".{self.folder.name}.{secrets.token_hex(4)}")
+        self.folder.rename(trash)
+        self._lock.close()
+        shutil.rmtree(trash)
 
 
 def _differences(found: Any, wanted: Any, name: str = "") -> list[str]:

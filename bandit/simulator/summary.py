@@ -27,17 +27,20 @@ def over_seeds(values: xarray.DataArray) -> tuple[xarray.DataArray, xarray.DataA
 def choose_learning_rate(dataset: xarray.Dataset) -> xarray.Dataset:
     """Keep, for each method, reward and other hyper-parameter, the learning rate that ends highest. Paper I.3.
 
-    "Ends highest": the mean over seeds of `final_values` of the expected reward; of equal ones the smallest. A
-    learning rate at which any seed diverged or is missing is not chosen, unless that is true of all.
+    "Ends highest": the mean over seeds of `final_values` of the expected reward; of equal ones the smallest. Only rates
+    at which the most seeds are finite compete: one at which a seed diverged is chosen only if all rates lose one.
 
     Returns:
         the dataset without the dimension `learning_rate`, which becomes a coordinate of the remaining axes.
     """
     if "learning_rate" not in dataset.dims:
         return dataset
-    ends = final_values(dataset)["expected_reward"].mean("seed", skipna=False)
-    best = ends.fillna(-np.inf).argmax("learning_rate")
-    return dataset.isel(learning_rate=best)
+    dataset = dataset.sortby("learning_rate")  # so that the first of equal ones is the smallest
+    ends = final_values(dataset)["expected_reward"]
+    finite = ends.notnull().sum("seed")
+    # Rates with the most finite seeds come first: all of them, wherever there is such a rate.
+    mean = ends.mean("seed").where(finite == finite.max("learning_rate"))
+    return dataset.isel(learning_rate=mean.fillna(-np.inf).argmax("learning_rate"))
 
 
 def learning_rate_on_edge(dataset: xarray.Dataset) -> list[str]:
@@ -73,6 +76,7 @@ def table(dataset: xarray.Dataset) -> str:
     finals = final_values(dataset)
     reward, reward_error = over_seeds(finals["expected_reward"])
     kl, kl_error = over_seeds(finals["kl_to_reference"])
+    finite, seeds = finals["expected_reward"].notnull().sum("seed"), finals.sizes["seed"]
     rows = [("method", "reward fn", *_other_axes(reward), "learning rate", "E[reward]", "KL(policy ‖ ref), nats")]
     for index in np.ndindex(*reward.shape):
         cell = reward[index]
@@ -83,7 +87,7 @@ def table(dataset: xarray.Dataset) -> str:
                 str(cell["reward"].item()),
                 *(f"{cell[name].item():g}" for name in _other_axes(reward)),
                 f"{rate:g}",
-                _plus_minus(cell.item(), reward_error[index].item(), 3),
+                _plus_minus(cell.item(), reward_error[index].item(), 3) + _missing(int(finite[index]), seeds),
                 _plus_minus(kl[index].item(), kl_error[index].item(), 1),
             )
         )
@@ -94,6 +98,11 @@ def table(dataset: xarray.Dataset) -> str:
 
 def _other_axes(values: xarray.DataArray) -> list[str]:
     return [str(d) for d in values.dims if d not in ("algorithm", "reward", "learning_rate")]
+
+
+def _missing(finite: int, seeds: int) -> str:
+    """Says so where diverged or unfinished seeds are not in the mean."""
+    return "" if finite == seeds else f" ({finite} of {seeds} seeds)"
 
 
 def _plus_minus(mean: float, error: float, digits: int) -> str:

@@ -82,19 +82,21 @@ class Programs:
             lambda a: jax.ShapeDtypeStruct((self._group, *a.shape[1:]), a.dtype, sharding=self.sharding), tree
         )
 
-    def _compile(self, name: str, *args: Any) -> Any:
+    def _compile(self, compiling: dict[str, Future], name: str, *args: Any) -> Any:
         jitted = self._jitted[name]
-        self._compiled[name] = self._pool.submit(lambda: jitted.lower(*args).compile())
+        compiling[name] = self._pool.submit(lambda: jitted.lower(*args).compile())
         return self._abstract(jax.eval_shape(jitted, *args))
 
     def compile(self, runs: Run) -> None:
         """Begin to compile, in the order of use."""
         if self._compiled:
             return
+        compiling: dict[str, Future] = {}
         run = self._abstract(runs)
-        pretrained = self._compile("pretrain", run.problem, run.seed)
-        state, _, _ = self._compile("start", pretrained.params, run)
-        self._compile("collection", state, run)
+        pretrained = self._compile(compiling, "pretrain", run.problem, run.seed)
+        state, _, _ = self._compile(compiling, "start", pretrained.params, run)
+        self._compile(compiling, "collection", state, run)
+        self._compiled = compiling  # whole or not at all: an interrupt here leaves a program that can be asked again
 
     def __call__(self, name: str, *args: Any) -> Any:
         """Run one of the programs, and wait for it."""
@@ -153,15 +155,24 @@ def _host(tree: Any) -> Any:
 class _Runner:
     """One sweep in progress."""
 
-    def __init__(self, experiment: Experiment, plan: Plan, store: Store | None, bar: tqdm) -> None:
-        self.experiment, self.plan, self.store, self.bar = experiment, plan, store, bar
+    def __init__(
+        self, experiment: Experiment, plan: Plan, store: Store | None, bar: tqdm, stop: threading.Event
+    ) -> None:
+        self.experiment, self.plan, self.store, self.bar, self.stop = experiment, plan, store, bar, stop
         self.group = run_group_size(plan.total)
         self.programs = _programs(experiment.static, self.group)
         self.programs.compile(plan.runs)
         self.seeds, self.seed_of_run = np.unique(plan.runs.seed, return_inverse=True)
 
-    def pretrained(self) -> Pretrained:
-        """One policy at the reference per seed, shared by all runs with it."""
+    def _already_done(self, steps: int) -> None:
+        """Steps of an earlier process: they count in the bar, and not in its rate."""
+        if not self.bar.disable:
+            self.bar.initial += steps
+            self.bar.n += steps
+            self.bar.refresh()
+
+    def pretrained(self) -> Pretrained | None:
+        """One policy at the reference per seed, shared by all runs with it; None if it was stopped before."""
         first = np.asarray([np.flatnonzero(self.seed_of_run == i)[0] for i in range(len(self.seeds))])
         problem = Problem(*(np.asarray(leaf)[first] for leaf in self.plan.runs.problem))
         shapes = jax.eval_shape(
@@ -174,21 +185,36 @@ class _Runner:
             return jax.tree.unflatten(jax.tree.structure(shapes), saved)
         parts = []
         for rows in _groups(np.arange(len(self.seeds)), self.group):
+            if self.stop.is_set():
+                return None
             padded = _padded(rows, self.group)
             part = self.programs("pretrain", self.programs.put(problem, padded), self.programs.put(self.seeds, padded))
             parts.append(_host(part))
         # Padding stands at the end, after the last seed.
         whole = jax.tree.map(lambda *leaves: np.concatenate(leaves)[: len(self.seeds)], *parts)
+        self._check_tolerance(whole)
         if self.store:
             self.store.save_pretrained(jax.tree.leaves(whole))
         return whole
 
-    def train(self, rows: np.ndarray, params: Any, stop: threading.Event) -> list[np.ndarray] | None:
+    def _check_tolerance(self, pretrained: Pretrained) -> None:
+        """Every run starts at the reference, to the stated tolerance, or none does."""
+        numbers = self.experiment.pretraining
+        missed = ~(pretrained.kl_to_reference <= numbers.tolerance)  # a NaN misses too
+        if self.experiment.conventions.pretraining == "exact" and missed.any():
+            worst = int(np.argmax(np.nan_to_num(pretrained.kl_to_reference, nan=np.inf)))
+            raise ValueError(
+                f"pretraining ended at KL(policy ‖ reference) = {pretrained.kl_to_reference[worst]:.4g} nats for seed "
+                f"{self.seeds[worst]} after {numbers.steps} steps, above its tolerance of {numbers.tolerance:g}: "
+                "raise pretraining.steps or pretraining.tolerance"
+            )
+
+    def train(self, rows: np.ndarray, params: Any) -> list[np.ndarray] | None:
         """Train one group to its end; None if it was stopped, its state saved."""
         padded = _padded(rows, self.group)
         run = self.programs.put(self.plan.runs, padded)
         state, *initial = self.programs("start", self.programs.put(params, self.seed_of_run[padded]), run)
-        history = results.History(*_host(initial))
+        history = results.Curves(*_host(initial))
         done = 0
         saved = self.store.load_in_flight() if self.store else None
         if saved is not None and np.array_equal(saved.runs, rows):
@@ -196,7 +222,7 @@ class _Runner:
             state = jax.device_put(jax.tree.unflatten(jax.tree.structure(state), saved.state), self.programs.sharding)
             history.restore(saved.metrics, done)
         algorithm = self.experiment.algorithm
-        self.bar.update(done * len(rows) * algorithm.steps_per_collection)
+        self._already_done(done * len(rows) * algorithm.steps_per_collection)
         last_saved = time.monotonic()
         while done < algorithm.collections:
             state, metrics = self.programs("collection", state, run)
@@ -204,10 +230,10 @@ class _Runner:
             done += 1
             self.bar.update(len(rows) * algorithm.steps_per_collection)
             late = time.monotonic() - last_saved > CHECKPOINT_SECONDS
-            if self.store and done < algorithm.collections and (stop.is_set() or late):
+            if self.store and done < algorithm.collections and (self.stop.is_set() or late):
                 self.store.save_in_flight(rows, done, _host(state), history.arrays())
                 last_saved = time.monotonic()
-            if stop.is_set() and done < algorithm.collections:
+            if self.stop.is_set() and done < algorithm.collections:
                 return None
         leaves = history.leaves(np.asarray(state.diverged_at), len(rows))
         if self.store:
@@ -231,11 +257,20 @@ def run_sweep(experiment: Experiment, out: Path | None = None, *, progress: bool
     Raises:
         ValueError: `out` exists already, cannot be written, or its partial folder is of another configuration.
     """
+    out = None if out is None else Path(out)
+    if out is None:
+        return _run_sweep(experiment, None, None, progress)
+    results.check_output(out)
+    with Store(out.with_suffix(".partial"), results.identity(experiment)) as store:
+        sweep = _run_sweep(experiment, out, store, progress)
+        if sweep.complete:
+            store.delete()
+            out.with_suffix(".partial.nc").unlink(missing_ok=True)
+        return sweep
+
+
+def _run_sweep(experiment: Experiment, out: Path | None, store: Store | None, progress: bool) -> Sweep:
     started = time.monotonic()
-    store = None
-    if out is not None:
-        results.check_output(out)
-        store = Store(out.with_suffix(".partial"), results.identity(experiment))
     plan = make_plan(experiment)
     finished: dict[int, list[Any]] = {}
 
@@ -249,23 +284,19 @@ def run_sweep(experiment: Experiment, out: Path | None = None, *, progress: bool
         _stop_on_interrupt() as stop,
         tqdm(total=plan.total * steps, unit="step", disable=not progress, smoothing=0.05, desc="compiling") as bar,
     ):
-        bar.update(len(finished) * steps)
-        runner = _Runner(experiment, plan, store, bar)
+        runner = _Runner(experiment, plan, store, bar, stop)
+        runner._already_done(len(finished) * steps)
         pretrained = runner.pretrained()
         bar.set_description(f"{plan.total} run{'s' if plan.total > 1 else ''}")
         left = np.asarray([i for i in range(plan.total) if i not in finished], int)
         for rows in _groups(left, runner.group):
-            trained = None if stop.is_set() else runner.train(rows, pretrained.params, stop)
+            trained = None if stop.is_set() or pretrained is None else runner.train(rows, pretrained.params)
             if trained is None:
                 break
             keep(rows, trained)
-    dataset = results.assemble(
-        experiment, plan, finished, pretrained.kl_to_reference, seconds=time.monotonic() - started
-    )
+    reached = np.full(experiment.seeds, np.nan) if pretrained is None else pretrained.kl_to_reference
+    dataset = results.assemble(experiment, plan, finished, reached, seconds=time.monotonic() - started)
     complete = len(finished) == plan.total
-    if out is not None and store is not None:
+    if out is not None:
         results.save(dataset, out if complete else out.with_suffix(".partial.nc"))
-        if complete:
-            store.delete()
-            out.with_suffix(".partial.nc").unlink(missing_ok=True)
     return Sweep(dataset, complete)

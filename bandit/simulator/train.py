@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import optax
 from jaxtyping import Array, Float, Int
 
 from bandit.objectives import advantages
@@ -71,8 +72,7 @@ def initial_state(params: Params, run: Run, config: Static) -> TrainState:
     algorithm = config.algorithm
     rows = (algorithm.prompts_per_collection, algorithm.responses_per_prompt)
     prompts = sample_prompts(algorithm.prompt_set_size, config.vocab_size, key=_keys(run.seed)["prompts"])
-    scored = config.new_tokens + (config.conventions.scoring == "same_token")
-    zeros = jnp.zeros((*rows, scored))
+    zeros = jnp.zeros((*rows, config.input_length))
     return TrainState(
         params=params,
         optimizer=adam().init(params),
@@ -82,6 +82,7 @@ def initial_state(params: Params, run: Run, config: Static) -> TrainState:
         batch=Collected(
             tokens=jnp.zeros((*rows, 1 + config.new_tokens), jnp.int32),
             rewards=jnp.zeros(rows),
+            labels=jnp.zeros(rows),
             advantages=jnp.zeros(rows),
             behavior_token_log_probs=zeros,
             reference_token_log_probs=zeros,
@@ -97,17 +98,18 @@ def gradient_step(
 ) -> tuple[TrainState, StepMetrics]:
     """Step (i) of Algorithm 1: one Adam step on the prompts `rows` of the collection; consumes the key.
 
-    A loss or gradient that is not finite is not applied: the run keeps its last finite policy and stops there.
+    A step whose loss, gradient or result is not finite is not taken: the run keeps its last finite policy and stops.
     """
     data = jax.tree.map(lambda a: a[rows], state.batch)
     frozen = FrozenCopies(state.behavior_params, state.reference_params)
     (loss, batch), gradient = jax.value_and_grad(loss_and_batch, has_aux=True)(
         state.params, data, frozen, run, config, policy, key=key
     )
-    metrics = step_metrics(loss, gradient, batch, run, config)
+    metrics = step_metrics(loss, gradient, data, batch, run, config)
     updates, optimizer = adam().update(gradient, state.optimizer)
     params = jax.tree.map(lambda p, u: p - run.hyper.learning_rate * u, state.params, updates)
-    finite = jnp.isfinite(loss) & jnp.isfinite(metrics.gradient_norm)
+    sizes = jnp.stack([loss, metrics.gradient_norm, optax.tree.norm(params)])
+    finite = jnp.isfinite(sizes).all()
     alive = finite & (state.diverged_at < 0)
     params, optimizer = jax.tree.map(
         lambda new, old: jnp.where(alive, new, old), (params, optimizer), (state.params, state.optimizer)
@@ -152,14 +154,14 @@ def run_collection(state: TrainState, run: Run, config: Static) -> tuple[TrainSt
     """
     policy, algorithm, keys = make_policy(config), config.algorithm, _keys(run.seed)
     collect_key = jax.random.fold_in(keys["collections"], state.step)
+    sampled_anew = run.on_policy | (state.step == 0)
     batch, moments = jax.lax.cond(
-        run.on_policy | (state.step == 0),
+        sampled_anew,
         lambda: collect(
             policy, state.params, state.reference_params, state.prompts, state.moments, run, config, key=collect_key
         ),
         lambda: (state.batch, state.moments),
     )
-    sampled_anew = run.on_policy | (state.step == 0)
     behavior = jax.tree.map(lambda new, old: jnp.where(sampled_anew, new, old), state.params, state.behavior_params)
     state = state._replace(batch=batch, moments=moments, behavior_params=behavior)
 
