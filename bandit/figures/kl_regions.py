@@ -34,7 +34,7 @@ def kl_regions(data: xr.Dataset) -> Figure:
             )
         axis.text(0.06, 0.014, "reverse KL separates\nthe pair more", fontsize=9)
         box = {"fc": "white", "ec": "none", "pad": 1}
-        axis.text(90, 0.014, "forward KL separates\nthe pair more", fontsize=9, ha="right", bbox=box)
+        axis.text(95, 0.05, "forward KL separates\nthe pair more", fontsize=8, ha="right", bbox=box)
         axis.annotate("p = L(q₁, q₂)", (1, 1), (0.05, 1.6), arrowprops={"arrowstyle": "-", "color": GREY})
         axis.set(xscale="log", yscale="log", xlim=(u[0], u[-1]), ylim=(v[0], v[-1]))
         axis.set(xlabel="q₁ / p   (larger target)", ylabel="q₂ / p   (smaller target)")
