@@ -136,6 +136,9 @@ def test_collected_rewards_and_log_probs_belong_to_the_tokens(tabular, step, sta
     """Recomputed from the tokens in NumPy; the reference's and, for the first collection, the policy's too."""
     run = _run(tabular)
     batch = step(state, run)[0].batch
+    # A row's responses answer one and the same prompt, in the order of the prompt set.
+    np.testing.assert_array_equal(batch.tokens[..., 0], np.broadcast_to(state.prompts[:, None], (4, 4)))
+    assert len(np.unique(state.prompts)) > 1
     tokens = np.asarray(batch.tokens)[..., 1:]
     np.testing.assert_allclose(batch.rewards, np.asarray(run.problem.token_rewards)[tokens].mean(-1), rtol=1e-5)
     reference = np.asarray(run.problem.reference_log_probs)
