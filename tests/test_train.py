@@ -273,3 +273,15 @@ def test_the_methods_kl_default_yields_to_an_axis():
     swept = make_plan(dataclasses.replace(base, methods=("ppo",), vary=(("kl_coefficient", (0.0, 0.1)),)))
     assert [h.kl_coefficient for h in swept.hyper] == [0.0, 0.1]
     np.testing.assert_allclose(swept.runs.hyper.kl_coefficient, [0.0, 0.1], rtol=1e-6)
+
+
+def test_exact_pretraining_never_drops(tiny):
+    """Dropout is for gradient steps of the methods: the same start with it and without."""
+    run = _run(tiny)
+
+    def start(rate):
+        config = dataclasses.replace(tiny.static, conventions=Conventions(dropout=rate))
+        return jax.jit(lambda: pretrain_seed(run.problem, run.seed, config))().params
+
+    for plain, dropping in zip(*map(jax.tree.leaves, (start(0.0), start(0.3))), strict=True):
+        np.testing.assert_allclose(plain, dropping, rtol=1e-5, atol=1e-7)

@@ -28,7 +28,7 @@ class Conventions:
             goes on training, so that the reference moves with the policy.
         pretraining: `exact` minimises the KL along many prefixes until a tolerance is met; `sampled` takes 100 steps
             of one prompt and one sampled response each.
-        dropout: dropout rate in gradient steps (sampling and scoring of references never drop).
+        dropout: dropout rate in gradient steps (sampling, scoring of references and exact pretraining never drop).
         ratio: PPO's ratio, of whole responses or of tokens.
         kl_placement: where `kl_coefficient` acts: in the `reward`; as `exact` KL of each next-token distribution,
             in the loss; or as the sampled log-ratio in the `loss`, whose on-policy gradient has mean zero.

@@ -70,7 +70,9 @@ def pretrain(policy: Policy, reference_log_probs: Float[Array, "V"], config: Sta
         return jnp.where(reference_drawn, from_reference, anything)
 
     def divergence(params: Params, inputs: Int[Array, "B S"], key: jax.Array) -> Float[Array, ""]:
-        log_probs = jax.nn.log_softmax(policy.train_logits(params, inputs, key), axis=-1)
+        # An exact KL is of the policy that will be sampled, which never drops; the released code's steps drop.
+        logits = policy.logits(params, inputs) if exact else policy.train_logits(params, inputs, key)
+        log_probs = jax.nn.log_softmax(logits, axis=-1)
         reference = jnp.broadcast_to(reference_log_probs[None, None, :], log_probs.shape)
         return kl(log_probs, reference).sum(axis=-1).mean()
 

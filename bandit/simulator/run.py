@@ -45,11 +45,14 @@ def make_run(
 
     Args:
         problem: the bandit.
-        config: what it will be compiled for; its `variants` hold the method.
+        config: what it will be compiled for; its `methods` hold the method.
         method: one of `config.methods`; the first, if none is given.
         on_policy: Table 1's side of the method, if none is given.
         hyper: hyper-parameters.
         seed: of everything random.
+
+    Raises:
+        ValueError: the method is not among `config.methods`.
     """
     hyper = hyper or HyperParameters()
     name = method or config.methods[0]
