@@ -17,12 +17,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
 
 from bandit.categorical.dynamics import PAIR, batched, simulate, trajectories
 from bandit.categorical.optimizers import Settings
 from bandit.categorical.presets import named_problem
 from bandit.categorical.problem import Problem
 from bandit.categorical.theory import table
+from bandit.simulator.devices import run_mesh, use_host_devices
 
 EXPONENTIALS = 1
 """A category and step: the one of the softmax; metrics reuse it."""
@@ -43,11 +45,20 @@ def fastest(work: Callable[[], Any], repetitions: int) -> float:
     return min(times)
 
 
+def on_all_devices(loop: Callable[[Any], Any], shape: tuple[int, ...]) -> Callable[[], Any]:
+    """`loop` on every device at once, each over an array of its own of that shape: the batch uses them all too."""
+    mesh = run_mesh()
+    spec = PartitionSpec("runs")
+    array = jax.device_put(jnp.full((mesh.size * shape[0], *shape[1:]), 0.5, jnp.float32), NamedSharding(mesh, spec))
+    run = jax.jit(jax.shard_map(loop, mesh=mesh, in_specs=spec, out_specs=spec, check_vma=False))
+    return lambda: run(array)
+
+
 def per_element(body: Callable[[Any], Any], loops: int = 400) -> float:
-    """Seconds an element of a loop over an array large enough for all cores and small enough for their caches."""
-    array = jnp.full((256, 1024), 0.5, jnp.float32)
-    run = jax.jit(lambda x: jax.lax.fori_loop(0, loops, lambda _, y: body(y), x))
-    return fastest(lambda: run(array), 7) / (array.size * loops)
+    """Seconds an element of a loop over an array that fits into every core's cache, all devices together."""
+    rows, columns = 128, 512
+    loop = lambda x: jax.lax.fori_loop(0, loops, lambda _, y: body(y), x)
+    return fastest(on_all_devices(loop, (rows, columns)), 7) / (run_mesh().size * rows * columns * loops)
 
 
 def chain(x: Any) -> Any:
@@ -58,10 +69,10 @@ def chain(x: Any) -> Any:
 
 
 def bandwidth() -> float:
-    """Bytes a second of passes over 256 MB, read and write counted; in one loop, so that no page is new."""
-    array, passes = jnp.zeros(64 * 2**20, jnp.float32), 8
-    run = jax.jit(lambda x: jax.lax.fori_loop(0, passes, lambda _, y: y + 1.0, x))
-    return 2 * passes * array.nbytes / fastest(lambda: run(array), 5)
+    """Bytes a second of passes over 128 MB a device, read and write counted; in one loop, so that no page is new."""
+    size, passes = 32 * 2**20, 8
+    loop = lambda x: jax.lax.fori_loop(0, passes, lambda _, y: y + 1.0, x)
+    return 2 * passes * run_mesh().size * size * 4 / fastest(on_all_devices(loop, (size,)), 5)
 
 
 def pair_times() -> tuple[float, float]:
@@ -94,6 +105,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--instances", type=int, default=100_000, help="random instances a statement of the theory")
     chosen = parser.parse_args()
+    use_host_devices()
     elements = chosen.runs * chosen.categories * chosen.steps
     exponential, multiply_add = per_element(lambda x: jnp.exp(x) - 1.0), per_element(chain) / 16
     speed = bandwidth()

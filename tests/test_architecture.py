@@ -11,13 +11,14 @@ FILES = sorted((ROOT / "bandit").rglob("*.py")) + sorted((ROOT / "llm").rglob("*
 ALLOWED = {
     "bandit.objectives": {"bandit.objectives"},
     "bandit.simulator": {"bandit", "bandit.files", "bandit.objectives", "bandit.simulator"},
-    # One sideways look, at the bandit's references and rewards: R1 and R2 are defined once.
+    # Two sideways looks: at the bandit's references and rewards (R1 and R2 are defined once), and at its devices.
     "bandit.categorical": {
         "bandit",
         "bandit.files",
         "bandit.objectives",
         "bandit.categorical",
         "bandit.simulator.problem",
+        "bandit.simulator.devices",
     },
     "bandit.figures": {
         "bandit.files",

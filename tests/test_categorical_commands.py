@@ -45,6 +45,11 @@ def test_kl_writes_figures_and_a_dataset_that_reads_back(tmp_path, capsys):
         assert float(np.ptp(centered.values)) < 1e-12
         printed = capsys.readouterr().out
         assert data.attrs["description_curves"] in printed
+        # The animation's sentence: the share of misplaced mass moved by reverse KL's last step, as total variation.
+        last = np.exp(data["log_prob"].sel(objective="reverse_kl").isel(step=-1))
+        moved = 1 - float(abs(last - data["target"]).sum() / abs(data["start"] - data["target"]).sum())
+        assert data.attrs["description_animation"].endswith(f"and {moved:.0%}.")
+        assert data.attrs["description_animation"] in printed
         assert str(tmp_path / "kl.nc") in printed
 
 

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from bandit.categorical.problem import Problem
-from bandit.categorical.simplex import LOG_ZERO, Vector, finite, namespace
+from bandit.categorical.simplex import LOG_ZERO, Vector, finite, namespace, total
 
 
 class Metrics(NamedTuple):
@@ -33,11 +33,10 @@ def kl(log_p: Vector, p: Vector, log_q: Vector) -> Vector:
     NumPy too and takes p and log p, since a trajectory has both.
     """
     xp = namespace(log_p)
-    total = (p * (log_p - log_q)).sum(-1)
     # A mass that underflows in p, but is there in log p, makes the divergence as infinite as any other.
-    missed = ((log_q < LOG_ZERO / 2) & (log_p > LOG_ZERO / 2)).any(-1)
+    missed = (log_q < LOG_ZERO / 2) & (log_p > LOG_ZERO / 2)
     # Rounding may leave -1e-17 where the two are equal.
-    return xp.where(missed, xp.inf, xp.maximum(total, 0.0))
+    return xp.maximum(total(xp.where(missed, xp.inf, p * (log_p - log_q))), 0.0)
 
 
 def measure(problem: Problem, log_probs: Vector, probs: Vector | None = None) -> Metrics:
@@ -47,13 +46,13 @@ def measure(problem: Problem, log_probs: Vector, probs: Vector | None = None) ->
     q, p = xp.exp(log_q), xp.exp(log_probs) if probs is None else probs
     # Leading axes of the policies are made explicit: rank promotion is never implicit in this project.
     lead = (1,) * (log_probs.ndim - 1)
-    log_q, log_reference, q = (x.reshape(*lead, -1) for x in (log_q, log_reference, q))
-    expected_reward, reference_kl = p @ problem.rewards, kl(log_probs, p, log_reference)
+    log_q, log_reference, q, rewards = (x.reshape(*lead, -1) for x in (log_q, log_reference, q, problem.rewards))
+    expected_reward, reference_kl = total(p * rewards), kl(log_probs, p, log_reference)
     return Metrics(
         forward_kl=kl(log_q, q, log_probs),
         reverse_kl=kl(log_probs, p, log_q),
         expected_reward=expected_reward,
         reference_kl=reference_kl,
         regularized_reward=expected_reward - problem.beta * reference_kl,
-        entropy=-(p * log_probs).sum(-1),
+        entropy=-total(p * log_probs),
     )

@@ -58,7 +58,7 @@ def initial(log_probs: Vector) -> State:
 def gradient_descent(field: Field, settings: Settings, state: State) -> State:
     """f ← f - η ∂L/∂f: eqs. 12 to 15."""
     logits = state.policy.log_probs - settings.step_size * field.gradient(state.policy)
-    return state._replace(policy=policy(logits))
+    return State(policy(logits), state.mean, state.square, state.step)
 
 
 def adam(field: Field, settings: Settings, state: State) -> State:

@@ -235,10 +235,26 @@ def _describe_simplex(data: xr.Dataset) -> str:
     )
 
 
+def _describe_animation(data: xr.Dataset) -> str:
+    last = data.sizes["step"] - 1
+    middle = int(np.sqrt(last))
+    target = data["target"].values
+    start_distance = np.abs(data["start"].values - target).sum()
+    if start_distance == 0:
+        return "The start is the target: nothing moves."
+    parts = []
+    for name in PAIR:
+        policies = np.exp(data["log_prob"].sel(objective=name).values[[middle, last]])
+        left = np.abs(policies - target).sum(-1) / start_distance
+        parts.append(f"{_label(name)} {1 - left[0]:.0%} and {1 - left[1]:.0%}")
+    return f"Of the misplaced mass, moved by step {middle} (halfway on the clock) and by step {last}: {', '.join(parts)}."
+
+
 DESCRIPTIONS: dict[str, Callable[[xr.Dataset], str]] = {
     "curves": _describe_curves,
     "bars": _describe_bars,
     "regions": _describe_regions,
     "simplex": _describe_simplex,
+    "animation": _describe_animation,
 }
 """One computed sentence a figure, for its caption and its alt text."""

@@ -91,7 +91,7 @@ class KL:
             for name in PAIR:
                 error = flow_error(problem, start, settings, objective=name, steps=self.steps)
                 print(f"flow of {name}: probabilities are within {error:.1e} of the exact flow (step doubling)")
-        for name in ("curves", "bars", "regions", "simplex"):
+        for name in ("curves", "bars", "regions", "simplex", "animation"):
             print(data.attrs[f"description_{name}"])
         print("Saved " + ", ".join(str(path) for path in paths))
         return 0
