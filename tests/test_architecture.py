@@ -27,6 +27,13 @@ ALLOWED = {
         "bandit.categorical",
         "bandit.figures",
     },
+    "bandit.reproduce": {
+        "bandit.files",
+        "bandit.objectives",
+        "bandit.simulator",
+        "bandit.figures",
+        "bandit.reproduce",
+    },
     "llm": {"llm", "bandit.objectives"},
 }
 """Room → rooms it may import from (commands and the command line may import from all)."""

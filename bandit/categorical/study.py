@@ -247,7 +247,8 @@ def _describe_animation(data: xr.Dataset) -> str:
         policies = np.exp(data["log_prob"].sel(objective=name).values[[middle, last]])
         left = np.abs(policies - target).sum(-1) / start_distance
         parts.append(f"{_label(name)} {1 - left[0]:.0%} and {1 - left[1]:.0%}")
-    return f"Of the misplaced mass, moved by step {middle} (halfway on the clock) and by step {last}: {', '.join(parts)}."
+    when = f"by step {middle} (halfway on the clock) and by step {last}"
+    return f"Of the misplaced mass, moved {when}: {', '.join(parts)}."
 
 
 DESCRIPTIONS: dict[str, Callable[[xr.Dataset], str]] = {

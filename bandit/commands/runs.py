@@ -7,10 +7,8 @@ from typing import Annotated
 import tyro
 
 from bandit.commands.common import output_folder, run_to_file, save_all
+from bandit.reproduce.protocol import PAPER_LEARNING_RATES
 from bandit.simulator.experiment import Experiment
-
-PAPER_LEARNING_RATES = (0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003, 0.0001, 0.00003, 0.00001)
-"""The grid of paper I.3."""
 
 
 def parse_vary(items: tuple[str, ...]) -> tuple[tuple[str, tuple[float, ...]], ...]:

@@ -10,7 +10,7 @@ from bandit.objectives.methods import variant
 from bandit.simulator.summary import over_seeds
 
 
-def _styles(names: list[str]) -> dict[str, LineStyle]:
+def method_lines(names: list[str]) -> dict[str, LineStyle]:
     """Each method's style; where both sides of a method are drawn, the offline one has an open marker and dots."""
     styles = {}
     for name in names:
@@ -33,7 +33,7 @@ def reward_figure(dataset: xarray.Dataset) -> Figure:
     against KL(policy ‖ reference) (below)."""
     names = [str(name) for name in dataset["algorithm"].values]
     rewards = [str(r) for r in dataset["reward"].values]
-    styles = _styles(names)
+    styles = method_lines(names)
     seeds = dataset.sizes["seed"]
     with style():
         figure, axes = new_figure(2, len(rewards), panel=(4.4, 2.9), sharey=True)
@@ -71,7 +71,7 @@ def learning_rate_figure(dataset: xarray.Dataset, finals: xarray.Dataset) -> Fig
     """A panel per reward: final expected reward, mean and standard error over seeds, against the learning rate."""
     names = [str(name) for name in dataset["algorithm"].values]
     rewards = [str(r) for r in dataset["reward"].values]
-    styles = _styles(names)
+    styles = method_lines(names)
     rates = dataset["learning_rate"].values
     with style():
         figure, axes = new_figure(1, len(rewards), panel=(4.4, 3.0), sharey=True)

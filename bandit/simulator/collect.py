@@ -65,6 +65,8 @@ def collect(
     if conventions.reference_model == "exact":
         _, targets = shift(rollout.tokens, conventions.scoring)
         reference = run.problem.reference_log_probs[targets]
+    elif conventions.reference_model == "behavior":
+        reference = behavior
     else:
         reference = score(policy, reference_params, rollout.tokens, conventions.scoring)
     rewards = response_rewards(rollout.tokens, run.problem.token_rewards, conventions.prompt_in_response)

@@ -20,8 +20,9 @@ class Conventions:
         prompt_in_response: count the prompt as the first of the response's tokens, so that one token fewer is
             sampled and the reward's mean includes the prompt's own. On R1 this caps any policy at .918.
         scoring: `next_token` is log π(y | x); `same_token` scores a token with logits that have read it.
-        reference_model: what log π_ref is computed from: the `exact` reference distribution, or the
-            `initial_policy`, a copy of the network at the start of training.
+        reference_model: what log π_ref is computed from: the `exact` reference distribution, the `initial_policy`, a
+            copy of the network at the start of training, or the `behavior`, the policy that sampled the collection, so
+            that the reference moves once a collection (neither paper nor code: a remedy that `reproduce` tries).
         frozen_copies: what a frozen copy of the policy is (the reference, if it is the initial policy, and the policy
             that sampled): the `whole` network, or a copy with the trained network's `live_mlp`. The latter is what the
             released code computes: its `deepcopy` leaves each block's MLP bound, through a lambda, to the network that
@@ -42,7 +43,7 @@ class Conventions:
     reference_recipe: Literal["clip", "tanh"] = "clip"
     prompt_in_response: bool = False
     scoring: Scoring = "next_token"
-    reference_model: Literal["exact", "initial_policy"] = "exact"
+    reference_model: Literal["exact", "initial_policy", "behavior"] = "exact"
     frozen_copies: Literal["whole", "live_mlp"] = "whole"
     pretraining: Literal["exact", "sampled"] = "exact"
     dropout: float = 0.0
@@ -56,6 +57,10 @@ class Conventions:
     def __post_init__(self) -> None:
         choices(self)
         require(0 <= self.dropout < 1, f"dropout must be in [0, 1), got {self.dropout!r}")
+        require(
+            self.reference_model != "behavior" or self.frozen_copies == "whole",
+            "reference_model 'behavior' needs frozen_copies 'whole', got 'live_mlp'",
+        )
         coefficient = self.policy_gradient_kl
         require(
             math.isfinite(coefficient) and coefficient >= 0,

@@ -96,7 +96,8 @@ class GPTNano(nn.Module):
     def setup(self) -> None:
         """Untied embeddings and head, the head without bias, as in minGPT."""
         self.token_embedding = nn.Embed(self.vocab_size, self.width)
-        self.position_embedding = nn.Embed(self.length, self.width)
+        # Of one row, flax's Embed broadcasts instead of looking up, and wants another shape of index.
+        self.position_embedding = nn.Embed(max(self.length, 2), self.width)
         self.blocks = [Block(self.width, self.heads, self.dropout) for _ in range(self.layers)]
         self.norm = nn.LayerNorm(epsilon=1e-5, use_fast_variance=False)
         self.head = nn.Dense(self.vocab_size, use_bias=False)

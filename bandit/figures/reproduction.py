@@ -1,0 +1,132 @@
+"""The paper's bandit figures in its panels, with our runs: curves over seeds, and verdicts as intervals."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from bandit.figures.style import BLACK, GREY, VERMILLION, LineStyle, new_figure, style
+from bandit.simulator.summary import over_seeds
+
+
+class Curve(NamedTuple):
+    """One line: the runs of a cell, `[seed, step]`, and how they are drawn."""
+
+    label: str
+    runs: xarray.Dataset
+    style: LineStyle
+    open: bool = False
+    """An open marker: offline."""
+
+
+class Panel(NamedTuple):
+    """One pair of axes: `y` against gradient steps, or against another variable."""
+
+    title: str
+    curves: Sequence[Curve]
+    y: str = "expected_reward"
+    x: str = "step"
+    reward_axis: bool = True
+
+
+LABELS = {
+    "step": "gradient step",
+    "expected_reward": "expected reward",
+    "kl_to_reference": "KL(policy ‖ reference), nats",
+    "kl_to_behavior": "KL(policy ‖ behavior), nats",
+    "chosen_implicit_reward": "implicit reward, nats",
+}
+
+_LADDER = ("#0072B2", "#009E73", "#E69F00", "#D55E00", "#CC79A7", "#000000")
+_MARKERS = ("o", "^", "D", "s", "*", "v")
+_DASHES: tuple[Any, ...] = ("-", (0, (7, 2)), (0, (5, 1.5, 1, 1.5)), "--", (0, (1.2, 1.4)), (0, (3, 1, 1, 1, 1, 1)))
+
+
+def ladder(count: int) -> list[LineStyle]:
+    """Styles of the values of a swept number, in order."""
+    return [LineStyle(_LADDER[i], _MARKERS[i], _DASHES[i]) for i in range(count)]
+
+
+def draw_panel(axes: Axes, panel: Panel) -> None:
+    """Mean over seeds as a line, its standard error as a band where x is the step."""
+    for curve in panel.curves:
+        mean, error = over_seeds(curve.runs[panel.y])
+        keywords = curve.style.line(every=(0.05, 0.17))
+        if curve.open:
+            keywords |= {"markerfacecolor": "white", "markeredgecolor": curve.style.color, "markeredgewidth": 1.2}
+        if panel.x == "step":
+            x = curve.runs["step"].values
+            axes.fill_between(x, mean - error, mean + error, color=curve.style.color, alpha=0.18, linewidth=0)
+        else:
+            x = over_seeds(curve.runs[panel.x])[0].values
+        axes.plot(x, mean, label=curve.label, **keywords)
+    axes.set(title=panel.title, xlabel=LABELS[panel.x], ylabel=LABELS.get(panel.y, panel.y))
+    if panel.reward_axis:
+        axes.set_ylim(0, 1.03)
+
+
+def panels_figure(title: str, panels: Sequence[Sequence[Panel]]) -> Figure:
+    """Rows of panels under one title, with one legend for all of them."""
+    with style():
+        figure, axes = new_figure(len(panels), len(panels[0]), panel=(3.9, 2.7))
+        found: dict[str, Any] = {}
+        for row, drawn in zip(axes, panels, strict=True):
+            for one, panel in zip(row, drawn, strict=True):
+                draw_panel(one, panel)
+                handles, labels = one.get_legend_handles_labels()
+                found |= dict(zip(labels, handles, strict=True))
+        figure.legend(
+            found.values(),
+            found.keys(),
+            loc="outside lower center",
+            ncols=min(4, len(found)),
+            handlelength=3.2,
+            frameon=False,
+        )
+        figure.suptitle(title, fontsize=10)
+    return figure
+
+
+class Interval(NamedTuple):
+    """One row of an interval chart."""
+
+    label: str
+    value: float
+    low: float
+    high: float
+    note: str = ""
+    mark: float | None = None
+    """Another number to compare with: the paper's."""
+    emphasis: bool = False
+
+
+def intervals_figure(title: str, rows: Sequence[Interval], xlabel: str, zero: bool = False) -> Figure:
+    """A row an interval: a dot, a bar from low to high, a note at the right; what is emphasised in vermillion."""
+    with style():
+        figure, axes = new_figure(1, 1, panel=(8.2, 0.29 * len(rows) + 1.1))
+        one = axes[0, 0]
+        at = np.arange(len(rows))[::-1]
+        finite = [v for r in rows for v in (r.low, r.high, r.value, r.mark) if v is not None and np.isfinite(v)]
+        left, right = (min(finite), max(finite)) if finite else (0.0, 1.0)
+        if zero:
+            left, right = min(left, 0.0), max(right, 0.0)
+            one.axvline(0, color=GREY, linewidth=1)
+        width = (right - left) or 1.0
+        for y, row in zip(at, rows, strict=True):
+            color = VERMILLION if row.emphasis else BLACK
+            low, high = (v if np.isfinite(v) else bound for v, bound in ((row.low, left), (row.high, right)))
+            one.plot([low, high], [y, y], color=color, linewidth=1.4)
+            one.plot([row.value], [y], marker="s" if row.emphasis else "o", color=color, markersize=5)
+            if row.mark is not None:
+                one.plot([row.mark], [y], marker="|", color=BLACK, markersize=13, markeredgewidth=2)
+            one.text(right + 0.03 * width, y, row.note, va="center", fontsize=8)
+        one.set(
+            yticks=at, xlim=(left - 0.03 * width, right + 0.42 * width), ylim=(-0.7, len(rows) - 0.3), xlabel=xlabel
+        )
+        one.set_yticklabels([row.label for row in rows], fontsize=8)
+        one.grid(axis="y", visible=False)
+        one.set_title(title, fontsize=10, loc="left")
+    return figure

@@ -1,0 +1,166 @@
+"""Running cells into a folder: tune, judge on fresh seeds, keep what figures and claims need in one small file."""
+
+import dataclasses
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray
+
+from bandit.files import writable_folder
+from bandit.reproduce.measures import CURVES, all_measures
+from bandit.reproduce.protocol import Protocol
+from bandit.reproduce.settings import Cell
+from bandit.simulator.conventions import Conventions
+from bandit.simulator.experiment import Experiment
+from bandit.simulator.results import load, save
+from bandit.simulator.summary import choose_learning_rate
+from bandit.simulator.sweep import run_sweep
+
+
+def identity(cell: Cell, base: Conventions, protocol: Protocol) -> dict[str, Any]:
+    """What a stored cell must be of to be taken for this one; the same after a journey through JSON."""
+    whole = {
+        "experiment": dataclasses.asdict(cell.experiment(base, protocol)),
+        "protocol": protocol.as_dict(),
+    }
+    loaded: dict[str, Any] = json.loads(json.dumps(whole))
+    return loaded
+
+
+def run_cell(
+    cell: Cell, base: Conventions, protocol: Protocol, folder: Path, *, progress: bool = True
+) -> xarray.Dataset | None:
+    """Run a cell, or read it if it was run before; None if Ctrl-C stopped it, to be gone on with.
+
+    Args:
+        cell: which.
+        base: the conventions, before the cell's own changes.
+        protocol: seeds and learning rates.
+        folder: holds `NAME.nc` once done, and until then the unfinished sweeps.
+        progress: show bars.
+
+    Raises:
+        ValueError: the folder holds this cell of another protocol or configuration.
+    """
+    path = folder / f"{cell.name}.nc"
+    if path.exists():
+        return read_cell(cell, base, protocol, folder)
+    writable_folder(folder)
+    began = time.monotonic()
+    experiment = cell.experiment(base, protocol)
+    tuning = dataclasses.replace(experiment, learning_rates=protocol.learning_rates, seeds=protocol.tuning_seeds)
+    tuned = _sweep(tuning, folder / f"{cell.name}.tuning.nc", progress)
+    if tuned is None:
+        return None
+    rate = float(choose_learning_rate(tuned)["learning_rate"].item())
+    judged = dataclasses.replace(
+        experiment,
+        hyper=dataclasses.replace(experiment.hyper, learning_rate=rate),
+        seeds=protocol.fresh_seeds,
+        first_seed=protocol.tuning_seeds,
+    )
+    fresh = _sweep(judged, folder / f"{cell.name}.fresh.nc", progress)
+    if fresh is None:
+        return None
+    dataset = compact(tuned, fresh, rate)
+    seconds = float(tuned.attrs["seconds"]) + float(fresh.attrs["seconds"])
+    dataset.attrs |= {
+        **{name: tuned.attrs[name] for name in ("modeseek_format", "versions", "machine", "command", "created")},
+        "identity": json.dumps(identity(cell, base, protocol)),
+        "seconds": seconds,
+        "seconds_this_time": time.monotonic() - began,
+    }
+    save(dataset, path)
+    for stage in ("tuning", "fresh"):
+        (folder / f"{cell.name}.{stage}.nc").unlink(missing_ok=True)
+    return load(path)
+
+
+def _sweep(experiment: Experiment, path: Path, progress: bool) -> xarray.Dataset | None:
+    if path.exists():
+        return load(path)
+    sweep = run_sweep(experiment, path, progress=progress)
+    return sweep.dataset if sweep.complete else None
+
+
+def compact(tuned: xarray.Dataset, fresh: xarray.Dataset, rate: float) -> xarray.Dataset:
+    """One cell: curves at the chosen rate for all seeds, and every measure at every rate for the tuning seeds.
+
+    Dimensions: `seed` (tuning seeds, then fresh ones), `step`; `learning_rate`, `tuning_seed`.
+    """
+    at = {"algorithm": 0, "reward": 0}
+    # A hundred points draw a curve; one a gradient step would fill the repository.
+    every = {"step": slice(None, None, max(1, (tuned.sizes["step"] - 1) // 100))}
+    tuning, judging = tuned.isel(at | every, drop=True), fresh.isel(at | every, drop=True)
+    chosen = tuning.sel(learning_rate=rate, drop=True)
+    curves = xarray.concat(
+        [chosen[list(CURVES)], judging[list(CURVES)]], dim="seed", coords="minimal", compat="override", join="exact"
+    )
+    grid = all_measures(tuning).rename({"seed": "tuning_seed"})
+    diverged = (tuning["diverged_at"] >= 0).sum("seed").astype(np.int32)
+    return xarray.Dataset(
+        {
+            **{name: values.astype(np.float32) for name, values in curves.data_vars.items()},
+            **{f"grid_{name}": values.astype(np.float32) for name, values in grid.data_vars.items()},
+            "diverged": diverged.assign_attrs(long_name="tuning seeds that diverged"),
+        },
+        attrs={"learning_rate": rate, "tuning_seeds": tuning.sizes["seed"]},
+    )
+
+
+def read_cell(cell: Cell, base: Conventions, protocol: Protocol, folder: Path) -> xarray.Dataset:
+    """A cell that was run before.
+
+    Raises:
+        ValueError: it is not there, or is of another protocol, configuration or version; says how to make it.
+    """
+    path = folder / f"{cell.name}.nc"
+    dataset = load(path)
+    found, wanted = json.loads(dataset.attrs["identity"]), identity(cell, base, protocol)
+    for part in ("protocol", "experiment"):
+        if found[part] != wanted[part]:
+            differing = sorted(k for k in wanted[part] if found[part].get(k) != wanted[part][k])
+            raise ValueError(
+                f"{path} is of another {part}: {', '.join(differing)} differ. Choose another --out, or move it away"
+            )
+    return dataset
+
+
+def stored_folder(protocol: Protocol, conventions: str) -> Path:
+    """The results that come with the package."""
+    return Path(__file__).parent / "stored" / protocol.name / conventions
+
+
+def missing(cells: dict[str, Cell], folder: Path) -> list[str]:
+    """Names of cells that the folder does not hold."""
+    return [name for name in cells if not (folder / f"{name}.nc").exists()]
+
+
+def run_cells(
+    cells: dict[str, Cell], base: Conventions, protocol: Protocol, folder: Path, *, say: Callable[[str], None]
+) -> dict[str, xarray.Dataset] | None:
+    """Run what is missing of some cells; None if Ctrl-C stopped it.
+
+    Args:
+        cells: by name.
+        base: the conventions.
+        protocol: seeds and learning rates.
+        folder: where they are kept.
+        say: takes a line of progress at each cell.
+
+    Raises:
+        ValueError: as `run_cell`; before any work, if the folder holds a cell of another protocol.
+    """
+    absent = missing(cells, folder)
+    done = {name: read_cell(cells[name], base, protocol, folder) for name in cells if name not in absent}
+    for i, name in enumerate(absent):
+        say(f"cell {i + 1} of {len(absent)}: {name}")
+        result = run_cell(cells[name], base, protocol, folder)
+        if result is None:
+            return None
+        done[name] = result
+    return {name: done[name] for name in cells}

@@ -1,0 +1,48 @@
+"""How much is run for a figure: the paper's protocol, or minutes of it."""
+
+import dataclasses
+from typing import Any
+
+PAPER_LEARNING_RATES = (0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003, 0.0001, 0.00003, 0.00001)
+"""The grid of paper I.3."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Protocol:
+    """Seeds and learning rates of every cell.
+
+    A learning rate is chosen on some seeds and judged on others: on the same ones the best of ten would look better
+    than it is.
+
+    Attributes:
+        name: of the protocol, in file names and on figures.
+        learning_rates: the grid.
+        tuning_seeds: seeds 0, 1, … of every learning rate of the grid (the paper: 5).
+        fresh_seeds: the seeds after them, at the chosen rate alone; verdicts are made on these.
+        most_steps: gradient steps at which a run is cut short, or None.
+    """
+
+    name: str
+    learning_rates: tuple[float, ...]
+    tuning_seeds: int
+    fresh_seeds: int
+    most_steps: int | None = None
+
+    def collections(self, whole: int, steps_per_collection: int, stretch: int = 1) -> int:
+        """How many collections are run where the paper's protocol has `whole`, or `stretch` times as many."""
+        if self.most_steps is None:
+            return whole * stretch
+        return max(1, min(whole, self.most_steps // steps_per_collection)) * stretch
+
+    def as_dict(self) -> dict[str, Any]:
+        """For a run card."""
+        return dataclasses.asdict(self)
+
+
+FULL = Protocol("full", PAPER_LEARNING_RATES, tuning_seeds=5, fresh_seeds=10)
+QUICK = Protocol("quick", (0.01, 0.003, 0.001), tuning_seeds=2, fresh_seeds=2, most_steps=300)
+
+SIDE = Protocol("side", (0.01, 0.003, 0.001), tuning_seeds=2, fresh_seeds=6, most_steps=500)
+"""Of ablation and remedies, which are ours and not the paper's: the three rates that ever win, half the steps."""
+
+PROTOCOLS: dict[str, Protocol] = {p.name: p for p in (FULL, QUICK, SIDE)}

@@ -1,0 +1,123 @@
+"""What a target leaves beside its figure: a run card, a table of verdicts, and the chapters of docs/reproduction.md."""
+
+import json
+import platform
+from typing import Any
+
+import numpy as np
+import xarray
+
+from bandit.reproduce.assess import Assessment, table
+from bandit.reproduce.contrasts import Cells, fresh_values, level
+from bandit.reproduce.protocol import Protocol
+from bandit.simulator.conventions import Conventions
+from bandit.simulator.problem import ReferenceRecipe, reference_probs, token_rewards
+from bandit.simulator.results import versions
+
+ABOUT = {
+    "fig2": "The reference policy and the two rewards.",
+    "fig4": "On-policy Best-of-N with B samples a collection: the same data and gradient steps for each B.",
+    "fig14": "RWR with T passes over each collection; Best-of-N and PPO beside it for the claim about reuse.",
+    "fig16": "Four offline methods, 10 prompts, 100 gradient steps on the whole data set.",
+    "fig18": "Implicit reward of preferred and dispreferred responses in offline IPO, by the number of prompts.",
+    "fig19": "On-policy IPO, offline IPO, RWR and PPO over 1000 gradient steps.",
+    "table3": "Final rewards on R1 beside the paper's. The time is for all learning rates and seeds.",
+    "one-token": "Responses of one token, offline (with the released conventions the prompt counts as a second one).",
+    "ablation": "R1 under the released conventions, and with one difference at a time brought to the paper's text.",
+    "remedies": "On-policy IPO on R1 under the paper's conventions, and what might help it.",
+}
+
+DEVIATIONS = {
+    "fig4": "The paper names neither B nor the minibatch: B = 100, 200, 500, 1000, minibatches of 100, 100 prompts.",
+    "fig14": "500 gradient steps for each T (the paper: 100 collections, so fewer steps for small T); R1 alone.",
+    "fig16": "The paper does not say how many prompts: 10. Each gradient step sees the whole data set.",
+    "fig18": "The paper does not say which reward: R1. Each gradient step sees the whole data set.",
+    "one-token": "Offline, 10 prompts, 100 gradient steps, as figure 16.",
+    "ablation": "Ours. 500 steps, three learning rates, 2 tuning seeds, 6 fresh ones.",
+    "remedies": "Ours. 500 steps (2000 for `longer`), three learning rates, 2 tuning seeds, 6 fresh ones.",
+}
+
+
+def problem_dataset(base: Conventions) -> xarray.Dataset:
+    """Figure 2's data: no run is needed."""
+    rewards = ("R1", "R2")
+    return xarray.Dataset(
+        {
+            "reference_probs": ("token", reference_probs(ReferenceRecipe(), base.reference_recipe, 100)),
+            "token_rewards": (("reward", "token"), np.stack([token_rewards(r, 100) for r in rewards])),
+        },
+        coords={"reward": list(rewards)},
+    )
+
+
+def note_of(protocol: Protocol, conventions: str, cells: Cells) -> str:
+    """For titles: conventions, seeds, and whether this is the whole protocol."""
+    seeds = f"{protocol.tuning_seeds + protocol.fresh_seeds} seeds, mean ± standard error"
+    steps = {int(d["step"].values[-1]) for d in cells.values()}
+    rates = f"{len(protocol.learning_rates)} learning rates, at most {max(steps, default=0)} steps"
+    size = "" if protocol.name == "full" else f"; {protocol.name.upper()}: {rates}"
+    return f"{conventions.replace('_', ' ')}; {seeds}{size}"
+
+
+def run_card(target: str, protocol: Protocol, conventions: str, cells: Cells) -> dict[str, Any]:
+    """Configuration, versions, machine and seconds of everything behind a figure."""
+    return {
+        "target": target,
+        "conventions": conventions,
+        "protocol": protocol.as_dict(),
+        "versions_now": versions(),
+        "machine_now": platform.machine(),
+        "seconds": sum(float(d.attrs["seconds"]) for d in cells.values()),
+        "cells": {
+            name: {
+                "learning_rate": float(d.attrs["learning_rate"]),
+                "seconds": float(d.attrs["seconds"]),
+                "created": d.attrs["created"],
+                "machine": d.attrs["machine"],
+                "versions": json.loads(d.attrs["versions"]),
+                "experiment": json.loads(d.attrs["identity"])["experiment"],
+            }
+            for name, d in cells.items()
+        },
+    }
+
+
+def chapter(target: str, protocol: Protocol, conventions: str, cells: Cells, assessments: list[Assessment]) -> str:
+    """One target under one set of conventions, in markdown: the figure, what deviates, the verdicts or the numbers."""
+    stem = f"{protocol.name}-{conventions}-{target}"
+    lines = [f"### Conventions `{conventions}`, protocol `{protocol.name}`", ""]
+    lines += [f"![{alt_text(target, conventions, cells)}](reproduction/{stem}.png)", ""]
+    if cells:
+        minutes = sum(float(d.attrs["seconds"]) for d in cells.values()) / 60
+        machines = sorted({str(d.attrs["machine"]) for d in cells.values()})
+        lines += [f"{len(cells)} cells, {minutes:.0f} minutes of computation ({'; '.join(machines)}).", ""]
+    if target in ("ablation", "remedies"):
+        lines += [numbers(cells), ""]
+    if assessments:
+        lines += [table(assessments), ""]
+    return "\n".join(lines)
+
+
+def numbers(cells: Cells) -> str:
+    """Final rewards of some cells: tuned rate, mean, standard error."""
+    lines = ["| cell | rate | expected reward at the end | seeds |", "|---|---:|---:|---:|"]
+    for name, dataset in cells.items():
+        values = fresh_values(level("final_reward", name), cells)
+        finite = values[np.isfinite(values)]
+        error = finite.std(ddof=1) / np.sqrt(len(finite)) if len(finite) > 1 else np.nan
+        mean = finite.mean() if len(finite) else np.nan
+        lines.append(f"| {name} | {dataset.attrs['learning_rate']:g} | {mean:.3f} ± {error:.3f} | {len(finite)} |")
+    return "\n".join(lines)
+
+
+def alt_text(target: str, conventions: str, cells: Cells) -> str:
+    """One computed sentence: what the picture shows."""
+    if target == "fig2":
+        recipe = "most likely token 0" if conventions == "paper" else "tails squashed"
+        return f"The reference policy ({recipe}) and the rewards R1 and R2 over 100 tokens."
+    ends = []
+    for name in cells:
+        values = fresh_values(level("final_reward", name), cells)
+        finite = values[np.isfinite(values)]
+        ends.append(f"{name} {finite.mean():.2f}" if len(finite) else f"{name} diverged")
+    return f"Expected rewards at the end: {', '.join(ends)}."
