@@ -56,7 +56,7 @@ def run_cell(
     tuned = _sweep(tuning, folder / f"{cell.name}.tuning.nc", progress)
     if tuned is None:
         return None
-    rate = float(choose_learning_rate(tuned)["learning_rate"].item())
+    rate = float(choose_learning_rate(tuned.isel(algorithm=0, reward=0))["learning_rate"].item())
     judged = dataclasses.replace(
         experiment,
         hyper=dataclasses.replace(experiment.hyper, learning_rate=rate),

@@ -33,8 +33,16 @@ def _peak_behavior_kl(curves: xarray.Dataset) -> xarray.DataArray:
 
 
 def _reward_within_budget(curves: xarray.Dataset) -> xarray.DataArray:
-    near = curves["expected_reward"].where(curves["kl_to_reference"] <= KL_BUDGET)
-    return near.max("step").where(curves["expected_reward"].notnull().all("step"))
+    reward, kl = curves["expected_reward"], curves["kl_to_reference"]
+    best = reward.where(kl <= KL_BUDGET).max("step")
+    # Where a curve crosses the budget between two measurements, the straight line between them.
+    before, after = {"step": slice(None, -1)}, {"step": slice(1, None)}
+    first, second = kl.isel(before).drop_vars("step"), kl.isel(after).drop_vars("step")
+    crosses = (first <= KL_BUDGET) != (second <= KL_BUDGET)
+    share = (KL_BUDGET - first) / (second - first).where(crosses)
+    low, high = reward.isel(before).drop_vars("step"), reward.isel(after).drop_vars("step")
+    crossing = (low + share * (high - low)).max("step")
+    return np.fmax(best, crossing).where(reward.notnull().all("step"))
 
 
 MEASURES: dict[str, Callable[[xarray.Dataset], xarray.DataArray]] = {
