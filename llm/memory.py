@@ -134,7 +134,7 @@ def _kept_by_a_layer(config: ModelConfig, compute: Compute, length: int, mesh: M
     return features + norms + weights
 
 
-def readable(count: float) -> str:
+def readable(count: int) -> str:
     """Bytes in the unit that a person would choose."""
     if count <= 0:
         return "0 B"

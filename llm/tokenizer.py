@@ -8,6 +8,10 @@ Message = dict[str, str]
 """`{"role": …, "content": …}`."""
 
 
+FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
+"""A tokenizer's own content is in one of these."""
+
+
 def load_tokenizer(folder: Path) -> Any:
     """The tokenizer of a local folder (`llm.source.local_folder` gives one); code from the hub is never run.
 
@@ -18,6 +22,8 @@ def load_tokenizer(folder: Path) -> Any:
         from transformers import AutoTokenizer
     except ImportError as error:
         raise ValueError("tokenizers need pip install 'modeseek[llm]'") from error
+    if not any((folder / name).is_file() for name in FILES):  # transformers would make up an empty one
+        raise ValueError(f"no tokenizer could be read from {folder}: it holds none of {', '.join(FILES)}")
     try:
         return AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False, local_files_only=True)
     except (OSError, ValueError, KeyError, ImportError) as error:

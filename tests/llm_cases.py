@@ -47,6 +47,17 @@ def padded() -> np.ndarray:
     return np.where(np.arange(TOKENS.shape[1])[None] < LENGTHS[:, None], TOKENS, SIZES["pad_token_id"])
 
 
+def random_params(config: Any, heads: tuple[str, ...] = ("lm",), std: float = 0.3) -> Any:
+    """A parameter tree of large random numbers, without compiling a draw for each shape."""
+    import jax
+    import jax.numpy as jnp
+
+    from llm.models.parameters import shapes
+
+    rng = np.random.default_rng(3)
+    return jax.tree.map(lambda leaf: jnp.asarray(std * rng.normal(size=leaf.shape), leaf.dtype), shapes(config, heads))
+
+
 def torch_model(case: str, head: str = "lm", std: float = 0.3) -> Any:
     """transformers' own module with large random weights: with its own start of .02 every layer is nearly nothing."""
     import torch

@@ -9,7 +9,7 @@ import jaxtyping
 import llm_cases
 import numpy as np
 import pytest
-from llm_cases import CASES, GOLDEN, golden, torch_model, torch_outputs
+from llm_cases import CASES, GOLDEN, golden, random_params, torch_model, torch_outputs
 
 from llm.memory import parameter_count
 from llm.models import attention
@@ -29,8 +29,8 @@ REAL = np.arange(11)[None] < np.asarray(LENGTHS)[:, None]
 @functools.lru_cache
 def random_model(case: str, **compute):
     """A case with large random weights of our own."""
-    config = dataclasses.replace(config_from(CASES[case]), init_std=0.3)
-    return Model(config, Compute(**compute)), init(config, ("lm", "reward", "value"), key=jax.random.key(3))
+    config = config_from(CASES[case])
+    return Model(config, Compute(**compute)), random_params(config, ("lm", "reward", "value"))
 
 
 @functools.lru_cache

@@ -41,7 +41,7 @@ def config_from(raw: dict[str, Any]) -> ModelConfig:
             (scaled rotary positions, quantised weights) that would change the model's output and is not there.
     """
     kind = raw.get("model_type")
-    if kind not in _READERS:
+    if not isinstance(kind, str) or kind not in _READERS:
         raise ValueError(f"the architecture {kind!r} is not known; known are {', '.join(_READERS)}")
     if raw.get("quantization_config"):
         raise ValueError("the weights are quantised; name a checkpoint in float32, bfloat16 or float16")
@@ -72,21 +72,19 @@ def _shared(raw: dict[str, Any]) -> dict[str, Any]:
         "head_size": head_size,
         "mlp_width": raw["intermediate_size"],
         "tied": bool(raw.get("tie_word_embeddings", False)),
-        "init_std": float(raw.get("initializer_range", 0.02)),
+        "init_std": _number(raw, "initializer_range", 0.02),
     }
 
 
 def _rotary(raw: dict[str, Any], base_key: str, fraction_key: str, fraction: float) -> dict[str, Any]:
     """Base and fraction: from `rope_parameters` (transformers 5), else from the family's older keys."""
-    new = raw.get("rope_parameters") or {}
-    scaling = raw.get("rope_scaling") or {}
+    new, scaling = _object(raw, "rope_parameters"), _object(raw, "rope_scaling")
     kind = new.get("rope_type") or scaling.get("rope_type") or scaling.get("type") or "default"
     if kind != "default":
         raise ValueError(f"rotary positions of type {kind!r} are not there: only 'default' is")
-    base, share = new.get("rope_theta"), new.get("partial_rotary_factor")
     return {
-        "rotary_base": float(raw.get(base_key, 10_000.0) if base is None else base),
-        "rotary_fraction": float(raw.get(fraction_key, fraction) if share is None else share),
+        "rotary_base": _number(new, "rope_theta", _number(raw, base_key, 10_000.0)),
+        "rotary_fraction": _number(new, "partial_rotary_factor", _number(raw, fraction_key, fraction)),
     }
 
 
@@ -98,7 +96,7 @@ def _gpt_neox(raw: dict[str, Any]) -> ModelConfig:
         kv_heads=shared["heads"],
         context=raw.get("max_position_embeddings", 2048),
         activation=raw.get("hidden_act", "gelu"),
-        norm_epsilon=float(raw.get("layer_norm_eps", 1e-5)),
+        norm_epsilon=_number(raw, "layer_norm_eps", 1e-5),
         parallel_residual=bool(raw.get("use_parallel_residual", True)),
         attention_bias=bool(raw.get("attention_bias", True)),
         mlp_bias=True,
@@ -114,7 +112,7 @@ def _mistral(raw: dict[str, Any]) -> ModelConfig:
         kv_heads=_or(raw.get("num_key_value_heads", 8), raw["num_attention_heads"]),
         context=raw.get("max_position_embeddings", 131_072),
         activation=raw.get("hidden_act", "silu"),
-        norm_epsilon=float(raw.get("rms_norm_eps", 1e-6)),
+        norm_epsilon=_number(raw, "rms_norm_eps", 1e-6),
         window=raw.get("sliding_window", 4096),
     )
 
@@ -126,10 +124,24 @@ def _llama(raw: dict[str, Any]) -> ModelConfig:
         kv_heads=_or(raw.get("num_key_value_heads"), raw["num_attention_heads"]),
         context=raw.get("max_position_embeddings", 2048),
         activation=raw.get("hidden_act", "silu"),
-        norm_epsilon=float(raw.get("rms_norm_eps", 1e-6)),
+        norm_epsilon=_number(raw, "rms_norm_eps", 1e-6),
         attention_bias=bool(raw.get("attention_bias", False)),
         mlp_bias=bool(raw.get("mlp_bias", False)),
     )
+
+
+def _number(raw: dict[str, Any], key: str, default: float) -> float:
+    value = default if raw.get(key) is None else raw[key]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"{key} must be a number, got {value!r}")
+    return float(value)
+
+
+def _object(raw: dict[str, Any], key: str) -> dict[str, Any]:
+    value = raw.get(key) or {}
+    if not isinstance(value, dict):
+        raise ValueError(f"{key} must be an object, got {value!r}")
+    return value
 
 
 def _or(value: int | None, default: int) -> int:
@@ -147,8 +159,8 @@ def head_of(raw: dict[str, Any]) -> Head:
     """
     known = {name: head for (kind, head), name in CLASSES.items() if kind == raw["model_type"]}
     names = raw.get("architectures") or list(known)[:1]
-    if len(names) != 1 or names[0] not in known:
-        raise ValueError(f"the checkpoint is a {', '.join(map(str, names))}; known are {', '.join(known)}")
+    if not isinstance(names, list) or len(names) != 1 or names[0] not in known:
+        raise ValueError(f"the checkpoint is of class {names}; known are {', '.join(known)}")
     labels = raw.get("num_labels") or len(raw.get("id2label") or ("one",))
     if known[names[0]] != "lm" and labels != 1:
         raise ValueError(f"a reward or value model must have one label, got {labels}")

@@ -54,19 +54,17 @@ def load(
             "to start one afresh, give a key"
         )
     default = SingleDeviceSharding(jax.devices()[0])
-    leaves: dict[tuple[str, ...], Array] = {}
-    finite: dict[str, Array] = {}
-    for p in entries:
-        where = default if shardings is None else _at(shardings, p.path)
-        if p not in fresh:
-            leaves[p.path] = jnp.zeros(p.shape, dtype, device=where)
+    targets = {p.path: default if shardings is None else _at(shardings, p.path) for p in entries}
+    parts = {p.path: _of_tensor(targets[p.path], p) for p in entries}
+    leaves = {p.path: jnp.zeros(p.shape, dtype, device=targets[p.path]) for p in entries if p not in fresh}
+    wrong = []
     reads = [(p, layer, name) for p in entries if p not in fresh for layer, name in enumerate(p.tensors)]
     for p, layer, name in progress(reads):
-        tensor = checkpoint.tensors[name].read()
-        leaf = leaves.pop(p.path)
-        placed = _place(tensor, _of_tensor(leaf.sharding, p))
-        leaves[p.path], finite[name] = _writer(leaf.sharding, p.stacked, p.transposed)(leaf, placed, layer)
-    wrong = [name for name, fine in finite.items() if not bool(fine)]
+        placed = _place(checkpoint.tensors[name].read(), parts[p.path])
+        write = _writer(targets[p.path], p.stacked, p.transposed)
+        leaves[p.path], finite = write(leaves[p.path], placed, layer)
+        if not bool(finite):  # waits for the tensor, so that only one is in flight
+            wrong.append(name)
     if wrong:
         listed = "\n  ".join(f"corrupt: {name} holds NaN or infinity" for name in wrong)
         raise ValueError(f"the weights in {checkpoint.folder} are damaged ({len(wrong)} problems):\n  {listed}")
@@ -74,7 +72,7 @@ def load(
         assert key is not None
         for p, fresh_key in zip(fresh, jax.random.split(key, len(fresh)), strict=True):
             leaf = start(p, checkpoint.config.init_std, dtype, key=fresh_key)
-            leaves[p.path] = jax.device_put(leaf, default if shardings is None else _at(shardings, p.path))
+            leaves[p.path] = jax.device_put(leaf, targets[p.path])
     return tree_of({p.path: leaves[p.path] for p in entries})
 
 
