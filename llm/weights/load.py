@@ -102,6 +102,7 @@ def _writer(sharding: Sharding, stacked: bool, transposed: bool) -> Any:
 
     def write(leaf: Array, tensor: Array, layer: Array) -> tuple[Array, Array]:
         converted = (tensor.T if transposed else tensor).astype(leaf.dtype)
-        return leaf.at[layer].set(converted) if stacked else converted, jnp.isfinite(tensor).all()
+        written = jax.lax.dynamic_update_index_in_dim(leaf, converted, layer, 0) if stacked else converted
+        return written, jnp.isfinite(tensor).all()
 
     return jax.jit(write, donate_argnums=0, out_shardings=(sharding, None))
