@@ -187,10 +187,13 @@ def _write(
 
 def _shards(pending: list[Pending], shard_bytes: int) -> list[list[Pending]]:
     shards: list[list[Pending]] = [[]]
+    size = 0
     for tensor in pending:
-        if shards[-1] and sum(t.size for t in shards[-1]) + tensor.size > shard_bytes:
+        if shards[-1] and size + tensor.size > shard_bytes:
             shards.append([])
+            size = 0
         shards[-1].append(tensor)
+        size += tensor.size
     return shards
 
 
