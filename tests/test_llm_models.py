@@ -16,7 +16,7 @@ from llm.models import attention
 from llm.models.config import ModelConfig
 from llm.models.hugging_face import config_from
 from llm.models.layers import rotary, rotate, wide_product
-from llm.models.model import _BLOCKS, Compute, Model, last
+from llm.models.model import BLOCKS, Compute, Model, last
 from llm.models.parameters import axes, init, parameters, shapes, tree_of
 from llm.weights.checkpoint import open_checkpoint
 from llm.weights.load import load
@@ -171,7 +171,7 @@ def test_value_head_reads_every_position():
 def test_parameter_table_is_what_the_blocks_declare(case):
     """Paths, shapes and axes of the table against the shapes with which Linen would start a block."""
     config = config_from(CASES[case])
-    block, _ = _BLOCKS[config.architecture]
+    block, _ = BLOCKS[config.architecture]
     turn = rotary(jnp.arange(5)[None], config.rotary_size, config.rotary_base)
     x = jnp.zeros((2, 5, config.width))
     causal = attention.causal(config.window, "xla")

@@ -19,11 +19,12 @@ _POLICIES = {
     "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
     "full": jax.checkpoint_policies.nothing_saveable,
 }
-_BLOCKS: dict[str, Any] = {
+BLOCKS: dict[str, Any] = {
     "gpt_neox": (neox.GPTNeoXBlock, LayerNorm),
     "mistral": (mistral.MistralBlock, RMSNorm),
     "llama": (mistral.MistralBlock, RMSNorm),
 }
+"""Each architecture's block and its norm."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -177,11 +178,11 @@ class Model:
         return x, rotary(positions, self.config.rotary_size, self.config.rotary_base)
 
     def _block(self, params: Params, x: Array, turn: Rotary, attend: Attend) -> tuple[Array, Any]:
-        block, _ = _BLOCKS[self.config.architecture]
+        block, _ = BLOCKS[self.config.architecture]
         return block(self.config, jnp.dtype(self.compute.dtype)).apply({"params": params}, x, turn, attend)
 
     def _finish(self, params: Params, x: Array, lengths: Array | None) -> Array:
-        _, norm = _BLOCKS[self.config.architecture]
+        _, norm = BLOCKS[self.config.architecture]
         x = norm(self.config.norm_epsilon, jnp.dtype(self.compute.dtype)).apply({"params": params["norm"]}, x)
         if lengths is None:
             return x
