@@ -19,6 +19,16 @@ from bandit.commands.runs import Bandit, Repeat, Sweep
 from bandit.simulator.conventions import PRESETS
 from bandit.simulator.experiment import Experiment
 
+
+@dataclasses.dataclass(frozen=True)
+class LanguageModels:
+    """Language models: `modeseek llm --help` lists their commands."""
+
+    def run(self) -> int:
+        """Not reached: `modeseek llm` has commands of its own."""
+        raise AssertionError("modeseek llm is parsed by llm.commands")
+
+
 COMMANDS: dict[str, Callable[..., Any]] = {
     "demo": Demo,
     "bandit": Bandit,
@@ -28,6 +38,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "theory": Theory,
     "reproduce": Reproduce,
     "bench": Bench,
+    "llm": LanguageModels,
 }
 
 DESCRIPTION = """See and measure how preference fine-tuning works.
@@ -91,6 +102,10 @@ def _parse(arguments: list[str]) -> Any:
     if not arguments or arguments[0] not in COMMANDS:
         return tyro.extras.subcommand_cli_from_dict(COMMANDS, args=arguments, prog="modeseek", description=DESCRIPTION)
     name, rest = arguments[0], arguments[1:]
+    if name == "llm":
+        from llm.commands.cli import parse  # here, so that no other command waits for it
+
+        return parse(rest)
     command = COMMANDS[name]
     description = (inspect.getdoc(command) or "").split("Attributes:")[0].strip()
     if "experiment" not in {f.name for f in dataclasses.fields(command)}:  # type: ignore[arg-type]

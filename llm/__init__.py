@@ -1,1 +1,1 @@
-"""The objectives of `bandit.objectives` on language models (in preparation: nothing is here yet)."""
+"""The objectives of `bandit.objectives` on language models (so far: the models and their weights)."""

@@ -36,6 +36,7 @@ ALLOWED = {
     },
     "llm": {"llm", "bandit.objectives"},
 }
+# `llm.commands` is of the command line: it may import from all, as `bandit.commands` may.
 """Room → rooms it may import from (commands and the command line may import from all)."""
 
 
@@ -61,7 +62,7 @@ def _within(name: str, room: str) -> bool:
 def test_arrows_point_one_way(room):
     wrong = []
     for path in FILES:
-        if not _within(_module(path), room):
+        if not _within(_module(path), room) or _within(_module(path), "llm.commands"):
             continue
         for name in _imports(path):
             ours = name.split(".")[0] in ("bandit", "llm")

@@ -1,0 +1,25 @@
+"""The commands of `modeseek llm`, by name."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import tyro
+
+from llm.commands.convert import Convert
+from llm.commands.info import Info
+
+COMMANDS: dict[str, Callable[..., Any]] = {"convert": Convert, "info": Info}
+
+DESCRIPTION = """Language models: GPT-NeoX (Pythia), Mistral and Llama in JAX, from and to Hugging Face folders.
+
+`modeseek llm COMMAND --help` lists every option of a command with its default."""
+
+
+def parse(arguments: list[str]) -> Any:
+    """The command that the arguments after `modeseek llm` ask for."""
+    if arguments and arguments[0] in COMMANDS:
+        command = COMMANDS[arguments[0]]
+        description = (inspect.getdoc(command) or "").split("Attributes:")[0].strip()
+        return tyro.cli(command, args=arguments[1:], prog=f"modeseek llm {arguments[0]}", description=description)
+    return tyro.extras.subcommand_cli_from_dict(COMMANDS, args=arguments, prog="modeseek llm", description=DESCRIPTION)

@@ -1,0 +1,96 @@
+"""`modeseek llm info`: what a model is, and the memory that it needs."""
+
+import dataclasses
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+if TYPE_CHECKING:
+    from llm.memory import Memory
+    from llm.models.config import ModelConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class Info:
+    """A model's sizes, its parameters, and the memory that inference and training need on each device.
+
+    Only the configuration is read (from the hub, only it is fetched). Memory is an estimate, without what the
+    compiler adds; training is full fine-tuning with Adam.
+
+    Attributes:
+        source: a local folder, or a name on the Hugging Face hub (owner/name or owner/name@revision).
+        batch: sequences at once, on all devices together.
+        length: tokens of each, prompt and response.
+        data: devices that share the sequences.
+        fsdp: devices that share the sequences and the parameters.
+        tensor: devices that share each layer's features.
+        dtype: of computing.
+        parameter_dtype: of parameters, gradients and moments in training.
+        remat: what the backward pass computes again: nothing, all but products with weights, or all inside a layer.
+        attention: xla keeps a layer's attention weights, cudnn does not.
+    """
+
+    source: Annotated[str, tyro.conf.Positional]
+    batch: int = 8
+    length: int = 384
+    data: int = 1
+    fsdp: int = 1
+    tensor: int = 1
+    dtype: Literal["bfloat16", "float32", "float16"] = "bfloat16"
+    parameter_dtype: Literal["float32", "bfloat16"] = "float32"
+    remat: Literal["none", "dots", "full"] = "full"
+    attention: Literal["xla", "cudnn"] = "xla"
+
+    def run(self) -> int:
+        """Read, estimate, print.
+
+        Raises:
+            ValueError: the source has no configuration of a known model, or a number is impossible.
+        """
+        for field in ("batch", "length", "data", "fsdp", "tensor"):
+            if getattr(self, field) < 1:
+                raise ValueError(f"{field} must be at least 1, got {getattr(self, field)}")
+        from llm import memory
+        from llm.models.hugging_face import config_from, head_of, read_config
+        from llm.models.model import Compute
+        from llm.source import CONFIGURATION, local_folder
+
+        raw = read_config(local_folder(self.source, CONFIGURATION) / "config.json")
+        config, head = config_from(raw), head_of(raw)
+        if self.length > config.context:
+            raise ValueError(f"length ({self.length}) is more than the model's context of {config.context}")
+        compute = Compute(self.dtype, self.remat, self.attention)
+        mesh = memory.Mesh(self.data, self.fsdp, self.tensor)
+        memory.check_mesh(config, mesh, self.batch)
+        print(_sizes(config, head))
+        print(
+            f"\nper device, {self.batch} sequences of {self.length} tokens, data {self.data} x fsdp {self.fsdp} x "
+            f"tensor {self.tensor}:"
+        )
+        print(_table("inference", memory.inference(config, compute, mesh, self.batch, self.length)))
+        print(
+            _table(
+                f"training ({self.parameter_dtype} parameters, {self.dtype} computing, remat {self.remat})",
+                memory.training(config, compute, mesh, self.batch, self.length, self.parameter_dtype),
+            )
+        )
+        return 0
+
+
+def _sizes(config: "ModelConfig", head: str) -> str:
+    from llm.memory import count_by_part
+
+    lines = [f"{field.name:<20}{getattr(config, field.name)}" for field in dataclasses.fields(config)]
+    lines.append(f"{'head':<20}{head}")
+    parts = count_by_part(config, (head,))  # type: ignore[arg-type]
+    lines.append(f"\n{'parameters':<20}{sum(parts.values()):>18,}")
+    lines += [f"  {part:<18}{count:>18,}" for part, count in parts.items()]
+    return "\n".join(lines)
+
+
+def _table(title: str, memory: "Memory") -> str:
+    from llm.memory import readable
+
+    lines = [f"{title:<70}{readable(memory.total):>12}"]
+    lines += [f"  {part:<68}{readable(count):>12}" for part, count in memory.parts.items()]
+    return "\n".join(lines)

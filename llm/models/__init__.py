@@ -1,0 +1,1 @@
+"""GPT-NeoX, Mistral and Llama as pure functions of a parameter pytree."""

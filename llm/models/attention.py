@@ -1,0 +1,121 @@
+"""How a block attends: to all earlier positions at once, or from one position to a cache."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+Implementation = Literal["auto", "xla", "cudnn"]
+
+
+class Memory(NamedTuple):
+    """One layer's keys and values: position s of row b is meaningful where s < the row's length."""
+
+    keys: Float[Array, "B S K H"]
+    values: Float[Array, "B S K H"]
+
+
+Attend = Callable[[Array, Array, Array], tuple[Array, Any]]
+"""`(queries [B, S, N, H], keys [B, S, K, H], values [B, S, K, H]) → (mixed [B, S, N, H], what to remember)`."""
+
+
+def causal(window: int | None, implementation: Implementation) -> Attend:
+    """Every position attends to itself and to earlier ones, the nearest `window` of them; remembers nothing.
+
+    Right padding needs no mask here: what comes later is hidden from every real position anyway, and a broadcast
+    mask would shut cuDNN's kernel out (jax#28974).
+    """
+
+    def attend(q: Float[Array, "B S N H"], k: Float[Array, "B S K H"], v: Float[Array, "B S K H"]) -> tuple[Array, Any]:
+        return _attend_causally(q, k, v, window, implementation), None
+
+    return attend
+
+
+def filling(memory: Memory, window: int | None, implementation: Implementation) -> Attend:
+    """As `causal`, and writes keys and values into the first positions of the layer's memory."""
+
+    def attend(
+        q: Float[Array, "B S N H"], k: Float[Array, "B S K H"], v: Float[Array, "B S K H"]
+    ) -> tuple[Array, Memory]:
+        length = k.shape[1]
+        filled = Memory(
+            memory.keys.at[:, :length].set(k.astype(memory.keys.dtype)),
+            memory.values.at[:, :length].set(v.astype(memory.values.dtype)),
+        )
+        return _attend_causally(q, k, v, window, implementation), filled
+
+    return attend
+
+
+def stepping(memory: Memory, positions: Int[Array, "B"], window: int | None) -> Attend:
+    """One position a row: writes its key and value at the row's own position and attends to all up to it.
+
+    What lies beyond a row's position (another row's later tokens, a prompt's padding) is masked, and overwritten
+    when the row gets there. Always XLA: one query is a product with a matrix, which no fused kernel makes faster,
+    and the mask is each row's own. A row whose memory is full writes nothing.
+    """
+
+    def attend(
+        q: Float[Array, "B 1 N H"], k: Float[Array, "B 1 K H"], v: Float[Array, "B 1 K H"]
+    ) -> tuple[Array, Memory]:
+        rows = jnp.arange(q.shape[0])
+        keys = memory.keys.at[rows, positions].set(k[:, 0].astype(memory.keys.dtype), mode="drop")
+        values = memory.values.at[rows, positions].set(v[:, 0].astype(memory.values.dtype), mode="drop")
+        at, now = jnp.arange(keys.shape[1])[None, :], positions[:, None]
+        seen = at <= now  # [B, S]
+        if window is not None and window < keys.shape[1]:
+            seen &= at > now - window
+        mixed = _attention(q, keys, values, mask=seen[:, None, None, :], implementation="xla")
+        return mixed, Memory(keys, values)
+
+    return attend
+
+
+def _attend_causally(q: Array, k: Array, v: Array, window: int | None, implementation: Implementation) -> Array:
+    """Softmax attention with scale 1/√H; a window that covers the sequence is left out."""
+    chosen: Any = implementation
+    if implementation == "auto":
+        chosen = "cudnn" if cudnn_works(q.shape[-1], str(q.dtype)) else "xla"
+    around = None if window is None or window >= q.shape[1] else (window - 1, 0)
+    return _attention(q, k, v, is_causal=True, local_window_size=around, implementation=chosen)
+
+
+def _attention(q: Array, k: Array, v: Array, **how: Any) -> Array:
+    # JAX's own function promotes 16-bit floats implicitly: strict promotion is lifted for it alone.
+    with jax.numpy_dtype_promotion("standard"):
+        return jax.nn.dot_product_attention(q, k, v, **how)
+
+
+@functools.lru_cache
+def cudnn_works(head_size: int, dtype: str) -> bool:
+    """Whether cuDNN's fused attention runs here, forward and backward, for this head size; tried once and remembered.
+
+    It exists on NVIDIA devices for 16-bit floats. A trial tells more than a version number: drivers, containers and
+    head sizes each can rule it out. A failed trial on a GPU is said on standard error, since it costs speed and memory.
+    """
+    if jax.default_backend() != "gpu" or dtype not in ("bfloat16", "float16"):
+        return False
+
+    def loss(x: Array) -> Array:
+        return _attention(x, x, x, is_causal=True, implementation="cudnn").astype(jnp.float32).sum()
+
+    try:
+        with jax.ensure_compile_time_eval():
+            gradient = jax.jit(jax.grad(loss))(jnp.ones((1, 64, 2, head_size), dtype))
+            return bool(jnp.isfinite(gradient.astype(jnp.float32)).all())
+    except Exception as error:  # whatever the driver says: the other path is right, only slower
+        import sys
+
+        print(
+            f"modeseek: cuDNN attention does not run for heads of {head_size}; XLA's is used ({_first_line(error)})",
+            file=sys.stderr,
+        )
+        return False
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

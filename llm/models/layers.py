@@ -1,0 +1,89 @@
+"""The pieces that every architecture shares: norms and rotary positions."""
+
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+
+class Rotary(NamedTuple):
+    """Cosines and sines of every position's angles; B is 1 where all rows share their positions."""
+
+    cos: Float[Array, "B S 1 R"]
+    sin: Float[Array, "B S 1 R"]
+
+
+def rotary(positions: Int[Array, "B S"], size: int, base: float) -> Rotary:
+    """The angles p · base^(-2i/size), i < R = size / 2, in float32 (RoFormer, Su et al. 2021, eq. 15)."""
+    frequencies = 1.0 / base ** (jnp.arange(0, size, 2, dtype=jnp.float32) / size)
+    angles = positions[:, :, None, None].astype(jnp.float32) * frequencies[None, None, None, :]
+    return Rotary(jnp.cos(angles), jnp.sin(angles))
+
+
+def rotate(x: Float[Array, "B S N H"], turn: Rotary) -> Float[Array, "B S N H"]:
+    """Turn the first 2R features of each head; feature i is paired with feature i + R. Computed in float32."""
+    half = turn.cos.shape[-1]
+    a, b = x[..., :half].astype(jnp.float32), x[..., half : 2 * half].astype(jnp.float32)
+    turned = jnp.concatenate([a * turn.cos - b * turn.sin, b * turn.cos + a * turn.sin], axis=-1).astype(x.dtype)
+    return turned if 2 * half == x.shape[-1] else jnp.concatenate([turned, x[..., 2 * half :]], axis=-1)
+
+
+class LayerNorm(nn.Module):
+    """(x - mean) / √(variance + ε) · scale + bias, in float32 inside, whatever the model computes in."""
+
+    epsilon: float
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "B S D"]) -> Float[Array, "B S D"]:
+        """Over the last axis."""
+        scale = self.param("scale", nn.initializers.ones, x.shape[-1:])
+        bias = self.param("bias", nn.initializers.zeros, x.shape[-1:])
+        x = x.astype(jnp.float32)
+        centred = x - x.mean(axis=-1, keepdims=True)
+        normal = centred * jax.lax.rsqrt((centred**2).mean(axis=-1, keepdims=True) + self.epsilon)
+        return (normal * _row(scale) + _row(bias)).astype(self.dtype)
+
+
+class RMSNorm(nn.Module):
+    """x / √(mean of x² + ε) · scale, in float32 inside: a LayerNorm without mean and bias."""
+
+    epsilon: float
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "B S D"]) -> Float[Array, "B S D"]:
+        """Over the last axis."""
+        scale = self.param("scale", nn.initializers.ones, x.shape[-1:])
+        x = x.astype(jnp.float32)
+        normal = x * jax.lax.rsqrt((x**2).mean(axis=-1, keepdims=True) + self.epsilon)
+        return (normal * _row(scale)).astype(self.dtype)
+
+
+def _row(vector: Float[Array, "D"]) -> Float[Array, "1 1 D"]:
+    return vector.astype(jnp.float32)[None, None, :]
+
+
+@jax.custom_vjp
+def wide_product(x: Float[Array, "*B I"], kernel: Float[Array, "I O"]) -> Float[Array, "*B O"]:
+    """x · kernel of 16-bit numbers, summed and returned in float32: a head's output is not rounded to 16 bits.
+
+    Its gradient goes back in 16 bits; JAX's own rule would multiply a float32 cotangent with a kernel that it widens.
+    """
+    wide = jnp.float64 if x.dtype == jnp.float64 else jnp.float32
+    return jnp.einsum("...i,io->...o", x, kernel, preferred_element_type=wide)
+
+
+def _wide_forward(x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
+    return wide_product(x, kernel), (x, kernel)
+
+
+def _wide_backward(saved: tuple[Array, Array], cotangent: Array) -> tuple[Array, Array]:
+    x, kernel = saved
+    cotangent = cotangent.astype(x.dtype)
+    return jnp.einsum("...o,io->...i", cotangent, kernel), jnp.einsum("...i,...o->io", x, cotangent)
+
+
+wide_product.defvjp(_wide_forward, _wide_backward)

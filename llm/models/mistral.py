@@ -1,0 +1,75 @@
+"""Mistral (Jiang et al. 2023) and Llama, which differ in switches alone: their block and their tensors' names."""
+
+import functools
+from typing import Any
+
+import flax.linen as nn
+from jaxtyping import Array, Float
+
+from llm.models.attention import Attend
+from llm.models.config import ACTIVATIONS, ModelConfig
+from llm.models.layers import RMSNorm, Rotary, rotate
+from llm.models.names import LayerNames, Names
+
+
+class MistralBlock(nn.Module):
+    """x + attention(norm(x)), then x + mlp(norm(x)).
+
+    Beside GPT-NeoX: RMSNorm for LayerNorm, fewer key and value heads than query heads, and an MLP with a gate,
+    contract(silu(gate(x)) · expand(x)).
+    """
+
+    config: ModelConfig
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "B S D"], turn: Rotary, attend: Attend) -> tuple[Float[Array, "B S D"], Any]:
+        """The next residual stream, and what `attend` remembers."""
+        c = self.config
+        attention = functools.partial(nn.Dense, dtype=self.dtype, use_bias=c.attention_bias)
+        mlp = functools.partial(nn.Dense, dtype=self.dtype, use_bias=c.mlp_bias)
+        batch, length, _ = x.shape
+
+        normed = RMSNorm(c.norm_epsilon, self.dtype, name="attention_norm")(x)
+        q = attention(c.heads * c.head_size, name="query")(normed).reshape(batch, length, c.heads, -1)
+        k = attention(c.kv_heads * c.head_size, name="key")(normed).reshape(batch, length, c.kv_heads, -1)
+        v = attention(c.kv_heads * c.head_size, name="value")(normed).reshape(batch, length, c.kv_heads, -1)
+        mixed, memory = attend(rotate(q, turn), rotate(k, turn), v)
+        x = x + attention(c.width, name="attention_out")(mixed.reshape(batch, length, -1))
+
+        normed = RMSNorm(c.norm_epsilon, self.dtype, name="mlp_norm")(x)
+        gate = ACTIVATIONS[c.activation](mlp(c.mlp_width, name="gate")(normed))
+        return x + mlp(c.width, name="contract")(gate * mlp(c.mlp_width, name="expand")(normed)), memory
+
+
+def _layer(config: ModelConfig) -> LayerNames:
+    names: LayerNames = {
+        "attention_norm/scale": ("input_layernorm.weight", ("embed",)),
+        "mlp_norm/scale": ("post_attention_layernorm.weight", ("embed",)),
+    }
+    products = {
+        "query": ("self_attn.q_proj", "embed", "heads", config.attention_bias),
+        "key": ("self_attn.k_proj", "embed", "kv_heads", config.attention_bias),
+        "value": ("self_attn.v_proj", "embed", "kv_heads", config.attention_bias),
+        "attention_out": ("self_attn.o_proj", "heads", "embed", config.attention_bias),
+        "gate": ("mlp.gate_proj", "embed", "mlp", config.mlp_bias),
+        "expand": ("mlp.up_proj", "embed", "mlp", config.mlp_bias),
+        "contract": ("mlp.down_proj", "mlp", "embed", config.mlp_bias),
+    }
+    for path, (tensor, read, written, bias) in products.items():
+        names[f"{path}/kernel"] = (f"{tensor}.weight", (read, written))
+        if bias:
+            names[f"{path}/bias"] = (f"{tensor}.bias", (written,))
+    return names
+
+
+NAMES = Names(
+    embedding="model.embed_tokens.weight",
+    layers="model.layers",
+    layer=_layer,
+    norm={"scale": "model.norm.weight"},
+    lm="lm_head",
+    reward="score",
+    value="score",
+    ignored=(".self_attn.rotary_emb.inv_freq",),
+)

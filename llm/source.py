@@ -1,0 +1,34 @@
+"""Where a model comes from: a local folder, or a name on the Hugging Face hub."""
+
+from pathlib import Path
+
+from llm.weights.checkpoint import INDEX
+from llm.weights.save import COMPANIONS
+
+CONFIGURATION = ("config.json",)
+EVERYTHING = (*CONFIGURATION, INDEX, "model*.safetensors", *COMPANIONS)
+"""What is fetched from the hub: never code, never pickles."""
+
+
+def local_folder(source: str, files: tuple[str, ...] = EVERYTHING) -> Path:
+    """The folder of a model; one on the hub (`owner/name` or `owner/name@revision`) is fetched into the hub's cache.
+
+    Raises:
+        ValueError: no such folder, and no such name or no way to the hub.
+    """
+    if Path(source).expanduser().is_dir():
+        return Path(source).expanduser()
+    name, _, revision = source.partition("@")
+    if source.startswith((".", "/", "~")) or name.count("/") > 1 or not name:
+        raise ValueError(f"there is no folder {source}")
+    try:
+        from huggingface_hub import snapshot_download
+    except ImportError as error:
+        raise ValueError(
+            f"there is no folder {source}, and to fetch it from the hub needs pip install 'modeseek[llm]'"
+        ) from error
+    try:
+        return Path(snapshot_download(name, revision=revision or None, allow_patterns=list(files)))
+    except Exception as error:  # the hub's own errors have no common ancestor that says so
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ValueError(f"there is no folder {source}, and the hub did not give {name!r}: {reason}") from error

@@ -1,0 +1,221 @@
+"""From a parameter tree to a folder that transformers opens, one tensor at a time; and from one folder to another."""
+
+import contextlib
+import functools
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import ml_dtypes
+import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
+from jaxtyping import Array
+
+from llm.models.config import Head, ModelConfig
+from llm.models.hugging_face import config_to
+from llm.models.parameters import Parameter, Params, parameters
+from llm.weights.checkpoint import INDEX, SINGLE, Checkpoint
+from llm.weights.safetensors import Pending, Stored, write_file
+
+FORMATS = {"float32": "F32", "bfloat16": "BF16", "float16": "F16"}
+COMPANIONS = (
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer.model",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "chat_template.jinja",
+)
+"""What goes with the weights from folder to folder: the tokenizer's files, never code."""
+
+Progress = Callable[[Any], Any]
+
+
+def save(
+    folder: Path,
+    config: ModelConfig,
+    params: Params,
+    *,
+    head: Head = "lm",
+    dtype: str = "float32",
+    shard_bytes: int = 5_000_000_000,
+    like: Checkpoint | None = None,
+    pad_id: int | None = None,
+    progress: Progress = lambda items: items,
+) -> None:
+    """Write a model as Hugging Face writes it: `AutoModelFor…` opens it.
+
+    The host holds one tensor at a time. With several hosts all must call it; the first writes.
+
+    Args:
+        folder: a new one; it appears when it is complete.
+        config: the model.
+        params: its parameters, with layers stacked.
+        head: the head to write; a folder holds one. `lm` opens with AutoModelForCausalLM, `reward` with
+            AutoModelForSequenceClassification, `value` with AutoModelForTokenClassification (one label).
+        dtype: of the file: float32, bfloat16 or float16.
+        shard_bytes: the most that one file holds (a larger tensor has a file for itself).
+        like: a checkpoint whose tokenizer and other configuration go along.
+        pad_id: of the configuration; AutoModelForSequenceClassification finds a row's last token by it.
+        progress: wraps the tensors that are written.
+
+    Raises:
+        ValueError: the folder is there already, a type that is not offered, a head that the parameters lack, or
+            a number beyond the range of float16.
+    """
+    kind = _format(dtype)
+    entries = parameters(config, (head,))
+    for p in entries:
+        shape = getattr(_leaf(params, p), "shape", None)
+        if shape != p.shape:
+            raise ValueError(f"parameters lack {'/'.join(p.path)} {list(p.shape)}: got {shape}")
+    pending = [
+        Pending(name, kind, p.tensor_shape, functools.partial(_tensor, _leaf(params, p), p, layer, name, dtype))
+        for p in entries
+        for layer, name in enumerate(p.tensors)
+    ]
+    raw = config_to(config, head, dtype, like.raw if like else None)
+    if pad_id is not None:
+        raw["pad_token_id"] = pad_id
+    _write(Path(folder), raw, pending, shard_bytes, like.folder if like else None, progress)
+
+
+def convert(
+    checkpoint: Checkpoint,
+    folder: Path,
+    *,
+    dtype: str | None = None,
+    shard_bytes: int = 5_000_000_000,
+    progress: Progress = lambda items: items,
+) -> None:
+    """Write a checkpoint to a new folder in another type (its own, if None) and other shards; nothing else changes.
+
+    Raises:
+        ValueError: as `save`.
+    """
+    dtype = checkpoint.dtype if dtype is None else dtype
+    pending = [
+        Pending(name, _format(dtype), stored.shape, functools.partial(_converted, stored, name, dtype))
+        for name, stored in checkpoint.tensors.items()
+    ]
+    raw = {key: value for key, value in checkpoint.raw.items() if key != "auto_map"}
+    raw |= {"dtype": dtype, "torch_dtype": dtype}
+    _write(Path(folder), raw, pending, shard_bytes, checkpoint.folder, progress)
+
+
+def _format(dtype: str) -> str:
+    if dtype not in FORMATS:
+        raise ValueError(f"dtype must be one of {', '.join(FORMATS)}, got {dtype!r}")
+    return FORMATS[dtype]
+
+
+def _leaf(params: Params, parameter: Parameter) -> Any:
+    for key in parameter.path:
+        params = params.get(key) if isinstance(params, dict) else None
+    return params
+
+
+def _tensor(leaf: Array, p: Parameter, layer: int, name: str, dtype: str) -> np.ndarray:
+    """One tensor of Hugging Face's from a leaf, gathered if it is spread over devices."""
+    part = _gather(leaf, layer if p.stacked else None)
+    return _cast(part.T if p.transposed else part, name, dtype)
+
+
+def _gather(leaf: Array, layer: int | None) -> np.ndarray:
+    if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
+        assert isinstance(leaf.sharding, NamedSharding)
+        everywhere = NamedSharding(leaf.sharding.mesh, PartitionSpec())
+        pick = jax.jit(lambda a: a if layer is None else a[layer], out_shardings=everywhere)
+        return np.asarray(pick(leaf).addressable_data(0))
+    return np.asarray(leaf if layer is None else leaf[layer])
+
+
+def _converted(stored: Stored, name: str, dtype: str) -> np.ndarray:
+    tensor = stored.read()
+    if not np.isfinite(tensor).all():
+        raise ValueError(f"{name} in {stored.file.name} is corrupt: it holds NaN or infinity")
+    return _cast(tensor, name, dtype)
+
+
+def _cast(tensor: np.ndarray, name: str, dtype: str) -> np.ndarray:
+    target = np.dtype(ml_dtypes.bfloat16) if dtype == "bfloat16" else np.dtype(dtype)
+    if tensor.dtype == target:
+        return tensor
+    with np.errstate(over="ignore"):
+        converted = tensor.astype(target)
+    if dtype == "float16" and not np.isfinite(converted).all() and np.isfinite(tensor).all():
+        largest = float(np.abs(tensor.astype(np.float32)).max())
+        raise ValueError(f"{name} holds {largest:.3g}, beyond float16's 65504: choose bfloat16 or float32")
+    return converted
+
+
+def _write(
+    folder: Path, raw: dict[str, Any], pending: list[Pending], shard_bytes: int, like: Path | None, progress: Progress
+) -> None:
+    if shard_bytes < 1:
+        raise ValueError(f"a shard must hold at least 1 byte, got {shard_bytes}")
+    shards = _shards(pending, shard_bytes)
+    if jax.process_index() > 0:  # takes part in gathering, writes nothing
+        for tensor in pending:
+            tensor.make()
+        return
+    with _appearing(folder) as temporary:
+        if like is not None:
+            for name in COMPANIONS:
+                if (like / name).is_file():
+                    shutil.copyfile(like / name, temporary / name)
+        turn = iter(progress(pending))
+        where: dict[str, str] = {}
+        for number, shard in enumerate(shards, start=1):
+            file = SINGLE if len(shards) == 1 else f"model-{number:05d}-of-{len(shards):05d}.safetensors"
+            write_file(temporary / file, shard, lambda: next(turn))
+            where |= {tensor.name: file for tensor in shard}
+        next(turn, None)  # ends the progress bar
+        if len(shards) > 1:
+            metadata = {"total_size": sum(tensor.size for tensor in pending)}
+            (temporary / INDEX).write_text(json.dumps({"metadata": metadata, "weight_map": where}, indent=2))
+        (temporary / "config.json").write_text(json.dumps(raw, indent=2, sort_keys=True) + "\n")
+
+
+def _shards(pending: list[Pending], shard_bytes: int) -> list[list[Pending]]:
+    shards: list[list[Pending]] = [[]]
+    size = 0
+    for tensor in pending:
+        if shards[-1] and size + tensor.size > shard_bytes:
+            shards.append([])
+            size = 0
+        shards[-1].append(tensor)
+        size += tensor.size
+    return shards
+
+
+def check_new(folder: Path) -> None:
+    """Raises ValueError if the folder is there and not empty: nothing is overwritten."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(f"{folder} is there already and is not overwritten: name a new folder")
+
+
+@contextlib.contextmanager
+def _appearing(folder: Path) -> Iterator[Path]:
+    """A temporary folder that takes the folder's name when everything is in it, and is removed if that fails."""
+    check_new(folder)
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}-{secrets.token_hex(4)}")
+    try:
+        temporary.mkdir(parents=True)
+    except OSError as error:
+        raise ValueError(f"cannot write to {folder.parent}: {error.strerror}") from error
+    try:
+        yield temporary
+        if folder.exists():
+            folder.rmdir()
+        temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

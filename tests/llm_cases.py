@@ -1,0 +1,87 @@
+"""Small models that differ where implementations go wrong, and transformers' own modules of them."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+SIZES = {"vocab_size": 53, "num_hidden_layers": 3, "max_position_embeddings": 64, "pad_token_id": 1}
+NEOX = {"model_type": "gpt_neox", **SIZES, "hidden_size": 48, "num_attention_heads": 3, "intermediate_size": 80}
+MISTRAL = {
+    "model_type": "mistral",
+    **SIZES,
+    "hidden_size": 36,
+    "num_attention_heads": 6,
+    "num_key_value_heads": 2,
+    "intermediate_size": 52,
+    "sliding_window": None,
+}
+
+CASES: dict[str, dict[str, Any]] = {
+    # Pythia's own settings: a quarter of each head turned, parallel residual, biases, untied.
+    "pythia": {**NEOX, "rotary_pct": 0.25, "use_parallel_residual": True},
+    "neox_whole_rotary": {**NEOX, "rotary_pct": 1.0, "rotary_emb_base": 500.0},
+    "neox_sequential": {**NEOX, "rotary_pct": 0.5, "use_parallel_residual": False, "attention_bias": False},
+    "neox_tied": {**NEOX, "tie_word_embeddings": True, "hidden_act": "gelu_new", "layer_norm_eps": 1e-3},
+    "mistral": {**MISTRAL, "rope_theta": 1e6},
+    "mistral_window": {**MISTRAL, "sliding_window": 4, "rms_norm_eps": 1e-3},
+    "mistral_head_size": {**MISTRAL, "head_dim": 10, "tie_word_embeddings": True},
+    "llama": {**MISTRAL, "model_type": "llama", "attention_bias": True, "mlp_bias": True, "rope_theta": 500.0},
+}
+"""The keys of a `config.json`, as the hub's older files have them. No size is a power of two, nor are heads, layers."""
+
+GOLDEN = {"pythia": "lm", "mistral_window": "lm", "llama": "reward"}
+"""What is committed under tests/golden: cases and their heads."""
+
+TOKENS = np.random.default_rng(7).integers(2, SIZES["vocab_size"], (3, 11)).astype(np.int32)
+LENGTHS = np.array([11, 4, 7], np.int32)
+AUTO = {
+    "lm": "AutoModelForCausalLM",
+    "reward": "AutoModelForSequenceClassification",
+    "value": "AutoModelForTokenClassification",
+}
+
+
+def padded() -> np.ndarray:
+    """TOKENS with the padding id after each row's length."""
+    return np.where(np.arange(TOKENS.shape[1])[None] < LENGTHS[:, None], TOKENS, SIZES["pad_token_id"])
+
+
+def random_params(config: Any, heads: tuple[str, ...] = ("lm",), std: float = 0.3) -> Any:
+    """A parameter tree of large random numbers, without compiling a draw for each shape."""
+    import jax
+    import jax.numpy as jnp
+
+    from llm.models.parameters import shapes
+
+    rng = np.random.default_rng(3)
+    return jax.tree.map(lambda leaf: jnp.asarray(std * rng.normal(size=leaf.shape), leaf.dtype), shapes(config, heads))
+
+
+def torch_model(case: str, head: str = "lm", std: float = 0.3) -> Any:
+    """transformers' own module with large random weights: with its own start of .02 every layer is nearly nothing."""
+    import torch
+    import transformers
+
+    keys = dict(CASES[case]) | ({} if head == "lm" else {"num_labels": 1})
+    config = transformers.AutoConfig.for_model(**keys)
+    torch.manual_seed(sum(map(ord, case)))
+    model = getattr(transformers, AUTO[head]).from_config(config, attn_implementation="eager").eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_(0.0, std)
+    return model
+
+
+def torch_outputs(model: Any, tokens: np.ndarray) -> np.ndarray:
+    """What the module calls logits: of every position, or of every row for a reward model."""
+    import torch
+
+    mask = torch.ones(tokens.shape, dtype=torch.long)
+    with torch.no_grad():
+        return model(torch.tensor(tokens.astype(np.int64)), attention_mask=mask).logits.float().numpy()
+
+
+def golden(case: str) -> Path:
+    """The committed folder of a case: a checkpoint, and `outputs.npy`."""
+    return Path(__file__).parent / "golden" / case

@@ -1,0 +1,358 @@
+"""Weights from and to Hugging Face folders: the same bytes, the same logits, and every fault of a folder at once."""
+
+import json
+import shutil
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import ml_dtypes
+import numpy as np
+import pytest
+from jax.sharding import NamedSharding, PartitionSpec
+from llm_cases import AUTO, CASES, LENGTHS, TOKENS, golden, padded, random_params, torch_model, torch_outputs
+
+from llm.models.hugging_face import config_from, config_to, head_of, read_config
+from llm.models.model import Model
+from llm.models.parameters import shapes
+from llm.weights.checkpoint import INDEX, SINGLE, open_checkpoint
+from llm.weights.load import load
+from llm.weights.safetensors import DTYPES, Pending, read_header, write_file
+from llm.weights.save import convert, save
+
+
+def tensors(folder: Path) -> dict[str, tuple[str, bytes]]:
+    """Every tensor of a folder, read by the safetensors library where it can (NumPy has no bfloat16 for it)."""
+    found = {}
+    for file in folder.glob("*.safetensors"):
+        for name, stored in read_header(file)[0].items():
+            found[name] = (stored.dtype, stored.read().tobytes())
+    return found
+
+
+def edit(folder: Path, change) -> Path:
+    """Rewrite a folder's single file, its tensors changed as `change` changes a dictionary of arrays."""
+    header = read_header(folder / SINGLE)[0]
+    arrays = {name: np.array(stored.read()) for name, stored in header.items()}
+    change(arrays)
+    names = {dtype: name for name, dtype in DTYPES.items()}
+    pending = [Pending(n, names[a.dtype], a.shape, lambda a=a: a) for n, a in arrays.items()]
+    write_file(folder / "new", pending)
+    (folder / "new").rename(folder / SINGLE)
+    return folder
+
+
+@pytest.fixture
+def pythia(tmp_path):
+    """A copy of the golden Pythia."""
+    return Path(shutil.copytree(golden("pythia"), tmp_path / "pythia"))
+
+
+# --- the same bytes ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("case", ["pythia", "mistral_window", "llama"])
+@pytest.mark.parametrize("shard_bytes", [10_000, 10_000_000])
+def test_import_then_export_gives_the_same_bytes(case, shard_bytes, tmp_path):
+    checkpoint = open_checkpoint(golden(case))
+    head = checkpoint.heads[0]
+    save(
+        tmp_path / "out",
+        checkpoint.config,
+        load(checkpoint),
+        head=head,
+        dtype="bfloat16",
+        shard_bytes=shard_bytes,
+        like=checkpoint,
+    )
+    assert tensors(tmp_path / "out") == tensors(golden(case))
+    again = open_checkpoint(tmp_path / "out")
+    assert (again.config, again.heads) == (checkpoint.config, checkpoint.heads)
+    files = list((tmp_path / "out").glob("*.safetensors"))
+    assert ((tmp_path / "out" / INDEX).exists(), len(files) > 1) == (shard_bytes == 10_000,) * 2
+    largest = max(s.dtype.itemsize * s.size for s in (t.read() for t in again.tensors.values()))
+    assert max(f.stat().st_size for f in files) < max(shard_bytes, largest) + 5_000
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_every_float_type_survives_the_journey(dtype, tmp_path):
+    """Numbers that have the type, written, read as float32, written again."""
+    config = config_from(CASES["mistral_head_size"])
+    kind = np.dtype(ml_dtypes.bfloat16) if dtype == "bfloat16" else np.dtype(dtype)
+    params = jax.tree.map(lambda a: jnp.asarray(np.asarray(a).astype(kind).astype(np.float32)), random_params(config))
+    save(tmp_path / "one", config, params, dtype=dtype)
+    checkpoint = open_checkpoint(tmp_path / "one")
+    assert checkpoint.dtype == dtype
+    loaded = load(checkpoint)
+    jax.tree.map(np.testing.assert_array_equal, loaded, params)
+    save(tmp_path / "two", config, loaded, dtype=dtype)
+    assert (tmp_path / "one" / SINGLE).read_bytes() == (tmp_path / "two" / SINGLE).read_bytes()
+    assert load(checkpoint, dtype="bfloat16")["norm"]["scale"].dtype == jnp.bfloat16
+
+
+def test_our_files_are_what_the_safetensors_library_reads_and_writes(tmp_path):
+    safe = pytest.importorskip("safetensors.numpy", reason="comes with the llm extra")
+    arrays = {
+        "a": np.float32([[1, 2, 3], [4, 5, 6]]),
+        "b": np.float16([1.5]),
+        "c": np.zeros((0, 4), np.int64),
+    }
+    names = {dtype: name for name, dtype in DTYPES.items()}
+    write_file(tmp_path / "ours", [Pending(n, names[a.dtype], a.shape, lambda a=a: a) for n, a in arrays.items()])
+    safe.save_file(arrays, tmp_path / "theirs")
+    for read in (
+        safe.load_file(tmp_path / "ours"),
+        {n: t.read() for n, t in read_header(tmp_path / "theirs")[0].items()},
+    ):
+        assert set(read) == set(arrays)
+        for name, array in arrays.items():
+            np.testing.assert_array_equal(read[name], array)
+            assert read[name].dtype == array.dtype
+
+
+# --- the same model ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("case", "head"),
+    [
+        *((case, "lm") for case in ("pythia", "neox_tied", "mistral_window", "llama")),
+        *(("pythia", "reward"), ("mistral_head_size", "reward"), ("pythia", "value"), ("mistral", "value")),
+    ],
+)
+def test_transformers_opens_an_export_and_gives_the_same_outputs(case, head, tmp_path):
+    pytest.importorskip("torch", reason="torch is for tests alone; the golden files stand for it")
+    import transformers
+
+    config = config_from(CASES[case])
+    params = random_params(config, (head,))
+    save(tmp_path / "out", config, params, head=head, shard_bytes=30_000, pad_id=1)
+    theirs, problems = getattr(transformers, AUTO[head]).from_pretrained(
+        tmp_path / "out", output_loading_info=True, attn_implementation="eager"
+    )
+    assert not any(problems[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"))
+    model = Model(config)
+    hidden = jax.jit(model.hidden)(params, jnp.asarray(padded()), jnp.asarray(LENGTHS))
+    expected = torch_outputs(theirs.eval(), padded())
+    if head == "reward":
+        np.testing.assert_allclose(
+            model.reward(params, hidden, jnp.asarray(LENGTHS)), expected[:, 0], rtol=1e-4, atol=1e-4
+        )
+        return
+    ours = model.logits(params, hidden) if head == "lm" else model.values(params, hidden)[..., None]
+    real = np.arange(TOKENS.shape[1])[None] < LENGTHS[:, None]
+    np.testing.assert_allclose(np.asarray(ours)[real], expected[real], atol=1e-5 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("max_shard_size", ["20KB", "5GB"])
+def test_a_folder_that_transformers_wrote_is_read(max_shard_size, tmp_path):
+    """Sharded or not, in float16: the parameters are the module's own numbers."""
+    torch = pytest.importorskip("torch", reason="torch is for tests alone; the golden files stand for it")
+    module = torch_model("mistral_window").to(torch.float16)
+    module.save_pretrained(tmp_path, max_shard_size=max_shard_size)
+    assert (tmp_path / INDEX).exists() == (max_shard_size == "20KB")
+    params = load(open_checkpoint(tmp_path))
+    module.requires_grad_(False)
+    kernel = module.model.layers[2].mlp.down_proj.weight.float().numpy()
+    np.testing.assert_array_equal(params["layers"]["contract"]["kernel"][2], kernel.T)
+    np.testing.assert_array_equal(params["heads"]["lm"]["kernel"], module.lm_head.weight.float().numpy().T)
+
+
+def test_parameters_are_loaded_where_they_belong():
+    """Two devices: kernels cut along either axis, loaded in parts, are the whole ones."""
+    mesh = jax.make_mesh((2,), ("fsdp",), devices=jax.devices()[:2], axis_types=(jax.sharding.AxisType.Auto,))
+    checkpoint = open_checkpoint(golden("pythia"))
+
+    def sharding(leaf):
+        spec = [None] * len(leaf.shape)
+        spec[-1] = "fsdp" if leaf.shape[-1] % 2 == 0 else None
+        return NamedSharding(mesh, PartitionSpec(*spec))
+
+    shardings = jax.tree.map(sharding, shapes(checkpoint.config))
+    params = load(checkpoint, shardings=shardings)
+    jax.tree.map(np.testing.assert_array_equal, params, load(checkpoint))
+    kernel = params["layers"]["expand"]["kernel"]
+    assert kernel.sharding.spec == PartitionSpec(None, None, "fsdp")
+    assert kernel.addressable_shards[0].data.shape == (3, 48, 40)
+    shardings["layers"]["expand"]["bias"] = NamedSharding(mesh, PartitionSpec("fsdp"))
+    with pytest.raises(ValueError, match=r"the layers' axis must not be cut, got .*fsdp.* for layers/expand/bias"):
+        load(checkpoint, shardings=shardings)
+
+
+def test_a_reward_model_starts_from_a_language_model():
+    checkpoint = open_checkpoint(golden("pythia"))
+    with pytest.raises(ValueError, match=r"has no reward head \(it has: lm\); to start one afresh, give a key"):
+        load(checkpoint, ("reward",))
+    params = load(checkpoint, ("reward",), key=jax.random.key(0))
+    assert set(params["heads"]) == {"reward"}
+    assert float(jnp.abs(params["heads"]["reward"]["kernel"]).max()) < 0.02 * 5
+    trunk = load(checkpoint)
+    jax.tree.map(np.testing.assert_array_equal, params["layers"], trunk["layers"])
+
+
+def test_convert_changes_the_type_alone(tmp_path):
+    checkpoint = open_checkpoint(golden("pythia"))
+    (tmp_path / "out").mkdir()
+    convert(checkpoint, tmp_path / "out", dtype="float32", shard_bytes=50_000)
+    converted = open_checkpoint(tmp_path / "out")
+    assert (converted.dtype, converted.config) == ("float32", checkpoint.config)
+    for name, stored in checkpoint.tensors.items():
+        np.testing.assert_array_equal(converted.tensors[name].read(), stored.read().astype(np.float32))
+    convert(converted, tmp_path / "back", dtype="bfloat16")
+    assert tensors(tmp_path / "back") == tensors(golden("pythia"))
+
+
+def test_configurations_survive_writing_and_reading():
+    for case, raw in CASES.items():
+        config = config_from(raw)
+        written = config_to(config, "reward", "bfloat16", {"eos_token_id": 7, "auto_map": {"AutoModel": "evil.py"}})
+        assert config_from(json.loads(json.dumps(written))) == config, case
+        assert head_of(written) == "reward"
+        assert written["eos_token_id"] == 7
+        assert "auto_map" not in written
+
+
+# --- bad input --------------------------------------------------------------------------------------------------------
+
+
+def test_every_fault_of_a_folder_is_in_one_error(pythia):
+    def spoil(arrays):
+        del arrays["gpt_neox.final_layer_norm.bias"]
+        arrays["gpt_neox.layers.3.mlp.dense_h_to_4h.bias"] = np.zeros(80, np.float32)
+        arrays["gpt_neox.layers.0.attention.bias"] = np.ones((1, 1, 4, 4), bool)  # a buffer of older files
+        arrays["embed_out.weight"] = arrays["embed_out.weight"].T.copy()
+        arrays["gpt_neox.layers.1.mlp.dense_4h_to_h.bias"] = np.zeros(48, np.int64)
+
+    edit(pythia, spoil)
+    with pytest.raises(ValueError) as error:
+        open_checkpoint(pythia)
+    lines = str(error.value).splitlines()
+    assert "(4 problems)" in lines[0]
+    assert sorted(line.strip() for line in lines[1:]) == [
+        "extra: gpt_neox.layers.3.mlp.dense_h_to_4h.bias",
+        "misshapen: embed_out.weight should be [53, 48], is [48, 53]",
+        "misshapen: gpt_neox.layers.1.mlp.dense_4h_to_h.bias should hold floats, holds I64",
+        "missing: gpt_neox.final_layer_norm.bias",
+    ]
+
+
+def test_a_truncated_file_names_the_tensors_that_are_cut_off(pythia):
+    content = (pythia / SINGLE).read_bytes()
+    (pythia / SINGLE).write_bytes(content[:-100])
+    with pytest.raises(ValueError, match=r"2 problems.*\n  corrupt: .* is cut off: it ends at byte \d+ of a file of"):
+        open_checkpoint(pythia)
+    (pythia / SINGLE).write_bytes(content[:1000])
+    with pytest.raises(ValueError, match=r"corrupt: model.safetensors is cut short or not safetensors"):
+        open_checkpoint(pythia)
+    (pythia / SINGLE).write_bytes((9).to_bytes(8, "little") + b"not JSON!" + bytes(50))
+    with pytest.raises(ValueError, match=r"corrupt: model.safetensors is corrupt: its header is not JSON"):
+        open_checkpoint(pythia)
+
+
+def test_numbers_that_are_none_are_listed(pythia):
+    def spoil(arrays):
+        arrays["embed_out.weight"][3, 4] = np.nan
+        arrays["gpt_neox.layers.2.attention.dense.bias"][0] = np.inf
+
+    checkpoint = open_checkpoint(edit(pythia, spoil))
+    with pytest.raises(ValueError) as error:
+        load(checkpoint)
+    assert "(2 problems)" in str(error.value)
+    assert "corrupt: embed_out.weight holds NaN or infinity" in str(error.value)
+    assert "corrupt: gpt_neox.layers.2.attention.dense.bias holds NaN or infinity" in str(error.value)
+    with pytest.raises(ValueError, match="corrupt: it holds NaN or infinity"):
+        convert(checkpoint, pythia / "out")
+    assert not list(pythia.glob("*out")) + list(pythia.glob(".out*"))  # nothing half-written stays
+
+
+def test_a_wrong_index_is_told(pythia, tmp_path):
+    checkpoint = open_checkpoint(pythia)
+    out = tmp_path / "sharded"
+    convert(checkpoint, out, shard_bytes=30_000)
+    index = json.loads((out / INDEX).read_text())
+    files = sorted(set(index["weight_map"].values()))
+    first, second = (next(n for n, f in index["weight_map"].items() if f == file) for file in files[:2])
+    index["weight_map"][first] = files[1]
+    del index["weight_map"][second]
+    (out / INDEX).write_text(json.dumps(index))
+    with pytest.raises(ValueError) as error:
+        open_checkpoint(out)
+    assert f"astray: {first} is in {files[0]}, the index says {files[1]}" in str(error.value)
+    assert f"corrupt index: {second} in {files[1]} is not listed" in str(error.value)
+    (out / files[0]).unlink()
+    with pytest.raises(ValueError, match=f"corrupt: cannot read {files[0]}: No such file"):
+        open_checkpoint(out)
+    index["weight_map"][first] = "../elsewhere.safetensors"
+    (out / INDEX).write_text(json.dumps(index))
+    with pytest.raises(ValueError, match="names of files beside it"):
+        open_checkpoint(out)
+
+
+def test_pickles_are_refused(pythia):
+    (pythia / SINGLE).rename(pythia / "pytorch_model.bin")
+    with pytest.raises(ValueError, match=r"only pickled ones \(pytorch_model.bin\).*never read here.*save_pretrained"):
+        open_checkpoint(pythia)
+    (pythia / "pytorch_model.bin").unlink()
+    with pytest.raises(ValueError, match=r"neither model.safetensors nor model.safetensors.index.json"):
+        open_checkpoint(pythia)
+
+
+CONFIGURATIONS = [
+    ({"model_type": "gpt2"}, "the architecture 'gpt2' is not known; known are gpt_neox, mistral, llama"),
+    ({"model_type": ["mistral"]}, "is not known; known are"),
+    (
+        {"architectures": ["MistralForQuestionAnswering"]},
+        r"of class .*QuestionAnswering.*known are Mistral",
+    ),
+    ({"hidden_size": None, "vocab_size": None}, "lacks vocab_size, hidden_size"),
+    ({"hidden_size": "36"}, "hidden_size must be a whole number of at least 1, got '36'"),
+    ({"num_attention_heads": 5}, r"hidden_size \(36\) must be a multiple of num_attention_heads \(5\)"),
+    ({"rope_scaling": {"type": "linear", "factor": 2}}, "rotary positions of type 'linear' are not there"),
+    ({"rope_parameters": {"rope_type": "llama3"}}, "rotary positions of type 'llama3' are not there"),
+    ({"rope_parameters": 3}, "rope_parameters must be an object, got 3"),
+    ({"rms_norm_eps": "small"}, "rms_norm_eps must be a number, got 'small'"),
+    ({"quantization_config": {"bits": 4}}, "the weights are quantised"),
+    ({"hidden_act": "mish"}, "activation must be one of"),
+    ({"layer_types": ["sliding_attention", "full_attention"]}, "layers of several types"),
+    ({"architectures": ["MistralForSequenceClassification"], "id2label": {"0": "a", "1": "b"}}, "one label, got 2"),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), CONFIGURATIONS)
+def test_configurations_that_cannot_be_run_are_refused(change, message):
+    raw = CASES["mistral"] | change
+    with pytest.raises(ValueError, match=message):
+        head_of(raw) if "architectures" in change else config_from(raw)
+
+
+def test_configuration_files_that_are_none_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="cannot read the model's configuration"):
+        read_config(tmp_path / "config.json")
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(ValueError, match="is not JSON"):
+        read_config(tmp_path / "config.json")
+    (tmp_path / "config.json").write_text("[]")
+    with pytest.raises(ValueError, match="must hold a JSON object, got list"):
+        read_config(tmp_path / "config.json")
+    with pytest.raises(ValueError, match="is not a folder"):
+        open_checkpoint(tmp_path / "nowhere")
+
+
+def test_exports_that_cannot_be_written_are_refused(tmp_path):
+    config = config_from(CASES["mistral"])
+    params = random_params(config)
+    with pytest.raises(ValueError, match=r"parameters lack heads/reward/kernel \[36, 1\]: got None"):
+        save(tmp_path / "out", config, params, head="reward")
+    with pytest.raises(ValueError, match="dtype must be one of float32, bfloat16, float16, got 'int8'"):
+        save(tmp_path / "out", config, params, dtype="int8")
+    with pytest.raises(ValueError, match="a shard must hold at least 1 byte"):
+        save(tmp_path / "out", config, params, shard_bytes=0)
+    params["norm"]["scale"] = params["norm"]["scale"].at[2].set(1e6)
+    with pytest.raises(ValueError, match=r"model.norm.weight holds 1e\+06, beyond float16's 65504"):
+        save(tmp_path / "out", config, params, dtype="float16")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "precious").touch()
+    with pytest.raises(ValueError, match="is there already and is not overwritten"):
+        save(tmp_path / "out", config, params)
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["precious"]
