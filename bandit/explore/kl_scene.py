@@ -1,0 +1,272 @@
+"""How the KL explorer is drawn: bars with their pushes, curves against the step, region map, triangle; all linked."""
+
+import math
+from collections.abc import Hashable
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+
+from bandit.explore.kl_model import KLModel
+from bandit.figures.kl_regions import draw_regions
+from bandit.figures.kl_simplex import draw_triangle, to_plane
+from bandit.figures.style import BLACK, FORWARD_KL, GREY, REFERENCE_BARS, REVERSE_KL, TARGET
+
+STYLES = (FORWARD_KL, REVERSE_KL)
+CURVES = (
+    ("progress", "expected reward:\nshare of the way"),
+    ("forward_kl", "KL(q ‖ p), nats"),
+    ("reverse_kl", "KL(p ‖ q), nats"),
+)
+LEAST_KL = 1e-4
+"""Bottom of the logarithmic axes of divergences."""
+
+
+def ceiling(value: float) -> float:
+    """The next of a few round numbers, so that small changes leave an axis as it is."""
+    if value <= 0:
+        return 1.0
+    power = 10.0 ** math.floor(math.log10(value))
+    return next(step * power for step in (1, 1.5, 2, 3, 4, 5, 6, 8, 10) if value <= step * power * (1 + 1e-9))
+
+
+class KLScene:
+    """Left: both policies and where they are pushed. Middle: curves. Right: the pair's region, and the triangle."""
+
+    size = (11.6, 6.4)
+
+    def lay_out(self, figure: Figure) -> list[Artist]:
+        """Nine axes."""
+        columns = figure.add_gridspec(
+            1, 3, width_ratios=[1.3, 1, 1], left=0.055, right=0.985, top=0.95, bottom=0.075, wspace=0.27
+        )
+        left = columns[0].subgridspec(4, 1, height_ratios=[2.2, 1.2, 2.2, 1.2], hspace=0.42)
+        middle = columns[1].subgridspec(3, 1, hspace=0.12)
+        right = columns[2].subgridspec(2, 1, hspace=0.3)
+        self._parts: list[Any] = []
+        for run in range(2):
+            self._parts += [_Bars(figure.add_subplot(left[2 * run]), run)]
+            self._parts += [_Pushes(figure.add_subplot(left[2 * run + 1]), run)]
+        curves = [figure.add_subplot(cell) for cell in middle]
+        for axis, (name, label) in zip(curves, CURVES, strict=True):
+            self._parts.append(_Curves(axis, name, label))
+            axis.tick_params(labelbottom=axis is curves[-1])
+        curves[0].set_title("along both runs", y=1.0, pad=3)
+        curves[-1].set_xlabel("step + 1", labelpad=1)
+        for part, axis in zip(self._parts, figure.axes, strict=True):
+            axis.yaxis.set_label_coords(-0.115 if isinstance(part, _Bars | _Pushes) else -0.17, 0.5)
+        self._parts += [_Regions(figure.add_subplot(right[0])), _Triangle(figure.add_subplot(right[1]))]
+        return [artist for part in self._parts for artist in part.moving]
+
+    def key(self, model: KLModel) -> Hashable:
+        """Sizes and limits."""
+        values = model.values
+        return (values["categories"], values["steps"], values["optimizer"], *_limits(model))
+
+    def adapt(self, model: KLModel) -> None:
+        """Axes for this number of categories and steps, and for the tallest bar, push and divergence."""
+        limits = _limits(model)
+        for part in self._parts:
+            part.adapt(model, limits)
+
+    def update(self, model: KLModel) -> None:
+        """All views at the view-model's present step."""
+        for part in self._parts:
+            part.update(model)
+
+
+def _plain_ticks(axis: Axes) -> None:
+    """Plain numbers at the decades only: minor ticks and mathematical text take most of a drawing's time."""
+    axis.minorticks_off()
+    for each, scale in ((axis.xaxis, axis.get_xscale()), (axis.yaxis, axis.get_yscale())):
+        if scale == "log":
+            each.set_major_formatter("{x:g}")
+
+
+class Limits(NamedTuple):
+    """Tops of the axes."""
+
+    probability: float
+    push: float
+    divergence: float
+
+
+def _limits(model: KLModel) -> Limits:
+    values, result = model.values, model.result
+    tallest = max(float(np.exp(result.log_probs.max())), max(values["target"]), max(values["start"]))
+    pushed = np.abs(result.push)
+    divergences = np.concatenate([result.metrics.forward_kl, result.metrics.reverse_kl])
+    largest = divergences[np.isfinite(divergences)].max(initial=1.0)
+    return Limits(
+        min(1.0, ceiling(tallest)),
+        ceiling(float(pushed[pushed < 1e5].max(initial=0.0))),
+        10.0 ** math.ceil(math.log10(1.2 * largest)),
+    )
+
+
+class _Bars:
+    """Start hatched, target dashed, policy a thick outline; the chosen pair marked below."""
+
+    def __init__(self, axis: Axes, run: int) -> None:
+        self._axis, self._run = axis, run
+        bars: dict[str, Any] = dict(REFERENCE_BARS)
+        dashed: dict[str, Any] = dict(TARGET)
+        self._start = axis.stairs([0, 0], fill=True, label="start p₀", **bars)
+        self._policy = axis.stairs([0, 0], color=STYLES[run].color, linewidth=2.0, label="policy p")
+        self._target = axis.stairs([0, 0], label="target q", **dashed)
+        (self._pair,) = axis.plot([], [], "^", color=BLACK, ms=6, clip_on=False, label="pair i, j")
+        axis.set_title(("forward KL(q ‖ p)", "reverse KL(p ‖ q)")[run], color=STYLES[run].color, y=1.0, pad=3)
+        axis.set_ylabel("probability")
+        axis.tick_params(labelbottom=False)
+        if run == 0:
+            axis.legend(fontsize=7.5, ncols=2, loc="upper right", handlelength=1.8, columnspacing=1.0, borderaxespad=0.1)
+        self.moving: list[Artist] = [self._start, self._policy, self._target, self._pair]
+
+    def adapt(self, model: KLModel, limits: Limits) -> None:
+        size = model.values["categories"]
+        edges = np.arange(size + 1) - 0.5
+        for stairs in (self._start, self._policy, self._target):
+            stairs.set_data(np.zeros(size), edges)
+        self._axis.set(xlim=(edges[0], edges[-1]), ylim=(0, 1.05 * limits.probability))
+
+    def update(self, model: KLModel) -> None:
+        values = model.values
+        self._start.set_data(np.asarray(values["start"]))
+        self._target.set_data(np.asarray(values["target"]))
+        self._policy.set_data(model.probs()[self._run])
+        self._pair.set_data([values["first"], values["second"]], [0, 0])
+
+
+class _Pushes:
+    """A line to each push, with an arrowhead at its tip."""
+
+    def __init__(self, axis: Axes, run: int) -> None:
+        self._axis, self._run, self._limit = axis, run, 1.0
+        color = STYLES[run].color
+        self._lines = LineCollection([], colors=color, linewidths=1.3)
+        axis.add_collection(self._lines, autolim=False)
+        self._heads = [axis.plot([], [], marker, color=color, linestyle="none")[0] for marker in "^v"]
+        axis.axhline(0, color=BLACK, linewidth=0.8)
+        axis.set_ylabel("nats / η")
+        axis.set_xlabel("category" if run else "", labelpad=1)
+        self._title = axis.set_title("", fontsize=8, y=1.0, pad=2)
+        self.moving: list[Artist] = [self._lines, *self._heads]
+
+    def adapt(self, model: KLModel, limits: Limits) -> None:
+        size, self._limit = model.values["categories"], limits.push
+        self._axis.set(xlim=(-0.5, size - 0.5), ylim=(-1.2 * self._limit, 1.2 * self._limit))
+        formula = ("q − p + Z   (eq. 12)", "p (log q/p + KL) + Z′   (eq. 13)")[self._run]
+        own = model.values["optimizer"] in ("gd", "flow")
+        self._title.set_text(f"push of the next step: {formula}" if own else "push of the next step over η")
+        for head in self._heads:
+            head.set_markersize(5.5 if size <= 20 else 3.0)
+
+    def update(self, model: KLModel) -> None:
+        push = np.clip(model.pushes()[self._run], -self._limit, self._limit)
+        category = np.arange(push.size)
+        ends = np.stack([np.stack([category, 0 * push], -1), np.stack([category, push], -1)], axis=1)
+        self._lines.set_segments(list(ends))
+        seen = 0.02 * self._limit  # a head on a line shorter than the head says nothing
+        for head, chosen in zip(self._heads, (push > seen, push < -seen), strict=True):
+            head.set_data(category[chosen], push[chosen])
+
+
+class _Curves:
+    """One quantity against the step for both runs; the present step as a line with both markers on it."""
+
+    def __init__(self, axis: Axes, name: str, label: str) -> None:
+        self._axis, self._name = axis, name
+        names = ("forward KL", "reverse KL")
+        self._lines = [axis.plot([], [], **s.line(), label=n)[0] for s, n in zip(STYLES, names, strict=True)]
+        (self._now,) = axis.plot([], [], color=GREY, linewidth=1.0)
+        self._dots = [axis.plot([], [], s.marker, color=s.color, ms=8, mec=BLACK, mew=1.0)[0] for s in STYLES]
+        axis.set(xscale="log", ylabel=label)
+        if name == "progress":
+            axis.axhline(1.0, **TARGET)
+        else:
+            axis.set_yscale("log")
+        if name == "forward_kl":
+            axis.legend(fontsize=7.5, loc="lower left", handlelength=3.0)
+        _plain_ticks(axis)
+        self.moving: list[Artist] = [self._now, *self._lines, *self._dots]
+
+    def adapt(self, model: KLModel, limits: Limits) -> None:
+        steps = model.values["steps"] + 1
+        marks = sorted(set(np.geomspace(1, steps, 8).astype(int) - 1))
+        for line in self._lines:
+            line.set_markevery(marks)
+        self._ends = (-0.08, 1.15) if self._name == "progress" else (LEAST_KL, limits.divergence)
+        self._axis.set(xlim=(0.95, steps * 1.05), ylim=self._ends)
+
+    def update(self, model: KLModel) -> None:
+        result, step = model.result, model.values["step"]
+        values = result.progress if self._name == "progress" else getattr(result.metrics, self._name)
+        at = np.arange(values.shape[1]) + 1
+        low, high = self._ends
+        for line, dot, one in zip(self._lines, self._dots, values, strict=True):
+            line.set_data(at, np.maximum(one, 1e-12) if low > 0 else one)
+            # At the end of the axis rather than beyond it: the reader looks for it.
+            dot.set_data([step + 1], [min(max(one[step], low), high)])
+        self._now.set_data([step + 1, step + 1], self._ends)
+
+
+class _Regions:
+    """Theorem E.5, case 1: the plane that the boundary p = L(q₁, q₂) divides, with this start's pairs."""
+
+    def __init__(self, axis: Axes) -> None:
+        draw_regions(axis)
+        _plain_ticks(axis)
+        axis.set_title("case 1: whose step separates a pair more?", fontsize=9, y=1.0, pad=3)
+        self._pairs = [axis.plot([], [], s.marker, color=s.color, mec="white", mew=0.5, ls="none")[0] for s in STYLES]
+        (self._chosen,) = axis.plot([], [], "o", ms=12, mfc="none", mec=BLACK, mew=1.6)
+        self._note = axis.text(0.03, 0.94, "", transform=axis.transAxes, fontsize=7.5)
+        self.moving: list[Artist] = [*self._pairs, self._chosen, self._note]
+
+    def adapt(self, model: KLModel, limits: Limits) -> None:
+        """The plane is the same for every problem."""
+
+    def update(self, model: KLModel) -> None:
+        regions = model.result.regions
+        high, low = (np.clip(regions[name].values, 1e-2, 1e2) for name in ("pair_high", "pair_low"))
+        holds = regions["pair_holds"].values == 1
+        for marker, which in zip(self._pairs, (~holds, holds), strict=True):
+            marker.set_data(high[which], low[which])
+        pair = sorted((model.values["first"], model.values["second"]))
+        chosen = (regions["pair_first"].values == pair[0]) & (regions["pair_second"].values == pair[1])
+        self._chosen.set_data(high[chosen], low[chosen])
+        self._note.set_text("ring: the pair i, j" if chosen.any() else "i, j are no case 1: p₁ ≠ p₂ or q₁ = q₂")
+
+
+class _Triangle:
+    """Both runs over three categories, or over three blocks of neighbouring ones."""
+
+    def __init__(self, axis: Axes) -> None:
+        self._corners = draw_triangle(axis, ("", "", ""))
+        self._title = axis.set_title("", fontsize=9, y=1.0, pad=2)
+        (self._target,) = axis.plot([], [], "*", color=BLACK, ms=13, mec="white", label="target", ls="none")
+        (self._start,) = axis.plot([], [], "o", ms=9, mfc="none", mec=BLACK, mew=1.4, label="start", ls="none")
+        self._paths = [axis.plot([], [], color=s.color, linestyle=s.dash, linewidth=1.7)[0] for s in STYLES]
+        self._dots = [axis.plot([], [], s.marker, color=s.color, ms=8, mec=BLACK, mew=1.0)[0] for s in STYLES]
+        axis.legend(fontsize=7.5, loc="upper left", borderaxespad=0.0)
+        self.moving: list[Artist] = [self._target, self._start, *self._paths, *self._dots]
+
+    def adapt(self, model: KLModel, limits: Limits) -> None:
+        blocks = np.array_split(np.arange(model.values["categories"]), 3)
+        self._first = np.array([block[0] for block in blocks])
+        for corner, block in zip(self._corners, blocks, strict=True):
+            corner.set_text(f"category {block[0]}" if block.size == 1 else f"{block[0]}–{block[-1]}")
+        whole = model.values["categories"] == 3
+        self._title.set_text("the same runs" + ("" if whole else ", summed into three blocks"))
+
+    def update(self, model: KLModel) -> None:
+        def lumped(probs: Any) -> np.ndarray:
+            return to_plane(np.add.reduceat(np.asarray(probs), self._first, axis=-1))
+
+        self._target.set_data(*lumped(model.values["target"])[:, None])
+        self._start.set_data(*lumped(model.values["start"])[:, None])
+        for line, dot, path in zip(self._paths, self._dots, lumped(np.exp(model.result.log_probs)), strict=True):
+            line.set_data(*path.T)
+            dot.set_data(*path[model.values["step"]][:, None])
