@@ -26,6 +26,15 @@ ALLOWED = {
         "bandit.categorical",
         "bandit.figures",
     },
+    "bandit.explore": {
+        "bandit",
+        "bandit.files",
+        "bandit.objectives",
+        "bandit.simulator",
+        "bandit.categorical",
+        "bandit.figures",
+        "bandit.explore",
+    },
     "llm": {"llm", "bandit.objectives"},
 }
 """Room → rooms it may import from (commands and the command line may import from all)."""

@@ -15,7 +15,7 @@ _WHERE = {
 }
 """Public name → module. Each notebook pays for the import of what it uses."""
 
-__all__ = list(_WHERE)  # noqa: PLE0605  (names come by `__getattr__`)
+__all__ = list(_WHERE)
 
 
 def __getattr__(name: str) -> Any:

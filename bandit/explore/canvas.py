@@ -4,14 +4,15 @@ Measured on the KL explorer: a new figure for each event takes 350 ms, this 15 (
 """
 
 import io
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from PIL import Image
 
 from bandit.figures.style import save_figure, style
@@ -19,18 +20,16 @@ from bandit.figures.style import save_figure, style
 DPI = 100
 
 
-class Scene(Protocol):
-    """How one kind of explorer is drawn.
+class Panel(Protocol):
+    """One view in a rectangle of its own, so that it can be drawn again alone.
 
     Attributes:
-        size: of the figure, inches.
+        figure: the rectangle; nothing of the view lies outside.
+        moving: artists that `update` changes, in drawing order; all others are still.
     """
 
-    size: tuple[float, float]
-
-    def lay_out(self, figure: Figure) -> Iterable[Artist]:
-        """Make all axes and artists on the empty figure; return the artists that move, in drawing order."""
-        ...
+    figure: SubFigure
+    moving: list[Artist]
 
     def key(self, model: Any) -> Hashable:
         """Everything that the still part depends on: limits, ticks, titles. A new key draws it again."""
@@ -45,39 +44,83 @@ class Scene(Protocol):
         ...
 
 
+class Scene(Protocol):
+    """What one kind of explorer draws.
+
+    Attributes:
+        size: of the figure, inches.
+    """
+
+    size: tuple[float, float]
+
+    def panels(self, figure: Figure) -> Sequence[Panel]:
+        """Make all views on the empty figure, each in a rectangle from `rectangles`."""
+        ...
+
+
+def rectangles(figure: Figure, widths: Sequence[float], heights: Sequence[Sequence[float]]) -> list[list[SubFigure]]:
+    """Columns of rectangles that fill the figure: relative widths, and for each column its relative heights."""
+    columns = figure.add_gridspec(1, len(widths), width_ratios=widths)
+    found = []
+    for i, rows in enumerate(heights):
+        column = figure.add_subfigure(columns[i])  # nested: a subfigure looks at its own grid's ratios alone
+        grid = column.add_gridspec(len(rows), 1, height_ratios=rows)
+        found.append([column.add_subfigure(grid[j]) for j in range(len(rows))])
+    return found
+
+
+def axes_in(figure: SubFigure, left: float, right: float, bottom: float, top: float) -> Axes:
+    """Axes that leave these margins, inches, of a rectangle free."""
+    width, height = figure.bbox.width / DPI, figure.bbox.height / DPI
+    place = (left / width, bottom / height, 1 - (left + right) / width, 1 - (bottom + top) / height)
+    return figure.add_axes(place)
+
+
 class Canvas:
     """A scene's figure, its still background, and the way to pixels. Not safe for threads: the explorer has a lock."""
 
     def __init__(self, scene: Scene) -> None:
-        self.scene = scene
         self.figure = Figure(figsize=scene.size, dpi=DPI)
         self._agg = FigureCanvasAgg(self.figure)
-        self._key: Hashable = None
-        self._moving: list[Artist] = []
+        with style():
+            self._panels = list(scene.panels(self.figure))
+        self._moving = [artist for panel in self._panels for artist in panel.moving]
+        for artist in self._moving:
+            artist.set_animated(True)
+        for panel in self._panels:
+            panel.figure.set_facecolor("white")
+        self._keys: list[Hashable] = []
         self._background: Any = None
 
     def pixels(self, model: Any) -> np.ndarray:
         """The picture of a view-model, `[height, width, 3]` bytes."""
-        key = self.scene.key(model)
-        if self._background is None or key != self._key:
-            self._draw_background(model, key)
+        keys = [panel.key(model) for panel in self._panels]
+        if self._background is None or keys != self._keys:
+            self._draw_background(model, keys)
         self._agg.restore_region(self._background)
-        self.scene.update(model)
+        for panel in self._panels:
+            panel.update(model)
         for artist in self._moving:
             artist.draw(self._agg.get_renderer())
         return np.asarray(self._agg.buffer_rgba())[..., :3].copy()
 
-    def _draw_background(self, model: Any, key: Hashable) -> None:
-        self._background = None  # a failure below must not leave a background of something else
+    def _draw_background(self, model: Any, keys: list[Hashable]) -> None:
+        """The still part of every panel whose key is new."""
+        whole, background = self._background is None, self._background
+        self._background = None  # a failure below must not leave half a background
         with style():
-            if not self._moving:
-                self._moving = list(self.scene.lay_out(self.figure))
-                for artist in self._moving:
-                    artist.set_animated(True)
-            self.scene.adapt(model)
-            self._agg.draw()
+            for panel, new, old in zip(self._panels, keys, self._keys or [None] * len(keys), strict=True):
+                if whole or new != old:
+                    panel.adapt(model)
+            if whole:
+                self._agg.draw()
+            else:
+                self._agg.restore_region(background)
+                for panel, new, old in zip(self._panels, keys, self._keys, strict=True):
+                    if new != old:
+                        panel.figure.draw(self._agg.get_renderer())
         self._background = self._agg.copy_from_bbox(self.figure.bbox)
-        self._key = key
+        self._keys = keys
 
     def save(self, model: Any, stem: Path) -> list[Path]:
         """Write `stem.png` and `stem.svg` of the whole picture."""
@@ -108,7 +151,7 @@ def encode_small(pixels: np.ndarray, colors: int = 64) -> bytes:
 
 def captioned(pixels: np.ndarray, caption: str) -> np.ndarray:
     """The picture with its caption underneath, where no front end would show one."""
-    height, width, _ = pixels.shape
+    width = pixels.shape[1]
     lines = _wrap(caption, width // 7)
     strip = Figure(figsize=(width / DPI, (16 * len(lines) + 14) / DPI), dpi=DPI)
     agg = FigureCanvasAgg(strip)

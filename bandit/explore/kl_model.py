@@ -116,9 +116,8 @@ class KLModel(ViewModel):
             self.notes.append(f"step size set to {values['step_size']:g}, usual for {OPTIMIZERS[values['optimizer']]}")
         size = len(values["target"])
         if not len(values["start"]) == values["categories"] == size:
-            raise ValueError(
-                f"target, start and categories must agree, got {size}, {len(values['start'])} and {values['categories']}"
-            )
+            counts = f"{size}, {len(values['start'])} and {values['categories']}"
+            raise ValueError(f"target, start and categories must agree in their number, got {counts}")
         self._choose_pair(values, size)
         if values["step"] > values["steps"]:
             values["step"] = values["steps"]

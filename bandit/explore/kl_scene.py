@@ -2,27 +2,27 @@
 
 import math
 from collections.abc import Hashable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 
+from bandit.explore.canvas import Panel, axes_in, rectangles
 from bandit.explore.kl_model import KLModel
 from bandit.figures.kl_regions import draw_regions
 from bandit.figures.kl_simplex import draw_triangle, to_plane
 from bandit.figures.style import BLACK, FORWARD_KL, GREY, REFERENCE_BARS, REVERSE_KL, TARGET
 
 STYLES = (FORWARD_KL, REVERSE_KL)
-CURVES = (
-    ("progress", "expected reward:\nshare of the way"),
-    ("forward_kl", "KL(q ‖ p), nats"),
-    ("reverse_kl", "KL(p ‖ q), nats"),
-)
 LEAST_KL = 1e-4
 """Bottom of the logarithmic axes of divergences."""
+LABELS_AT = -0.115
+"""Where the labels of the left column stand, in widths of its axes."""
+NO_MASS_LEFT = 1e5
+"""A push below minus this takes all the mass in one step (`KLResult.push`): drawn to the end of the axis."""
 
 
 def ceiling(value: float) -> float:
@@ -38,44 +38,22 @@ class KLScene:
 
     size = (11.6, 6.4)
 
-    def lay_out(self, figure: Figure) -> list[Artist]:
-        """Nine axes."""
-        columns = figure.add_gridspec(
-            1, 3, width_ratios=[1.3, 1, 1], left=0.055, right=0.985, top=0.95, bottom=0.075, wspace=0.27
+    def panels(self, figure: Figure) -> list[Panel]:
+        """Nine views."""
+        left, middle, right = rectangles(
+            figure, (4.5, 3.55, 3.55), ((1.87, 1.23, 1.87, 1.43), (2.1, 1.9, 2.4), (3.35, 3.05))
         )
-        left = columns[0].subgridspec(4, 1, height_ratios=[2.2, 1.2, 2.2, 1.2], hspace=0.42)
-        middle = columns[1].subgridspec(3, 1, hspace=0.12)
-        right = columns[2].subgridspec(2, 1, hspace=0.3)
-        self._parts: list[Any] = []
-        for run in range(2):
-            self._parts += [_Bars(figure.add_subplot(left[2 * run]), run)]
-            self._parts += [_Pushes(figure.add_subplot(left[2 * run + 1]), run)]
-        curves = [figure.add_subplot(cell) for cell in middle]
-        for axis, (name, label) in zip(curves, CURVES, strict=True):
-            self._parts.append(_Curves(axis, name, label))
-            axis.tick_params(labelbottom=axis is curves[-1])
-        curves[0].set_title("along both runs", y=1.0, pad=3)
-        curves[-1].set_xlabel("step + 1", labelpad=1)
-        for part, axis in zip(self._parts, figure.axes, strict=True):
-            axis.yaxis.set_label_coords(-0.115 if isinstance(part, _Bars | _Pushes) else -0.17, 0.5)
-        self._parts += [_Regions(figure.add_subplot(right[0])), _Triangle(figure.add_subplot(right[1]))]
-        return [artist for part in self._parts for artist in part.moving]
-
-    def key(self, model: KLModel) -> Hashable:
-        """Sizes and limits."""
-        values = model.values
-        return (values["categories"], values["steps"], values["optimizer"], *_limits(model))
-
-    def adapt(self, model: KLModel) -> None:
-        """Axes for this number of categories and steps, and for the tallest bar, push and divergence."""
-        limits = _limits(model)
-        for part in self._parts:
-            part.adapt(model, limits)
-
-    def update(self, model: KLModel) -> None:
-        """All views at the view-model's present step."""
-        for part in self._parts:
-            part.update(model)
+        return [
+            _Bars(left[0], 0),
+            _Pushes(left[1], 0),
+            _Bars(left[2], 1),
+            _Pushes(left[3], 1),
+            _Curves(middle[0], "progress", "expected reward:\nshare of the way"),
+            _Curves(middle[1], "forward_kl", "KL(q ‖ p), nats"),
+            _Curves(middle[2], "reverse_kl", "KL(p ‖ q), nats"),
+            _Regions(right[0]),
+            _Triangle(right[1]),
+        ]
 
 
 def _plain_ticks(axis: Axes) -> None:
@@ -86,32 +64,27 @@ def _plain_ticks(axis: Axes) -> None:
             each.set_major_formatter("{x:g}")
 
 
-class Limits(NamedTuple):
-    """Tops of the axes."""
-
-    probability: float
-    push: float
-    divergence: float
+def _tallest(model: KLModel) -> float:
+    tallest = float(np.exp(model.result.log_probs.max()))
+    return min(1.0, ceiling(max(tallest, *model.values["target"], *model.values["start"])))
 
 
-def _limits(model: KLModel) -> Limits:
-    values, result = model.values, model.result
-    tallest = max(float(np.exp(result.log_probs.max())), max(values["target"]), max(values["start"]))
-    pushed = np.abs(result.push)
-    divergences = np.concatenate([result.metrics.forward_kl, result.metrics.reverse_kl])
-    largest = divergences[np.isfinite(divergences)].max(initial=1.0)
-    return Limits(
-        min(1.0, ceiling(tallest)),
-        ceiling(float(pushed[pushed < 1e5].max(initial=0.0))),
-        10.0 ** math.ceil(math.log10(1.2 * largest)),
-    )
+def _strongest(model: KLModel) -> float:
+    pushed = np.abs(model.result.push)
+    return ceiling(float(pushed[pushed < NO_MASS_LEFT].max(initial=0.0)))
+
+
+def _largest_divergence(model: KLModel) -> float:
+    values = np.concatenate([model.result.metrics.forward_kl, model.result.metrics.reverse_kl])
+    return 10.0 ** math.ceil(math.log10(1.2 * values[np.isfinite(values)].max(initial=1.0)))
 
 
 class _Bars:
     """Start hatched, target dashed, policy a thick outline; the chosen pair marked below."""
 
-    def __init__(self, axis: Axes, run: int) -> None:
-        self._axis, self._run = axis, run
+    def __init__(self, figure: SubFigure, run: int) -> None:
+        self.figure, self._run = figure, run
+        self._axis = axis = axes_in(figure, 0.62, 0.12, 0.1, 0.27)
         bars: dict[str, Any] = dict(REFERENCE_BARS)
         dashed: dict[str, Any] = dict(TARGET)
         self._start = axis.stairs([0, 0], fill=True, label="start p₀", **bars)
@@ -120,17 +93,23 @@ class _Bars:
         (self._pair,) = axis.plot([], [], "^", color=BLACK, ms=6, clip_on=False, label="pair i, j")
         axis.set_title(("forward KL(q ‖ p)", "reverse KL(p ‖ q)")[run], color=STYLES[run].color, y=1.0, pad=3)
         axis.set_ylabel("probability")
+        axis.yaxis.set_label_coords(LABELS_AT, 0.5)
         axis.tick_params(labelbottom=False)
         if run == 0:
-            axis.legend(fontsize=7.5, ncols=2, loc="upper right", handlelength=1.8, columnspacing=1.0, borderaxespad=0.1)
+            axis.legend(
+                fontsize=7.5, ncols=2, loc="upper right", handlelength=1.8, columnspacing=1.0, borderaxespad=0.1
+            )
         self.moving: list[Artist] = [self._start, self._policy, self._target, self._pair]
 
-    def adapt(self, model: KLModel, limits: Limits) -> None:
+    def key(self, model: KLModel) -> Hashable:
+        return model.values["categories"], _tallest(model)
+
+    def adapt(self, model: KLModel) -> None:
         size = model.values["categories"]
         edges = np.arange(size + 1) - 0.5
         for stairs in (self._start, self._policy, self._target):
             stairs.set_data(np.zeros(size), edges)
-        self._axis.set(xlim=(edges[0], edges[-1]), ylim=(0, 1.05 * limits.probability))
+        self._axis.set(xlim=(edges[0], edges[-1]), ylim=(0, 1.05 * _tallest(model)))
 
     def update(self, model: KLModel) -> None:
         values = model.values
@@ -143,20 +122,25 @@ class _Bars:
 class _Pushes:
     """A line to each push, with an arrowhead at its tip."""
 
-    def __init__(self, axis: Axes, run: int) -> None:
-        self._axis, self._run, self._limit = axis, run, 1.0
+    def __init__(self, figure: SubFigure, run: int) -> None:
+        self.figure, self._run, self._limit = figure, run, 1.0
+        self._axis = axis = axes_in(figure, 0.62, 0.12, 0.43 if run else 0.23, 0.2)
         color = STYLES[run].color
         self._lines = LineCollection([], colors=color, linewidths=1.3)
         axis.add_collection(self._lines, autolim=False)
         self._heads = [axis.plot([], [], marker, color=color, linestyle="none")[0] for marker in "^v"]
         axis.axhline(0, color=BLACK, linewidth=0.8)
         axis.set_ylabel("nats / η")
+        axis.yaxis.set_label_coords(LABELS_AT, 0.5)
         axis.set_xlabel("category" if run else "", labelpad=1)
         self._title = axis.set_title("", fontsize=8, y=1.0, pad=2)
         self.moving: list[Artist] = [self._lines, *self._heads]
 
-    def adapt(self, model: KLModel, limits: Limits) -> None:
-        size, self._limit = model.values["categories"], limits.push
+    def key(self, model: KLModel) -> Hashable:
+        return model.values["categories"], model.values["optimizer"], _strongest(model)
+
+    def adapt(self, model: KLModel) -> None:
+        size, self._limit = model.values["categories"], _strongest(model)
         self._axis.set(xlim=(-0.5, size - 0.5), ylim=(-1.2 * self._limit, 1.2 * self._limit))
         formula = ("q − p + Z   (eq. 12)", "p (log q/p + KL) + Z′   (eq. 13)")[self._run]
         own = model.values["optimizer"] in ("gd", "flow")
@@ -177,8 +161,13 @@ class _Pushes:
 class _Curves:
     """One quantity against the step for both runs; the present step as a line with both markers on it."""
 
-    def __init__(self, axis: Axes, name: str, label: str) -> None:
-        self._axis, self._name = axis, name
+    def __init__(self, figure: SubFigure, name: str, label: str) -> None:
+        self.figure, self._name = figure, name
+        first, last = name == "progress", name == "reverse_kl"
+        self._axis = axis = axes_in(figure, 0.72, 0.1, 0.43 if last else 0.1, 0.27 if first else 0.07)
+        axis.tick_params(labelbottom=last)
+        axis.set_xlabel("step + 1" if last else "", labelpad=1)
+        axis.set_title("along both runs" if first else "", y=1.0, pad=3)
         names = ("forward KL", "reverse KL")
         self._lines = [axis.plot([], [], **s.line(), label=n)[0] for s, n in zip(STYLES, names, strict=True)]
         (self._now,) = axis.plot([], [], color=GREY, linewidth=1.0)
@@ -193,12 +182,15 @@ class _Curves:
         _plain_ticks(axis)
         self.moving: list[Artist] = [self._now, *self._lines, *self._dots]
 
-    def adapt(self, model: KLModel, limits: Limits) -> None:
+    def key(self, model: KLModel) -> Hashable:
+        return model.values["steps"], None if self._name == "progress" else _largest_divergence(model)
+
+    def adapt(self, model: KLModel) -> None:
         steps = model.values["steps"] + 1
         marks = sorted(set(np.geomspace(1, steps, 8).astype(int) - 1))
         for line in self._lines:
             line.set_markevery(marks)
-        self._ends = (-0.08, 1.15) if self._name == "progress" else (LEAST_KL, limits.divergence)
+        self._ends = (-0.08, 1.15) if self._name == "progress" else (LEAST_KL, _largest_divergence(model))
         self._axis.set(xlim=(0.95, steps * 1.05), ylim=self._ends)
 
     def update(self, model: KLModel) -> None:
@@ -216,7 +208,9 @@ class _Curves:
 class _Regions:
     """Theorem E.5, case 1: the plane that the boundary p = L(q₁, q₂) divides, with this start's pairs."""
 
-    def __init__(self, axis: Axes) -> None:
+    def __init__(self, figure: SubFigure) -> None:
+        self.figure = figure
+        axis = axes_in(figure, 0.65, 0.15, 0.46, 0.27)
         draw_regions(axis)
         _plain_ticks(axis)
         axis.set_title("case 1: whose step separates a pair more?", fontsize=9, y=1.0, pad=3)
@@ -225,8 +219,11 @@ class _Regions:
         self._note = axis.text(0.03, 0.94, "", transform=axis.transAxes, fontsize=7.5)
         self.moving: list[Artist] = [*self._pairs, self._chosen, self._note]
 
-    def adapt(self, model: KLModel, limits: Limits) -> None:
-        """The plane is the same for every problem."""
+    def key(self, model: KLModel) -> Hashable:
+        return None
+
+    def adapt(self, model: KLModel) -> None:
+        pass  # the plane is the same for every problem
 
     def update(self, model: KLModel) -> None:
         regions = model.result.regions
@@ -243,7 +240,9 @@ class _Regions:
 class _Triangle:
     """Both runs over three categories, or over three blocks of neighbouring ones."""
 
-    def __init__(self, axis: Axes) -> None:
+    def __init__(self, figure: SubFigure) -> None:
+        self.figure = figure
+        axis = axes_in(figure, 0.15, 0.15, 0.1, 0.25)
         self._corners = draw_triangle(axis, ("", "", ""))
         self._title = axis.set_title("", fontsize=9, y=1.0, pad=2)
         (self._target,) = axis.plot([], [], "*", color=BLACK, ms=13, mec="white", label="target", ls="none")
@@ -253,7 +252,10 @@ class _Triangle:
         axis.legend(fontsize=7.5, loc="upper left", borderaxespad=0.0)
         self.moving: list[Artist] = [self._target, self._start, *self._paths, *self._dots]
 
-    def adapt(self, model: KLModel, limits: Limits) -> None:
+    def key(self, model: KLModel) -> Hashable:
+        return model.values["categories"]
+
+    def adapt(self, model: KLModel) -> None:
         blocks = np.array_split(np.arange(model.values["categories"]), 3)
         self._first = np.array([block[0] for block in blocks])
         for corner, block in zip(self._corners, blocks, strict=True):

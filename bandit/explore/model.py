@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, urlencode
 import numpy as np
 
 from bandit import __version__
-from bandit.explore.controls import Control, Number
+from bandit.explore.controls import Choice, Control, Number
 
 
 class ViewModel:
@@ -173,15 +173,20 @@ class ViewModel:
         self.notes = notes
         return settled
 
+    def _default_preset(self) -> str:
+        chosen = self.control("preset")
+        assert isinstance(chosen, Choice)
+        return chosen.default
+
     def _decoded(self, texts: dict[str, str]) -> dict[str, Any]:
         """All values of a state at once: none of them makes another one change."""
         accepted = {name: self._accept(name, text) for name, text in texts.items()}
-        name = accepted.get("preset", self.control("preset").default)  # type: ignore[union-attr]
+        name = accepted.get("preset", self._default_preset())
         base = self._preset_values(name, {each: accepted[each] for each in self.recipe if each in accepted})
         return self.settle(base | accepted, "state", base)
 
     def _load(self, preset: str | None, values: dict[str, Any]) -> None:
-        name = self.control("preset").default if preset is None else self._accept("preset", preset)  # type: ignore[union-attr]
+        name = self._default_preset() if preset is None else self._accept("preset", preset)
         self._take(self._preset_values(name, {}), fresh=True)
         for other, given in values.items():
             self._set(other, given)

@@ -59,7 +59,11 @@ class Row:
     def show(self, value: Any, low: float, high: float) -> None:
         """Bring the widgets to the value, and a number's to its limits as things stand."""
         for widget in self.widgets:
-            if hasattr(widget, "max") and not isinstance(widget, w.FloatLogSlider) and (widget.min, widget.max) != (low, high):
+            if (
+                hasattr(widget, "max")
+                and not isinstance(widget, w.FloatLogSlider)
+                and (widget.min, widget.max) != (low, high)
+            ):
                 widget.min, widget.max = min(low, widget.max), high
                 widget.min = low
             # A slider that is being dragged is not written to while it says what the view-model says.
