@@ -10,7 +10,7 @@ import xarray as xr
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure, SubFigure
 
-from bandit.explore.canvas import Panel, axes_in, rectangles
+from bandit.explore.canvas import Panel, Scene, axes_in, rectangles
 from bandit.explore.controls import Choice, Number
 from bandit.explore.explorer import Explorer
 from bandit.explore.model import ViewModel
@@ -107,7 +107,7 @@ class DemoModel(ViewModel):
         }
 
 
-class _Curves:
+class _Curves(Panel):
     """Expected reward of every method, against the step or against KL(policy ‖ reference)."""
 
     def __init__(self, figure: SubFigure, *, against_kl: bool) -> None:
@@ -150,7 +150,7 @@ class _Curves:
             self._now.set_data([result.steps[at]] * 2, [-0.02, 1.05])
 
 
-class _Tokens:
+class _Tokens(Panel):
     """The chosen method's token distribution at the end, beside the reference and the reward."""
 
     def __init__(self, figure: SubFigure) -> None:
@@ -183,7 +183,7 @@ class _Tokens:
         self._reward.set_data(np.arange(rewards.size), rewards)
 
 
-class DemoScene:
+class DemoScene(Scene):
     """Above both curves, below the tokens."""
 
     size = (10.5, 5.6)

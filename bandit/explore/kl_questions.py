@@ -30,8 +30,8 @@ def predict_separation() -> Prediction:
             0 if verdict.reverse_larger else 1,
             f"One real step of each (eqs. 12 and 13) gives Δr = {reverse:.3f} and Δf = {forward:.3f} (eq. 16). In case "
             "1 the constants Z cancel: Δf = q₁ - q₂, while Δr = p (log q₁ - log q₂). So Δr > Δf if and only if "
-            f"p > L(q₁, q₂), the logarithmic mean, here {verdict.threshold:.4f}; and p is {preset.start[0]:g}. The push of "
-            "reverse KL carries a factor p: it is strong only where the policy already has mass.",
+            f"p > L(q₁, q₂), the logarithmic mean, here {verdict.threshold:.4f}; and p is {preset.start[0]:g}. The "
+            "push of reverse KL carries a factor p: it is strong only where the policy already has mass.",
         )
 
     return Prediction(

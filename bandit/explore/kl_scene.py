@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure, SubFigure
 
-from bandit.explore.canvas import Panel, axes_in, rectangles
+from bandit.explore.canvas import Panel, Scene, axes_in, rectangles
 from bandit.explore.kl_model import KLModel
 from bandit.figures.kl_regions import draw_regions
 from bandit.figures.kl_simplex import draw_triangle, to_plane
@@ -33,7 +33,7 @@ def ceiling(value: float) -> float:
     return next(step * power for step in (1, 1.5, 2, 3, 4, 5, 6, 8, 10) if value <= step * power * (1 + 1e-9))
 
 
-class KLScene:
+class KLScene(Scene):
     """Left: both policies and where they are pushed. Middle: curves. Right: the pair's region, and the triangle."""
 
     size = (11.6, 6.4)
@@ -79,7 +79,7 @@ def _largest_divergence(model: KLModel) -> float:
     return 10.0 ** math.ceil(math.log10(1.2 * values[np.isfinite(values)].max(initial=1.0)))
 
 
-class _Bars:
+class _Bars(Panel):
     """Start hatched, target dashed, policy a thick outline; the chosen pair marked below."""
 
     def __init__(self, figure: SubFigure, run: int) -> None:
@@ -119,7 +119,7 @@ class _Bars:
         self._pair.set_data([values["first"], values["second"]], [0, 0])
 
 
-class _Pushes:
+class _Pushes(Panel):
     """A line to each push, with an arrowhead at its tip."""
 
     def __init__(self, figure: SubFigure, run: int) -> None:
@@ -158,7 +158,7 @@ class _Pushes:
             head.set_data(category[chosen], push[chosen])
 
 
-class _Curves:
+class _Curves(Panel):
     """One quantity against the step for both runs; the present step as a line with both markers on it."""
 
     def __init__(self, figure: SubFigure, name: str, label: str) -> None:
@@ -205,7 +205,7 @@ class _Curves:
         self._now.set_data([step + 1, step + 1], self._ends)
 
 
-class _Regions:
+class _Regions(Panel):
     """Theorem E.5, case 1: the plane that the boundary p = L(q₁, q₂) divides, with this start's pairs."""
 
     def __init__(self, figure: SubFigure) -> None:
@@ -237,7 +237,7 @@ class _Regions:
         self._note.set_text("ring: the pair i, j" if chosen.any() else "i, j are no case 1: p₁ ≠ p₂ or q₁ = q₂")
 
 
-class _Triangle:
+class _Triangle(Panel):
     """Both runs over three categories, or over three blocks of neighbouring ones."""
 
     def __init__(self, figure: SubFigure) -> None:
