@@ -83,9 +83,9 @@ class KLModel(ViewModel):
     def limits(self, name: str) -> tuple[float, float]:
         """Categories and steps end where this problem's do."""
         if name in ("first", "second"):
-            return 0, self.values["categories"] - 1
+            return 0.0, self.values["categories"] - 1.0
         if name == "step":
-            return 0, self.values["steps"]
+            return 0.0, float(self.values["steps"])
         return super().limits(name)
 
     def preset(self, name: str, values: dict[str, Any]) -> dict[str, Any]:

@@ -164,7 +164,7 @@ class _Curves(Panel):
     def __init__(self, figure: SubFigure, name: str, label: str) -> None:
         self.figure, self._name = figure, name
         first, last = name == "progress", name == "reverse_kl"
-        self._axis = axis = axes_in(figure, 0.72, 0.1, 0.43 if last else 0.1, 0.27 if first else 0.07)
+        self._axis = axis = axes_in(figure, 0.86, 0.1, 0.43 if last else 0.1, 0.27 if first else 0.07)
         axis.tick_params(labelbottom=last)
         axis.set_xlabel("step + 1" if last else "", labelpad=1)
         axis.set_title("along both runs" if first else "", y=1.0, pad=3)
@@ -217,13 +217,13 @@ class _Regions(Panel):
         self._pairs = [axis.plot([], [], s.marker, color=s.color, mec="white", mew=0.5, ls="none")[0] for s in STYLES]
         (self._chosen,) = axis.plot([], [], "o", ms=12, mfc="none", mec=BLACK, mew=1.6)
         self._note = axis.text(0.03, 0.94, "", transform=axis.transAxes, fontsize=7.5)
-        self.moving: list[Artist] = [*self._pairs, self._chosen, self._note]
+        self.moving: list[Artist] = [*self._pairs, self._chosen]
 
     def key(self, model: KLModel) -> Hashable:
-        return None
+        return bool(_chosen(model).any())
 
     def adapt(self, model: KLModel) -> None:
-        pass  # the plane is the same for every problem
+        self._note.set_text("ring: the pair i, j" if self.key(model) else "i, j are no case 1: p₁ ≠ p₂ or q₁ = q₂")
 
     def update(self, model: KLModel) -> None:
         regions = model.result.regions
@@ -231,10 +231,15 @@ class _Regions(Panel):
         holds = regions["pair_holds"].values == 1
         for marker, which in zip(self._pairs, (~holds, holds), strict=True):
             marker.set_data(high[which], low[which])
-        pair = sorted((model.values["first"], model.values["second"]))
-        chosen = (regions["pair_first"].values == pair[0]) & (regions["pair_second"].values == pair[1])
+        chosen = _chosen(model)
         self._chosen.set_data(high[chosen], low[chosen])
-        self._note.set_text("ring: the pair i, j" if chosen.any() else "i, j are no case 1: p₁ ≠ p₂ or q₁ = q₂")
+
+
+def _chosen(model: KLModel) -> np.ndarray:
+    """Which of the map's pairs is i, j; none if that pair is no case 1."""
+    regions = model.result.regions
+    pair = sorted((model.values["first"], model.values["second"]))
+    return (regions["pair_first"].values == pair[0]) & (regions["pair_second"].values == pair[1])
 
 
 class _Triangle(Panel):

@@ -121,7 +121,7 @@ class ViewModel:
         """Smallest and largest value of a `Number` as things stand."""
         control = self.control(name)
         assert isinstance(control, Number)
-        return control.low, control.high
+        return float(control.low), float(control.high)
 
     def run_card(self) -> dict[str, Any]:
         """What it takes to make this picture again, and what it says."""

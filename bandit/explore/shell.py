@@ -50,7 +50,6 @@ class Shell:
         model = explorer.model
         self.rows = {c.name: Row(c, self._changed) for c in model.controls if c.name not in explorer.hide}
         self.image = w.Image(format="png", layout=w.Layout(max_width="100%"))
-        self.image.tooltip = f"{model.title}: the text below says what the picture shows"
         self.caption, self.messages = w.HTML(), w.HTML()
         self.state = w.Text(description="state", continuous_update=False, style=LABELLED, layout=w.Layout(width="98%"))
         self.state.observe(self._event(lambda change: model.load_state(change["new"])), "value")
@@ -94,7 +93,7 @@ class Shell:
                 f"{html.escape(model.caption())}</div>"
             )
             for name, row in self.rows.items():
-                row.show(model.values[name], *(model.limits(name) if isinstance(row.control, Number) else (0, 0)))
+                row.show(model.values[name], model.limits(name) if isinstance(row.control, Number) else None)
             self.state.value = model.to_state()
             notes = "".join(f"<p class='modeseek-note' role='status'>{html.escape(note)}</p>" for note in model.notes)
             self.messages.value = self._message + notes
