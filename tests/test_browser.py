@@ -17,8 +17,8 @@ from bandit.explore import KLExplorer
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
-LIMIT_MS = float(os.environ.get("MODESEEK_SLIDER_LIMIT_MS", "100"))
-"""p95 of slider to picture; on a machine that others use at the same time it may be raised, and the test says so."""
+LIMIT_MS = 100.0
+"""p95 of slider to picture on a machine of our own; where others compute too, times the load average for each core."""
 
 pytestmark = [
     pytest.mark.browser,
@@ -266,13 +266,14 @@ def test_slider_to_picture_stays_under_the_limit(opened: Page, capsys: pytest.Ca
         box.fill(str(step))
         typed.append(page.picture_time(lambda: box.press("Enter")))
     times["step, typed"] = typed
-    load = os.getloadavg()[0]
+    load = os.getloadavg()[0] / (os.cpu_count() or 1)
+    limit = LIMIT_MS * max(1.0, load)
     with capsys.disabled():
         for name, each in times.items():
             p50, p95 = np.percentile(each, [50, 95])
-            print(f"\nslider to picture, {name}: p50 {p50:.0f} ms, p95 {p95:.0f} ms (load {load:.1f})", end="")
+            print(f"\nslider to picture, {name}: p50 {p50:.0f} ms, p95 {p95:.0f} ms (load {load:.1f} a core)", end="")
     for name, each in times.items():
-        assert np.percentile(each, 95) < LIMIT_MS, f"{name}: {np.sort(each)[-5:]} ms at load {load:.1f}"
+        assert np.percentile(each, 95) < limit, f"{name}: {np.sort(each)[-5:]} ms at a load of {load:.1f} a core"
 
 
 def test_two_explorers_do_not_disturb_each_other(opened: Page):

@@ -23,7 +23,7 @@ class Row:
 
     Attributes:
         box: what is displayed.
-        widgets: all of them; the one with the label is the last.
+        widgets: all of them; a number's box, which has the label, before its slider.
     """
 
     def __init__(self, control: Control, changed: Changed) -> None:
@@ -50,9 +50,9 @@ class Row:
             description=control.label, style=LABELLED, continuous_update=False, layout=w.Layout(width="200px")
         )
         if control.name != "step":
-            return [slider, box]
-        slider.layout.width = "520px"
-        return [w.Play(value=0, min=0, max=1, interval=PLAY_MS, show_repeat=False), slider, box]
+            return [box, slider]
+        slider.layout.width = "600px"
+        return [w.Play(value=0, min=0, max=1, interval=PLAY_MS, show_repeat=False), box, slider]
 
     def show(self, value: Any, limits: tuple[float, float] | None) -> None:
         """Bring the widgets to the value, and a number's to its limits as things stand."""
