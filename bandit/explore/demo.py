@@ -190,7 +190,7 @@ class DemoScene(Scene):
 
     def panels(self, figure: Figure) -> list[Panel]:
         """Three views."""
-        ((upper, lower),) = rectangles(figure, (1,), ((3.1, 2.5),))
+        ((upper, lower),) = rectangles(figure, (1.0,), ((3.1, 2.5),))
         left, right = upper.subfigures(1, 2)
         return [_Curves(left, against_kl=False), _Curves(right, against_kl=True), _Tokens(lower)]
 
