@@ -1,4 +1,4 @@
-"""Notebooks are current and whole; stubs fail their checks, solutions pass, and a wrong answer is told what is wrong."""
+"""Notebooks are current and whole; stubs fail, solutions pass, and a wrong answer is told what is wrong with it."""
 
 import dataclasses
 import importlib.util

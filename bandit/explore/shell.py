@@ -87,16 +87,17 @@ class Shell:
         self._quiet = True
         try:
             self.image.value = encode(self._explorer.pixels())
-            self._frame += 1
-            self.caption.value = (
-                f"<div class='modeseek-caption' role='status' aria-live='polite' data-ready='{self._frame}'>"
-                f"{html.escape(model.caption())}</div>"
-            )
             for name, row in self.rows.items():
                 row.show(model.values[name], model.limits(name) if isinstance(row.control, Number) else None)
             self.state.value = model.to_state()
             notes = "".join(f"<p class='modeseek-note' role='status'>{html.escape(note)}</p>" for note in model.notes)
             self.messages.value = self._message + notes
+            # The last: whoever waits for `data-ready` sees everything else brought up to date.
+            self._frame += 1
+            self.caption.value = (
+                f"<div class='modeseek-caption' role='status' aria-live='polite' data-ready='{self._frame}'>"
+                f"{html.escape(model.caption())}</div>"
+            )
         finally:
             self._quiet = False
 
