@@ -164,21 +164,21 @@ class _Tokens(Panel):
         (self._reward,) = axis.plot([], [], ":", color=BLACK, linewidth=1.2, label="reward of the token")
         axis.set_yscale("function", functions=(lambda v: np.sqrt(np.maximum(v, 0)), np.square))
         axis.set(ylim=(0, 1.05), yticks=[0.01, 0.1, 0.3, 1.0], xlim=(edges[0], edges[-1]), xlabel="token")
-        axis.set_ylabel("probability (square-root axis)")
+        axis.set_ylabel("probability (root axis)")
         self._title = axis.set_title("", y=1.0, pad=4)
-        axis.legend(fontsize=7.5, loc="upper left", bbox_to_anchor=(0.03, 1.0))
         self.moving: list[Artist] = [self._policy, self._reward]
 
     def key(self, model: DemoModel) -> Hashable:
         return model.values["method"]
 
     def adapt(self, model: DemoModel) -> None:
+        self._policy.set_edgecolor(method_style(model.values["method"]).color)
+        self._axis.legend(fontsize=7.5, loc="upper left", bbox_to_anchor=(0.03, 1.0))
         self._title.set_text(f"Where did the mass go? {variant(model.values['method']).title}, at the end")
 
     def update(self, model: DemoModel) -> None:
         name = model.values["method"]
         self._policy.set_data(model.result.tokens[METHODS.index(name)])
-        self._policy.set_edgecolor(method_style(name).color)
         rewards = recorded()["token_rewards"].sel(reward=model.values["preset"]).values
         self._reward.set_data(np.arange(rewards.size), rewards)
 
