@@ -283,7 +283,7 @@ def test_hidden_controls_keep_their_values():
 
 
 def test_redrawing_is_fast(capsys):
-    """Import and first picture under 3 s are measured by the slow path; here redraws (50 ms) and presets (300 ms)."""
+    """A redraw in 50 ms, a preset in 300 ms, of processor time: others may compute on the same machine."""
     explorer = KLExplorer("case-1-fails")
     shell = _shell(explorer)
 
@@ -303,3 +303,11 @@ def test_redrawing_is_fast(capsys):
         print(f"\nredraw {redraw:.0f} ms, preset {switch:.0f} ms of processor time", end="")
     assert redraw < 50
     assert switch < 300
+
+
+def test_the_first_picture_is_there_in_three_seconds(capsys):
+    code = "import time; from bandit.explore import KLExplorer; KLExplorer().png(); print(time.process_time())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    with capsys.disabled():
+        print(f"\nimport and first picture: {float(done.stdout):.1f} s of processor time", end="")
+    assert float(done.stdout) < 3
