@@ -14,6 +14,7 @@ from bandit import __version__
 from bandit.commands.bench import Bench
 from bandit.commands.categorical import KL, Theory
 from bandit.commands.demo import Demo
+from bandit.commands.lab import Lab
 from bandit.commands.reproduce import Reproduce
 from bandit.commands.runs import Bandit, Repeat, Sweep
 from bandit.simulator.conventions import PRESETS
@@ -36,6 +37,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "repeat": Repeat,
     "kl": KL,
     "theory": Theory,
+    "lab": Lab,
     "reproduce": Reproduce,
     "bench": Bench,
     "llm": LanguageModels,

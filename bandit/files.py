@@ -1,6 +1,7 @@
 """Writing files so that a reader, or a killed process, never meets half of one."""
 
 import contextlib
+import itertools
 import os
 import secrets
 from collections.abc import Iterator
@@ -37,3 +38,23 @@ def writable_folder(path: Path) -> Path:
     except OSError as error:
         raise ValueError(f"the output folder {path} is not writable: {error.strerror or error}") from error
     return path
+
+
+DEFAULT_ROOT = Path("modeseek-results")
+
+
+def free_folder(folder: Path | None, name: str) -> Path:
+    """The folder asked for, or the first of `modeseek-results/NAME-1`, `-2`, … that is not there; it exists then.
+
+    Raises:
+        ValueError: it cannot be made, or cannot be written to.
+    """
+    if folder is not None:
+        return writable_folder(folder)
+    root = writable_folder(DEFAULT_ROOT)
+    for number in itertools.count(1):
+        with contextlib.suppress(FileExistsError):  # another process may take a number in between
+            made = root / f"{name}-{number}"
+            made.mkdir()
+            return made
+    raise AssertionError("numbers do not end")

@@ -34,6 +34,15 @@ ALLOWED = {
         "bandit.figures",
         "bandit.reproduce",
     },
+    "bandit.explore": {
+        "bandit",
+        "bandit.files",
+        "bandit.objectives",
+        "bandit.simulator",
+        "bandit.categorical",
+        "bandit.figures",
+        "bandit.explore",
+    },
     "llm": {"llm", "bandit.objectives"},
 }
 # `llm.commands` is of the command line: it may import from all, as `bandit.commands` may.

@@ -1,18 +1,15 @@
 """What the commands share: output folders, running a sweep with its messages, saving figures."""
 
-import contextlib
-import itertools
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bandit.files import writable_folder
+from bandit.files import free_folder, writable_folder
 from bandit.simulator.experiment import Experiment
 
 if TYPE_CHECKING:
     import xarray
 
-DEFAULT_ROOT = Path("modeseek-results")
 OURS = ("results.nc", "results.partial", "results.partial.nc")
 """What an output folder of ours holds, finished or not."""
 
@@ -26,13 +23,7 @@ def output_folder(out: Path | None, command: str) -> Path:
                 f"the output folder {out} holds other files ({strangers[0]}, …): name an empty or a new one"
             )
         return writable_folder(out)
-    root = writable_folder(DEFAULT_ROOT)
-    for number in itertools.count(1):
-        with contextlib.suppress(FileExistsError):  # another process may take a number in between
-            folder = root / f"{command}-{number}"
-            folder.mkdir()
-            return folder
-    raise AssertionError("numbers do not end")
+    return free_folder(None, command)
 
 
 def say(text: str) -> None:

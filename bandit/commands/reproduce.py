@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Literal
 
 import tyro
 
-from bandit.commands.common import DEFAULT_ROOT, say
+from bandit.commands.common import say
+from bandit.files import DEFAULT_ROOT
 
 if TYPE_CHECKING:
     from bandit.reproduce.contrasts import Cells

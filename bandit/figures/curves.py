@@ -1,5 +1,7 @@
 """Reward against gradient steps, and reward against KL: what the paper's bandit figures draw."""
 
+from typing import Any
+
 import numpy as np
 import xarray
 from matplotlib.axes import Axes
@@ -10,7 +12,7 @@ from bandit.objectives.methods import variant
 from bandit.simulator.summary import over_seeds
 
 
-def method_lines(names: list[str]) -> dict[str, LineStyle]:
+def styles_of(names: list[str]) -> dict[str, LineStyle]:
     """Each method's style; where both sides of a method are drawn, the offline one has an open marker and dots."""
     styles = {}
     for name in names:
@@ -21,11 +23,16 @@ def method_lines(names: list[str]) -> dict[str, LineStyle]:
     return styles
 
 
-def _plot(axes: Axes, x: np.ndarray, y: np.ndarray, name: str, line: LineStyle) -> None:
-    keywords = line.line(every=(0.06, 0.16))
+def method_line(name: str, line: LineStyle) -> dict[str, Any]:
+    """Keyword arguments for a method's curve; an offline method has open markers."""
+    keywords = {**line.line(every=(0.06, 0.16)), "label": variant(name).title}
     if not variant(name).on_policy:
         keywords |= {"markerfacecolor": "white", "markeredgecolor": line.color, "markeredgewidth": 1.2}
-    axes.plot(x, y, label=variant(name).title, **keywords)
+    return keywords
+
+
+def _plot(axes: Axes, x: np.ndarray, y: np.ndarray, name: str, line: LineStyle) -> None:
+    axes.plot(x, y, **method_line(name, line))
 
 
 def reward_figure(dataset: xarray.Dataset) -> Figure:
@@ -33,7 +40,7 @@ def reward_figure(dataset: xarray.Dataset) -> Figure:
     against KL(policy ‖ reference) (below)."""
     names = [str(name) for name in dataset["algorithm"].values]
     rewards = [str(r) for r in dataset["reward"].values]
-    styles = method_lines(names)
+    styles = styles_of(names)
     seeds = dataset.sizes["seed"]
     with style():
         figure, axes = new_figure(2, len(rewards), panel=(4.4, 2.9), sharey=True)
@@ -71,7 +78,7 @@ def learning_rate_figure(dataset: xarray.Dataset, finals: xarray.Dataset) -> Fig
     """A panel per reward: final expected reward, mean and standard error over seeds, against the learning rate."""
     names = [str(name) for name in dataset["algorithm"].values]
     rewards = [str(r) for r in dataset["reward"].values]
-    styles = method_lines(names)
+    styles = styles_of(names)
     rates = dataset["learning_rate"].values
     with style():
         figure, axes = new_figure(1, len(rewards), panel=(4.4, 3.0), sharey=True)

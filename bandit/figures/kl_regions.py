@@ -2,21 +2,36 @@
 
 import numpy as np
 import xarray as xr
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from bandit.categorical.study import region_map
 from bandit.figures.style import BLACK, FORWARD_KL, GREY, REVERSE_KL, new_figure, style
 
 
+def draw_regions(axis: Axes, data: xr.Dataset | None = None) -> None:
+    """The plane of u = q₁/p against v = q₂/p, divided by the boundary L(u, v) = 1; it is the same for every problem."""
+    data = region_map(np.full(2, 0.5), np.full(2, 0.5)) if data is None else data
+    u, v = data["ratio_high"].values, data["ratio_low"].values
+    mean = np.where(u[:, None] >= v[None, :], data["region_mean"].values, np.nan).T
+    axis.contourf(u, v, mean, levels=[0, 1], colors=["#F6D5C3"])
+    axis.contourf(u, v, mean, levels=[1, 1e9], colors=["#CFE3F0"], hatches=["...."])
+    axis.contour(u, v, mean, levels=[1], colors=BLACK, linewidths=1.6)
+    axis.text(0.06, 0.014, "reverse KL separates\nthe pair more", fontsize=8)
+    box = {"fc": "white", "ec": "none", "pad": 1}
+    axis.text(95, 0.05, "forward KL separates\nthe pair more", fontsize=8, ha="right", bbox=box)
+    axis.annotate("p = L(q₁, q₂)", (1, 1), (0.05, 1.6), arrowprops={"arrowstyle": "-", "color": GREY})
+    axis.set(xscale="log", yscale="log", xlim=(u[0], u[-1]), ylim=(v[0], v[-1]))
+    axis.set(xlabel="q₁ / p   (larger target)", ylabel="q₂ / p   (smaller target)")
+
+
 def kl_regions(data: xr.Dataset) -> Figure:
-    """The plane of u = q₁/p against v = q₂/p with the boundary L(u, v) = 1 and the problem's own pairs."""
+    """The map with the problem's own pairs."""
     with style():
         figure, axes = new_figure(1, 1, panel=(5.2, 4.4))
         axis = axes[0, 0]
+        draw_regions(axis, data)
         u, v = data["ratio_high"].values, data["ratio_low"].values
-        mean = np.where(u[:, None] >= v[None, :], data["region_mean"].values, np.nan).T
-        axis.contourf(u, v, mean, levels=[0, 1], colors=["#F6D5C3"])
-        axis.contourf(u, v, mean, levels=[1, 1e9], colors=["#CFE3F0"], hatches=["...."])
-        axis.contour(u, v, mean, levels=[1], colors=BLACK, linewidths=1.6)
         for holds, chosen in ((1, REVERSE_KL), (0, FORWARD_KL)):
             mine = data["pair_holds"].values == holds
             if not mine.any():
@@ -32,12 +47,6 @@ def kl_regions(data: xr.Dataset) -> Figure:
                 linestyle="none",
                 label="this problem's pairs: " + ("reverse more" if holds else "forward more"),
             )
-        axis.text(0.06, 0.014, "reverse KL separates\nthe pair more", fontsize=9)
-        box = {"fc": "white", "ec": "none", "pad": 1}
-        axis.text(95, 0.05, "forward KL separates\nthe pair more", fontsize=8, ha="right", bbox=box)
-        axis.annotate("p = L(q₁, q₂)", (1, 1), (0.05, 1.6), arrowprops={"arrowstyle": "-", "color": GREY})
-        axis.set(xscale="log", yscale="log", xlim=(u[0], u[-1]), ylim=(v[0], v[-1]))
-        axis.set(xlabel="q₁ / p   (larger target)", ylabel="q₂ / p   (smaller target)")
         axis.set_title("Two categories with the same p: whose step separates them more?")
         if data.sizes["pair"]:
             axis.legend(loc="upper left", fontsize=8)

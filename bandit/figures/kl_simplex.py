@@ -1,9 +1,12 @@
 """Both divergences' flows on the triangle of three categories."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from bandit.figures.kl_curves import OBJECTIVE_STYLES, objective_label
 from bandit.figures.style import BLACK, new_figure, style
@@ -16,18 +19,18 @@ def to_plane(probs: np.ndarray) -> np.ndarray:
     return probs @ CORNERS
 
 
-def _triangle(axis: Axes, data: xr.Dataset) -> None:
-    closed = CORNERS[[0, 1, 2, 0]]
-    axis.plot(*closed.T, color=BLACK, linewidth=1.0)
-    for corner, (x, y), (dx, dy) in zip(
-        data["corner"].values, CORNERS, ((-0.03, -0.05), (0.03, -0.05), (0, 0.03)), strict=True
-    ):
-        axis.text(
-            x + dx, y + dy, f"category {corner}" if "–" not in str(corner) else str(corner), ha="center", fontsize=8
-        )
-    axis.plot(*to_plane(data["simplex_target"].values), "*", color=BLACK, ms=14, mec="white", zorder=5, label="target")
+def draw_triangle(axis: Axes, corners: Sequence[str]) -> list[Text]:
+    """The empty triangle with the names of its corners, which are returned."""
+    axis.plot(*CORNERS[[0, 1, 2, 0]].T, color=BLACK, linewidth=1.0)
     axis.set(aspect="equal", xlim=(-0.1, 1.1), ylim=(-0.1, 0.98))
     axis.axis("off")
+    places = CORNERS + np.array([[-0.03, -0.05], [0.03, -0.05], [0, 0.03]])
+    return [axis.text(x, y, name, ha="center", fontsize=8) for (x, y), name in zip(places, corners, strict=True)]
+
+
+def _triangle(axis: Axes, data: xr.Dataset) -> None:
+    draw_triangle(axis, [c if "–" in c else f"category {c}" for c in map(str, data["corner"].values)])
+    axis.plot(*to_plane(data["simplex_target"].values), "*", color=BLACK, ms=14, mec="white", zorder=5, label="target")
 
 
 def kl_simplex(data: xr.Dataset) -> Figure:

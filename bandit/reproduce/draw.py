@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from matplotlib.figure import Figure
 
-from bandit.figures.curves import method_lines
+from bandit.figures.curves import styles_of
 from bandit.figures.reproduction import Curve, Interval, Panel, intervals_figure, ladder, panels_figure
 from bandit.objectives.methods import variant
 from bandit.reproduce.assess import Assessment
@@ -31,7 +31,7 @@ _PLACE = {"R1": "R1 (peak far from the reference)", "R2": "R2 (peak near it)"}
 
 
 def _methods(cells: Cells, methods: tuple[str, ...], suffix: str) -> list[Curve]:
-    styles = method_lines(list(methods))
+    styles = styles_of(list(methods))
     return [
         Curve(variant(m).title, cells[f"{m}{suffix}"], styles[variant(m).name], not variant(m).on_policy)
         for m in methods

@@ -42,7 +42,8 @@ def _reward_within_budget(curves: xarray.Dataset) -> xarray.DataArray:
     share = (KL_BUDGET - first) / (second - first).where(crosses)
     low, high = reward.isel(before).drop_vars("step"), reward.isel(after).drop_vars("step")
     crossing = (low + share * (high - low)).max("step")
-    return np.fmax(best, crossing).where(reward.notnull().all("step"))
+    highest = xarray.concat([best, crossing], dim="which").max("which")
+    return highest.where(reward.notnull().all("step"))
 
 
 MEASURES: dict[str, Callable[[xarray.Dataset], xarray.DataArray]] = {

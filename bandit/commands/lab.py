@@ -1,0 +1,97 @@
+"""`modeseek lab`: JupyterLab on the notebooks."""
+
+import contextlib
+import dataclasses
+import filecmp
+import importlib.util
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+from bandit.commands.common import say
+from bandit.files import replacing, writable_folder
+
+CLONE = Path(__file__).resolve().parents[2] / "notebooks"
+FIRST = "00_start_here.ipynb"
+
+
+def shipped() -> Path:
+    """Where this installation's notebooks are: beside the package in a clone, else in the environment's data folder.
+
+    Raises:
+        ValueError: there are none.
+    """
+    installed = Path(sysconfig.get_path("data")) / "share" / "modeseek" / "notebooks"
+    for folder in (CLONE, installed):
+        if (folder / FIRST).is_file():
+            return folder
+    raise ValueError(f"no notebooks found in {CLONE} or {installed}: install modeseek again")
+
+
+def copy_notebooks(source: Path, folder: Path) -> list[str]:
+    """Copy every notebook that the folder does not have; what a reader changed is left alone.
+
+    Returns:
+        names of those left alone although they differ.
+
+    Raises:
+        ValueError: the folder is not writable.
+    """
+    writable_folder(folder)
+    kept = []
+    for path in sorted(source.glob("*.ipynb")):
+        to = folder / path.name
+        if not to.exists():
+            with replacing(to) as temporary:
+                shutil.copyfile(path, temporary)
+        elif not filecmp.cmp(path, to, shallow=False):
+            kept.append(path.name)
+    return kept
+
+
+@dataclasses.dataclass(frozen=True)
+class Lab:
+    """Start JupyterLab on the notebooks, copied to a folder of your own so that you can change them.
+
+    Attributes:
+        folder: where to; notebooks that are there already are left as they are.
+        here: work on the notebooks of this clone itself, without a copy.
+        port: of the server; another one if it is taken.
+        browser: whether to open one.
+    """
+
+    folder: Path = Path("modeseek-notebooks")
+    here: bool = False
+    port: int = 8888
+    browser: bool = True
+
+    def command(self, folder: Path) -> list[str]:
+        """What is started."""
+        options = [f"--ServerApp.root_dir={folder.resolve()}", f"--ServerApp.port={self.port}"]
+        options += [f"--LabApp.default_url=/lab/tree/{FIRST}", *([] if self.browser else ["--no-browser"])]
+        return [sys.executable, "-m", "jupyterlab", *options]
+
+    def run(self) -> int:
+        """Copy, say where, and start; ends with JupyterLab.
+
+        Raises:
+            ValueError: JupyterLab is not installed, there are no notebooks, or the folder or port is no good.
+        """
+        if not 1 <= self.port <= 65535:
+            raise ValueError(f"port must be from 1 to 65535, got {self.port}")
+        for package in ("jupyterlab", "ipywidgets"):
+            if importlib.util.find_spec(package) is None:
+                raise ValueError(f'{package} is not installed: pip install "modeseek[notebooks]"')
+        source = shipped()
+        if self.here and source != CLONE:
+            raise ValueError("--here needs a clone of the repository; this is an installation without one")
+        folder = source if self.here else self.folder
+        if not self.here:
+            for name in copy_notebooks(source, folder):
+                say(f"{folder / name} differs from this version's: left as it is (rename it to get the new one)")
+        say(f"JupyterLab on {folder.resolve()}; Ctrl-C stops it")
+        with contextlib.suppress(KeyboardInterrupt):
+            return subprocess.run(self.command(folder), check=False).returncode
+        return 0

@@ -1,0 +1,153 @@
+"""Notebooks are current and whole; stubs fail, solutions pass, and a wrong answer is told what is wrong with it."""
+
+import dataclasses
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+
+from bandit.commands import lab
+from bandit.commands.lab import Lab, copy_notebooks, shipped
+from bandit.explore.demo_questions import check_distance, check_fastest
+from bandit.explore.kl_questions import check_boundary, check_counter_example, check_overtaking, predict_race
+from bandit.explore.prediction import Prediction, Truth
+
+NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+_spec = importlib.util.spec_from_file_location("build", NOTEBOOKS / "build.py")
+assert _spec is not None
+assert _spec.loader is not None
+build = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(build)
+
+# Of jupytext, nbclient and the kernel's client: not ours.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+
+
+@pytest.mark.parametrize("name", build.names())
+def test_the_committed_notebook_is_what_its_source_gives(name: str):
+    """Executed on a fresh kernel: no error, nothing on standard error, stubs fail, solutions pass."""
+    assert build.problems(name) == []
+
+
+def test_there_is_a_source_for_each_notebook():
+    assert sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb")) == build.names()
+
+
+def test_a_stale_notebook_is_noticed(tmp_path, monkeypatch):
+    name = "01_kl_explorer"
+    committed = json.loads((NOTEBOOKS / f"{name}.ipynb").read_text())
+    committed["cells"][0]["source"] = ["# Something else"]
+    committed["metadata"]["widgets"] = {}
+    (tmp_path / f"{name}.ipynb").write_text(json.dumps(committed))
+    monkeypatch.setattr(build, "HERE", tmp_path)
+    found = build.problems(name, run=False)
+    assert any("other cells than its source" in problem for problem in found)
+    assert any("holds widgets" in problem for problem in found)
+
+
+@pytest.mark.parametrize(
+    "cell", ["def loss(p):\n    return p", "for i in range(3):\n    i", "import matplotlib.pyplot"]
+)
+def test_a_notebook_that_defines_something_is_refused(tmp_path, monkeypatch, cell: str):
+    (tmp_path / "x.py").write_text(f"# %%\n{cell}\n")
+    monkeypatch.setattr(build, "SOURCES", tmp_path)
+    with pytest.raises(ValueError, match="define no function, loop or plot"):
+        build.source("x")
+
+
+WRONG = [
+    (check_boundary(...), "no answer here yet"),
+    (check_boundary("a tenth"), "is a number"),
+    (check_boundary(0.7), "between 0 and 0.5"),
+    (check_boundary(0.02), "forward step still separates"),
+    (check_boundary(0.001), "reverse step still separates"),
+    (check_overtaking(3), "give an explorer"),
+    (check_overtaking("kl?preset=R1"), "at most 12 categories"),
+    (check_overtaking("kl?preset=case-3"), "reverse KL is not behind"),
+    (check_overtaking("kl?preset=case-1-fails"), "does not overtake"),
+    (check_overtaking("kl?preset=case-3-fails&step_size=0.01"), "does not get to nine tenths"),
+    (check_overtaking("nonsense"), "begins with kl?"),
+    (check_counter_example((0.6, 0.399, 0.001), (0.01, 0.01, 0.98)), "find one of your own"),
+    (check_counter_example((0.6, 0.4), (0.5, 0.5)), "3 to 100 categories"),
+    (check_counter_example((0.6, 0.3, 0.1), (0.01, 0.02, 0.97)), "needs q₁ = q₂"),
+    (check_counter_example((0.3, 0.6, 0.1), (0.01, 0.01, 0.98)), "needs p₁ > p₂"),
+    (check_counter_example((0.6, 0.3, 0.1), (0.1, 0.1, 0.8)), "must be below"),
+    (check_counter_example((0.6, 0.2, 0.2), (0.009, 0.009, 0.982)), "here the theorem holds"),
+    (check_counter_example((0.6, 0.4, 0.0), (0.01, 0.01, 0.98)), "there is a zero"),
+    (check_fastest("sgd"), "one of best_of_n"),
+    (check_fastest("ppo"), "another method earlier"),
+    (check_fastest("ipo"), "never"),
+    (check_distance(...), "no answer here yet"),
+    (check_distance(10), "it is more than 10"),
+]
+
+
+@pytest.mark.parametrize(("feedback", "says"), WRONG, ids=[says for _, says in WRONG])
+def test_a_wrong_answer_is_told_what_is_wrong(feedback, says: str):
+    assert not feedback.right
+    assert says in str(feedback)
+    assert "✗ Not yet" in feedback._repr_html_()
+
+
+def test_a_prediction_is_committed_once_and_before_its_reveal():
+    prediction = Prediction("Which?", ("this", "that"), lambda: Truth(1, "because."))
+    data = prediction.reveal._repr_mimebundle_()
+    (shown,) = prediction.reveal._shown
+    assert "Closed until you commit" in shown.value
+    assert "because" not in shown.value
+    assert data["text/markdown"] == "**that** because."  # where nobody can commit it is open
+    with pytest.raises(ValueError, match="option must be from 0 to 1"):
+        prediction.commit(2)
+    prediction.commit(0)
+    assert "You predicted otherwise" in shown.value
+    assert "because" in shown.value
+    with pytest.raises(ValueError, match="already committed: this"):
+        prediction.commit(1)
+
+
+def test_committing_needs_a_choice_and_is_done_with_the_widgets():
+    prediction = predict_race()
+    box = prediction._widget()
+    _, radio, button, said = box.children
+    button.click()
+    assert "choose one of the options first" in said.value
+    assert prediction.chosen is None
+    radio.index = 2
+    button.click()
+    assert prediction.chosen == 2
+    assert "You predicted it." in prediction.reveal.text()
+    assert button.disabled
+
+
+def test_lab_copies_and_leaves_a_readers_work_alone(tmp_path, capsys, monkeypatch):
+    started = []
+    monkeypatch.setattr(
+        lab.subprocess, "run", lambda command, **_: started.append(command) or type("", (), {"returncode": 0})
+    )
+    folder = tmp_path / "mine"
+    assert Lab(folder=folder, browser=False).run() == 0
+    names = sorted(path.name for path in folder.iterdir())
+    assert names == sorted(path.name for path in NOTEBOOKS.glob("*.ipynb"))
+    assert f"--ServerApp.root_dir={folder}" in started[0]
+    assert "--no-browser" in started[0]
+    (folder / names[0]).write_text("my notes")
+    Lab(folder=folder).run()
+    assert (folder / names[0]).read_text() == "my notes"
+    assert "left as it is" in capsys.readouterr().err
+    assert Lab(here=True).command(shipped())[3] == f"--ServerApp.root_dir={NOTEBOOKS}"
+
+
+def test_lab_says_what_is_wrong(tmp_path, monkeypatch):
+    with pytest.raises(ValueError, match="port must be from 1 to 65535, got 0"):
+        Lab(port=0).run()
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match="not writable"):
+        copy_notebooks(NOTEBOOKS, tmp_path / "file")
+    monkeypatch.setattr(lab, "CLONE", tmp_path)
+    monkeypatch.setattr(lab.sysconfig, "get_path", lambda _: str(tmp_path))
+    with pytest.raises(ValueError, match="no notebooks found"):
+        Lab().run()
+    monkeypatch.setattr(lab.importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(ValueError, match=r'pip install "modeseek\[notebooks\]"'):
+        dataclasses.replace(Lab(), folder=tmp_path).run()
