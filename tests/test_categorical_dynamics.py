@@ -128,11 +128,15 @@ def test_batched_runs_equal_single_runs_and_numbers_do_not_recompile():
         chosen = rates._replace(step_size=rates.step_size * factor)
         many = batched(problems, starts, chosen, steps=20)
         assert batched._cache_size() == 1
+    seldom = batched(problems, starts, chosen, steps=20, every=5)
     for i, target in enumerate(targets):
         path = trajectory_numpy(target, np.log(START), Settings(step_size=0.5), steps=20)
         one = measure(target, path)
-        for mine, theirs in zip(one, many, strict=True):
+        for mine, theirs, some in zip(one, many, seldom, strict=True):
             np.testing.assert_allclose(theirs[i], mine, rtol=2e-5, atol=2e-6)
+            np.testing.assert_allclose(some[i], mine[::5], rtol=2e-5, atol=2e-6)
+    with pytest.raises(ValueError, match="every must divide steps, 20, got 3"):
+        batched(problems, starts, chosen, steps=20, every=3)
 
 
 def test_adam_is_optax_adam():

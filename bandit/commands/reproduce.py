@@ -29,8 +29,10 @@ class Reproduce:
     ten learning rates, five seeds) and ten fresh seeds for the verdicts: hours a figure on two cores. --quick takes
     minutes and is marked on the figure. Ctrl-C keeps what was done; the same command goes on.
 
+    `report` writes reproduction.md, with a chapter for each of these, from the results that come with modeseek.
+
     Attributes:
-        target: fig2, fig4, fig14, fig16, fig18, fig19, table3, one-token, all, ablation or remedies.
+        target: fig2, fig4, fig14, fig16, fig18, fig19, table3, one-token, all, ablation, remedies or report.
         conventions: the paper's text, or its released code; each difference is listed in `modeseek bandit --help`.
         quick: three learning rates, four seeds, at most 300 gradient steps.
         stored: draw and judge the results that come with modeseek, and run nothing.
@@ -49,6 +51,12 @@ class Reproduce:
         Raises:
             ValueError: no such target; the folder holds results of another protocol; a stored cell is missing.
         """
+        if self.target == "report":
+            from bandit.reproduce.document import write_document
+
+            paths = write_document(self.out or DEFAULT_ROOT / "reproduce" / "report")
+            print(f"Saved {paths[0]} and {len(paths) - 1} figures beside it")
+            return 0
         targets = self._targets()
         from bandit.reproduce.cells import read_cell, run_cells, stored_folder
         from bandit.reproduce.settings import cells_of
@@ -80,7 +88,9 @@ class Reproduce:
         if self.target == "all":
             return TARGETS
         if self.target not in (*TARGETS, *ALSO):
-            raise ValueError(f"there is no figure {self.target!r}: expected {', '.join((*TARGETS, 'all', *ALSO))}")
+            raise ValueError(
+                f"there is no figure {self.target!r}: expected {', '.join((*TARGETS, 'all', *ALSO, 'report'))}"
+            )
         return (self.target,)
 
     def _protocol(self, target: str) -> "Protocol":
