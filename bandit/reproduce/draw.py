@@ -19,13 +19,15 @@ from bandit.reproduce.settings import (
     INNER_STEPS,
     MENDS,
     PROMPTS,
-    REMEDIES,
+    REMEDY_TITLES,
     REWARDS,
 )
 from bandit.reproduce.verdicts import interval
 
 Drawing = Callable[[Cells, str], Figure]
 """From cells and a note (protocol, conventions, seeds) to a figure."""
+
+BANDS, INTERVALS = "mean ± standard error", "mean of the fresh seeds and its 95 % interval"
 
 _PLACE = {"R1": "R1 (peak far from the reference)", "R2": "R2 (peak near it)"}
 
@@ -45,7 +47,7 @@ def _comparison(methods: tuple[str, ...], middle: str, title: str) -> Drawing:
         curves = {r: _methods(cells, methods, f"{middle}-{r}") for r in REWARDS}
         above = [Panel(_PLACE[r], curves[r]) for r in REWARDS]
         below = [Panel("", curves[r], x="kl_to_reference") for r in REWARDS]
-        return panels_figure(f"{title}\n{note}", [above, below])
+        return panels_figure(f"{title}\n{note}; {BANDS}", [above, below])
 
     return draw
 
@@ -56,7 +58,7 @@ def _fig4(cells: Cells, note: str) -> Figure:
     for r in REWARDS:
         curves = [Curve(f"B = {b}", cells[f"best_of_n-B{b}-{r}"], styles[b]) for b in BATCHES]
         rows.append([Panel(_PLACE[r], curves), Panel(_PLACE[r], curves, y="kl_to_behavior", reward_axis=False)])
-    return panels_figure(f"Figure 4: on-policy Best-of-N, B samples a collection\n{note}", rows)
+    return panels_figure(f"Figure 4: on-policy Best-of-N, B samples a collection\n{note}; {BANDS}", rows)
 
 
 def _fig14(cells: Cells, note: str) -> Figure:
@@ -67,7 +69,7 @@ def _fig14(cells: Cells, note: str) -> Figure:
         for m in ("best_of_n", "ppo")
     ]
     return panels_figure(
-        f"Figure 14: T passes over each collection\n{note}", [[Panel("On-policy RWR, R1", rwr), *others]]
+        f"Figure 14: T passes over each collection\n{note}; {BANDS}", [[Panel("On-policy RWR, R1", rwr), *others]]
     )
 
 
@@ -82,13 +84,13 @@ def _fig18(cells: Cells, note: str) -> Figure:
         panels.append(Panel(f"{p} prompts", curves, y="chosen_implicit_reward", reward_axis=False))
     half = 3 if len(panels) > 3 else len(panels)
     rows = [panels[i : i + half] for i in range(0, len(panels), half)]
-    return panels_figure(f"Figure 18: implicit reward in offline IPO, R1\n{note}", rows)
+    return panels_figure(f"Figure 18: implicit reward in offline IPO, R1\n{note}; {BANDS}", rows)
 
 
 def _one_token(cells: Cells, note: str) -> Figure:
     methods = ("offline_best_of_n", "ipo")
     panels = [Panel(_PLACE[r], _methods(cells, methods, f"-one-token-{r}")) for r in REWARDS]
-    return panels_figure(f"J.3: the one-token bandit, offline\n{note}", [panels])
+    return panels_figure(f"J.3: the one-token bandit, offline\n{note}; {BANDS}", [panels])
 
 
 def _final(cells: Cells, name: str, label: str, mark: float | None = None, note: str = "") -> Interval:
@@ -105,7 +107,9 @@ def _table3(cells: Cells, note: str) -> Figure:
         minutes = float(cells[f"{method}-R1"].attrs["seconds"]) / 60
         row = _final(cells, f"{method}-R1", variant(method).title, reported)
         rows.append(row._replace(note=f"{row.note}, paper {reported:.2f}; {minutes:.1f} min in all"))
-    return intervals_figure(f"Table 3, R1; the bar | is the paper's\n{note}", rows, "expected reward at the end")
+    return intervals_figure(
+        f"Table 3, R1; the bar | is the paper's\n{note}\n{INTERVALS}", rows, "expected reward at the end"
+    )
 
 
 def _ablation(cells: Cells, note: str) -> Figure:
@@ -117,12 +121,14 @@ def _ablation(cells: Cells, note: str) -> Figure:
         rows += [
             _final(cells, f"{method}-{mend}-R1", f"{mend} mended") for mend, (_, m) in MENDS.items() if method in m
         ]
-    return intervals_figure(f"From the released code, one difference mended\n{note}", rows, "expected reward, R1")
+    return intervals_figure(
+        f"From the released code, one difference mended\n{note}\n{INTERVALS}", rows, "expected reward, R1"
+    )
 
 
 def _remedies(cells: Cells, note: str) -> Figure:
-    rows = [_final(cells, f"remedy-{name}-R1", name) for name in REMEDIES]
-    return intervals_figure(f"On-policy IPO on R1: what helps\n{note}", rows, "expected reward at the end")
+    rows = [_final(cells, f"remedy-{name}-R1", title) for name, title in REMEDY_TITLES.items()]
+    return intervals_figure(f"On-policy IPO on R1: what helps\n{note}\n{INTERVALS}", rows, "expected reward at the end")
 
 
 DRAWINGS: dict[str, Drawing] = {
@@ -150,5 +156,8 @@ def verdict_figure(assessments: list[Assessment], note: str) -> Figure:
         emphasis = v.word in ("reversed", "not reproduced")
         rows.append(Interval(a.claim.name, effect, low, high, a.word, emphasis=emphasis))
     return intervals_figure(
-        f"Verdicts\n{note}", rows, "claimed effect, in units of what is too small to matter (cut at ±60)", zero=True
+        f"Verdicts\n{note}\n95 % intervals, simultaneous over all claims",
+        rows,
+        "claimed effect, in units of what is too small to matter (cut at ±60)",
+        zero=True,
     )

@@ -51,8 +51,8 @@ def problem_dataset(base: Conventions) -> xarray.Dataset:
 
 
 def note_of(protocol: Protocol, conventions: str, cells: Cells) -> str:
-    """For titles: conventions, seeds, and whether this is the whole protocol."""
-    seeds = f"{protocol.tuning_seeds + protocol.fresh_seeds} seeds, mean ± standard error"
+    """For titles: conventions, tuning and fresh seeds, and whether this is the whole protocol."""
+    seeds = f"{protocol.tuning_seeds} + {protocol.fresh_seeds} seeds"
     steps = {int(d["step"].values[-1]) for d in cells.values()}
     rates = f"{len(protocol.learning_rates)} learning rates, at most {max(steps, default=0)} steps"
     size = "" if protocol.name == "full" else f"; {protocol.name.upper()}: {rates}"

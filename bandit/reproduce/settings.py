@@ -131,6 +131,17 @@ REMEDIES: dict[str, dict[str, Any]] = {
 }
 """What might restore on-policy IPO on R1 under the paper's conventions."""
 
+REMEDY_TITLES = {
+    "none": "as it is: τ = .05, margin 10 nats",
+    "gap": "pairs at least .05 of reward apart",
+    "best-worst": "best against worst alone",
+    "small-margin": "τ = .5, margin 1 nat",
+    "large-margin": "τ = .01, margin 50 nats",
+    "moving": "reference = policy of each collection",
+    "longer": "four times as many collections",
+    "dpo": "DPO instead",
+}
+
 
 def _remedies() -> tuple[Cell, ...]:
     return tuple(
