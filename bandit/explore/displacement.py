@@ -97,7 +97,7 @@ class _Responses(Panel):
 
     def __init__(self, figure: SubFigure) -> None:
         self.figure = figure
-        self._axis = axis = axes_in(figure, 0.62, 0.15, 0.48, 0.3)
+        self._axis = axis = axes_in(figure, 0.78, 0.12, 0.48, 0.3)
         self._lines = [axis.plot([], [], **s.line(), label=n)[0] for s, n in zip(STYLES, RESPONSES, strict=True)]
         self._dots = [axis.plot([], [], s.marker, color=s.color, ms=9, mec=BLACK, mew=1.0)[0] for s in STYLES]
         (self._now,) = axis.plot([], [], color=GREY, linewidth=1.0)

@@ -1,7 +1,8 @@
 """The recorded runs behind figure 18 of notebook 05: `python -m bandit.explore.displacement_bake FOLDER`.
 
-Offline IPO on 5, 20 and 100 prompts; a policy that can tell prompts apart, and one that cannot; all pairs of a prompt's ten responses, or the best against the worst. Every gradient step sees the whole data set, so the implicit
-rewards that are kept are exact means over all of its pairs. What FOLDER holds already is not run again.
+Offline IPO on 5, 20 and 100 prompts; a policy that can tell prompts apart, and one that cannot; all pairs of a prompt's
+ten responses, or the best against the worst. Every gradient step sees the whole data set, so the implicit rewards that
+are kept are exact means over all of its pairs. What FOLDER holds already is not run again.
 """
 
 import dataclasses

@@ -56,9 +56,8 @@ def predict_prompts() -> Prediction:
             {(True, True): 0, (True, False): 1, (False, False): 2, (False, True): 3}[(few > 0, many > 0)],
             f"Recorded, {result.seeds} seeds: y_w ends at {few:+.2f} ± {errors[0]:.2f} nats on "
             f"{result.prompts[0]} prompts and "
-            f"at {many:+.2f} ± {errors[1]:.2f} on {result.prompts[-1]}. Few prompts leave the network room to "
-            "treat each by "
-            "itself; many must share their logits, and then all their B's weigh in one normaliser.",
+            f"at {many:+.2f} ± {errors[1]:.2f} on {result.prompts[-1]}. The more prompts, the more B's weigh in one "
+            "normaliser. A table that cannot tell prompts apart shows the same trend (policy `table`).",
         )
 
     return Prediction(

@@ -108,7 +108,7 @@ class _Curves(Panel):
 
     def __init__(self, figure: SubFigure, index: int) -> None:
         self.figure, self._index = figure, index
-        self._axis = axis = axes_in(figure, 0.62, 0.1, 0.45, 0.3)
+        self._axis = axis = axes_in(figure, 0.74, 0.1, 0.45, 0.3)
         names = ("preferred y_w", "rejected y_l")
         self._lines = [
             axis.plot([], [], **s.line(6), label=n)[0] for s, n in zip((CHOSEN, REJECTED), names, strict=True)

@@ -71,7 +71,7 @@ class _Signed(Panel):
 
     def __init__(self, figure: SubFigure) -> None:
         self.figure = figure
-        self._axis = axis = axes_in(figure, 0.72, 0.12, 0.42, 0.4)
+        self._axis = axis = axes_in(figure, 0.92, 0.12, 0.42, 0.4)
         self._up = axis.stairs([0, 0], fill=True, facecolor=BLUE, edgecolor=BLACK, label=self.names[0])
         self._down = axis.stairs([0, 0], fill=True, facecolor="#F5C9B0", edgecolor=VERMILLION, hatch="\\\\\\\\")
         self._down.set_label(self.names[1])

@@ -106,7 +106,7 @@ class _Curves(Panel):
 
     def __init__(self, figure: SubFigure, reward: bool) -> None:
         self.figure, self._reward = figure, reward
-        self._axis = axis = axes_in(figure, 0.6, 0.15, 0.42 if reward else 0.25, 0.28)
+        self._axis = axis = axes_in(figure, 0.72, 0.15, 0.42 if reward else 0.25, 0.28)
         self._lines = [axis.plot([], [], **s.line())[0] for s in STYLES]
         self._dots = [axis.plot([], [], s.marker, color=s.color, ms=9, mec=BLACK)[0] for s in STYLES]
         (self._now,) = axis.plot([], [], color=GREY, linewidth=1.0)

@@ -46,7 +46,7 @@ explorer
 
 # %% [markdown]
 # Figure 18 itself, recorded: offline IPO (τ = .05), 10 responses of the reference to each prompt, 100 gradient steps on the
-# whole data set, 3 seeds (the paper: 5), one learning rate a policy. Change the **policy** (capacity) and the **pairs**.
+# whole data set, 3 seeds (the paper: 5), one learning rate for each policy. Change the **policy** (capacity) and the **pairs**.
 
 # %%
 from bandit.explore import Figure18Explorer
@@ -144,8 +144,8 @@ check_capacity(...)
 #
 # | the paper (4.2, J.5) | here |
 # |---|---|
-# | Figure 18: with few prompts IPO raises y_w and lowers y_l; with many both fall. | Seen on R2 with one pair a prompt, the best against the worst (3 seeds). With all pairs of ten responses both fall already with 5 prompts: a response in the middle is pushed down as often as up. On R1 see the explorer: even 5 prompts end near zero. |
-# | It depends on capacity, the reference, data size and composition. | The smallest model has all four in one number, N Σ(π_B − π_C). |
+# | Figure 18: with few prompts IPO raises y_w and lowers y_l; with many both fall. | With one pair a prompt, the best against the worst: seen on R2, y_w ends at +2.5 ± .8 nats (5 prompts), −1.1 ± .6 (20) and −4.0 ± 1.8 (100); on R1 at +.4 ± .5, −4.5 ± 1.4 and −7.6 ± .9. With all pairs of ten responses GPT-Nano lowers both already with 5 prompts: a response in the middle is pushed down as often as up. |
+# | It depends on capacity, the reference, data size and composition. | In the smallest model all four are one number, N Σ(π_B − π_C). In the recorded runs the number of prompts and the pairs decide; of capacity they show the opposite: the table, which cannot tell prompts apart, keeps y_w higher than GPT-Nano (at a learning rate of its own, so no clean comparison). |
 # | The recovered mass goes to other, out-of-distribution responses. | B…BB: the closed form says which, and how much. |
 #
 # Every quantity here is of the training pairs; implicit rewards are log π − log π_ref, at β = 1.
