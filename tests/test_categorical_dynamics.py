@@ -28,7 +28,8 @@ from bandit.objectives import divergences
 K = 5
 REFERENCE = np.array([0.35, 0.3, 0.2, 0.1, 0.05])
 REWARDS = np.array([0.1, 0.7, 0.3, 1.0, 0.2])
-PROBLEM = from_rewards(REFERENCE, REWARDS, Knobs(beta=0.5, tau=0.8, alpha=0.3))
+KNOBS = Knobs(beta=0.5, tau=0.8, alpha=0.3, negative_weight=0.7, negative_threshold=1.2)
+PROBLEM = from_rewards(REFERENCE, REWARDS, KNOBS)
 START = np.array([0.1, 0.2, 0.3, 0.15, 0.25])
 
 
@@ -67,11 +68,19 @@ def method_loss(name, log_p, frozen_log_p):
     if method == "rwr":
         weights = jnp.exp(rewards / 0.5)
         return -(mu * weights * log_p).sum() / (mu @ weights)
-    if method == "best_of_n":
+    if method.startswith("best_of_n"):
         # N = 4 draws enumerated: all 5⁴ of them, the best counted.
         draws = np.stack(np.meshgrid(*[np.arange(K)] * 4, indexing="ij"), -1).reshape(-1, 4)
         best = draws[np.arange(len(draws)), REWARDS[draws].argmax(-1)]
-        return -(jnp.prod(mu[draws], axis=-1) * log_p[best]).sum()
+        chance = jnp.prod(mu[draws], axis=-1)
+        loss = -(chance * log_p[best]).sum()
+        if method == "best_of_n":
+            return loss
+        # β = .7; of worse draws those are pushed that have more than 1.2 times the best's likelihood.
+        likely = np.exp(frozen_log_p)[draws] > 1.2 * np.exp(frozen_log_p)[best][:, None]
+        pushed = likely & (REWARDS[draws] < REWARDS[best][:, None])
+        assert 0 < pushed.mean() < 0.5
+        return loss + 0.7 * (chance[:, None] * jnp.asarray(pushed, log_p.dtype) * log_p[draws]).sum()
     margins = ratio[:, None] - ratio[None, :]
     drawn = mu[:, None] * mu[None, :] * jax.nn.sigmoid(rewards[:, None] - rewards[None, :])
     loss = -jax.nn.log_sigmoid(0.5 * margins) if method == "dpo" else (margins - 0.5 / 0.8) ** 2
@@ -92,6 +101,12 @@ def test_method_flows_are_the_expected_gradients_of_their_losses(name):
         frozen = jnp.log(jnp.asarray(START))
         expected = jax.grad(lambda f: method_loss(name, jax.nn.log_softmax(f), frozen))(frozen)
     np.testing.assert_allclose(gradient(name), expected, atol=1e-10, rtol=0)
+
+
+def test_one_draw_has_no_worse_one_to_push_down():
+    single = PROBLEM._replace(draws=np.float64(1.0))
+    alone, pushed = (gradient(f"offline_best_of_n{kind}", problem=single) for kind in ("", "_negative"))
+    np.testing.assert_array_equal(alone, pushed)
 
 
 def test_reinforce_on_policy_is_beta_times_reverse_kl():

@@ -67,8 +67,14 @@ def test_truncated_data_leaves_the_analysed_bias():
 
 
 def test_on_policy_supervised_methods_collapse_on_a_best_response():
-    for name in ("on_policy_rwr", "on_policy_best_of_n"):
+    for name in ("on_policy_rwr", "on_policy_best_of_n", "on_policy_best_of_n_negative"):
         assert rest(name, steps=1000)[REWARDS.argmax()] > 0.999
+
+
+def test_offline_negatives_change_nothing_where_best_of_n_leaves_none_above_the_threshold():
+    two = from_rewards([0.5, 0.5], [1.0, 0.0], Knobs(draws=4.0, negative_threshold=0.1))
+    for kind in ("", "_negative"):
+        np.testing.assert_allclose(rest(f"offline_best_of_n{kind}", two, 0.1), [15 / 16, 1 / 16], atol=1e-9)
 
 
 def test_off_policy_reinforce_runs_away_along_a_fixed_direction():

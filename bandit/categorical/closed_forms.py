@@ -65,6 +65,34 @@ def displacement_slope(preferred_only: Numbers, rejected_only: Numbers, length: 
     return 1.0 - length * (preferred_only - rejected_only)
 
 
+def displacement(preferred_only: Numbers, rejected_only: Numbers, length: Numbers, moved: Numbers) -> Numbers:
+    """What log π(y_w) has gained once contrastive steps have moved B's logit by s and C's by -s: s - N log Z(s).
+
+    Z(s) = 1 + π_B (e^s - 1) + π_C (e^-s - 1). Whatever the loss (DPO, IPO, constant coefficients), A's gradient
+    cancels, so s, half the margin gained, is all that moves; y_l changes by -s - N log Z(s), and N tokens B by
+    N (s - log Z(s)). The slope at s = 0 is `displacement_slope`.
+
+    Several prompts that share the logits, each with a B and a C of its own: π_B and π_C are the sums over prompts.
+    """
+    return moved - length * _displaced_normaliser(preferred_only, rejected_only, moved)
+
+
+def displacement_turn(preferred_only: Numbers, rejected_only: Numbers, length: Numbers) -> Numbers:
+    """The s from which y_w falls, however long it rose before: N (π_B(s) - π_C(s)) = 1. Negative: it falls at once.
+
+    u = e^s solves (N - 1) π_B u² - π_A u - (N + 1) π_C = 0; +inf for N = 1, where nothing but B is left to fall.
+    """
+    b, c, n = (np.asarray(each, np.float64) for each in (preferred_only, rejected_only, length))
+    a = 1.0 - b - c
+    with np.errstate(divide="ignore"):
+        return np.log(a + np.sqrt(a * a + 4.0 * (n * n - 1.0) * b * c)) - np.log(2.0 * (n - 1.0) * b)
+
+
+def _displaced_normaliser(preferred_only: Numbers, rejected_only: Numbers, moved: Numbers) -> Numbers:
+    """Log Z(s) of `displacement`."""
+    return np.log1p(preferred_only * np.expm1(moved) + rejected_only * np.expm1(-np.asarray(moved)))
+
+
 def unseen_mass(chosen: Numbers, rejected: Numbers, unseen: Numbers, margin: Numbers) -> Numbers:
     """π₃(s) = p₃/(p₃ + p₁ e^s + p₂ e^-s): the answer that no comparison mentions, under tabular DPO from p.
 

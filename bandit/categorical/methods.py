@@ -10,6 +10,7 @@ Where each comes to rest, from a start at the reference (tested):
 | RL (REINFORCE + β KL) | runs away to argmax μ (A - E_μ A) | the target π* ∝ π_ref exp(r/β): Lemma E.1 |
 | RWR | ∝ μ exp(r/β), which is π* if μ = π_ref: Lemma E.3 | a best response: every policy gradient's vertex |
 | Best-of-N | the best of N draws from μ | a best response |
+| Best-of-N + negative gradient | as Best-of-N if that leaves no worse response above its threshold | a best response |
 | DPO | π* on the support of μ, whatever μ | π* |
 | IPO | ∝ π_ref exp(E_μ[P(y ≻ ·)]/τ) on the support of μ | the same with μ = p |
 """
@@ -35,6 +36,16 @@ def off_policy(problem: Problem) -> Data:
     log_mu = finite(problem.log_behavior)
     behavior = Policy(log_mu, namespace(log_mu).exp(log_mu))
     return lambda current: behavior
+
+
+def prepared(data: Data, prepare: Callable[[Policy], Any]) -> Callable[[Policy], Any]:
+    """`prepare` of the data that a policy is trained on: done once for all steps if no policy has a part in it."""
+    nobody: Any = None
+    fixed = data(nobody)
+    if fixed is None:
+        return lambda current: prepare(data(current))
+    ready = prepare(fixed)
+    return lambda current: ready
 
 
 def reinforce(problem: Problem, data: Data) -> Field:
@@ -101,10 +112,39 @@ def _log_mass(log_mu: Vector, members: Vector) -> Vector:
 def best_of_n(problem: Problem, data: Data) -> Field:
     """Maximum likelihood on the best of N draws: forward KL to their distribution. I.2.1."""
     xp = namespace(problem.rewards)
+    best = prepared(data, lambda mu: xp.exp(best_of_n_distribution(mu.log_probs, problem.rewards, problem.draws)))
 
     def gradient(current: Policy) -> Vector:
-        log_best = best_of_n_distribution(data(current).log_probs, problem.rewards, problem.draws)
-        return current.probs - xp.exp(log_best)
+        return current.probs - best(current)
+
+    return Field(gradient, everywhere(problem.rewards))
+
+
+def best_of_n_negative(problem: Problem, data: Data) -> Field:
+    """Best-of-N that also pushes down the worse draws: -log p_b + β Σ_j 1[r_j < r_b, p_j/p_b > θ] log p_j. I.2.1.
+
+    A given draw is j and the best of the others is b > j with probability μ_j B(b), B of N - 1 draws; so N μ_j B(b)
+    draws of j are pushed by b. β and θ are `Problem.negative_weight` and `negative_threshold`.
+    """
+    xp = namespace(problem.rewards)
+    likelihood = best_of_n(problem, data)
+    worse = problem.rewards[..., :, None] > problem.rewards[..., None, :]
+    log_threshold = xp.log(problem.negative_threshold)
+
+    def together(mu: Policy) -> Vector:
+        """β N μ_j B(b) for b better than j, `[*B, b, j]`."""
+        others = problem.draws - 1.0
+        some = xp.where(others > 0, others, 1.0)
+        best = xp.where(others > 0, xp.exp(best_of_n_distribution(mu.log_probs, problem.rewards, some)), 0.0)
+        drawn = problem.negative_weight * problem.draws * mu.probs
+        return xp.where(worse, best[..., :, None] * drawn[..., None, :], 0.0)
+
+    pairs = prepared(data, together)
+
+    def gradient(current: Policy) -> Vector:
+        log_ratio = current.log_probs[..., None, :] - current.log_probs[..., :, None]
+        pushed = xp.where(log_ratio > log_threshold, pairs(current), 0.0).sum(-2)
+        return likelihood.gradient(current) + pushed - current.probs * pushed.sum(-1, keepdims=True)
 
     return Field(gradient, everywhere(problem.rewards))
 
@@ -147,7 +187,14 @@ def ipo(problem: Problem, data: Data) -> Field:
     return _contrastive(problem, data, lambda margins: 1.0 / problem.tau - 2.0 * margins)
 
 
-_METHODS = {"reinforce": reinforce, "rwr": rwr, "best_of_n": best_of_n, "dpo": dpo, "ipo": ipo}
+_METHODS = {
+    "reinforce": reinforce,
+    "rwr": rwr,
+    "best_of_n": best_of_n,
+    "best_of_n_negative": best_of_n_negative,
+    "dpo": dpo,
+    "ipo": ipo,
+}
 
 METHODS: dict[str, Callable[[Problem], Field]] = {
     f"{side}_{name}": (lambda problem, method=method, source=source: method(problem, source(problem)))

@@ -21,6 +21,8 @@ class Problem(NamedTuple):
         tau: τ of IPO.
         alpha: of the α-divergence.
         draws: N of Best-of-N, any positive number.
+        negative_weight: β of Best-of-N + negative gradient.
+        negative_threshold: its threshold on π(y)/π(best).
     """
 
     log_target: Vector
@@ -31,6 +33,8 @@ class Problem(NamedTuple):
     tau: Any
     alpha: Any
     draws: Any
+    negative_weight: Any = 1.0
+    negative_threshold: Any = 0.01
 
     @property
     def categories(self) -> int:
@@ -51,15 +55,19 @@ class Knobs:
         tau: τ of IPO: the target margin is 1/(2τ).
         alpha: order of the α-divergence: 1 is reverse KL, 0 forward KL, 1/2 Hellinger, 2 Pearson's χ².
         draws: N of Best-of-N.
+        negative_weight: β of Best-of-N + negative gradient, paper I.2.1.
+        negative_threshold: likelihood relative to the best response below which nothing is pushed down.
     """
 
     beta: float = 0.1
     tau: float = 0.1
     alpha: float = 0.5
     draws: float = 4.0
+    negative_weight: float = 1.0
+    negative_threshold: float = 0.01
 
     def __post_init__(self) -> None:
-        for name in ("beta", "tau", "draws"):
+        for name in ("beta", "tau", "draws", "negative_weight", "negative_threshold"):
             check_positive(name, getattr(self, name))
         if not math.isfinite(self.alpha):
             raise ValueError(f"alpha must be a finite number, got {self.alpha!r}")

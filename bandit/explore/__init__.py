@@ -10,6 +10,11 @@ from typing import Any
 _WHERE = {
     "KLExplorer": "bandit.explore.kl",
     "DemoExplorer": "bandit.explore.demo",
+    "NegativeGradientExplorer": "bandit.explore.negative",
+    "FourMethodsExplorer": "bandit.explore.four_methods",
+    "DisplacementExplorer": "bandit.explore.displacement",
+    "Figure18Explorer": "bandit.explore.figure18",
+    "OutOfDistributionExplorer": "bandit.explore.unseen",
     "Prediction": "bandit.explore.prediction",
     "check_environment": "bandit.explore.environment",
 }

@@ -1,0 +1,339 @@
+"""Notebooks 04 to 06 without a browser: their view-models against finite differences, brute force and closed forms."""
+
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from bandit.categorical import closed_forms, lemmas
+from bandit.categorical.contrast import contrastive, contrastive_path, push_down_gains
+from bandit.categorical.simplex import policy
+from bandit.explore import displacement_questions as displacement_asks
+from bandit.explore import negative_questions as negative_asks
+from bandit.explore import unseen_questions as unseen_asks
+from bandit.explore.canvas import Canvas
+from bandit.explore.displacement import DisplacementExplorer, DisplacementScene
+from bandit.explore.displacement_bake import POLICIES, PROMPTS, SEEDS, STEPS
+from bandit.explore.displacement_model import DisplacementModel
+from bandit.explore.figure18 import Figure18Explorer, Figure18Model, Figure18Scene, recorded
+from bandit.explore.four_methods import FourMethodsExplorer, FourMethodsModel, FourMethodsScene
+from bandit.explore.negative import NegativeGradientExplorer
+from bandit.explore.negative_model import NegativeModel
+from bandit.explore.negative_scene import NegativeScene
+from bandit.explore.unseen import OutOfDistributionExplorer, UnseenScene
+from bandit.explore.unseen_model import UnseenModel
+
+P = np.array([0.45, 0.25, 0.15, 0.1, 0.05])
+
+
+def softmax(logits):
+    weights = np.exp(logits - logits.max())
+    return weights / weights.sum()
+
+
+# Notebook 04.
+
+
+@pytest.mark.parametrize("rejected", range(5))
+def test_the_gauge_is_the_slope_of_every_log_probability(rejected):
+    """Central differences of a real push on the logits; and minus Lemma E.2's inner product of two real gradients."""
+    eta, push = 1e-5, P - np.eye(5)[rejected]
+    up, down = (np.log(softmax(np.log(P) + sign * eta * push)) for sign in (1, -1))
+    np.testing.assert_allclose(push_down_gains(P, rejected), (up - down) / (2 * eta), atol=1e-9)
+    gradients = np.eye(5) - P  # row j: ∇ log p_j
+    np.testing.assert_allclose(push_down_gains(P, rejected), -gradients @ gradients[rejected], atol=1e-15)
+
+
+def test_the_contrastive_field_is_the_gradient_of_its_loss_and_a_step_that_of_the_lemmas():
+    def loss(logits):
+        log_p = np.log(softmax(logits))
+        return -(0.7 * log_p[1] - 0.3 * log_p[4])
+
+    eps = 1e-6
+    numeric = [(loss(np.log(P) + eps * e) - loss(np.log(P) - eps * e)) / (2 * eps) for e in np.eye(5)]
+    np.testing.assert_allclose(contrastive(5, 1, 4, 0.7, 0.3).gradient(policy(np.log(P))), numeric, atol=1e-9)
+    with_push, without = (contrastive_path(P, 1, 4, 0.7, c2, 0.2, 1)[1] for c2 in (0.3, 0.0))
+    step = lemmas.contrastive_step(P[None], np.array([1]), np.array([4]), np.array([0.7]), np.array([0.3]), 0.2)
+    np.testing.assert_allclose((with_push - without)[[1, 4]], [step.chosen[0], step.rejected[0]], atol=1e-14)
+
+
+def test_equal_coefficients_leave_the_others_odds_alone():
+    path = contrastive_path(P, 1, 4, 1.0, 1.0, 0.3, 50)
+    others = path[:, [0, 2, 3]]
+    np.testing.assert_allclose(others - others[:, :1], (others - others[:, :1])[:1].repeat(51, 0), atol=1e-12)
+
+
+def test_a_rare_response_that_is_pushed_feeds_the_likeliest_alone():
+    model = NegativeModel("push-rare-down")
+    assert list(np.flatnonzero(model.result.gains[0] > 0)) == [0]
+    assert np.exp(model.result.log_probs[0, -1, 0]) > 0.999
+    assert (np.diff(model.result.log_probs[0, :, 1]) < 0).all()  # nobody pushed it
+    np.testing.assert_array_equal(model.result.log_probs[1], np.broadcast_to(model.result.log_probs[1, 0], (201, 6)))
+    uniform = NegativeModel("uniform").result.log_probs[0, :, :7]
+    np.testing.assert_allclose(uniform, uniform[:, :1].repeat(7, 1), atol=1e-12)
+
+
+def test_lemma_e2_holds_where_the_gauge_says_so_and_not_elsewhere():
+    for preset, aligned in (("E2-aligned", True), ("E2-not-aligned", False)):
+        model = NegativeModel(preset, step_size=0.01)
+        w = model.values["chosen"]
+        assert (model.result.gains[0, w] > 0) == aligned
+        assert (model.result.flow[0, w] > 0) == aligned
+        assert ("w = 3 holds" in model.caption()) == aligned
+    np.testing.assert_allclose(model.result.flow.sum(-1), 0, atol=1e-15)
+    # And yet, in the long run, the negative term has helped there too: eq. 8 needs no condition.
+    omega = model.result.log_probs[:, :, 3] - model.result.log_probs[:, :, 4]
+    assert (omega[0, 1:] > omega[1, 1:]).all()
+
+
+def test_figure_16_sharpness_changes_the_labels_alone_and_draws_the_best_of_n_alone():
+    model = FourMethodsModel("fig16-R1", steps=30, sharpness=1.0)
+    before = model.result.reward
+    model.set("sharpness", 50.0)
+    assert [bool((a == b).all()) for a, b in zip(before, model.result.reward, strict=True)] == [True, True, True, False]
+    model.set("draws", 40)
+    assert model.result.reward[0, -1] > before[0, -1]
+    # RWR's rest is π_ref exp(r/β)/Z, whatever the sharpness: gradient descent for long comes near it.
+    slow = FourMethodsModel("fig16-R2", steps=300, beta=0.5)
+    weights = slow.result.reference * np.exp(slow.result.rewards / 0.5)
+    assert abs(slow.result.reward[1, -1] - weights @ slow.result.rewards / weights.sum()) < 2e-3
+
+
+def test_what_notebook_04_says_of_figure_16():
+    one, two = (FourMethodsModel(f"fig16-{name}").result for name in ("R1", "R2"))
+    for result in (one, two):
+        assert result.reward[2, -1] > result.reward[0, -1]  # the negative gradient helps Best-of-N,
+        assert result.divergence[2, -1] > result.divergence[0, -1]  # and takes it further away
+    assert two.reward[0, -1] > two.reward[3, -1]  # J.3: one token, R2, Best-of-N above IPO
+    assert one.reward[3, -1] > one.reward[0, -1]
+
+
+# Notebook 05.
+
+
+def brute_displacement(b, c, length, prompts, moved):
+    """Log-probabilities of whole responses under a real softmax over A, B₁…, C₁…, before and after."""
+    start = np.concatenate([[1 - prompts * (b + c)], np.full(prompts, b), np.full(prompts, c)])
+    after = np.log(softmax(np.log(start) + moved * np.concatenate([[0], np.ones(prompts), -np.ones(prompts)])))
+    change = after - np.log(start)
+    chosen, rejected = (length - 1) * change[0] + change[1], (length - 1) * change[0] + change[-1]
+    return np.array([chosen, rejected, length * change[0], length * change[1]])
+
+
+@pytest.mark.parametrize(("prompts", "tables"), [(1, 1), (20, 1), (60, 3)])
+def test_displacement_is_a_real_softmax_over_all_prompts_tokens(prompts, tables):
+    model = DisplacementModel("fig18-20-prompts", prompts=prompts, tables=tables, length=7)
+    for step in (0, 1, 77, 200):
+        expected = brute_displacement(0.006, 0.002, 7, prompts // tables, model.result.moved[step])
+        np.testing.assert_allclose(model.result.gains[:, step], expected, atol=1e-11)
+
+
+@pytest.mark.parametrize(("b", "c", "n"), [(0.2, 0.1, 4), (0.1, 0.4, 10), (0.05, 0.01, 3), (0.4, 0.1, 10)])
+def test_the_slope_and_the_turn_are_where_y_w_rises_and_turns(b, c, n):
+    eps = 1e-6
+    slope = (closed_forms.displacement(b, c, n, eps) - closed_forms.displacement(b, c, n, -eps)) / (2 * eps)
+    np.testing.assert_allclose(slope, closed_forms.displacement_slope(b, c, n), atol=1e-8)
+    grid = np.linspace(-6, 6, 240_001)
+    best = grid[closed_forms.displacement(b, c, n, grid).argmax()]
+    np.testing.assert_allclose(closed_forms.displacement_turn(b, c, n), best, atol=1e-4)
+    assert np.isinf(closed_forms.displacement_turn(b, c, 1))
+
+
+def test_the_presets_lie_on_the_side_that_they_are_named_for():
+    says = {
+        "fig18-5-prompts": "y_w rises at first",
+        "fig18-20-prompts": "y_w rises at first",
+        "fig18-100-prompts": "falls from the first step",
+        "fig18-100-capacity": "y_w rises at first",
+        "one-token": "never falls",
+        "boundary": "at the boundary",
+        "beyond": "falls from the first step",
+        "rejected-likelier": "y_w rises at first",
+    }
+    assert set(says) == set(DisplacementExplorer.presets())
+    for name, words in says.items():
+        model = DisplacementModel(name)
+        assert words in model.caption()
+        first = np.diff(model.result.gains[0])[0]
+        assert (first > 0) == (("rises" in words) or ("never" in words))
+
+
+def test_probabilities_that_do_not_fit_are_mended_visibly():
+    model = DisplacementModel("boundary")
+    model.set("prompts", 50)
+    assert 50 * (model.values["b"] + model.values["c"]) == pytest.approx(0.98)
+    assert "50 prompts share a table" in model.notes[0]
+    model.set("tables", 80)
+    assert model.values["tables"] == 50
+    model.set("prompts", 10)
+    assert model.values["tables"] == 10
+    assert "no more tables than prompts" in model.notes[0]
+    start = NegativeModel("uniform")
+    with pytest.raises(ValueError, match="softmax has no zeros"):
+        start.set("start", (0.5, 0.5, 0.0))
+    start.set("rejected", 0)
+    assert start.values["chosen"] != 0
+    assert "w and l are two of the 8" in start.notes[0]
+
+
+def test_figure_18_is_what_was_recorded_and_what_the_notebook_says():
+    data = recorded()
+    assert data.attrs["command"] == "python -m bandit.explore.displacement_bake FOLDER"
+    assert (data.sizes["seed"], int(data["step"][-1])) == (SEEDS, STEPS)
+    assert tuple(data["prompts"].values) == PROMPTS
+    assert tuple(data["policy"].values) == tuple(POLICIES)
+    model = Figure18Model("gpt", reward="R2")
+    chosen = data["chosen_implicit_reward"].sel(policy="gpt", pairs="best_worst", reward="R2")
+    np.testing.assert_allclose(model.result.mean[0], chosen.mean("seed").transpose("prompts", "step"), rtol=1e-6)
+    few, many = model.result.mean[0, 0, -1], model.result.mean[0, -1, -1]
+    errors = model.result.error[0, [0, -1], -1]
+    assert few > 2 * errors[0]
+    assert many < -2 * errors[1]
+    assert (model.result.mean[1, :, -1] < 0).all()
+
+
+# Notebook 06.
+
+
+@pytest.mark.parametrize("preset", OutOfDistributionExplorer.presets())
+def test_dpo_and_ipo_walk_on_the_closed_form_and_rl_to_its_optimum(preset):
+    model = UnseenModel(preset, optimizer="flow", step_size=0.5, steps=400)
+    result, p = model.result, np.asarray(model.values["reference"])
+    for run in (0, 1):
+        np.testing.assert_allclose(result.probs[run, :, 2], closed_forms.unseen_mass(*p, result.moved[run]), atol=1e-11)
+        assert result.probs[run, :, 2].max() <= result.peak + 1e-12
+    rewards = np.array([model.values["gap"], 0.0, model.values["unseen"]])
+    optimum = p * np.exp(rewards / model.values["beta"])
+    np.testing.assert_allclose(result.rests[2], optimum / optimum.sum(), rtol=1e-12)
+    # At rest the mean gradient of the comparisons vanishes: β 2s = gap for DPO, 2s = (2P - 1)/(2τ) for IPO.
+    s = np.log(result.rests[:2, 0] / result.rests[:2, 1]) / 2 - np.log(p[0] / p[1]) / 2
+    likely = 1 / (1 + np.exp(-model.values["gap"]))
+    np.testing.assert_allclose(2 * s[0] * model.values["beta"], model.values["gap"], rtol=1e-9)
+    np.testing.assert_allclose(2 * s[1], (2 * likely - 1) / (2 * model.values["tau"]), rtol=1e-9)
+
+
+def test_runs_end_at_their_rests():
+    # η = 2: DPO's slowest rate is β² P (1 - P)/2, here 1/40 a unit of time.
+    model = UnseenModel("noisy-labels", optimizer="flow", step_size=1.0, steps=400, beta=1.0)
+    np.testing.assert_allclose(model.result.probs[:, -1], model.result.rests, atol=1e-3)
+
+
+def test_the_peak_is_reported_only_where_there_is_one():
+    assert "it first gains, up to 0.634" in UnseenModel("unseen-gains").caption()
+    assert "it falls from the start" in UnseenModel("unseen-falls").caption()
+
+
+# All of them.
+
+EXPLORERS = (
+    (NegativeGradientExplorer, NegativeScene, {"step": 9, "start": (0.3, 0.3, 0.4), "c2": 0.3, "rejected": 2}),
+    (FourMethodsExplorer, FourMethodsScene, {"step": 9, "steps": 40, "tau": 0.3, "draws": 20}),
+    (DisplacementExplorer, DisplacementScene, {"step": 9, "length": 4, "b": 0.3, "prompts": 3}),
+    (Figure18Explorer, Figure18Scene, {"step": 9, "pairs": "all", "reward": "R1"}),
+    (OutOfDistributionExplorer, UnseenScene, {"step": 9, "reference": (0.2, 0.7, 0.1), "beta": 0.2}),
+)
+
+
+@pytest.mark.parametrize(("kind", "scene", "changes"), EXPLORERS, ids=lambda x: getattr(x, "__name__", ""))
+def test_states_and_pictures_are_whole(kind, scene, changes):
+    """A state says everything; a picture blitted step by step equals a fresh one; the table is rectangular."""
+    presets = list(kind.presets())[:3]
+    rng = np.random.default_rng(0)
+    explorer = kind(presets[0])
+    for preset in (*presets, presets[0]):
+        explorer.set(preset=preset)
+        for name in rng.permutation(list(changes)):
+            explorer.set(**{str(name): changes[str(name)]})
+            explorer.pixels()
+        model = kind.Model.from_state(explorer.to_state())
+        assert model.values == explorer.model.values
+        np.testing.assert_array_equal(Canvas(scene()).pixels(model), explorer.pixels())
+        assert len({len(column) for column in explorer.model.table().values()}) == 1
+    assert kind(preset).to_state() == f"{kind.Model.kind}?preset={preset}"
+    with pytest.raises(ValueError, match="begins with"):
+        kind.from_state("kl?preset=R1")
+
+
+@pytest.mark.parametrize(("kind", "scene", "changes"), EXPLORERS, ids=lambda x: getattr(x, "__name__", ""))
+def test_redrawing_is_fast(kind, scene, changes, capsys):
+    """A redraw in 50 ms, a preset in 300 ms, of processor time."""
+    explorer = kind()
+    explorer.png()
+
+    def median(actions):
+        times = []
+        for action in actions:
+            began = time.process_time()
+            explorer.set(**action)
+            explorer.png()
+            times.append(1000 * (time.process_time() - began))
+        return float(np.median(times))
+
+    redraw = median([{"step": step} for step in range(1, 20)])
+    switch = median([{"preset": name} for name in [*kind.presets(), *kind.presets()]])
+    with capsys.disabled():
+        print(f"\n{kind.__name__}: redraw {redraw:.0f} ms, preset {switch:.0f} ms of processor time", end="")
+    assert redraw < 50
+    assert switch < 300
+
+
+def test_the_first_picture_is_there_in_three_seconds(capsys):
+    for name in ("FourMethodsExplorer", "Figure18Explorer"):  # the two with most to import and compute
+        code = f"import time; from bandit.explore import {name}; {name}().png(); print(time.process_time())"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        with capsys.disabled():
+            print(f"\n{name}: import and first picture {float(done.stdout):.1f} s of processor time", end="")
+        assert float(done.stdout) < 3
+
+
+WRONG = [
+    (negative_asks.check_everybody_gains(..., ...), "no answer here yet"),
+    (negative_asks.check_everybody_gains((0.5, 0.3, 0.2), 1), "4 to 100 categories"),
+    (negative_asks.check_everybody_gains((0.4, 0.3, 0.2, 0.1), 7), "index of one of the 4"),
+    (negative_asks.check_everybody_gains((0.4, 0.3, 0.2, 0.1), 0), "the likeliest"),
+    (negative_asks.check_everybody_gains((0.7, 0.1, 0.1, 0.1), 1), "falls too"),
+    (negative_asks.check_everybody_gains((0.5, 0.5, 0.0, 0.0), 2), "no zeros"),
+    (negative_asks.check_boundary(0.2), "still falls with y_l"),
+    (negative_asks.check_boundary(0.5), "gains already"),
+    (negative_asks.check_boundary(2), "lies between"),
+    (negative_asks.check_negative_wins(3), "give an explorer"),
+    (negative_asks.check_negative_wins("fig16?preset=fig16-R1&draws=20"), "How rare"),
+    (negative_asks.check_negative_wins("fig16?preset=fig16-R1&draws=60&tau=0.5"), "tau differs too"),
+    (displacement_asks.check_length(7), "still raises"),
+    (displacement_asks.check_length(9), "as well"),
+    (displacement_asks.check_length(7.5), "whole number"),
+    (displacement_asks.check_turn(0.3), "still rising"),
+    (displacement_asks.check_turn(1.3), "falling already"),
+    (displacement_asks.check_capacity(4), "25 prompts share one"),
+    (displacement_asks.check_capacity(6), "one less is enough"),
+    (unseen_asks.check_peak(0.5), "more than 0.5"),
+    (unseen_asks.check_return(1.0), "above the 0.35"),
+    (unseen_asks.check_return(6.0), "below the 0.35"),
+    (unseen_asks.check_reference((0.3, 0.4, 0.3)), "0.05 at most"),
+    (unseen_asks.check_reference((0.6, 0.35, 0.05)), "only falls"),
+    (unseen_asks.check_reference((0.1, 0.85, 0.05)), "what makes it small"),
+]
+
+
+@pytest.mark.parametrize(("feedback", "says"), WRONG, ids=[says for _, says in WRONG])
+def test_a_wrong_answer_is_told_what_is_wrong(feedback, says):
+    assert not feedback.right
+    assert says in str(feedback)
+
+
+def test_predictions_are_computed():
+    asked = (
+        negative_asks.predict_winners,
+        negative_asks.predict_figure16,
+        displacement_asks.predict_length,
+        displacement_asks.predict_prompts,
+        unseen_asks.predict_unseen,
+        unseen_asks.predict_stopping,
+    )
+    expected = (2, 1, 1, 1, 2, 1)
+    for make, option in zip(asked, expected, strict=True):
+        prediction = make()
+        assert prediction.truth().option == option
+        assert len(prediction.truth().because) > 100
