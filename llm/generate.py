@@ -14,6 +14,9 @@ from llm.models.model import Cache, Model, last
 from llm.models.parameters import Params
 from llm.prompts import bucket
 
+AS_IT_IS = Sampling()
+"""The model's own distribution."""
+
 ANY, NEVER = -1, -2
 """In a table of stops: matches every id (what stands before a short sequence), matches none (an unused line)."""
 
@@ -81,7 +84,7 @@ def generate(
     new_tokens: int,
     *,
     keys: Array,
-    sampling: Sampling = Sampling(),
+    sampling: Sampling = AS_IT_IS,
     stops: Sequence[Sequence[int]] = (),
     pad_id: int = 0,
 ) -> Generation:

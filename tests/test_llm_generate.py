@@ -20,7 +20,7 @@ from llm.weights.checkpoint import open_checkpoint
 from llm.weights.load import load
 
 RNG = np.random.default_rng(11)
-PROMPTS = pad_right([list(RNG.integers(2, 53, n)) for n in (5, 2, 9)])
+PROMPTS = pad_right([RNG.integers(2, 53, n).tolist() for n in (5, 2, 9)])
 
 
 @functools.lru_cache
@@ -38,7 +38,7 @@ def run(policy, tokens, lengths, new_tokens, *, key=0, first=0, **how):
 def joined(prompts, out) -> tuple[np.ndarray, np.ndarray]:
     """Prompts and responses as rows of one array, and their lengths."""
     rows = [
-        [*tokens[:length], *new[:count]]
+        [*tokens[:length].tolist(), *new[:count].tolist()]
         for tokens, length, new, count in zip(*prompts, np.asarray(out.tokens), np.asarray(out.lengths), strict=True)
     ]
     return pad_right(rows)
@@ -56,7 +56,14 @@ def scored(policy, prompts, out) -> list[np.ndarray]:
 # --- one token --------------------------------------------------------------------------------------------------------
 
 LOGITS = np.log(np.array([0.05, 0.3, 0.1, 0.02, 0.25, 0.08, 0.2]))
-DISTRIBUTIONS = [Sampling(), Sampling(0.5), Sampling(2.0), Sampling(1.0, 3), Sampling(1.0, 0, 0.6), Sampling(1.7, 5, 0.8)]
+DISTRIBUTIONS = [
+    Sampling(),
+    Sampling(0.5),
+    Sampling(2.0),
+    Sampling(1.0, 3),
+    Sampling(1.0, 0, 0.6),
+    Sampling(1.7, 5, 0.8),
+]
 
 
 def exact(logits: np.ndarray, sampling: Sampling) -> np.ndarray:
@@ -158,10 +165,19 @@ def test_cached_generation_is_uncached_scoring(case):
     assert (np.asarray(cooled.behavior_log_probs)[:, :20] > np.asarray(cooled.log_probs)[:, :20]).mean() > 0.9
 
 
+def without_biases(named, torch):
+    """Large random biases decide alone, and every greedy token is the same one."""
+    with torch.no_grad():
+        for name, parameter in named:
+            if name.endswith("bias"):
+                parameter.zero_()
+
+
 @pytest.mark.parametrize("case", ["pythia", "neox_sequential", "mistral", "mistral_window", "llama"])
 def test_greedy_ids_are_those_of_transformers(case):
     torch = pytest.importorskip("torch", reason="torch is for tests alone; the golden test below stands in for it")
     module = torch_model(case)
+    without_biases(module.named_parameters(), torch)
     state = {name.replace("lm_head", "embed_out"): t.numpy() for name, t in module.state_dict().items()}
     state |= {name: t.numpy() for name, t in module.state_dict().items()}
     config = config_from(CASES[case])
@@ -180,15 +196,21 @@ def test_greedy_ids_are_those_of_transformers(case):
         np.testing.assert_array_equal(ids, theirs[0, length:].numpy())
 
 
-GOLDEN_IDS = [45,45,45,45,45,45,45,45,45,45,45,45,45,45,45,45,45,45,45,45]
+GOLDEN_IDS = [
+    [45] * 20,
+    [13, 26, 27, 18, 17, 51, 27, 45, 45, 18, 51, 18, 51, 17, 51, 17, 51, 17, 49, 51],
+    [9, 0, 4, 45, 45, 17, 4, 45, 17, 4, 17, 4, 17, 4, 17, 4, 17, 4, 17, 4],
+]
 
 
 def test_greedy_ids_of_the_golden_model():
-    """What transformers 5.23 with torch 2.13 generates from the committed folder (the last prompt of PROMPTS)."""
+    """What transformers 5.23 with torch 2.13 generates from the committed folder, each of PROMPTS alone, biases 0."""
     checkpoint = open_checkpoint(golden("pythia"))
-    policy = Policy(Model(checkpoint.config), load(checkpoint))
-    out = run(policy, *PROMPTS, 20, sampling=Sampling(0.0))
-    np.testing.assert_array_equal(np.asarray(out.tokens)[2, :20], GOLDEN_IDS)
+    params = jax.tree_util.tree_map_with_path(
+        lambda path, leaf: jnp.zeros_like(leaf) if path[-1].key == "bias" else leaf, load(checkpoint)
+    )
+    out = run(Policy(Model(checkpoint.config), params), *PROMPTS, 20, sampling=Sampling(0.0))
+    np.testing.assert_array_equal(np.asarray(out.tokens)[:, :20], GOLDEN_IDS)
 
 
 def test_a_row_depends_on_its_own_prompt_and_key_alone():
