@@ -47,9 +47,8 @@ def joined(prompts, out) -> tuple[np.ndarray, np.ndarray]:
 def scored(policy, prompts, out) -> list[np.ndarray]:
     """Uncached log-probs of each row's response."""
     rows = joined(prompts, out)
-    scores = jax.jit(lambda p: score(policy._replace(params=p), rows.tokens, rows.lengths, prompts.lengths))(
-        policy.params
-    )
+    run = jax.jit(lambda p, *given: score(Policy(policy.model, p), *given))
+    scores = run(policy.params, rows.tokens, rows.lengths, prompts.lengths)
     return [np.asarray(row)[np.asarray(mask)] for row, mask in zip(scores.log_probs, scores.mask, strict=True)]
 
 
