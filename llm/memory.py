@@ -78,6 +78,19 @@ def inference(config: ModelConfig, compute: Compute, mesh: Mesh, batch: int, len
     )
 
 
+def scoring(config: ModelConfig, compute: Compute, mesh: Mesh, batch: int, length: int, chunk: int) -> Memory:
+    """Scoring `batch` rows of `length` tokens without a gradient: weights in the dtype of computing, one layer at
+    work, and logits of `chunk` tokens with their log-probs."""
+    width, tokens = _BYTES[compute.dtype], _rows(batch, mesh) * length
+    return Memory(
+        {
+            "parameters": width * _share(config, mesh),
+            "activations": tokens * _kept_by_a_layer(config, compute, length, mesh),
+            "logits": 2 * 4 * min(chunk, tokens) * config.vocab_size // mesh.tensor,
+        }
+    )
+
+
 def training(
     config: ModelConfig,
     compute: Compute,

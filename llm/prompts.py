@@ -61,3 +61,16 @@ def pad_right(rows: Sequence[Sequence[int]], length: int | None = None, *, pad_i
     for i, row in enumerate(rows):
         tokens[i, : len(row)] = row
     return Rows(tokens, lengths)
+
+
+def bucket(length: int, *, least: int = 16) -> int:
+    """The smallest of `least` · (1, 1.5, 2, 3, 4, 6, 8, …) that holds `length`: programs are compiled for these alone.
+
+    At most a third of a bucket above the first is padding.
+    """
+    size = least
+    while size < length:
+        if size * 3 // 2 >= length:
+            return size * 3 // 2
+        size *= 2
+    return size

@@ -36,6 +36,11 @@ def encode(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
     return [list(ids) for ids in tokenizer(list(texts))["input_ids"]] if texts else []
 
 
+def encode_alone(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
+    """Token ids of each text and nothing else: a response, or a stop, that stands after something."""
+    return [list(ids) for ids in tokenizer(list(texts), add_special_tokens=False)["input_ids"]] if texts else []
+
+
 def encode_chats(tokenizer: Any, chats: Sequence[Sequence[Message]]) -> list[list[int]]:
     """Token ids of each conversation in the model's own template, up to where the assistant is to answer.
 

@@ -126,7 +126,7 @@ def test_a_full_cache_is_not_written_to():
     decoding = model.for_decoding(params)
     cache = model.empty_cache(3, 6)._replace(lengths=jnp.array([6, 2, 6]))
     _, after = jax.jit(model.step)(decoding, TOKENS[:, 4], cache)
-    written = np.abs(after.layers[0].keys).sum(axis=(2, 3)) > 0
+    written = np.abs(after.layers[0].keys).sum(axis=(1, 3)) > 0
     np.testing.assert_array_equal(written, np.arange(18).reshape(3, 6) == 6 + 2)
     with pytest.raises(ValueError, match="room for 6 tokens, got prompts of 7"):
         model.prefill(decoding, TOKENS[:, :7], jnp.full(3, 7), cache)

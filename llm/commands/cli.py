@@ -7,9 +7,16 @@ from typing import Any
 import tyro
 
 from llm.commands.convert import Convert
+from llm.commands.generate import Generate
 from llm.commands.info import Info
+from llm.commands.score import Score
 
-COMMANDS: dict[str, Callable[..., Any]] = {"convert": Convert, "info": Info}
+COMMANDS: dict[str, Callable[..., Any]] = {
+    "generate": Generate,
+    "score": Score,
+    "convert": Convert,
+    "info": Info,
+}
 
 DESCRIPTION = """Language models: GPT-NeoX (Pythia), Mistral and Llama in JAX, from and to Hugging Face folders.
 

@@ -63,7 +63,7 @@ class Cache(NamedTuple):
     A tuple, not one stacked array: each layer's memory is then updated in place by a decoding loop.
 
     Attributes:
-        layers: one Memory a layer, `[B, S, K, H]` each, S the room.
+        layers: one Memory a layer, `[B, K, S, H]` each, S the room.
         lengths: tokens read so far, `[B]`: the position of each row's next one.
     """
 
@@ -118,7 +118,7 @@ class Model:
     def empty_cache(self, batch: int, length: int) -> Cache:
         """Room for `length` tokens in each of `batch` rows."""
         c = self.config
-        zeros = lambda: jnp.zeros((batch, length, c.kv_heads, c.head_size), self.compute.dtype)
+        zeros = lambda: jnp.zeros((batch, c.kv_heads, length, c.head_size), self.compute.dtype)
         layers = tuple(Memory(zeros(), zeros()) for _ in range(c.layers))
         return Cache(layers, jnp.zeros(batch, jnp.int32))
 
@@ -148,7 +148,7 @@ class Model:
             lengths: real tokens of each row.
             cache: with room for at least S tokens.
         """
-        room = cache.layers[0].keys.shape[1]
+        room = cache.layers[0].keys.shape[2]
         if tokens.shape[1] > room:
             raise ValueError(f"the cache has room for {room} tokens, got prompts of {tokens.shape[1]}")
         x, turn = self._embed(params, tokens, jnp.arange(tokens.shape[1])[None, :])

@@ -1,0 +1,128 @@
+"""Lines in and lines out: prompts from arguments, files or standard input; results as text or JSON."""
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+Format = Literal["auto", "text", "jsonl"]
+
+
+def read_records(arguments: Sequence[str], file: Path | None) -> list[dict[str, Any]]:
+    """What a person gave, as records.
+
+    Arguments are prompts. A file whose name ends in .jsonl holds one JSON object (or string) a line, any other file one
+    prompt a line, as it stands but for the line's end; `-` is standard input, read as JSON if its first line begins
+    with a brace.
+
+    Raises:
+        ValueError: both or neither is given, the file cannot be read, a line is not what it should be, there are none.
+    """
+    if arguments and file is not None:
+        raise ValueError("prompts came as arguments and in a file: give one of them")
+    if arguments:
+        return [{"prompt": text} for text in arguments]
+    if file is None:
+        raise ValueError("there are no prompts: give some as arguments, or --file PATH (- for standard input)")
+    text = _read(file)
+    lines = text.split("\n")
+    if lines and lines[-1] == "":
+        lines.pop()
+    if file.suffix == ".jsonl" or (str(file) == "-" and text.lstrip().startswith("{")):
+        found = [_record(line, number, file) for number, line in enumerate(lines, 1) if line.strip()]
+    else:
+        found = [{"prompt": line.rstrip("\r")} for line in lines]
+    if not found:
+        raise ValueError(f"there are no prompts: {'standard input' if str(file) == '-' else file} is empty")
+    return found
+
+
+def _read(file: Path) -> str:
+    try:
+        return sys.stdin.read() if str(file) == "-" else file.expanduser().read_text(encoding="utf-8")
+    except OSError as error:
+        raise ValueError(f"cannot read {file}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"cannot read {file}: it is not text in UTF-8") from error
+
+
+def _record(line: str, number: int, file: Path) -> dict[str, Any]:
+    where = f"line {number} of {'standard input' if str(file) == '-' else file}"
+    try:
+        record = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{where} is not JSON: {error.msg}") from error
+    record = {"prompt": record} if isinstance(record, str) else record
+    if not isinstance(record, dict):
+        raise ValueError(f"{where} must be a JSON object or a string, got {type(record).__name__}")
+    for name, value in record.items():
+        if name in ("prompt", "response", "text") and not isinstance(value, str):
+            raise ValueError(f"{where}: {name} must be a string")
+        if name in ("prompt_ids", "response_ids", "text_ids") and not _ids(value):
+            raise ValueError(f"{where}: {name} must be a list of whole numbers")
+        if name == "messages" and not _messages(value):
+            raise ValueError(f"{where}: messages must be a list of objects with the strings role and content")
+    return record
+
+
+def _ids(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(v, int) and not isinstance(v, bool) for v in value)
+
+
+def _messages(value: object) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(v, dict) and isinstance(v.get("role"), str) and isinstance(v.get("content"), str) for v in value
+    )
+
+
+def prompt_ids(records: Sequence[dict[str, Any]], tokenizer: Any, *, chat: bool) -> list[list[int]]:
+    """Token ids of each record's prompt: `prompt_ids` as they are, `messages` through the chat template, `prompt` as
+    text, or, with `chat`, as one message of the user.
+
+    Raises:
+        ValueError: a record has none of them, or the template does not take its messages.
+    """
+    from llm.tokenizer import encode, encode_chats
+
+    found: list[list[int]] = []
+    for number, record in enumerate(records):
+        if "prompt_ids" in record:
+            found.append(record["prompt_ids"])
+        elif "messages" in record:
+            found += encode_chats(tokenizer(), [record["messages"]])
+        elif "prompt" in record and chat:
+            found += encode_chats(tokenizer(), [[{"role": "user", "content": record["prompt"]}]])
+        elif "prompt" in record:
+            found += encode(tokenizer(), [record["prompt"]])
+        else:
+            raise ValueError(f"record {number} has none of prompt, messages and prompt_ids")
+    return found
+
+
+def check_new_file(out: Path | None) -> None:
+    """Refuse to write over a file, before any work.
+
+    Raises:
+        ValueError: it exists, or its folder does not.
+    """
+    if out is None:
+        return
+    if out.exists():
+        raise ValueError(f"{out} is there already and is not overwritten")
+    if not out.parent.is_dir():
+        raise ValueError(f"there is no folder {out.parent}")
+
+
+def write(records: Iterable[dict[str, Any]], text: "list[str]", out: Path | None, format: Format) -> None:
+    """Print, or write to a file in one step: JSON Lines if asked for, or if the file's name ends so; else text."""
+    as_json = format == "jsonl" or (format == "auto" and out is not None and out.suffix == ".jsonl")
+    lines = [json.dumps(record, ensure_ascii=False) for record in records] if as_json else text
+    if out is None:
+        print("\n".join(lines))
+        return
+    from bandit.files import replacing
+
+    with replacing(out) as temporary:
+        temporary.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+    print(f"saved in {out}", file=sys.stderr)

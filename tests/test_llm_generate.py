@@ -1,0 +1,320 @@
+"""Generation against scoring, against transformers, and against distributions that are computed exactly."""
+
+import functools
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from llm_cases import CASES, golden, random_params, torch_model
+
+from llm.draw import Sampling, check_sampling, draw
+from llm.generate import ANY, NEVER, _generate, generate, row_keys, stop_table
+from llm.models.hugging_face import config_from
+from llm.models.model import Model
+from llm.models.parameters import parameters, tree_of
+from llm.prompts import bucket, pad_right
+from llm.scoring import Policy, score
+from llm.weights.checkpoint import open_checkpoint
+from llm.weights.load import load
+
+RNG = np.random.default_rng(11)
+PROMPTS = pad_right([RNG.integers(2, 53, n).tolist() for n in (5, 2, 9)])
+
+
+@functools.lru_cache
+def tiny(case: str = "pythia") -> Policy:
+    config = config_from(CASES[case])
+    return Policy(Model(config), random_params(config, std=0.15))
+
+
+def run(policy, tokens, lengths, new_tokens, *, key=0, first=0, **how):
+    params = policy.model.for_decoding(policy.params)
+    keys = row_keys(jax.random.key(key), tokens.shape[0], first)
+    return generate(policy.model, params, tokens, lengths, new_tokens, keys=keys, **how)
+
+
+def joined(prompts, out) -> tuple[np.ndarray, np.ndarray]:
+    """Prompts and responses as rows of one array, and their lengths."""
+    rows = [
+        [*tokens[:length].tolist(), *new[:count].tolist()]
+        for tokens, length, new, count in zip(*prompts, np.asarray(out.tokens), np.asarray(out.lengths), strict=True)
+    ]
+    return pad_right(rows)
+
+
+def scored(policy, prompts, out) -> list[np.ndarray]:
+    """Uncached log-probs of each row's response."""
+    rows = joined(prompts, out)
+    run = jax.jit(lambda p, *given: score(Policy(policy.model, p), *given))
+    scores = run(policy.params, rows.tokens, rows.lengths, prompts.lengths)
+    return [np.asarray(row)[np.asarray(mask)] for row, mask in zip(scores.log_probs, scores.mask, strict=True)]
+
+
+# --- one token --------------------------------------------------------------------------------------------------------
+
+LOGITS = np.log(np.array([0.05, 0.3, 0.1, 0.02, 0.25, 0.08, 0.2]))
+DISTRIBUTIONS = [
+    Sampling(),
+    Sampling(0.5),
+    Sampling(2.0),
+    Sampling(1.0, 3),
+    Sampling(1.0, 0, 0.6),
+    Sampling(1.7, 5, 0.8),
+]
+
+
+def exact(logits: np.ndarray, sampling: Sampling) -> np.ndarray:
+    """Temperature, then the top_k largest, then the fewest of the largest that reach top_p: sorted, in float64."""
+    probs = np.exp(logits / sampling.temperature)
+    order = np.argsort(-probs)
+    if sampling.top_k:
+        probs[order[sampling.top_k :]] = 0
+    probs /= probs.sum()
+    enough = int(np.argmax(np.cumsum(probs[order]) >= sampling.top_p - 1e-9))
+    probs[order[enough + 1 :]] = 0
+    return probs / probs.sum()
+
+
+@functools.lru_cache
+def drawing():
+    return jax.jit(draw)
+
+
+@pytest.mark.parametrize("sampling", DISTRIBUTIONS)
+@pytest.mark.parametrize("spread", [1, 60])
+def test_frequencies_are_those_of_the_exact_distribution(sampling, spread):
+    """χ² of 40 000 draws, below its mean + 5 standard deviations; with `spread`, over several rows of lanes."""
+    logits = np.full(7 * spread, -np.inf)
+    logits[::spread] = LOGITS
+    expected = exact(logits, sampling)
+    count = 40_000
+    uniforms = jax.random.uniform(jax.random.key(3), (count, 2))
+    rows = jnp.broadcast_to(jnp.asarray(logits, jnp.float32), (count, len(logits)))
+    drawn = drawing()(rows, sampling, uniforms)
+    seen = np.bincount(drawn.token, minlength=len(logits))
+    kept = expected > 0
+    assert seen[~kept].sum() == 0
+    chi2 = ((seen - count * expected)[kept] ** 2 / (count * expected[kept])).sum()
+    freedom = kept.sum() - 1
+    assert chi2 < freedom + 5 * math.sqrt(2 * freedom)
+    np.testing.assert_allclose(drawn.behavior_log_probs, np.log(expected[drawn.token]), atol=1e-5)
+    np.testing.assert_allclose(drawn.log_probs, logits[drawn.token], atol=1e-5)  # they were normalised
+
+
+def test_truncation_over_a_large_vocabulary_keeps_exactly_the_right_set():
+    """What can be drawn at all, by the support of the log-probs, against sorting in float64."""
+    rng = np.random.default_rng(5)
+    logits = rng.normal(size=(16, 1000)).astype(np.float32) * 3
+    for sampling in (Sampling(1.0, 40), Sampling(0.7, 0, 0.9), Sampling(1.3, 100, 0.5), Sampling(1.0, 1)):
+        drawn = drawing()(jnp.asarray(logits), sampling, jax.random.uniform(jax.random.key(1), (16, 2)))
+        probs = np.array([exact(row.astype(np.float64), sampling) for row in logits])
+        chosen = probs[np.arange(16), drawn.token]
+        assert chosen.min() > 0
+        np.testing.assert_allclose(drawn.behavior_log_probs, np.log(chosen), atol=1e-4)
+
+
+def test_temperature_zero_takes_the_first_largest():
+    logits = jnp.asarray([[0.0, 2.0, 2.0, -jnp.inf], [5.0, 5.0, 1.0, 0.0]])
+    drawn = drawing()(logits, Sampling(0.0), jnp.full((2, 2), 0.999))
+    np.testing.assert_array_equal(drawn.token, [1, 0])
+    np.testing.assert_array_equal(drawn.behavior_log_probs, 0.0)
+    np.testing.assert_allclose(drawn.log_probs, jax.nn.log_softmax(logits)[jnp.arange(2), drawn.token], rtol=1e-6)
+
+
+def test_ties_are_kept_and_extremes_are_finite():
+    logits = jnp.asarray([[1.0, 1.0, 1.0, 0.0], [1e4, -1e4, 0.0, 0.0]])
+    for first, second in ((0.0, 0.0), (0.34, 0.5), (0.9999, 0.9999)):
+        drawn = drawing()(logits, Sampling(1.0, 2), jnp.asarray([[first, second]] * 2))
+        assert int(drawn.token[0]) in (0, 1, 2)
+        np.testing.assert_allclose(drawn.behavior_log_probs, [-np.log(3), 0.0], atol=1e-6)
+    assert drawing()._cache_size() <= 5  # one for each shape above: numbers are data
+
+
+@pytest.mark.parametrize(
+    ("sampling", "message"),
+    [
+        (Sampling(-0.1), "temperature must be a number of at least 0"),
+        (Sampling(float("nan")), "temperature must be"),
+        (Sampling(1.0, -1), "top_k must be a whole number of at least 0"),
+        (Sampling(1.0, 0, 0.0), "top_p must be more than 0 and at most 1"),
+    ],
+)
+def test_impossible_sampling_is_refused(sampling, message):
+    with pytest.raises(ValueError, match=message):
+        check_sampling(sampling)
+
+
+# --- whole responses --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("case", ["pythia", "mistral_window"])
+def test_cached_generation_is_uncached_scoring(case):
+    policy = tiny(case)
+    out = run(policy, *PROMPTS, 20)
+    np.testing.assert_array_equal(out.lengths, 20)
+    np.testing.assert_array_equal(np.asarray(out.log_probs)[:, 20:], 0.0)
+    np.testing.assert_allclose(out.log_probs, out.behavior_log_probs, atol=1e-5)  # temperature 1, all entries
+    for ours, given in zip(scored(policy, PROMPTS, out), np.asarray(out.log_probs)[:, :20], strict=True):
+        np.testing.assert_allclose(given, ours, atol=1e-4)
+    cooled = run(policy, *PROMPTS, 20, sampling=Sampling(0.7, 10, 0.9))
+    for ours, given in zip(scored(policy, PROMPTS, cooled), np.asarray(cooled.log_probs)[:, :20], strict=True):
+        np.testing.assert_allclose(given, ours, atol=1e-4)
+    assert (np.asarray(cooled.behavior_log_probs)[:, :20] > np.asarray(cooled.log_probs)[:, :20]).mean() > 0.9
+
+
+def without_biases(named, torch):
+    """Large random biases decide alone, and every greedy token is the same one."""
+    with torch.no_grad():
+        for name, parameter in named:
+            if name.endswith("bias"):
+                parameter.zero_()
+
+
+@pytest.mark.parametrize("case", ["pythia", "neox_sequential", "mistral", "mistral_window", "llama"])
+def test_greedy_ids_are_those_of_transformers(case):
+    torch = pytest.importorskip("torch", reason="torch is for tests alone; the golden test below stands in for it")
+    module = torch_model(case)
+    without_biases(module.named_parameters(), torch)
+    state = {name.replace("lm_head", "embed_out"): t.numpy() for name, t in module.state_dict().items()}
+    state |= {name: t.numpy() for name, t in module.state_dict().items()}
+    config = config_from(CASES[case])
+
+    def leaf(p):
+        tensors = [state[name].T if p.transposed else state[name] for name in p.tensors]
+        return jnp.asarray(np.stack(tensors) if p.stacked else tensors[0])
+
+    policy = Policy(Model(config), tree_of({p.path: leaf(p) for p in parameters(config)}))
+    ours = run(policy, *PROMPTS, 20, sampling=Sampling(0.0))
+    for row, length, ids in zip(*PROMPTS, np.asarray(ours.tokens)[:, :20], strict=True):
+        prompt = torch.tensor(row[None, :length].astype(np.int64))
+        # No EOS: both go on for 20 tokens.
+        how = {"max_new_tokens": 20, "do_sample": False, "eos_token_id": None, "pad_token_id": 1}
+        theirs = module.generate(prompt, attention_mask=torch.ones_like(prompt), **how)
+        np.testing.assert_array_equal(ids, theirs[0, length:].numpy())
+
+
+GOLDEN_IDS = [
+    [45] * 20,
+    [13, 26, 27, 18, 17, 51, 27, 45, 45, 18, 51, 18, 51, 17, 51, 17, 51, 17, 49, 51],
+    [9, 0, 4, 45, 45, 17, 4, 45, 17, 4, 17, 4, 17, 4, 17, 4, 17, 4, 17, 4],
+]
+
+
+def test_greedy_ids_of_the_golden_model():
+    """What transformers 5.23 with torch 2.13 generates from the committed folder, each of PROMPTS alone, biases 0."""
+    checkpoint = open_checkpoint(golden("pythia"))
+    params = jax.tree_util.tree_map_with_path(
+        lambda path, leaf: jnp.zeros_like(leaf) if path[-1].key == "bias" else leaf, load(checkpoint)
+    )
+    out = run(Policy(Model(checkpoint.config), params), *PROMPTS, 20, sampling=Sampling(0.0))
+    np.testing.assert_array_equal(np.asarray(out.tokens)[:, :20], GOLDEN_IDS)
+
+
+def test_a_row_depends_on_its_own_prompt_and_key_alone():
+    """Other neighbours, another number of rows, more padding, more tokens asked for: the same ids."""
+    policy = tiny()
+    together = np.asarray(run(policy, *PROMPTS, 20).tokens)
+    for row in range(3):
+        alone = run(policy, PROMPTS.tokens[row : row + 1], PROMPTS.lengths[row : row + 1], 20, first=row)
+        np.testing.assert_array_equal(alone.tokens[0, :20], together[row, :20])
+    turned = PROMPTS.tokens[::-1], PROMPTS.lengths[::-1]
+    keys = row_keys(jax.random.key(0), 3)[::-1]
+    wide = np.pad(turned[0], ((0, 0), (0, 12)), constant_values=7)  # another bucket, another id for padding
+    params = policy.model.for_decoding(policy.params)
+    other = generate(policy.model, params, wide, turned[1], 30, keys=keys)
+    np.testing.assert_array_equal(np.asarray(other.tokens)[::-1, :20], together[:, :20])
+    same = run(policy, np.repeat(PROMPTS.tokens[:1], 3, 0), np.repeat(PROMPTS.lengths[:1], 3), 20)
+    assert len({tuple(row) for row in np.asarray(same.tokens)}) == 3  # one prompt, three keys
+
+
+def test_rows_end_with_their_stops_and_the_others_go_on():
+    policy = tiny()
+    free = np.asarray(run(policy, *PROMPTS, 20).tokens)
+    eos, pair = int(free[0, 3]), [int(t) for t in free[2, 6:8]]
+    out = run(policy, *PROMPTS, 20, stops=[[eos], pair], pad_id=1)
+    for row in range(3):
+        ids = list(free[row, :20])
+        ends = [i + 1 for i in range(20) if ids[i] == eos or (i and ids[i - 1 : i + 1] == pair)]
+        length = ends[0] if ends else 20
+        assert int(out.lengths[row]) == length
+        assert bool(out.stopped[row]) == bool(ends)
+        np.testing.assert_array_equal(out.tokens[row, :length], free[row, :length])
+        np.testing.assert_array_equal(np.asarray(out.tokens)[row, length:], 1)
+        np.testing.assert_array_equal(np.asarray(out.log_probs)[row, length:], 0.0)
+    assert int(out.lengths[0]) <= 4
+    assert int(out.lengths[2]) <= 8
+
+
+def test_no_stop_reaches_back_into_the_prompt():
+    policy = tiny()
+    free = np.asarray(run(policy, *PROMPTS, 20).tokens)
+    straddling = [int(PROMPTS.tokens[0, 4]), int(free[0, 0])]
+    assert int(run(policy, *PROMPTS, 20, stops=[straddling]).lengths[0]) > 1
+
+
+def test_the_loop_ends_when_all_rows_have(monkeypatch):
+    """Turns are counted by a callback that only this test plants."""
+    policy = tiny()
+    turns = []
+    original = Model.step
+
+    def counted(self, params, token, cache):
+        jax.debug.callback(lambda: turns.append(1))
+        return original(self, params, token, cache)
+
+    free = np.asarray(run(policy, *PROMPTS, 20).tokens)
+    monkeypatch.setattr(Model, "step", counted)
+    _generate.clear_cache()
+    out = run(policy, *PROMPTS, 20, stops=[[int(t)] for t in free[:, 1]])
+    jax.effects_barrier()
+    assert len(turns) == int(out.lengths.max()) <= 2
+    turns.clear()
+    run(policy, *PROMPTS, 17).tokens.block_until_ready()
+    jax.effects_barrier()
+    assert len(turns) == 17
+    _generate.clear_cache()
+
+
+def test_nothing_is_compiled_twice_within_a_bucket():
+    policy = tiny()
+    run(policy, *PROMPTS, 20)
+    compiled = _generate._cache_size()
+    longer = pad_right([[3] * 12, [4], [5] * 16])
+    for rows, new_tokens, sampling, stops in (
+        (PROMPTS, 17, Sampling(0.0), ()),
+        (longer, 24, Sampling(1.5, 3, 0.5), [[1], [2, 3]]),
+        (pad_right([[1], [2], [3]]), 21, Sampling(), [[1, 2, 3, 4]]),
+    ):
+        run(policy, *rows, new_tokens, sampling=sampling, stops=stops, key=new_tokens)
+    assert _generate._cache_size() == compiled
+    run(policy, *PROMPTS, 25)
+    assert _generate._cache_size() == compiled + 1  # the next bucket
+
+
+def test_buckets_hold_what_they_are_for():
+    sizes = sorted({bucket(n) for n in range(1, 200)})
+    assert sizes == [16, 24, 32, 48, 64, 96, 128, 192, 256]
+    assert all(bucket(n) >= n for n in range(1, 3000))
+    assert all(bucket(n) <= 1.5 * n for n in range(16, 3000))
+    assert bucket(0, least=4) == bucket(3, least=4) == 4
+
+
+def test_stop_tables():
+    table = stop_table([[5], [6, 7]])
+    np.testing.assert_array_equal(table[:2], [[ANY, ANY, ANY, 5], [ANY, ANY, 6, 7]])
+    np.testing.assert_array_equal(table[2:], NEVER)
+    for wrong in ([[]], [[-1]]):
+        with pytest.raises(ValueError, match="a stop must be a sequence of at least one id"):
+            stop_table(wrong)
+
+
+def test_bad_calls_are_refused():
+    with pytest.raises(ValueError, match="new_tokens must be at least 1, got 0"):
+        run(tiny(), *PROMPTS, 0)
+    with pytest.raises(ValueError, match=r"keys must be one a row, \(3,\), got \(2,\)"):
+        policy = tiny()
+        generate(policy.model, policy.params, *PROMPTS, 5, keys=row_keys(jax.random.key(0), 2))
+    with pytest.raises(ValueError, match="top_p must be"):
+        run(tiny(), *PROMPTS, 5, sampling=Sampling(1.0, 0, 1.5))
