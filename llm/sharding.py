@@ -86,8 +86,8 @@ def make_mesh(sizes: Mesh, config: ModelConfig, batch: int, devices: Sequence[An
     devices = jax.devices() if devices is None else devices
     if math.prod(sizes) != len(devices):
         raise ValueError(
-            f"a mesh of data {sizes.data} x fsdp {sizes.fsdp} x tensor {sizes.tensor} needs {math.prod(sizes)} devices, "
-            f"there are {len(devices)} ({devices[0].platform})"
+            f"a mesh of data {sizes.data} x fsdp {sizes.fsdp} x tensor {sizes.tensor} needs "
+            f"{math.prod(sizes)} devices, there are {len(devices)} ({devices[0].platform})"
         )
     return jax.make_mesh(sizes, sizes._fields, (AxisType.Auto,) * 3, devices=devices)
 

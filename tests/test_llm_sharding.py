@@ -62,7 +62,7 @@ def test_eight_devices_give_the_logits_and_gradients_of_one(eight, family, mesh)
     assert result["gradients"] < 2e-5
     # What is estimated from the rules is what a device holds.
     assert result["held"] == result["estimated"]
-    data, fsdp, tensor = map(int, mesh.split("x"))
+    _, fsdp, tensor = map(int, mesh.split("x"))
     assert result["kernel"] == [2, 48 // fsdp, 80 // tensor]
 
 
