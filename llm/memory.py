@@ -1,23 +1,18 @@
 """How much memory a model needs, from its configuration alone: before anything is loaded or compiled."""
 
 import math
-from typing import NamedTuple
+import os
+from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from llm.models.config import Head, ModelConfig
 from llm.models.model import Compute
 from llm.models.parameters import parameters
+from llm.sharding import Mesh, count_on_a_device
 
 _BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "float64": 8}
-
-
-class Mesh(NamedTuple):
-    """How many devices share the rows (`data`), rows and parameters (`fsdp`), and each layer's features (`tensor`)."""
-
-    data: int = 1
-    fsdp: int = 1
-    tensor: int = 1
 
 
 class Memory(NamedTuple):
@@ -42,26 +37,6 @@ def count_by_part(config: ModelConfig, heads: tuple[Head, ...] = ("lm",)) -> dic
     for p in parameters(config, heads):
         parts[p.path[0]] = parts.get(p.path[0], 0) + math.prod(p.shape)
     return parts
-
-
-def check_mesh(config: ModelConfig, mesh: Mesh, batch: int) -> None:
-    """Refuse a mesh that does not divide the model or the batch; everything that it does not divide is named.
-
-    Raises:
-        ValueError: heads, features, vocabulary or rows do not divide.
-    """
-    tensor, fsdp = mesh.tensor, mesh.fsdp
-    wanted = [
-        ("heads", config.heads, "tensor", tensor),
-        ("kv_heads", config.kv_heads, "tensor", tensor),
-        ("mlp_width", config.mlp_width, "tensor", tensor),
-        ("vocab_size", config.vocab_size, "tensor", tensor),
-        ("width", config.width, "fsdp", fsdp),
-        ("batch", batch, "data x fsdp", mesh.data * fsdp),
-    ]
-    problems = [f"{what} ({size}) by {axis} ({n})" for what, size, axis, n in wanted if size % n]
-    if problems:
-        raise ValueError(f"the mesh does not divide the model: {', '.join(problems)}")
 
 
 def inference(config: ModelConfig, compute: Compute, mesh: Mesh, batch: int, length: int) -> Memory:
@@ -127,7 +102,8 @@ def _rows(batch: int, mesh: Mesh) -> int:
 
 
 def _share(config: ModelConfig, mesh: Mesh) -> int:
-    return math.ceil(parameter_count(config) / (mesh.fsdp * mesh.tensor))
+    """Parameters on one device: as the sharding rules cut each of them, not all of them alike."""
+    return sum(count_on_a_device(p, mesh) for p in parameters(config))
 
 
 def _written_by_products(config: ModelConfig) -> int:
@@ -145,6 +121,38 @@ def _kept_by_a_layer(config: ModelConfig, compute: Compute, length: int, mesh: M
     norms = 2 * 4 * config.width
     weights = 0 if compute.attention == "cudnn" else (4 + width) * config.heads * length // mesh.tensor
     return features + norms + weights
+
+
+def require_memory(estimate_bytes: int, what: str, device: Any = None) -> None:
+    """Refuse work that cannot fit, before anything is compiled.
+
+    Args:
+        estimate_bytes: needed on each device, parameters that are there already included.
+        what: the work, as the error names it: "training at batch 64 of 384 tokens".
+        device: one of those that do it; the first of this process, if not given.
+
+    Raises:
+        ValueError: the device has less. A device that does not say how much it has is trusted.
+    """
+    device = jax.local_devices()[0] if device is None else device
+    room = capacity(device)
+    if room is not None and estimate_bytes > room:
+        raise ValueError(
+            f"{what} needs about {readable(estimate_bytes)} on each device, and {device.device_kind} has "
+            f"{readable(room)}: take fewer rows or shorter ones, remat 'full', more devices along fsdp or tensor, or "
+            "adapters (llm.lora) in place of all parameters"
+        )
+
+
+def capacity(device: Any) -> int | None:
+    """Bytes that programs on this device may use; None if it is not known. Devices of the host share its memory."""
+    if device.platform == "cpu":
+        try:
+            whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        except (ValueError, OSError, AttributeError):
+            return None
+        return whole // jax.local_device_count("cpu")
+    return (device.memory_stats() or {}).get("bytes_limit")
 
 
 def readable(count: int) -> str:

@@ -53,6 +53,7 @@ class Info:
         from llm import memory
         from llm.models.hugging_face import config_from, head_of, read_config
         from llm.models.model import Compute
+        from llm.sharding import Mesh, check_mesh
         from llm.source import CONFIGURATION, local_folder
 
         raw = read_config(local_folder(self.source, CONFIGURATION) / "config.json")
@@ -60,8 +61,8 @@ class Info:
         if self.length > config.context:
             raise ValueError(f"length ({self.length}) is more than the model's context of {config.context}")
         compute = Compute(self.dtype, self.remat, self.attention)
-        mesh = memory.Mesh(self.data, self.fsdp, self.tensor)
-        memory.check_mesh(config, mesh, self.batch)
+        mesh = Mesh(self.data, self.fsdp, self.tensor)
+        check_mesh(config, mesh, self.batch)
         print(_sizes(config, head))
         print(
             f"\nper device, {self.batch} sequences of {self.length} tokens, data {self.data} x fsdp {self.fsdp} x "

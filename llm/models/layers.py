@@ -1,4 +1,4 @@
-"""The pieces that every architecture shares: norms and rotary positions."""
+"""The pieces that every architecture shares: products with weights, norms and rotary positions."""
 
 from typing import Any, NamedTuple
 
@@ -28,6 +28,26 @@ def rotate(x: Float[Array, "B S N H"], turn: Rotary) -> Float[Array, "B S N H"]:
     a, b = x[..., :half].astype(jnp.float32), x[..., half : 2 * half].astype(jnp.float32)
     turned = jnp.concatenate([a * turn.cos - b * turn.sin, b * turn.cos + a * turn.sin], axis=-1).astype(x.dtype)
     return turned if 2 * half == x.shape[-1] else jnp.concatenate([turned, x[..., 2 * half :]], axis=-1)
+
+
+class Dense(nn.Module):
+    """x · kernel + bias, and, where the parameters hold an adapter, + (x · lora_a) · lora_b (see `llm.lora`)."""
+
+    features: int
+    use_bias: bool = True
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "B S I"]) -> Float[Array, "B S O"]:
+        """Over the last axis, in `dtype`."""
+        kernel = self.param("kernel", nn.initializers.lecun_normal(), (x.shape[-1], self.features))
+        y = x @ kernel.astype(self.dtype)
+        if self.has_variable("params", "lora_a"):
+            a, b = self.get_variable("params", "lora_a"), self.get_variable("params", "lora_b")
+            y = y + (x @ a.astype(self.dtype)) @ b.astype(self.dtype)
+        if self.use_bias:
+            y = y + self.param("bias", nn.initializers.zeros, (self.features,)).astype(self.dtype)[None, None, :]
+        return y
 
 
 class LayerNorm(nn.Module):

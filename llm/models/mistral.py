@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 
 from llm.models.attention import Attend
 from llm.models.config import ACTIVATIONS, ModelConfig
-from llm.models.layers import RMSNorm, Rotary, rotate
+from llm.models.layers import Dense, RMSNorm, Rotary, rotate
 from llm.models.names import LayerNames, Names
 
 
@@ -26,8 +26,8 @@ class MistralBlock(nn.Module):
     def __call__(self, x: Float[Array, "B S D"], turn: Rotary, attend: Attend) -> tuple[Float[Array, "B S D"], Any]:
         """The next residual stream, and what `attend` remembers."""
         c = self.config
-        attention = functools.partial(nn.Dense, dtype=self.dtype, use_bias=c.attention_bias)
-        mlp = functools.partial(nn.Dense, dtype=self.dtype, use_bias=c.mlp_bias)
+        attention = functools.partial(Dense, dtype=self.dtype, use_bias=c.attention_bias)
+        mlp = functools.partial(Dense, dtype=self.dtype, use_bias=c.mlp_bias)
         batch, length, _ = x.shape
 
         normed = RMSNorm(c.norm_epsilon, self.dtype, name="attention_norm")(x)

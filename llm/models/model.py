@@ -5,6 +5,7 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Sharding
 from jaxtyping import Array, Float, Int
 
 from llm.models import mistral, neox
@@ -27,6 +28,18 @@ BLOCKS: dict[str, Any] = {
 """Each architecture's block and its norm."""
 
 
+class Places(NamedTuple):
+    """What the compiler is told on a mesh: it then gathers weights, layer by layer, and never rows.
+
+    Attributes:
+        residual: of the residual stream `[B, S, D]`.
+        table: of the embedding `[V, D]` while rows are looked up in it.
+    """
+
+    residual: Sharding
+    table: Sharding
+
+
 @dataclasses.dataclass(frozen=True)
 class Compute:
     """How a model is computed; none of it changes what the model is.
@@ -38,12 +51,15 @@ class Compute:
             everything inside a layer (`full`).
         attention: `auto` takes cuDNN's kernel where a trial shows that it runs, else XLA.
         unroll: layers in one turn of the scan: more is slower to compile and sometimes faster to run.
+        places: where intermediate results live on a mesh (`llm.sharding.on_mesh` sets it); None leaves that to the
+            compiler.
     """
 
     dtype: str = "float32"
     remat: Remat = "none"
     attention: Implementation = "auto"
     unroll: int = 1
+    places: Places | None = None
 
     def __post_init__(self) -> None:
         """Raises ValueError for what cannot be computed in."""
@@ -174,12 +190,20 @@ class Model:
         return self._finish(params, x, None)[:, 0], Cache(tuple(memories), cache.lengths + 1)
 
     def _embed(self, params: Params, tokens: Array, positions: Array) -> tuple[Array, Rotary]:
-        x = params["embed"]["embedding"][tokens].astype(self.compute.dtype)
-        return x, rotary(positions, self.config.rotary_size, self.config.rotary_base)
+        table = params["embed"]["embedding"]
+        if self.compute.places is not None:
+            table = jax.lax.with_sharding_constraint(table, self.compute.places.table)
+        x = table[tokens].astype(self.compute.dtype)
+        return self._stay(x), rotary(positions, self.config.rotary_size, self.config.rotary_base)
 
     def _block(self, params: Params, x: Array, turn: Rotary, attend: Attend) -> tuple[Array, Any]:
         block, _ = BLOCKS[self.config.architecture]
-        return block(self.config, jnp.dtype(self.compute.dtype)).apply({"params": params}, x, turn, attend)
+        x, memory = block(self.config, jnp.dtype(self.compute.dtype)).apply({"params": params}, x, turn, attend)
+        return self._stay(x), memory
+
+    def _stay(self, x: Array) -> Array:
+        places = self.compute.places
+        return x if places is None else jax.lax.with_sharding_constraint(x, places.residual)
 
     def _finish(self, params: Params, x: Array, lengths: Array | None) -> Array:
         _, norm = BLOCKS[self.config.architecture]

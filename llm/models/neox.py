@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 from llm.models.attention import Attend
 from llm.models.config import ACTIVATIONS, ModelConfig
-from llm.models.layers import LayerNorm, Rotary, rotate
+from llm.models.layers import Dense, LayerNorm, Rotary, rotate
 from llm.models.names import LayerNames, Names
 
 
@@ -23,7 +23,7 @@ class GPTNeoXBlock(nn.Module):
     def __call__(self, x: Float[Array, "B S D"], turn: Rotary, attend: Attend) -> tuple[Float[Array, "B S D"], Any]:
         """The next residual stream, and what `attend` remembers."""
         c = self.config
-        dense = functools.partial(nn.Dense, dtype=self.dtype)
+        dense = functools.partial(Dense, dtype=self.dtype)
         batch, length, _ = x.shape
 
         normed = LayerNorm(c.norm_epsilon, self.dtype, name="attention_norm")(x)

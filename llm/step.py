@@ -1,0 +1,222 @@
+"""One step of next-token prediction: cross-entropy in chunks, true accumulation, Adam, all in one program.
+
+The smallest training step there is, to test sharded gradients with and to measure.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int
+
+from bandit.objectives.log_probs import shift
+from llm.models.model import Model
+from llm.models.parameters import Params, shapes
+from llm.sharding import everywhere, for_optimizer, for_parameters, row_shards
+
+
+class Adam(NamedTuple):
+    """AdamW's numbers (Kingma and Ba 2015; Loshchilov and Hutter 2019): data, so none of them recompiles a step."""
+
+    learning_rate: float | Array = 1e-5
+    mean_decay: float | Array = 0.9
+    square_decay: float | Array = 0.999
+    epsilon: float | Array = 1e-8
+    weight_decay: float | Array = 0.0
+
+    def moments(self) -> optax.GradientTransformation:
+        """Gradients to steps of about 1, by optax."""
+        return optax.scale_by_adam(self.mean_decay, self.square_decay, self.epsilon)
+
+
+class State(NamedTuple):
+    """What a step changes: master weights in their own dtype, and Adam's moments in the same."""
+
+    params: Params
+    moments: Any
+
+
+Step = Callable[[State, Array, Array, Adam], tuple[State, Array]]
+"""`(state, tokens [B, S], lengths [B], adam) → (state, mean loss in nats a token)`; the state is donated."""
+
+
+def start(params: Params) -> State:
+    """Parameters with moments of zero."""
+    return State(params, Adam().moments().init(params))
+
+
+def state_shardings(model: Model, mesh: jax.sharding.Mesh) -> State:
+    """Where a State lives on a mesh."""
+    cut = for_parameters(mesh, model.config)
+    return State(cut, for_optimizer(mesh, Adam().moments(), shapes(model.config), cut))
+
+
+def make_step(model: Model, mesh: jax.sharding.Mesh | None = None, *, accumulate: int = 1, chunk: int = 4096) -> Step:
+    """The compiled step.
+
+    Args:
+        model: on a mesh, as `llm.sharding.on_mesh` gives it.
+        mesh: where the state lives; one device, if None.
+        accumulate: parts that a batch is taken in, one after the other, to save memory; the numbers are those of
+            the whole batch: losses and gradients are summed, and divided by the tokens of all parts.
+        chunk: tokens whose logits exist at once.
+    """
+    if accumulate < 1 or chunk < 1:
+        raise ValueError(f"accumulate and chunk must be at least 1, got {accumulate} and {chunk}")
+    cut = None if mesh is None else state_shardings(model, mesh)
+
+    def step(state: State, tokens: Array, lengths: Array, adam: Adam) -> tuple[State, Array]:
+        if mesh is not None and tokens.shape[0] % (accumulate * row_shards(mesh)):
+            raise ValueError(
+                f"{tokens.shape[0]} rows do not divide into {accumulate} parts of {row_shards(mesh)} devices' rows each"
+            )
+        loss, gradients = mean_gradients(model, state.params, tokens, lengths, accumulate=accumulate, chunk=chunk)
+        if cut is not None:
+            gradients = jax.lax.with_sharding_constraint(gradients, cut.params)
+        return apply(state, gradients, adam), loss
+
+    out = None if mesh is None or cut is None else (cut, everywhere(mesh))
+    return jax.jit(step, donate_argnums=0, out_shardings=out)
+
+
+def apply(state: State, gradients: Params, adam: Adam) -> State:
+    """One update of AdamW: θ ← θ - η (m̂ / (√v̂ + ε) + λ θ)."""
+    with jax.numpy_dtype_promotion("standard"):  # optax raises a decay to a whole power implicitly
+        updates, moments = adam.moments().update(gradients, state.moments)
+
+    def move(leaf: Array, update: Array) -> Array:
+        wide = leaf.astype(update.dtype)
+        return (wide - adam.learning_rate * (update + adam.weight_decay * wide)).astype(leaf.dtype)
+
+    return State(jax.tree.map(move, state.params, updates), moments)
+
+
+def mean_gradients(
+    model: Model,
+    params: Params,
+    tokens: Int[Array, "B S"],
+    lengths: Int[Array, "B"],
+    *,
+    accumulate: int = 1,
+    chunk: int = 4096,
+    complete: Callable[[Any], Params] = lambda params: params,
+) -> tuple[Float[Array, ""], Params]:
+    """Cross-entropy of every real token after the first, averaged over them, in nats, and its gradient.
+
+    The gradient is with respect to `params`, which `complete` makes the model's parameters of (adapters, if that is
+    what is trained).
+
+    Raises:
+        ValueError: rows that `accumulate` does not divide.
+    """
+    if tokens.shape[0] % accumulate:
+        raise ValueError(f"accumulate ({accumulate}) must divide the batch's {tokens.shape[0]} rows")
+    summed = jax.value_and_grad(lambda p, t, n: summed_loss(model, complete(p), t, n, chunk=chunk))
+    if accumulate == 1:
+        loss, gradients = summed(params, tokens, lengths)
+    else:
+        # Row r goes to part r mod A: each device's rows are spread over all parts, so every part keeps all at work.
+        parts = tuple(a.reshape(-1, accumulate, *a.shape[1:]).swapaxes(0, 1) for a in (tokens, lengths))
+
+        def add(total: Any, part: tuple[Array, Array]) -> tuple[Any, None]:
+            return jax.tree.map(jnp.add, total, summed(params, *part)), None
+
+        zeros = (jnp.zeros((), jnp.float32), jax.tree.map(jnp.zeros_like, params))
+        (loss, gradients), _ = jax.lax.scan(add, zeros, parts)
+    count = jnp.maximum((lengths - 1).clip(0).sum(), 1).astype(jnp.float32)
+    return loss / count, jax.tree.map(lambda g: g / count.astype(g.dtype), gradients)
+
+
+def summed_loss(
+    model: Model, params: Params, tokens: Int[Array, "B S"], lengths: Int[Array, "B"], *, chunk: int = 4096
+) -> Float[Array, ""]:
+    """-Σ log π(y_{t+1} | y_≤t) over each row's real tokens, in nats."""
+    inputs, targets = shift(tokens)
+    weights = (jnp.arange(targets.shape[1])[None, :] < (lengths - 1)[:, None]).astype(jnp.float32)
+    hidden = model.hidden(params, inputs)
+    head = {"embed": params["embed"]} if model.config.tied else {"heads": {"lm": params["heads"]["lm"]}}
+    return cross_entropy(model, _positions(chunk, targets.shape), head, hidden, targets, weights)
+
+
+def _positions(chunk: int, shape: tuple[int, ...]) -> int:
+    """Positions of every row in one chunk, the chunks as even as they can be."""
+    rows, length = shape
+    chunks = -(-length * rows // max(chunk, rows))
+    return -(-length // chunks)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def cross_entropy(
+    model: Model,
+    positions: int,
+    head: Params,
+    hidden: Float[Array, "B T D"],
+    targets: Int[Array, "B T"],
+    weights: Float[Array, "B T"],
+) -> Float[Array, ""]:
+    """-Σ w log softmax(logits)[target]: the logits of `positions` positions of each row exist at once, and no more.
+
+    The weights are known before the logits, so each chunk's gradient is taken while its logits are there: nothing is
+    computed twice, as rematerialisation would.
+
+    Args:
+        model: whose unembedding is used.
+        positions: of each row in a chunk.
+        head: the part of the parameters that the unembedding reads.
+        hidden: as `Model.hidden` gives them.
+        targets: the token after each.
+        weights: of each token's loss.
+    """
+
+    def add(total: Array, part: tuple[Array, ...]) -> tuple[Array, None]:
+        return total + _chunk_loss(model, head, *part)[0], None
+
+    total, _ = jax.lax.scan(add, jnp.zeros((), jnp.float32), _cut(positions, hidden, targets, weights))
+    return total
+
+
+def _forward(
+    model: Model, positions: int, head: Params, hidden: Array, targets: Array, weights: Array
+) -> tuple[Array, tuple[Any, ...]]:
+    differentiated = jax.value_and_grad(functools.partial(_chunk_loss, model), argnums=(0, 1), has_aux=True)
+
+    def add(total: Any, part: tuple[Array, ...]) -> tuple[Any, tuple[Array, Array]]:
+        (loss, losses), (of_head, of_hidden) = differentiated(head, *part)
+        wide = jax.tree.map(lambda t, g: t + g.astype(jnp.float32), total[1], of_head)
+        return (total[0] + loss, wide), (of_hidden, losses)
+
+    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, jnp.float32), head)
+    start = (jnp.zeros((), jnp.float32), zeros)
+    (loss, of_head), parts = jax.lax.scan(add, start, _cut(positions, hidden, targets, weights))
+    joined = (jnp.moveaxis(a, 0, 1).reshape(a.shape[1], -1, *a.shape[3:])[:, : targets.shape[1]] for a in parts)
+    dtypes = jax.tree.map(lambda leaf: jnp.zeros((), leaf.dtype), head)
+    return loss, (dtypes, of_head, *joined)
+
+
+def _backward(model: Model, positions: int, saved: tuple[Any, ...], cotangent: Array) -> tuple[Any, ...]:
+    dtypes, of_head, of_hidden, losses = saved
+    of_head = jax.tree.map(lambda g, like: (cotangent * g).astype(like.dtype), of_head, dtypes)
+    return of_head, cotangent.astype(of_hidden.dtype) * of_hidden, None, cotangent * losses
+
+
+cross_entropy.defvjp(_forward, _backward)
+
+
+def _chunk_loss(model: Model, head: Params, hidden: Array, targets: Array, weights: Array) -> tuple[Array, Array]:
+    logits = model.logits(head, hidden)
+    losses = optax.softmax_cross_entropy_with_integer_labels(logits, targets)
+    return (weights * losses).sum(), losses
+
+
+def _cut(positions: int, *arrays: Array) -> tuple[Array, ...]:
+    """`[B, T, …]` to `[chunks, B, positions, …]`, the last chunk filled up with zeros (which weigh nothing)."""
+
+    def cut(array: Array) -> Array:
+        missing = -array.shape[1] % positions
+        filled = jnp.pad(array, [(0, 0), (0, missing)] + [(0, 0)] * (array.ndim - 2))
+        return jnp.moveaxis(filled.reshape(array.shape[0], -1, positions, *array.shape[2:]), 1, 0)
+
+    return tuple(cut(array) for array in arrays)

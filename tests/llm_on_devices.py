@@ -1,0 +1,171 @@
+"""Programs that tests/test_llm_sharding.py runs in processes of their own: eight devices in one, or two processes.
+
+python llm_on_devices.py devices RESULT                    one JSON object of what was found
+python llm_on_devices.py process ADDRESS INDEX CHECKPOINT RESULT
+"""
+
+import json
+import os
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+MESHES = ((8, 1, 1), (1, 8, 1), (2, 2, 2))
+
+
+def cases():
+    """Both families with sizes that eight devices divide, and that differ from each other."""
+    from llm_cases import MISTRAL, NEOX
+
+    from llm.models.hugging_face import config_from
+
+    sizes = {"vocab_size": 54, "hidden_size": 48, "num_attention_heads": 6, "intermediate_size": 80}
+    return {
+        "pythia": config_from(NEOX | sizes | {"num_hidden_layers": 2}),
+        "mistral": config_from(MISTRAL | sizes | {"num_hidden_layers": 2, "sliding_window": 4}),
+    }
+
+
+def batch():
+    """Eight rows of unequal lengths."""
+    rng = np.random.default_rng(5)
+    return rng.integers(2, 54, (8, 10)).astype(np.int32), rng.integers(2, 11, 8).astype(np.int32)
+
+
+def apart(ours, theirs):
+    """The largest difference of any leaf, as a share of that leaf's largest entry."""
+    import jax
+
+    pairs = zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True)
+    return max(float(np.abs(np.asarray(a) - b).max() / max(np.abs(b).max(), 1e-6)) for a, b in pairs)
+
+
+def found(model, chunk=24):
+    """The program of logits, loss and gradients."""
+    from llm.step import mean_gradients
+
+    def program(params, tokens, lengths):
+        logits = model.logits(params, model.hidden(params, tokens))
+        return logits, *mean_gradients(model, params, tokens, lengths, chunk=chunk)
+
+    return program
+
+
+def shared(model, params, sizes, single):
+    """The program on a mesh beside what one device found, and what each device holds."""
+    import jax
+
+    from llm import memory, sharding
+
+    mesh = sharding.make_mesh(sharding.Mesh(*sizes), model.config, 8)
+    model = sharding.on_mesh(model, mesh)
+    cut = sharding.for_parameters(mesh, model.config)
+    placed = jax.device_put(params, cut)
+    program = jax.jit(found(model), out_shardings=(None, sharding.everywhere(mesh), cut))
+    results = program(placed, *sharding.put(batch(), sharding.rows(mesh)))
+    estimate = memory.training(model.config, model.compute, sharding.Mesh(*sizes), 8, 10)
+    return {
+        **{what: apart(a, b) for what, a, b in zip(("logits", "loss", "gradients"), results, single, strict=True)},
+        "held": sum(leaf.addressable_shards[0].data.nbytes for leaf in jax.tree.leaves(placed)),
+        "estimated": estimate.parts["parameters"],
+        "kernel": placed["layers"]["expand"]["kernel"].addressable_shards[0].data.shape,
+    }
+
+
+def stepped(model, params):
+    """A step in two parts on 2 x 2 x 2, beside one device's in one part."""
+    import jax
+
+    from llm import sharding
+    from llm.step import Adam, make_step, start, state_shardings
+
+    # A large epsilon: Adam's first step is otherwise the gradient's sign, which rounding decides near zero.
+    adam = Adam(0.1, epsilon=1e-3)
+    before, (single, single_loss) = (
+        params,
+        make_step(model)(start(jax.tree.map(jax.numpy.copy, params)), *batch(), adam),
+    )
+    mesh = sharding.make_mesh(sharding.Mesh(2, 2, 2), model.config, 8)
+    model, cut = sharding.on_mesh(model, mesh), state_shardings(model, mesh)
+    state = jax.device_put(start(params), cut)
+    step = make_step(model, mesh, accumulate=2, chunk=24)
+    state, loss = step(state, *sharding.put(batch(), sharding.rows(mesh)), adam)
+    refused = ""
+    try:
+        make_step(model, mesh, accumulate=4)(state, *sharding.put(batch(), sharding.rows(mesh)), adam)
+    except ValueError as error:
+        refused = str(error)
+    cache = jax.jit(lambda: model.empty_cache(8, 4), out_shardings=sharding.for_cache(mesh, model.config))()
+    where = jax.tree.map(lambda a, s: a.sharding.is_equivalent_to(s, a.ndim), state, cut)
+    return {
+        "loss": apart(loss, np.asarray(single_loss)),
+        "state": apart(state, jax.tree.map(np.asarray, single)),
+        "moved": apart(state.params, jax.tree.map(np.asarray, before)),
+        "stays": all(jax.tree.leaves(where)),
+        "refused": refused,
+        "cache": cache.layers[0].keys.addressable_shards[0].data.shape,
+    }
+
+
+def on_devices(result):
+    """Every model on every mesh."""
+    import jax
+    from llm_cases import random_params
+
+    from llm.models.model import Compute, Model
+
+    assert jax.device_count() == 8
+    results = {}
+    for name, config in cases().items():
+        model = Model(config, Compute(remat="full" if name == "mistral" else "none"))
+        params = random_params(config)
+        single = jax.tree.map(np.asarray, jax.jit(found(model))(params, *batch()))
+        results[name] = {"x".join(map(str, sizes)): shared(model, params, sizes, single) for sizes in MESHES}
+    results["step"] = stepped(model, params)
+    result.write_text(json.dumps(results))
+
+
+def one_process(address, index, folder, result):
+    """Load a checkpoint over two processes of two devices each, take gradients, save it again."""
+    from llm.hosts import join
+
+    assert join(address, 2, index, timeout=60)
+    import jax
+
+    from llm import sharding
+    from llm.models.model import Model
+    from llm.weights.checkpoint import open_checkpoint
+    from llm.weights.load import load
+    from llm.weights.save import save
+
+    assert (jax.process_count(), jax.device_count(), jax.local_device_count()) == (2, 4, 2)
+    checkpoint = open_checkpoint(folder)
+    config = checkpoint.config
+    # The two processes share the parameters along fsdp, each half of every kernel.
+    mesh = sharding.make_mesh(sharding.Mesh(1, 2, 2), config, 8)
+    cut = sharding.for_parameters(mesh, config)
+    params = load(checkpoint, shardings=cut)
+    kernel = params["layers"]["expand"]["kernel"]
+    model = sharding.on_mesh(Model(config), mesh)
+    tokens, lengths = sharding.put(batch(), sharding.rows(mesh))
+    everywhere = sharding.everywhere(mesh)
+    logits, loss, gradients = jax.jit(found(model), out_shardings=everywhere)(params, tokens, lengths)
+    save(result.with_name("again"), config, params, like=checkpoint, shard_bytes=30_000)
+    flat = {jax.tree_util.keystr(path): np.asarray(g) for path, g in jax.tree_util.tree_leaves_with_path(gradients)}
+    held = sum(shard.data.size for shard in kernel.addressable_shards) / kernel.size
+    np.savez(result, logits=np.asarray(logits), loss=np.asarray(loss), held=held, **flat)
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("error")
+    warnings.filterwarnings("ignore", category=DeprecationWarning, module="flax.*")
+    os.environ["JAX_PLATFORMS"] = "cpu"
+    program, *arguments = sys.argv[1:]
+    devices = 8 if program == "devices" else 2
+    os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={devices}"
+    if program == "devices":
+        on_devices(Path(arguments[0]))
+    else:
+        one_process(arguments[0], int(arguments[1]), Path(arguments[2]), Path(arguments[3]))

@@ -1,0 +1,156 @@
+"""Many devices give what one gives: eight in a process, two processes; and meshes that cannot be are refused."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from llm_cases import CASES, random_params
+from llm_on_devices import MESHES, batch, cases, found
+
+from llm.hosts import join
+from llm.models.hugging_face import config_from
+from llm.models.model import Model
+from llm.models.parameters import shapes
+from llm.sharding import Mesh, for_parameters, make_mesh
+from llm.weights.safetensors import read_header
+from llm.weights.save import save
+
+PROGRAM = Path(__file__).with_name("llm_on_devices.py")
+PATIENCE = 420
+"""Seconds; the work takes a tenth of it."""
+
+
+def begin(*arguments):
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("JAX_", "XLA_"))}
+    environment["PYTHONPATH"] = os.pathsep.join([str(PROGRAM.parents[1]), str(PROGRAM.parent)])
+    command = [sys.executable, str(PROGRAM), *map(str, arguments)]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def finish(*processes):
+    """What each said, when all are at their end; none outlives this, whatever happens."""
+    try:
+        said = [process.communicate(timeout=PATIENCE)[0] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    for process, text in zip(processes, said, strict=True):
+        assert process.returncode == 0, text
+    return said
+
+
+@pytest.fixture(scope="module")
+def eight(tmp_path_factory):
+    """What eight devices found, and what they said."""
+    result = tmp_path_factory.mktemp("eight") / "result.json"
+    said = finish(begin("devices", result))
+    return json.loads(result.read_text()), said[0]
+
+
+@pytest.mark.parametrize("mesh", ["x".join(map(str, sizes)) for sizes in MESHES])
+@pytest.mark.parametrize("family", ["pythia", "mistral"])
+def test_eight_devices_give_the_logits_and_gradients_of_one(eight, family, mesh):
+    result = eight[0][family][mesh]
+    assert result["logits"] < 5e-6
+    assert result["loss"] < 5e-6
+    assert result["gradients"] < 2e-5
+    # What is estimated from the rules is what a device holds.
+    assert result["held"] == result["estimated"]
+    _, fsdp, tensor = map(int, mesh.split("x"))
+    assert result["kernel"] == [2, 48 // fsdp, 80 // tensor]
+
+
+def test_a_step_in_parts_on_a_mesh_is_one_devices_step(eight):
+    result = eight[0]["step"]
+    assert result["loss"] < 5e-6
+    assert result["state"] < 1e-4 < 1e-2 < result["moved"]
+    assert result["stays"]
+    assert result["refused"] == "8 rows do not divide into 4 parts of 4 devices' rows each"
+    assert result["cache"] == [2, 4, 1, 6 + 2]
+
+
+def test_eight_devices_work_quietly(eight):
+    assert eight[1] == ""
+
+
+def test_two_processes_give_the_gradients_of_one_and_save_what_they_loaded(tmp_path):
+    config = cases()["pythia"]
+    params = random_params(config)
+    save(tmp_path / "model", config, params, shard_bytes=30_000)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    folders = [tmp_path / str(index) for index in range(2)]
+    for folder in folders:
+        folder.mkdir()
+    finish(*(begin("process", address, i, tmp_path / "model", f / "result.npz") for i, f in enumerate(folders)))
+
+    logits, loss, gradients = jax.jit(found(Model(config)))(params, *batch())
+    for folder in folders:
+        result = np.load(folder / "result.npz")
+        assert result["held"] == 0.5  # of a kernel's numbers, with no copy
+        np.testing.assert_allclose(result["loss"], loss, rtol=1e-6)
+        np.testing.assert_allclose(result["logits"], logits, atol=5e-6 * np.abs(logits).max())
+        for path, leaf in jax.tree_util.tree_leaves_with_path(gradients):
+            apart = np.abs(result[jax.tree_util.keystr(path)] - leaf).max()
+            assert apart < 2e-5 * np.abs(leaf).max(), path
+    # The first process writes; what it wrote is what was read, byte for byte.
+    assert not (folders[1] / "again").exists()
+    saved, read = folders[0] / "again", tmp_path / "model"
+    files = sorted(file.name for file in read.iterdir())
+    assert len(files) > 4
+    assert files == sorted(file.name for file in saved.iterdir())
+    for file in files:
+        assert (saved / file).read_bytes() == (read / file).read_bytes(), file
+    assert read_header(next(saved.glob("*.safetensors")))[1] == []
+
+
+def test_meshes_that_cannot_be_are_refused():
+    config = config_from(CASES["mistral"])
+    with pytest.raises(ValueError, match=r"data 2 x fsdp 2 x tensor 1 needs 4 devices, there are 2 \(cpu\)"):
+        make_mesh(Mesh(2, 2, 1), config, 8, jax.devices()[:2])
+    with pytest.raises(ValueError, match=r"kv_heads \(2\) by tensor \(3\), .*vocab_size \(53\) by tensor \(3\)"):
+        make_mesh(Mesh(1, 1, 3), config, 8)
+    with pytest.raises(ValueError, match=r"batch \(3\) by data x fsdp \(2\)"):
+        make_mesh(Mesh(2, 1, 1), config, 3)
+    with pytest.raises(ValueError, match="the mesh's fsdp must be at least 1, got 0"):
+        make_mesh(Mesh(1, 0, 1), config, 3)
+
+
+def test_one_device_is_a_mesh_too():
+    config = config_from(CASES["llama"])
+    cut = for_parameters(make_mesh(Mesh(), config, 3, jax.devices()[:1]), config)
+    assert jax.tree.structure(cut) == jax.tree.structure(shapes(config))
+    assert all(
+        s.shard_shape(p.shape) == p.shape for s, p in zip(*map(jax.tree.leaves, (cut, shapes(config))), strict=True)
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (("here:1234", 2, None), "JAX_PROCESS_ID is not set"),
+        ((None, 2, 0), "JAX_COORDINATOR_ADDRESS is not set"),
+        (("here", 2, 0), "host:port, got 'here'"),
+        (("here:0", 2, 0), "host:port, got 'here:0'"),
+        (("here:1234", 0, 0), "processes must be at least 1, got 0"),
+        (("here:1234", 2, 2), "one of 0 to 1, got 2"),
+    ],
+)
+def test_hosts_that_cannot_join_are_told(arguments, error):
+    with pytest.raises(ValueError, match=error):
+        join(*arguments)
+
+
+def test_a_host_alone_stays_alone(monkeypatch):
+    assert not join()
+    monkeypatch.setenv("JAX_NUM_PROCESSES", "two")
+    monkeypatch.setenv("JAX_PROCESS_ID", "0")
+    with pytest.raises(ValueError, match="JAX_NUM_PROCESSES must be a whole number, got 'two'"):
+        join("here:1234")
