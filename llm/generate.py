@@ -119,7 +119,8 @@ def generate(
     if missing:
         pad = np.pad if isinstance(tokens, np.ndarray) else jnp.pad
         tokens = pad(tokens, ((0, 0), (0, missing)))
-    numbers = Sampling(np.float32(sampling.temperature), np.int32(sampling.top_k), np.float32(sampling.top_p))
+    # NumPy's numbers of fixed types: Python's would be weakly typed, and another program than arrays.
+    numbers: Any = Sampling(*(kind(x) for kind, x in zip((np.float32, np.int32, np.float32), sampling, strict=True)))
     return _generate(
         model,
         bucket(new_tokens),

@@ -9,7 +9,7 @@ after attention and one after the MLP).
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import numpy as np
@@ -134,10 +134,11 @@ def for_optimizer(mesh: jax.sharding.Mesh, optimizer: optax.GradientTransformati
     return optax.tree.map_params(optimizer, lambda _, s: s, state, cut, transform_non_params=lambda _: copied)
 
 
-def for_cache(mesh: jax.sharding.Mesh, config: ModelConfig) -> Cache:
+def for_cache(mesh: jax.sharding.Mesh, config: ModelConfig) -> Any:
     """A tree like `Model.empty_cache`'s: cut by rows, and between key and value heads."""
-    memory = NamedSharding(mesh, PartitionSpec(ROWS, None, RULES["kv_heads"], None))
-    return Cache((Memory(memory, memory),) * config.layers, rows(mesh))
+    memory = NamedSharding(mesh, PartitionSpec(ROWS, RULES["kv_heads"], None, None))
+    tree: Any = memory  # of shardings in the places of arrays
+    return Cache((Memory(tree, tree),) * config.layers, cast(Any, rows(mesh)))
 
 
 def put(batch: Any, sharding: NamedSharding) -> Any:

@@ -121,7 +121,7 @@ def mean_gradients(
         # Row r goes to part r mod A: each device's rows are spread over all parts, so every part keeps all at work.
         parts = tuple(a.reshape(-1, accumulate, *a.shape[1:]).swapaxes(0, 1) for a in (tokens, lengths))
 
-        def add(total: Any, part: tuple[Array, Array]) -> tuple[Any, None]:
+        def add(total: Any, part: Any) -> tuple[Any, None]:
             return jax.tree.map(jnp.add, total, summed(params, *part)), None
 
         zeros = (jnp.zeros((), jnp.float32), jax.tree.map(jnp.zeros_like, params))

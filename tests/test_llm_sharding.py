@@ -72,7 +72,7 @@ def test_a_step_in_parts_on_a_mesh_is_one_devices_step(eight):
     assert result["state"] < 1e-4 < 1e-2 < result["moved"]
     assert result["stays"]
     assert result["refused"] == "8 rows do not divide into 4 parts of 4 devices' rows each"
-    assert result["cache"] == [2, 4, 1, 6 + 2]
+    assert result["cache"] == [2, 1, 4, 6 + 2]  # 8 rows over 4, 2 heads over 2
 
 
 def test_eight_devices_work_quietly(eight):

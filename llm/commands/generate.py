@@ -100,7 +100,7 @@ class Generate:
         texts = decode(tokenizer(), [r["response_ids"] for r in results]) if readable else None
         for i, result in enumerate(results):
             record = records[i // self.samples]
-            given = {name: record[name] for name in ("prompt", "messages") if name in record}
+            given: dict[str, Any] = {name: record[name] for name in ("prompt", "messages") if name in record}
             results[i] = {**given, **({"response": texts[i]} if texts else {}), **result}
         shown = texts if texts is not None else [" ".join(map(str, r["response_ids"])) for r in results]
         write(results, self._as_text(shown), self.out, self.format)

@@ -103,7 +103,7 @@ class Score:
         def run(params: Any, tokens: Any, lengths: Any, starts: Any) -> Any:
             both = [Policy(model, p) for model, p in zip(models, params, strict=True)]
             other = both[1] if len(both) > 1 else None
-            how = {"other": other, "with_entropy": self.entropy, "chunk": self.chunk}
+            how: dict[str, Any] = {"other": other, "with_entropy": self.entropy, "chunk": self.chunk}
             return score(both[0], tokens, lengths, starts, **how)
 
         params = [policy.params for policy in policies]

@@ -43,8 +43,9 @@ class Dense(nn.Module):
         kernel = self.param("kernel", nn.initializers.lecun_normal(), (x.shape[-1], self.features))
         y = x @ kernel.astype(self.dtype)
         if self.has_variable("params", "lora_a"):
-            a, b = self.get_variable("params", "lora_a"), self.get_variable("params", "lora_b")
-            y = y + (x @ a.astype(self.dtype)) @ b.astype(self.dtype)
+            down: Array = self.get_variable("params", "lora_a")
+            up: Array = self.get_variable("params", "lora_b")
+            y = y + (x @ down.astype(self.dtype)) @ up.astype(self.dtype)
         if self.use_bias:
             y = y + self.param("bias", nn.initializers.zeros, (self.features,)).astype(self.dtype)[None, None, :]
         return y
