@@ -10,6 +10,7 @@ from typing import Any
 _WHERE = {
     "KLExplorer": "bandit.explore.kl",
     "DemoExplorer": "bandit.explore.demo",
+    "BanditExplorer": "bandit.explore.bandit",
     "Prediction": "bandit.explore.prediction",
     "check_environment": "bandit.explore.environment",
 }
