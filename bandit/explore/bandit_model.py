@@ -183,8 +183,8 @@ class BanditModel(TrainingModel):
         other = " These curves are of other settings than those above: press Train." if self.stale else ""
         return (
             f"{variant(self.values['method']).title}, collection {step} of {run.asked}, gradient step {run.steps[at]}: "
-            f"expected reward {reward:.2f}{spread} at KL(policy ‖ reference) = {nats:.1f} nats, where {could:.2f} could be had. "
-            f"Seed {run.seeds[0]}: most mass is on token {int(peak.argmax())} ({peak.max():.0%}){pushed}."
+            f"expected reward {reward:.2f}{spread} at KL(policy ‖ reference) = {nats:.1f} nats, where {could:.2f} "
+            f"could be had. Seed {run.seeds[0]}: most mass is on token {int(peak.argmax())} ({peak.max():.0%}){pushed}."
             f"{ended}{other}"
         )
 

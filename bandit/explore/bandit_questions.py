@@ -56,9 +56,9 @@ def predict_price() -> Prediction:
         return Truth(
             0 if ppo < best else 1,
             f"PPO has moved {ppo:.1f} nats when its expected reward is one half, Best-of-N {best:.1f}; {least:.1f} is "
-            "the least possible, by the reference tilted by the reward. Best-of-N copies whole responses, their accidental "
-            "tokens included; PPO also pushes the worse half of its batch down, and what is common to good and bad "
-            "responses cancels.",
+            "the least possible, by the reference tilted by the reward. Best-of-N copies whole responses, "
+            "their accidental tokens included; PPO also pushes the worse half of its batch down, and what "
+            "is common to good and bad responses cancels.",
         )
 
     return Prediction(
