@@ -1,4 +1,4 @@
-"""Explorers that train: what they show is what was trained, no number compiles anything, cancelled runs stay partial."""
+"""Explorers that train: they show what was trained, no number compiles anything, a cancelled run stays partial."""
 
 import dataclasses
 import threading
@@ -18,13 +18,14 @@ from bandit.explore.canvas import Canvas
 from bandit.explore.frontier import best_at, frontier, kl, tilted
 from bandit.explore.runs import take_turn, train
 from bandit.objectives.methods import METHODS, HyperParameters
+from bandit.simulator.collect import collect
 from bandit.simulator.experiment import Experiment
 from bandit.simulator.objective import FrozenCopies, loss_and_batch, response_weights
 from bandit.simulator.plan import make_plan
 from bandit.simulator.policy import make_policy
 from bandit.simulator.run import Run
 from bandit.simulator.sweep import run_sweep
-from bandit.simulator.train import pretrain_seed, run_collection, start
+from bandit.simulator.train import initial_state, pretrain_seed, run_collection, start
 
 TINY = {"policy": "table", "prompts": 2, "responses": 4, "inner_steps": 2, "collections": 3, "seeds": 2}
 
@@ -92,20 +93,20 @@ def test_weights_are_the_gradients(tiny: Experiment):
     """∇L = -Σ w ∇ log π(y | x), of every method, by two different derivatives; negative only where Table 1 says so."""
     asked = dataclasses.replace(tiny, methods=tuple(METHODS), seeds=1, hyper=HyperParameters(top_k=2.0))
     static, policy, plan = asked.static, make_policy(asked.static), make_plan(asked)
-    params = policy.init(jax.random.key(3))
+    params, behavior = policy.init(jax.random.key(3)), policy.init(jax.random.key(4))
+    frozen = FrozenCopies(behavior, ())
 
     @jax.jit
     def both(run: Run) -> tuple:
-        state, *_ = start(params, run, static)
-        state, _ = run_collection(state, run, static)
-        data, frozen = state.batch, FrozenCopies(state.behavior_params, state.reference_params)
+        fresh = initial_state(behavior, run, static)
+        data, _ = collect(policy, behavior, (), fresh.prompts, fresh.moments, run, static, key=jax.random.key(5))
 
         def loss(params):
             return loss_and_batch(params, data, frozen, run, static, policy, key=jax.random.key(0))
 
-        (_, batch), gradient = jax.value_and_grad(loss, has_aux=True)(state.params)
+        (_, batch), gradient = jax.value_and_grad(loss, has_aux=True)(params)
         weights = response_weights(batch, run, static)
-        return gradient, jax.grad(lambda params: -(weights * loss(params)[1].log_probs).sum())(state.params), weights
+        return gradient, jax.grad(lambda params: -(weights * loss(params)[1].log_probs).sum())(params), weights
 
     for i, name in enumerate(METHODS):
         gradient, pushed, weights = both(jax.tree.map(lambda a, i=i: jnp.asarray(a[i]), plan.runs))

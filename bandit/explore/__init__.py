@@ -11,6 +11,7 @@ _WHERE = {
     "KLExplorer": "bandit.explore.kl",
     "DemoExplorer": "bandit.explore.demo",
     "BanditExplorer": "bandit.explore.bandit",
+    "OnPolicyExplorer": "bandit.explore.on_policy",
     "Prediction": "bandit.explore.prediction",
     "check_environment": "bandit.explore.environment",
 }

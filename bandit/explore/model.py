@@ -195,7 +195,8 @@ class ViewModel:
         """Input as a value; `anywhere`: within the control's own limits, as those of the present state do not count."""
         control = self.control(name)
         if isinstance(control, Number):
-            low, high = self.limits(name) if self.values and not anywhere else (control.low, control.high)
+            narrow = bool(self.values) and not anywhere
+            low, high = self.limits(name) if narrow else (float(control.low), float(control.high))
             accepted = control.accept(given, low, high)
         else:
             accepted = control.accept(given)
