@@ -126,11 +126,9 @@ class _Batch(Panel):
         axis.grid(visible=False)
         self._image = axis.imshow(np.full((1, TOKENS, 4), 255, np.uint8), aspect="auto", interpolation="nearest")
         (self._border,) = axis.plot([], [], color=BLACK, linewidth=1.0)
-        place: dict[str, Any] = {"transform": axis.transAxes, "ha": "right", "fontsize": 7.5}
+        place: dict[str, Any] = {"transform": axis.transAxes, "ha": "right", "fontsize": 8.5}
         self._up = axis.text(0.99, 0.96, "", va="top", color=BLUE, **place)
         self._down = axis.text(0.99, 0.05, "", va="bottom", color="#A34700", **place)
-        for text in (self._up, self._down):
-            text.set_bbox({"facecolor": "white", "alpha": 0.85, "edgecolor": "none", "pad": 1.0})
         axis.set(xlim=(-0.5, TOKENS - 0.5), xlabel="token")
         axis.xaxis.labelpad = 1
         axis.set_ylabel("response")
@@ -155,8 +153,8 @@ class _Batch(Panel):
         self._border.set_data(
             [-0.5, TOKENS - 0.5, np.nan, -0.5, TOKENS - 0.5], [up, up, np.nan, *[len(weights) - down] * 2]
         )
-        self._up.set_text(f"▲ {up} pushed up")
-        self._down.set_text(f"▼ {down} pushed down")
+        self._up.set_text(f"{up} pushed up")
+        self._down.set_text(f"{down} pushed down")
 
 
 class _Reward(Panel):

@@ -47,7 +47,7 @@ def frontier(
 def best_at(reference: Float[np.ndarray, "V"], rewards: Float[np.ndarray, "V"], nats: float) -> Float[np.ndarray, "V"]:
     """The best distribution of a token at most `nats` from the reference, by bisection of the tilt."""
     low, high = np.log(1e-6), np.log(1e6)
-    for _ in range(60):
+    for _ in range(40):
         middle = (low + high) / 2
         low, high = (
             (low, middle) if kl(tilted(reference, rewards, np.exp(middle)), reference) > nats else (middle, high)
