@@ -168,7 +168,7 @@ class _Ratios(Panel):
         self.figure = figure
         axis = axes_in(figure, 0.75, 0.2, 0.45, 0.3)
         self._bars = axis.stairs(np.zeros(BINS.size - 1), BINS, fill=True)
-        self._band = FillBetweenPolyCollection("x", [0, 1], [0, 0], [1, 1], color=GREY, alpha=0.25, linewidth=0)
+        self._band = FillBetweenPolyCollection("x", *np.eye(3, 2), color=GREY, alpha=0.25, linewidth=0)
         axis.add_collection(self._band, autolim=False)
         self._edges = [axis.plot([], [], color=BLACK, linestyle="--", linewidth=1.0)[0] for _ in range(2)]
         self._note = axis.text(0.98, 0.93, "", transform=axis.transAxes, ha="right", va="top", fontsize=8)
@@ -190,7 +190,7 @@ class _Ratios(Panel):
         self._bars.set_facecolor(STYLES[int(model.values["samples"])].color)
         low = float(np.log(max(1 - epsilon, np.exp(BINS[0]))))
         high = float(np.log(1 + epsilon))
-        self._band.set_data([low, high], [0, 0], [1, 1])
+        self._band.set_data(np.array([low, high]), np.zeros(2), np.ones(2))
         for edge, at in zip(self._edges, (low, high), strict=True):
             edge.set_data([at, at], [0, 1])
         self._note.set_text(
