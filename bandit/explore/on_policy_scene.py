@@ -83,9 +83,9 @@ class _Curves(Panel):
     def adapt(self, model: OnPolicyModel) -> None:
         top, seeds = self._top(model), next(iter(model.run.values())).seeds
         self._axis.set(xlim=(0, BUDGET // 100 * int(model.values["inner_steps"])), ylim=(-0.02 * top, top))
-        count = f"{len(seeds)} seeds, mean and standard error" if len(seeds) > 1 else "one seed: no error bar"
+        count = f"{len(seeds)} seeds ± standard error" if len(seeds) > 1 else "one seed: no error bar"
         self._title.set_text(
-            f"{BUDGET} samples, as many gradient steps for every B ({count})"
+            f"{BUDGET} samples, equally many gradient steps ({count})"
             if self._name == "expected_reward"
             else "how stale the collection is: back to zero at each refresh"
         )
@@ -123,7 +123,7 @@ class _Grid(Panel):
 
     def __init__(self, figure: SubFigure) -> None:
         self.figure = figure
-        axis = axes_in(figure, 0.75, 0.2, 0.5, 0.3)
+        axis = axes_in(figure, 0.75, 0.2, 0.62, 0.3)
         axis.grid(visible=False)
         shape = len(PASSES), len(SIZES)
         self._image = axis.imshow(np.full((*shape, 4), 255, np.uint8), aspect="auto", interpolation="nearest")
@@ -137,15 +137,12 @@ class _Grid(Panel):
         axis.set_xlabel("B, samples a collection (refreshes)", labelpad=1)
         axis.set_ylabel("T, passes")
         axis.set_title("expected reward at the end (frame: chosen)", y=1.0, pad=4)
-        self.moving: list[Artist] = [self._image, *(text for row in self._texts for text in row), self._chosen]
+        self.moving: list[Artist] = [self._chosen]
 
     def key(self, model: OnPolicyModel) -> Hashable:
-        return None
+        return model.result.reward.tobytes()
 
     def adapt(self, model: OnPolicyModel) -> None:
-        pass
-
-    def update(self, model: OnPolicyModel) -> None:
         reward = model.result.reward
         known = np.isfinite(reward)
         shades = SHADES[np.round(255 * np.clip(np.where(known, reward, 0), 0, 1)).astype(int)]
@@ -154,6 +151,8 @@ class _Grid(Panel):
             for j, text in enumerate(row):
                 text.set_text(f"{reward[i, j]:.2f}" if known[i, j] else "not trained")
                 text.set_color("white" if known[i, j] and reward[i, j] < 0.5 else BLACK)
+
+    def update(self, model: OnPolicyModel) -> None:
         i, j = PASSES.index(int(model.values["inner_steps"])), SIZES.index(int(model.values["samples"]))
         low, high = -0.48, 0.48
         self._chosen.set_data(
@@ -172,7 +171,7 @@ class _Ratios(Panel):
         axis.add_collection(self._band, autolim=False)
         self._edges = [axis.plot([], [], color=BLACK, linestyle="--", linewidth=1.0)[0] for _ in range(2)]
         self._note = axis.text(0.98, 0.93, "", transform=axis.transAxes, ha="right", va="top", fontsize=8)
-        axis.set(xlim=(BINS[0], BINS[-1]), ylim=(0, 0.65), ylabel="share of the collection")
+        axis.set(xlim=(BINS[0], BINS[-1]), ylim=(0, 1), ylabel="share of the collection")
         axis.set_xlabel("log policy/behavior of a response, nats (ends: beyond)", labelpad=1)
         axis.set_title("importance ratios at the collection's end; grey: 1 ± ε", fontsize=9.5, y=1.0, pad=4)
         self.moving: list[Artist] = [self._band, self._bars, *self._edges, self._note]
