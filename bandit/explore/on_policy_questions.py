@@ -47,7 +47,8 @@ def predict_reuse() -> Prediction:
             f"PPO ends at {ends['ppo']:.2f}, Best-of-N at {ends['best-of-n']:.2f}. PPO's clip (paper I.2.4) stops the "
             "gradient of a response whose ratio has left 1 ± ε in the direction of its advantage: between two "
             f"refreshes it gets {peaks['ppo']:.1f} nats from the behavior policy, and Best-of-N "
-            f"{peaks['best-of-n']:.1f}. A leash is safe, and costs what those nats would have bought, at this learning rate and with so few refreshes.",
+            f"{peaks['best-of-n']:.1f}. A leash is safe, "
+            "and costs what those nats would have bought, at this learning rate and with so few refreshes.",
         )
 
     return Prediction(
