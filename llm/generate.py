@@ -120,7 +120,8 @@ def generate(
         pad = np.pad if isinstance(tokens, np.ndarray) else jnp.pad
         tokens = pad(tokens, ((0, 0), (0, missing)))
     # NumPy's numbers of fixed types: Python's would be weakly typed, and another program than arrays.
-    numbers: Any = Sampling(*(kind(x) for kind, x in zip((np.float32, np.int32, np.float32), sampling, strict=True)))
+    fixed: Any = (np.float32, np.int32, np.float32)
+    numbers = Sampling(*(kind(x) for kind, x in zip(fixed, sampling, strict=True)))
     return _generate(
         model,
         bucket(new_tokens),

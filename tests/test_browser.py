@@ -1,10 +1,10 @@
-"""Notebook 01 in a real browser: Chromium, JupyterLab on a free port, a kernel; the picture is the view-model's."""
+"""Notebooks 01 and 02 in a real browser: Chromium, JupyterLab on a free port; the picture is the view-model's."""
 
 import io
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,13 @@ import pytest
 from lab_server import TOKEN, lab
 from PIL import Image
 
-from bandit.explore import KLExplorer
+from bandit.explore import BanditExplorer, KLExplorer
+from bandit.explore.explorer import Explorer
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+TINY = "policy=table&prompts=2&responses=4&inner_steps=2&seeds=1&learning_rate=0.05"
+SCRUB_MS = 150.0
 LIMIT_MS = 100.0
 """p95 of slider to picture on a machine of our own; where others compute too, times the load average for each core."""
 
@@ -78,10 +81,10 @@ WATCH = """
 
 
 class Page:
-    """The open notebook, and the first explorer in it."""
+    """The open notebook, and the first explorer in it, of the given class."""
 
-    def __init__(self, page: Any) -> None:
-        self.page = page
+    def __init__(self, page: Any, made_by: type[Explorer]) -> None:
+        self.page, self.made_by = page, made_by
         self.console: list[str] = []
         page.on(
             "console",
@@ -156,20 +159,38 @@ class Page:
     def check(self) -> None:
         """The picture is what a view-model in the state that is shown draws, to the pixel."""
         self.settle()
-        np.testing.assert_array_equal(self.shown(), KLExplorer.from_state(self.state()).pixels())
+        np.testing.assert_array_equal(self.shown(), self.made_by.from_state(self.state()).pixels())
+
+
+OPENED = {"01_kl_explorer.ipynb": KLExplorer, "02_bandit_explorer.ipynb": BanditExplorer}
 
 
 @pytest.fixture(scope="module")
-def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+def open_notebook(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Page]]:
+    """Opens a notebook of `OPENED` and runs it; one server and one browser for all."""
     from playwright.sync_api import sync_playwright
 
     root = tmp_path_factory.mktemp("lab")
-    with lab(root, [NOTEBOOKS / "01_kl_explorer.ipynb"]) as address, sync_playwright() as driver:
+    with lab(root, [NOTEBOOKS / name for name in OPENED]) as address, sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = Page(browser.new_page(viewport={"width": 1500, "height": 1300}))
-        page.open(address, "01_kl_explorer.ipynb")
-        yield page
+
+        def opening(name: str) -> Page:
+            page = Page(browser.new_page(viewport={"width": 1500, "height": 1300}), OPENED[name])
+            page.open(address, name)
+            return page
+
+        yield opening
         browser.close()
+
+
+@pytest.fixture(scope="module")
+def opened(open_notebook: Callable[[str], Page]) -> Page:
+    return open_notebook("01_kl_explorer.ipynb")
+
+
+@pytest.fixture(scope="module")
+def bandit(open_notebook: Callable[[str], Page]) -> Page:
+    return open_notebook("02_bandit_explorer.ipynb")
 
 
 def test_keyboard_mouse_and_typing_change_the_picture_to_what_the_view_model_says(opened: Page, tmp_path: Path):
@@ -313,3 +334,62 @@ def test_export_close_and_restart_are_seen(opened: Page):
         "() => getComputedStyle(document.querySelector('.modeseek.jupyter-widgets-disconnected'), '::before').content"
     )
     assert "Run the cells again" in said
+
+
+def test_a_bandit_is_scrubbed_by_key_and_mouse(bandit: Page, capsys: pytest.CaptureFixture[str]):
+    page = bandit
+    page.explorer.scroll_into_view_if_needed()
+    page.check()
+    assert page.state() == "bandit?preset=R1-ppo&step=8"
+    page.page.evaluate(WATCH)
+    page.slider("collection").focus()
+    times = {"by key": [page.picture_time(lambda: page.page.keyboard.press("ArrowRight")) for _ in range(20)]}
+    assert page.state() == "bandit?preset=R1-ppo&step=28"
+    page.check()
+    place = page.slider("collection").bounding_box()
+    x, y = place["x"] + place["width"] / 2, place["y"] + place["height"] / 2
+    page.page.mouse.move(x, y)
+    page.page.mouse.down()
+    times["by mouse"] = [page.picture_time(lambda: page.page.mouse.move(x - 16 * i, y)) for i in range(1, 16)]  # noqa: B023
+    page.page.mouse.up()
+    page.check()
+    assert BanditExplorer.from_state(page.state()).model.values["step"] < 20
+    load = os.getloadavg()[0] / (os.cpu_count() or 1)
+    limit = SCRUB_MS * max(1.0, load)
+    with capsys.disabled():
+        for name, each in times.items():
+            p50, p95 = np.percentile(each, [50, 95])
+            print(f"\nscrubbing the bandit {name}: p50 {p50:.0f} ms, p95 {p95:.0f} ms (load {load:.1f} a core)", end="")
+    for name, each in times.items():
+        assert np.percentile(each, 95) < limit, f"{name}: {np.sort(each)[-5:]} ms at a load of {load:.1f} a core"
+
+
+def test_a_training_is_shown_and_another_one_cancelled(bandit: Page):
+    page, wait = bandit, 180_000
+    box = page.box("state")
+    box.fill(f"bandit?preset=R1-ppo&{TINY}&collections=3&step=3")
+    page.after(lambda: box.press("Enter"))
+    assert "The curves are of other settings: press Train." in page.explorer.inner_text()
+    page.button("Train").click()
+    page.explorer.get_by_text("Trained.", exact=True).wait_for(timeout=wait)
+    page.settle()
+    assert "collection 3 of 3" in page.explorer.inner_text()
+    again = BanditExplorer.from_state(page.state())
+    assert isinstance(again, BanditExplorer)
+    again.train()
+    np.testing.assert_array_equal(page.shown(), again.pixels())
+
+    box.fill(f"bandit?preset=R1-ppo&{TINY}&collections=100")
+    page.after(lambda: box.press("Enter"))
+    page.after(lambda: page.button("Train").click())
+    page.page.wait_for_function("() => /[1-9][0-9]* of 100 collections/.test(document.body.innerText)", timeout=wait)
+    page.button("Cancel").click()
+    page.explorer.get_by_text("Cancelled: what was trained until then").wait_for(timeout=wait)
+    page.settle()
+    assert "The training was stopped after" in page.explorer.inner_text()
+    page.after(lambda: page.button("Reset").click())
+    assert page.state() == "bandit?preset=R1-ppo&step=8"
+    page.check()
+    page.idle()
+    assert page.page.evaluate("() => window.kernelErrors") == []
+    assert page.console == []

@@ -10,6 +10,8 @@ from typing import Any
 _WHERE = {
     "KLExplorer": "bandit.explore.kl",
     "DemoExplorer": "bandit.explore.demo",
+    "BanditExplorer": "bandit.explore.bandit",
+    "OnPolicyExplorer": "bandit.explore.on_policy",
     "NegativeGradientExplorer": "bandit.explore.negative",
     "FourMethodsExplorer": "bandit.explore.four_methods",
     "DisplacementExplorer": "bandit.explore.displacement",

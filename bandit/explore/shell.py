@@ -14,6 +14,7 @@ import ipywidgets as w
 from bandit.explore.canvas import encode
 from bandit.explore.controls import Number
 from bandit.explore.rows import LABELLED, Row
+from bandit.explore.training import TrainingExplorer
 
 if TYPE_CHECKING:
     from bandit.explore.explorer import Explorer
@@ -53,11 +54,19 @@ class Shell:
         self.caption, self.messages = w.HTML(), w.HTML()
         self.state = w.Text(description="state", continuous_update=False, style=LABELLED, layout=w.Layout(width="98%"))
         self.state.observe(self._event(lambda change: model.load_state(change["new"])), "value")
-        self.reset = self._button("Reset", "back to how this explorer was made", lambda _: model.reset())
+        self.reset = self._button("Reset", "back to how this explorer was made", lambda _: explorer.reset())
         self.export = self._button("Export", "PNG, SVG, CSV and a JSON run card", self._export)
         self.leave = self._button("Close", "take this explorer away", lambda _: explorer.close())
+        self.trainer = self._train_row()
         self.box = self._arranged()
         self.show()
+
+    def _train_row(self) -> Any:
+        if not isinstance(self._explorer, TrainingExplorer):
+            return None
+        from bandit.explore.train_row import TrainRow
+
+        return TrainRow(self._explorer, self._button)
 
     def _arranged(self) -> Any:
         explorer = self._explorer
@@ -70,6 +79,7 @@ class Shell:
             [
                 w.HTML(f"{STYLE}<h3 style='margin:0'>{html.escape(explorer.model.title)}{number}</h3>"),
                 settings,
+                *([] if self.trainer is None else [self.trainer.box]),
                 *player,
                 self.messages,
                 self.image,
@@ -92,6 +102,7 @@ class Shell:
             self.state.value = model.to_state()
             notes = "".join(f"<p class='modeseek-note' role='status'>{html.escape(note)}</p>" for note in model.notes)
             self.messages.value = self._message + notes
+            self.show_status()
             # The last: whoever waits for `data-ready` sees everything else brought up to date.
             self._frame += 1
             self.caption.value = (
@@ -100,6 +111,11 @@ class Shell:
             )
         finally:
             self._quiet = False
+
+    def show_status(self) -> None:
+        """Bring the progress of a training up to date."""
+        if self.trainer is not None:
+            self.trainer.show()
 
     def close(self) -> None:
         """Close every widget of the shell."""

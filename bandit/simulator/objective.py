@@ -82,6 +82,26 @@ def _rescored(
     return data
 
 
+def reduced_loss(batch: Batch, run: Run, config: Static) -> Float[Array, ""]:
+    """The mean of the run's method over a batch, without the KL terms that are a loss of their own."""
+    options = _objective_options(config)
+
+    def reduced(name: str) -> Callable[[], Array]:
+        return lambda: weighted_mean(*METHODS[name].objective(batch, run.hyper, options))
+
+    branches = [reduced(name) for name in config.methods]
+    return branches[0]() if len(branches) == 1 else jax.lax.switch(run.method, branches)
+
+
+def response_weights(batch: Batch, run: Run, config: Static) -> Float[Array, "P N"]:
+    """w = -∂L/∂log π(y | x): a gradient step follows Σ w ∇ log π(y | x), so w > 0 pushes a response up, w < 0 down.
+
+    Where a method's ratio is of tokens, the mean over the response's tokens.
+    """
+    gradient = jax.grad(lambda log_probs: reduced_loss(batch._replace(token_log_probs=log_probs), run, config))
+    return -gradient(batch.token_log_probs).mean(axis=-1)
+
+
 def loss_and_batch(
     params: Params,
     data: Collected,
@@ -106,13 +126,7 @@ def loss_and_batch(
         rewards=data.labels,
         advantages=data.advantages,
     )
-    options = _objective_options(config)
-
-    def reduced(name: str) -> Callable[[], Array]:
-        return lambda: weighted_mean(*METHODS[name].objective(batch, run.hyper, options))
-
-    branches = [reduced(name) for name in config.methods]
-    loss = branches[0]() if len(branches) == 1 else jax.lax.switch(run.method, branches)
+    loss = reduced_loss(batch, run, config)
     if config.conventions.kl_placement == "exact":
         reference = jnp.broadcast_to(run.problem.reference_log_probs[None, None], all_log_probs.shape)
         penalty = divergences.kl(all_log_probs, reference).sum(axis=-1).mean()

@@ -1,0 +1,39 @@
+"""Record the on-policy explorer's grids: `python -m bandit.explore.bake_on_policy [PRESET …]`."""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+from bandit.explore.on_policy_model import OnPolicyModel, chosen, training
+from bandit.explore.on_policy_presets import BUDGET, PASSES, PRESETS, experiment
+from bandit.explore.recording import Recording, save
+from bandit.simulator.results import versions
+
+KEPT = ("log_ratios",)
+DATA = Path(__file__).with_name("data")
+
+
+def main(names: list[str]) -> None:
+    """Train every cell of each preset's grid (all, if none is named), and write its file."""
+    defaults = {control.name: getattr(control, "default", None) for control in OnPolicyModel.controls}
+    for name in names or list(PRESETS):
+        began = time.monotonic()
+        grid: dict[str, Recording] = {}
+        values = defaults | {"preset": name} | chosen(name)
+        for passes in PASSES:
+            *_, last = training(values | {"inner_steps": str(passes)})
+            grid |= {f"B{samples}T{passes}": run for samples, run in last.run.items()}
+        attributes = {
+            "configuration": experiment(values, BUDGET).to_json(),
+            "method": PRESETS[name].method,
+            "versions": json.dumps(versions()),
+            "command": f"python -m bandit.explore.bake_on_policy {name}",
+        }
+        path = DATA / f"on-policy-{name}.nc"
+        save(grid, path, attributes, KEPT)
+        print(f"{path.name}: {path.stat().st_size / 1000:.0f} kB, {time.monotonic() - began:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

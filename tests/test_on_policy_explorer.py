@@ -1,0 +1,67 @@
+"""The refresh question's explorer: recorded grids, saw-tooth, ratios against the clip band, states."""
+
+import math
+
+import numpy as np
+import pytest
+
+from bandit.explore import OnPolicyExplorer
+from bandit.explore.canvas import Canvas
+from bandit.explore.on_policy_model import OnPolicyModel
+from bandit.explore.on_policy_presets import BUDGET, MINIBATCH, PASSES, PRESETS, SIZES
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_grid_is_whole_and_its_saw_tooth_falls_at_refreshes(preset: str):
+    for passes in PASSES:
+        model = OnPolicyModel(preset, inner_steps=str(passes))
+        assert not model.stale
+        for samples, run in model.run.items():
+            assert run.whole
+            assert run.asked == BUDGET // samples
+            assert run.steps[-1] == passes * BUDGET // MINIBATCH
+            assert run.log_ratios.shape == (run.asked, samples // 10, 10)
+            behind = run.mean("kl_to_behavior")[1:].reshape(run.asked, -1)
+            assert (behind >= 0).all()
+            # After a refresh the policy is nearer to the behavior than at the end of the collection before.
+            if behind.shape[1] > 2:
+                assert (behind[1:, 0] < behind[:-1, -1]).all()
+    assert np.isfinite(model.result.reward).all()
+    assert model.result.reward.shape == (len(PASSES), len(SIZES))
+
+
+def test_the_ratios_are_of_the_chosen_collection_and_the_band_counts_them():
+    model = OnPolicyModel("R1-best-of-n", samples="200", clip_epsilon=0.2)
+    run = model.run[200]
+    last = run.log_ratios[-1].ravel()
+    np.testing.assert_array_equal(model.ratios(), last)
+    inside = (last >= math.log(0.8)) & (last <= math.log(1.2))
+    assert model.outside() == pytest.approx(1 - inside.mean())
+    model.set("step", 1)
+    np.testing.assert_array_equal(model.ratios(), run.log_ratios[0].ravel())
+    model.set("step", run.evaluations + 1)
+    np.testing.assert_array_equal(model.ratios(), run.log_ratios[1].ravel())
+
+
+def test_states_and_what_is_not_trained():
+    model = OnPolicyModel("R1-best-of-n", inner_steps="5", samples="500", step=7)
+    again = OnPolicyModel.from_state(model.to_state())
+    assert again.values == model.values
+    assert not again.stale
+    model.set("center", 20)
+    assert model.stale
+    assert np.isnan(model.result.reward).all()  # nothing is known of this reward, and nothing is shown as if
+    assert "press Train" in model.caption()
+
+
+def test_the_blitted_picture_is_the_fresh_one():
+    explorer, rng = OnPolicyExplorer(), np.random.default_rng(0)
+    for _ in range(3):
+        name, value = [
+            ("samples", str(rng.choice(SIZES))),
+            ("inner_steps", str(rng.choice(PASSES))),
+            ("step", int(rng.integers(0, 50))),
+            ("clip_epsilon", float(rng.uniform(0.05, 0.9))),
+        ][rng.integers(4)]
+        explorer.set(**{name: value})
+        np.testing.assert_array_equal(explorer.pixels(), Canvas(explorer.Scene()).pixels(explorer.model))

@@ -1,0 +1,309 @@
+"""Explorers that train: they show what was trained, no number compiles anything, a cancelled run stays partial."""
+
+import dataclasses
+import threading
+import time
+from importlib.resources import files
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from bandit.explore import BanditExplorer
+from bandit.explore.bandit_model import BanditModel
+from bandit.explore.bandit_presets import PRESETS, experiment
+from bandit.explore.bandit_scene import batch_picture
+from bandit.explore.canvas import Canvas
+from bandit.explore.frontier import best_at, frontier, kl, tilted
+from bandit.explore.runs import take_turn, train
+from bandit.objectives.methods import METHODS, HyperParameters
+from bandit.simulator.collect import collect
+from bandit.simulator.experiment import Experiment
+from bandit.simulator.objective import FrozenCopies, loss_and_batch, response_weights
+from bandit.simulator.plan import make_plan
+from bandit.simulator.policy import make_policy
+from bandit.simulator.run import Run
+from bandit.simulator.sweep import run_sweep
+from bandit.simulator.train import initial_state, pretrain_seed, run_collection, start
+
+TINY = {"policy": "table", "prompts": 2, "responses": 4, "inner_steps": 2, "collections": 3, "seeds": 2}
+
+
+def _shell(explorer):
+    explorer.widget
+    return explorer._shell
+
+
+@pytest.fixture(scope="module")
+def trained() -> BanditExplorer:
+    """One explorer whose shapes are compiled; all tests that train share them."""
+    explorer = BanditExplorer("R1-ppo", **TINY, learning_rate=0.05)
+    assert isinstance(explorer, BanditExplorer)
+    explorer.train()
+    return explorer
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_presets_are_recorded_whole_and_small(preset: str):
+    model = BanditModel(preset)
+    run = model.run
+    assert run.whole
+    assert not model.stale
+    assert len(run.seeds) == model.values["seeds"] == 5
+    assert (files("bandit.explore") / "data" / f"bandit-{preset}.nc").read_bytes().__sizeof__() < 150_100
+    np.testing.assert_allclose(run.token_distribution.sum(axis=-1), 1, atol=1e-5)
+    np.testing.assert_allclose(run.token_distribution[0], np.tile(model.result.reference, (10, 1)), atol=0.02)
+    rewards = model.result.token_rewards[run.responses].mean(axis=-1)
+    np.testing.assert_allclose(run.rewards, rewards, atol=1e-3)
+    method = METHODS[model.values["method"].removeprefix("on_policy_")]
+    assert (run.weights < 0).any() == method.negative_gradient
+    assert (run.weights > 0).any()
+    could = np.interp(run.curves["kl_to_reference"], model.result.frontier_kl, model.result.frontier_reward)
+    assert (run.curves["expected_reward"] <= could + 0.03).all()  # the estimate's noise along sampled prefixes
+
+
+@pytest.mark.slow
+def test_the_first_seed_of_a_recording_is_the_simulators():
+    """What is bundled is what `run_sweep` computes: two collections of preset R1-ppo, to a thousandth."""
+    values = {**BanditModel("R1-ppo").values, "collections": 2, "seeds": 1}
+    asked = dataclasses.replace(experiment(values), methods=("ppo",))
+    data = run_sweep(asked, progress=False).dataset.isel(algorithm=0, reward=0, seed=0)
+    for name, curve in BanditModel("R1-ppo").run.curves.items():
+        np.testing.assert_allclose(curve[0, :3], data[name].values, rtol=0.02, atol=2e-3)
+
+
+def test_the_frontier_is_the_tilted_reference():
+    rng = np.random.default_rng(0)
+    reference, rewards = rng.dirichlet(np.ones(7)), rng.uniform(size=7)
+    nats, reward = frontier(reference, rewards, 10)
+    assert (np.diff(nats) >= 0).all()
+    assert (np.diff(reward) >= -1e-12).all()
+    best = best_at(reference, rewards, 0.2)
+    assert kl(best, reference) == pytest.approx(0.2, abs=1e-6)
+    slope = np.polyfit(rewards, np.log(best / reference), 1)
+    np.testing.assert_allclose(np.polyval(slope, rewards), np.log(best / reference), atol=1e-9)
+    for other in rng.dirichlet(np.ones(7), size=3000):  # no distribution that near earns more
+        if kl(other, reference) <= 0.2:
+            assert other @ rewards <= best @ rewards + 1e-9
+    np.testing.assert_allclose(tilted(reference, rewards, 0.0), reference)
+
+
+def test_weights_are_the_gradients(tiny: Experiment):
+    """∇L = -Σ w ∇ log π(y | x), of every method, by two different derivatives; negative only where Table 1 says so."""
+    asked = dataclasses.replace(tiny, methods=tuple(METHODS), seeds=1, hyper=HyperParameters(top_k=2.0))
+    static, policy, plan = asked.static, make_policy(asked.static), make_plan(asked)
+    params, behavior = policy.init(jax.random.key(3)), policy.init(jax.random.key(4))
+    frozen = FrozenCopies(behavior, ())
+
+    @jax.jit
+    def both(run: Run) -> tuple:
+        fresh = initial_state(behavior, run, static)
+        data, _ = collect(policy, behavior, (), fresh.prompts, fresh.moments, run, static, key=jax.random.key(5))
+
+        def loss(params):
+            return loss_and_batch(params, data, frozen, run, static, policy, key=jax.random.key(0))
+
+        (_, batch), gradient = jax.value_and_grad(loss, has_aux=True)(params)
+        weights = response_weights(batch, run, static)
+        return gradient, jax.grad(lambda params: -(weights * loss(params)[1].log_probs).sum())(params), weights
+
+    for i, name in enumerate(METHODS):
+        gradient, pushed, weights = both(jax.tree.map(lambda a, i=i: jnp.asarray(a[i]), plan.runs))
+        for one, two in zip(jax.tree.leaves(gradient), jax.tree.leaves(pushed), strict=True):
+            np.testing.assert_allclose(np.asarray(one), np.asarray(two), rtol=1e-3, atol=1e-5, err_msg=name)
+        assert bool((weights < 0).any()) == METHODS[name].negative_gradient, name
+
+
+def test_no_number_compiles_anything(trained: BanditExplorer):
+    """Every control that is no shape, and the method, moved; then a training in which XLA compiles nothing."""
+    compiled = []
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda event, duration, **_: compiled.append(event) if "backend_compile" in event else None
+    )
+    explorer = BanditExplorer("R1-ppo", **TINY)
+    assert isinstance(explorer, BanditExplorer)
+    changed = {
+        "method": "on_policy_ipo",
+        "center": 40,
+        "width": 5,
+        "location": 0.2,
+        "scale": 0.3,
+        "learning_rate": 0.02,
+        "beta": 1.0,
+        "tau": 0.2,
+        "temperature": 0.3,
+        "clip_epsilon": 0.5,
+        "collections": 4,
+        "seeds": 3,
+        "first_seed": 7,
+    }
+    explorer.set(**changed)
+    assert not explorer.model.compiles(explorer.model.values)
+    explorer.train()
+    assert not explorer.model.stale
+    assert explorer.model.run.seeds == (7, 8, 9)
+    assert compiled == []
+    explorer.set(responses=5)
+    assert explorer.model.compiles(explorer.model.values)
+    assert "responses N is a shape: the next training compiles first" in explorer.model.notes
+
+
+def test_what_is_shown_is_what_the_simulator_trains(trained: BanditExplorer):
+    model = trained.model
+    asked = dataclasses.replace(experiment(model.values), methods=("ppo",))
+    asked = dataclasses.replace(asked, evaluation=dataclasses.replace(asked.evaluation, snapshots=True))
+    data = run_sweep(asked, progress=False).dataset.isel(algorithm=0, reward=0)
+    np.testing.assert_allclose(model.run.curves["expected_reward"], data["expected_reward"].values, rtol=1e-5)
+    np.testing.assert_array_equal(model.run.steps, data["step"].values)
+    for step in range(4):
+        trained.set(step=step)
+        heat = data["token_distribution"].isel(seed=0, snapshot=step).values
+        np.testing.assert_allclose(model.positions(), heat, atol=1e-5)
+        np.testing.assert_allclose(model.marginal().sum(), 1, atol=1e-5)
+
+
+def test_the_batch_is_ordered_and_coloured_by_its_weights():
+    model = BanditModel("R1-ppo", step=8)
+    responses, weights, rewards = model.batch()
+    assert (np.diff(weights) <= 0).all()
+    assert np.corrcoef(weights, rewards)[0, 1] > 0.9  # PPO's weight at ratio 1 is the advantage
+    picture = batch_picture(responses, weights).astype(int)
+    for row, (tokens, weight) in enumerate(zip(responses, weights, strict=True)):
+        red, _, blue, _ = picture[row, tokens].T
+        assert (np.sign(blue - red) == np.sign(weight)).all()
+        assert (np.delete(picture[row], tokens, axis=0) == 255).all()
+    grey = batch_picture(np.array([[3]]), np.zeros(1))[0, 3]
+    assert len(set(grey[:3])) == 1
+    assert grey[0] < 255
+
+
+def test_a_state_says_everything_but_the_training(trained: BanditExplorer):
+    model = trained.model
+    again = BanditModel.from_state(trained.to_state())
+    assert isinstance(again, BanditModel)
+    assert again.values == model.values | {"step": again.values["step"]}
+    assert again.stale
+    assert "press Train" in again.caption()
+    assert BanditExplorer("R2-ipo", step=3).to_state() == "bandit?preset=R2-ipo&step=3"
+    far = BanditModel.from_state("bandit?preset=R2-ipo&collections=90&step=70")
+    assert far.values["step"] == 40  # the recorded run that is shown ends there
+
+
+def test_other_settings_are_never_shown_as_if_trained(trained: BanditExplorer):
+    model = BanditModel("R1-ppo")
+    model.set("learning_rate", 0.002)
+    assert model.stale
+    model.set("learning_rate", 0.001)
+    assert not model.stale
+    model.set("center", 30)
+    assert model.result.token_rewards.argmax() == 30  # the closed forms follow at once
+    assert model.stale
+    model.set("tau", 0.7)
+    assert "τ of IPO does not enter On-policy PPO: the same curves again" in model.notes
+
+
+def test_a_cancelled_training_leaves_its_part_and_says_so(trained: BanditExplorer):
+    explorer = BanditExplorer("R1-ppo", **TINY | {"collections": 100, "first_seed": 3})
+    assert isinstance(explorer, BanditExplorer)
+    shell = _shell(explorer)
+    assert "press Train" in shell.trainer.says.value
+    shell.trainer.train.click()
+    assert shell.trainer.train.disabled
+    explorer.set(width=11)  # the kernel answers meanwhile
+    explorer.set(width=10)
+    deadline = time.monotonic() + 60
+    while explorer.model.stale or explorer.model.run.done < 1:
+        assert time.monotonic() < deadline, explorer.status
+        time.sleep(0.01)
+    partial = shell.image.value
+    shell.trainer.cancel.click()
+    explorer.wait()
+    run = explorer.model.run
+    assert 1 <= run.done < run.asked == 100
+    assert len(run.steps) == run.done + 1
+    assert "Cancelled: what was trained until then" in shell.trainer.says.value
+    assert f"The training was stopped after {run.done} of 100 collections" in shell.caption.value
+    assert shell.rows["step"].widgets[2].max == run.done
+    assert not shell.trainer.train.disabled
+    assert shell.trainer.cancel.disabled
+    assert partial != b""
+    # And from the start again, to the same numbers.
+    first = run.curves["expected_reward"]
+    explorer.set(collections=run.done)
+    explorer.train()
+    np.testing.assert_array_equal(explorer.model.run.curves["expected_reward"], first)
+    assert explorer.model.run.whole
+
+
+def test_a_training_that_cannot_be_is_said(trained: BanditExplorer, monkeypatch):
+    explorer = BanditExplorer("R1-ppo", **TINY)
+    assert isinstance(explorer, BanditExplorer)
+    shell = _shell(explorer)
+
+    def fails(values):
+        raise ValueError("no such training")
+        yield
+
+    monkeypatch.setattr(explorer.model, "training", fails)
+    with pytest.raises(ValueError, match="no such training"):
+        explorer.train()
+    assert "Not possible: no such training" in shell.trainer.says.value
+    hold = threading.Event()
+
+    def waits(values):
+        hold.wait(10)
+        yield from ()
+
+    monkeypatch.setattr(explorer.model, "training", waits)
+    explorer.train(wait=False)
+    with pytest.raises(ValueError, match="under way"):
+        explorer.train()
+    explorer.close()
+    hold.set()
+    explorer.wait()
+    assert not explorer.status.running
+    with pytest.raises(ValueError, match="method must be one of"):
+        list(train(experiment(explorer.model.values), "sft"))
+
+
+def test_the_blitted_picture_is_the_fresh_one(trained: BanditExplorer):
+    rng = np.random.default_rng(1)
+    for _ in range(12):
+        name, value = [
+            ("preset", str(rng.choice(list(PRESETS)))),
+            ("step", int(rng.integers(0, 41))),
+            ("center", float(rng.integers(0, 99))),
+            ("method", str(rng.choice(["ppo", "ipo"]))),
+        ][rng.integers(4)]
+        trained.set(**{name: value})
+        fresh = Canvas(type(trained).Scene()).pixels(trained.model)
+        np.testing.assert_array_equal(trained.pixels(), fresh)
+
+
+def test_scrubbing_is_fast(capsys):
+    explorer = BanditExplorer("R1-ppo")
+    slider = _shell(explorer).rows["step"].widgets[2]
+    times = []
+    for step in range(39, 9, -1):
+        began = time.process_time()
+        slider.value = step
+        times.append(1000 * (time.process_time() - began))
+    with capsys.disabled():
+        print(f"\nbandit explorer, redraw {np.median(times):.0f} ms of processor time", end="")
+    assert np.median(times) < 50
+
+
+def test_a_turn_is_the_simulators_collection(tiny: Experiment):
+    """The extra measurements change nothing in the training itself."""
+    static = tiny.static
+    run = jax.tree.map(lambda a: jnp.asarray(a[0]), make_plan(tiny).runs)
+    params = pretrain_seed(run.problem, run.seed, static).params
+    state, *_ = start(params, run, static)
+    plain, metrics = jax.jit(lambda s: run_collection(s, run, static))(state)
+    mine, turn = jax.jit(lambda s: take_turn(s, run, static))(state)
+    for one, two in zip(jax.tree.leaves(plain.params), jax.tree.leaves(mine.params), strict=True):
+        np.testing.assert_allclose(np.asarray(one), np.asarray(two), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(turn.evaluation.expected_reward, metrics.evaluation.expected_reward, rtol=1e-5)
+    np.testing.assert_array_equal(turn.responses, plain.batch.tokens[..., 1:])
+    assert (np.asarray(turn.log_ratios) != 0).any()  # after the steps the policy is no longer the behavior
