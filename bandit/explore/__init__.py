@@ -10,6 +10,8 @@ from typing import Any
 _WHERE = {
     "KLExplorer": "bandit.explore.kl",
     "DemoExplorer": "bandit.explore.demo",
+    "PhaseExplorer": "bandit.explore.phase",
+    "ReproduceExplorer": "bandit.explore.reproduce",
     "Prediction": "bandit.explore.prediction",
     "check_environment": "bandit.explore.environment",
 }

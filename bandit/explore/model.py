@@ -180,7 +180,8 @@ class ViewModel:
 
     def _decoded(self, texts: dict[str, str]) -> dict[str, Any]:
         """All values of a state at once: none of them makes another one change."""
-        accepted = {name: self._accept(name, text) for name, text in texts.items()}
+        # In the control's own range: the present limits are those of another problem, and `settle` knows the new ones.
+        accepted = {name: self._accept(name, text, anywhere=True) for name, text in texts.items()}
         name = accepted.get("preset", self._default_preset())
         base = self._preset_values(name, {each: accepted[each] for each in self.recipe if each in accepted})
         return self.settle(base | accepted, "state", base)
@@ -191,10 +192,11 @@ class ViewModel:
         for other, given in values.items():
             self._set(other, given)
 
-    def _accept(self, name: str, given: Any) -> Any:
+    def _accept(self, name: str, given: Any, *, anywhere: bool = False) -> Any:
         control = self.control(name)
         if isinstance(control, Number):
-            low, high = self.limits(name) if self.values else (control.low, control.high)
+            own = float(control.low), float(control.high)
+            low, high = own if anywhere or not self.values else self.limits(name)
             accepted = control.accept(given, low, high)
         else:
             accepted = control.accept(given)

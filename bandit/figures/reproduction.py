@@ -103,6 +103,8 @@ class Interval(NamedTuple):
     mark: float | None = None
     """Another number to compare with: the paper's."""
     emphasis: bool = False
+    cell: str = ""
+    """Whose runs they are."""
 
 
 def intervals_figure(title: str, rows: Sequence[Interval], xlabel: str, zero: bool = False) -> Figure:

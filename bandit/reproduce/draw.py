@@ -119,7 +119,7 @@ def _final(cells: Cells, name: str, label: str, mark: float | None = None) -> li
     finite = values[np.isfinite(values)]
     rate = float(cells[name].attrs["learning_rate"])
     mean = float(finite.mean()) if len(finite) else math.nan
-    return [Interval(label, mean, *interval(finite), f"{mean:.2f}, rate {rate:g}", mark)]
+    return [Interval(label, mean, *interval(finite), f"{mean:.2f}, rate {rate:g}", mark, cell=name)]
 
 
 def _table3(cells: Cells) -> list[Interval]:
