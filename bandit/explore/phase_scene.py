@@ -20,7 +20,7 @@ NAMES = ("best_of_n", "rwr", "ppo", "ipo", "on_policy_ipo", "on_policy_dpo")
 class PhaseScene(Scene):
     """Left the map above the problem; right both cuts through it."""
 
-    size = (11.4, 6.4)
+    size = (9.8, 5.5)
 
     def panels(self, figure: Figure) -> list[Panel]:
         """Four views."""
@@ -57,7 +57,7 @@ class _Map(Panel):
         pale = np.where(result.tied[..., None], 0.45 * colors + 0.55, colors)
         self._drawn = [axes.imshow(pale, origin="lower", aspect="auto", interpolation="nearest")]
         for c, e in np.argwhere(result.tied):
-            box = Rectangle((e - 0.5, c - 0.5), 1, 1, fill=False, hatch="////", edgecolor="#555555", linewidth=0)
+            box = Rectangle((e - 0.5, c - 0.5), 1, 1, fill=False, hatch="//", edgecolor="#555555", linewidth=0)
             self._drawn.append(axes.add_patch(box))
         for m, name in enumerate(result.methods):
             c, e = np.nonzero(result.winner == m)
@@ -106,7 +106,7 @@ class _Problem(Panel):
 
 
 class _Cut(Panel):
-    """Expected reward, mean and 95 % interval, of the competing methods along one axis of the map."""
+    """Expected reward of the competing methods along one axis of the map, and the best two's 95 % intervals."""
 
     def __init__(self, figure: SubFigure, *, over_steps: bool) -> None:
         self.figure, self._over_steps = figure, over_steps
@@ -136,14 +136,15 @@ class _Cut(Panel):
         result, (c, e) = model.result, model.cell
         x = result.steps if self._over_steps else np.asarray(centers())
         at = (c, slice(None)) if self._over_steps else (slice(None), e)
+        best = np.argsort(-result.mean[:, c, e], kind="stable")[:2]  # all intervals at once would hide the means
         for name in NAMES:
             there = name in result.methods
             m = result.methods.index(name) if there else 0
             self._lines[name].set_data(*((x, result.mean[m][at]) if there else ([], [])))
             for line, bound in zip(self._ends[name], (result.low, result.high), strict=True):
-                line.set_data(*((x, bound[m][at]) if there else ([], [])))
+                line.set_data(*((x, bound[m][at]) if there and m in best else ([], [])))
         here = result.steps[e] if self._over_steps else model.values["center"]
         self._now.set_data([here, here], [-0.02, 1.05])
         seeds = result.rewards.shape[-1]
         where = f"peak at token {model.values['center']}" if self._over_steps else f"after {result.steps[e]} steps"
-        self._title.set_text(f"{where}: mean, and 95 % interval (thin), {seeds} seeds")
+        self._title.set_text(f"{where}: mean of {seeds} seeds; thin: 95 % of the best two")

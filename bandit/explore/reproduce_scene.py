@@ -28,7 +28,7 @@ CHOSEN: dict[str, Any] = {"color": PURPLE, "linewidth": 5.0, "alpha": 0.45, "sol
 class ReproduceScene(Scene):
     """Left the figure as the paper has it; right its verdicts, and the selected one over the grid of learning rates."""
 
-    size = (11.6, 6.6)
+    size = (10.8, 6.2)
 
     def panels(self, figure: Figure) -> list[Panel]:
         """Three views."""
