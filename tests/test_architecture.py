@@ -41,6 +41,7 @@ ALLOWED = {
         "bandit.simulator",
         "bandit.categorical",
         "bandit.figures",
+        "bandit.reproduce",
         "bandit.explore",
     },
     "llm": {"llm", "bandit.objectives"},

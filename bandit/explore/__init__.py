@@ -10,6 +10,8 @@ from typing import Any
 _WHERE = {
     "KLExplorer": "bandit.explore.kl",
     "DemoExplorer": "bandit.explore.demo",
+    "PhaseExplorer": "bandit.explore.phase",
+    "ReproduceExplorer": "bandit.explore.reproduce",
     "BanditExplorer": "bandit.explore.bandit",
     "OnPolicyExplorer": "bandit.explore.on_policy",
     "NegativeGradientExplorer": "bandit.explore.negative",

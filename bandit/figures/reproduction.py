@@ -20,6 +20,8 @@ class Curve(NamedTuple):
     style: LineStyle
     open: bool = False
     """An open marker: offline."""
+    cell: str = ""
+    """Whose runs they are."""
 
 
 class Panel(NamedTuple):
@@ -101,32 +103,36 @@ class Interval(NamedTuple):
     mark: float | None = None
     """Another number to compare with: the paper's."""
     emphasis: bool = False
+    cell: str = ""
+    """Whose runs they are."""
 
 
 def intervals_figure(title: str, rows: Sequence[Interval], xlabel: str, zero: bool = False) -> Figure:
     """A row an interval: a dot, a bar from low to high, a note at the right; what is emphasised in vermillion."""
     with style():
         figure, axes = new_figure(1, 1, panel=(8.2, 0.29 * len(rows) + 1.1))
-        one = axes[0, 0]
-        at = np.arange(len(rows))[::-1]
-        finite = [v for r in rows for v in (r.low, r.high, r.value, r.mark) if v is not None and np.isfinite(v)]
-        left, right = (min(finite), max(finite)) if finite else (0.0, 1.0)
-        if zero:
-            left, right = min(left, 0.0), max(right, 0.0)
-            one.axvline(0, color=GREY, linewidth=1)
-        width = (right - left) or 1.0
-        for y, row in zip(at, rows, strict=True):
-            color = VERMILLION if row.emphasis else BLACK
-            low, high = (v if np.isfinite(v) else bound for v, bound in ((row.low, left), (row.high, right)))
-            one.plot([low, high], [y, y], color=color, linewidth=1.4)
-            one.plot([row.value], [y], marker="s" if row.emphasis else "o", color=color, markersize=5)
-            if row.mark is not None:
-                one.plot([row.mark], [y], marker="|", color=BLACK, markersize=13, markeredgewidth=2)
-            one.text(right + 0.03 * width, y, row.note, va="center", fontsize=8)
-        one.set(
-            yticks=at, xlim=(left - 0.03 * width, right + 0.42 * width), ylim=(-0.7, len(rows) - 0.3), xlabel=xlabel
-        )
-        one.set_yticklabels([row.label for row in rows], fontsize=8)
-        one.grid(axis="y", visible=False)
-        one.set_title(title, fontsize=10, loc="left")
+        draw_intervals(axes[0, 0], rows, xlabel, zero)
+        axes[0, 0].set_title(title, fontsize=10, loc="left")
     return figure
+
+
+def draw_intervals(axes: Axes, rows: Sequence[Interval], xlabel: str, zero: bool = False) -> None:
+    """The rows of `intervals_figure`, the first on top, at heights `len(rows) - 1` to 0."""
+    at = np.arange(len(rows))[::-1]
+    finite = [v for r in rows for v in (r.low, r.high, r.value, r.mark) if v is not None and np.isfinite(v)]
+    left, right = (min(finite), max(finite)) if finite else (0.0, 1.0)
+    if zero:
+        left, right = min(left, 0.0), max(right, 0.0)
+        axes.axvline(0, color=GREY, linewidth=1)
+    width = (right - left) or 1.0
+    for y, row in zip(at, rows, strict=True):
+        color = VERMILLION if row.emphasis else BLACK
+        low, high = (v if np.isfinite(v) else bound for v, bound in ((row.low, left), (row.high, right)))
+        axes.plot([low, high], [y, y], color=color, linewidth=1.4)
+        axes.plot([row.value], [y], marker="s" if row.emphasis else "o", color=color, markersize=5)
+        if row.mark is not None:
+            axes.plot([row.mark], [y], marker="|", color=BLACK, markersize=13, markeredgewidth=2)
+        axes.text(right + 0.03 * width, y, row.note, va="center", fontsize=8)
+    axes.set(yticks=at, xlim=(left - 0.03 * width, right + 0.42 * width), ylim=(-0.7, len(rows) - 0.3), xlabel=xlabel)
+    axes.set_yticklabels([row.label for row in rows], fontsize=8)
+    axes.grid(axis="y", visible=False)

@@ -1,0 +1,136 @@
+"""The phase diagram: identities of the recorded runs, winners and ties, the place that can be chosen, notebook 07."""
+
+import json
+import math
+import re
+
+import numpy as np
+import pytest
+
+from bandit.explore import bake_phase
+from bandit.explore.canvas import Canvas
+from bandit.explore.phase import PhaseExplorer
+from bandit.explore.phase_model import PhaseModel, centers, recorded
+from bandit.explore.phase_questions import check_change, check_half, check_tie, predict_far, predict_offline
+from bandit.explore.phase_scene import NAMES, PhaseScene
+from bandit.simulator.experiment import Experiment
+from bandit.simulator.problem import token_rewards
+
+
+def test_the_recorded_runs_are_what_the_command_makes():
+    """The stored configuration is the file's own; the rewards are its bumps; before training all is the reference."""
+    data = recorded()
+    assert Experiment.from_json(data.attrs["configuration"]) == bake_phase.experiment()
+    assert bake_phase.BAKED.stat().st_size <= 150_000
+    assert "bake_phase" in data.attrs["command"]
+    assert centers() == bake_phase.CENTERS
+    assert json.loads(data.attrs["versions"])
+    for center, name in ((70, "R1"), (20, "R2")):
+        np.testing.assert_allclose(data["token_rewards"].sel(reward=center), token_rewards(name, 100), atol=1e-6)
+    start = data["expected_reward"].isel(step=0)
+    reference = (data["token_rewards"] * data["reference_probs"]).sum("token")
+    assert float(np.abs(start - reference).max()) < 0.02  # pretraining's tolerance, .002 nats a response
+    np.testing.assert_allclose(data["final_tokens"].sum("token"), 1, atol=1e-4)
+
+
+def test_final_tokens_earn_the_final_rewards():
+    """Two records of one thing: the reward of the last token distributions is the last expected reward."""
+    data = recorded()
+    earned = (data["final_tokens"] * data["token_rewards"]).sum("token")
+    last = data["expected_reward"].isel(step=-1).mean("seed")
+    difference = np.abs((earned - last.transpose(*earned.dims)).values)
+    assert np.nanmax(difference) < 0.03
+
+
+@pytest.mark.parametrize("preset", PhaseExplorer.presets())
+def test_winners_and_ties_by_another_way(preset: str):
+    """Loops over the cells, with the interval of three values written out: t(.975, 2) = 4.3027."""
+    result = PhaseModel(preset).result
+    assert result.rewards.shape[-1] == 3
+    half = 4.302653 * result.rewards.std(-1, ddof=1) / math.sqrt(3)
+    np.testing.assert_allclose(result.high - result.mean, half, rtol=1e-5, atol=1e-12)
+    for c, e in np.ndindex(result.winner.shape):
+        ranked = sorted(range(len(result.methods)), key=lambda m: -result.mean[m, c, e])
+        best, other = ranked[:2]
+        assert result.mean[result.winner[c, e], c, e] == result.mean[best, c, e]
+        apart = result.mean[best, c, e] - half[best, c, e] > result.mean[other, c, e] + half[other, c, e]
+        assert result.tied[c, e] == (not apart)
+    assert result.tied[:, 0].all()  # before the first step all are one policy
+
+
+def test_arrow_keys_get_from_place_to_place():
+    model = PhaseModel(center=20)
+    for expected in (30, 40, 50, 60, 70):
+        model.set("center", model.values["center"] + 1)
+        assert model.values["center"] == expected
+        assert any(f"set to {expected}" in note for note in model.notes)
+    model.set("center", 69)
+    assert model.values["center"] == 60
+    model.set("center", 33)
+    assert model.values["center"] == 30
+    model.set("center", 500)
+    assert model.values["center"] == 70
+
+
+def test_states_captions_and_how_to_open_a_cell():
+    model = PhaseModel("without-dpo", center=50, step=7)
+    assert model.to_state() == "phase?preset=without-dpo&center=50&step=7"
+    assert PhaseModel.from_state(model.to_state()).values == model.values
+    c, e = model.cell
+    winner = model.result.methods[model.result.winner[c, e]]
+    assert model.to_open() == f'BanditExplorer(method="{winner}", reward="bump:50:10")'
+    assert model.to_open() in model.caption()
+    assert f"gradient step {model.result.steps[7]}" in model.caption()
+    table = model.table()
+    rows = (table["center"] == 50) & (table["step"] == model.result.steps[7])
+    assert table["expected_reward"][rows].max() == model.result.mean[:, c, e].max()
+    with pytest.raises(ValueError, match="measurement must be a number"):
+        PhaseModel.from_state("phase?step=late")
+
+
+def test_the_blitted_picture_is_the_fresh_one():
+    rng = np.random.default_rng(0)
+    canvas = Canvas(PhaseScene())
+    for _ in range(8):
+        preset = str(rng.choice(list(PhaseExplorer.presets())))
+        model = PhaseModel(preset, center=int(rng.integers(20, 71)), step=int(rng.integers(0, 21)))
+        assert set(model.result.methods) <= set(NAMES)
+        np.testing.assert_array_equal(canvas.pixels(model), Canvas(PhaseScene()).pixels(model))
+
+
+def test_predictions_are_read_off_the_runs():
+    data = recorded()["expected_reward"].isel(step=-1).mean("seed")
+    far = predict_far()
+    truth = far.truth()
+    assert far.options[truth.option] == "On-policy IPO"
+    lowest = data.sel(reward=70, algorithm=["best_of_n", "rwr", "ppo", "on_policy_ipo"])
+    assert str(lowest["algorithm"].values[int(lowest.values.argmin())]) == "on_policy_ipo"
+    assert f"{float(lowest.min()):.2f}" in truth.because
+    offline = predict_offline()
+    change = np.diff(data.sel(algorithm="ipo").values)
+    assert change.sum() < 0 < change.max()
+    assert "not fall everywhere" in offline.options[offline.truth().option]
+
+
+def _wrong():
+    result = PhaseModel().result
+    clear = [(c, e) for c, e in np.argwhere(~result.tied)]
+    c, e = clear[0]
+    won = f"phase?center={centers()[c]}&step={e}"
+    return [
+        (check_half(...), "no answer here yet"),
+        (check_half(35), "recorded are peaks at"),
+        (check_change("phase?step=0", won), "before the first step"),
+        (check_change(won, won), "wins both"),
+        (check_change(won, "phase?preset=without-dpo&step=3"), "different sets"),
+        (check_change(3, won), "give an explorer"),
+        (check_tie(won), "clearly won"),
+        (check_tie("phase?step=0"), "differ by less than .05"),
+    ]
+
+
+@pytest.mark.parametrize("case", range(8))
+def test_a_wrong_answer_is_told_what_is_wrong(case: int):
+    feedback, says = _wrong()[case]
+    assert not feedback.right
+    assert re.search(re.escape(says), str(feedback))

@@ -1,0 +1,166 @@
+"""The explorer of the reproduction: stored cells and their identities, missing cells, notebook 08's answers."""
+
+import re
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from bandit.explore.canvas import Canvas
+from bandit.explore.reproduce import ReproduceExplorer
+from bandit.explore.reproduce_model import ReproduceModel
+from bandit.explore.reproduce_questions import check_no_effect, check_remedies, check_tau, predict_remedy, remedied
+from bandit.explore.reproduce_scene import ReproduceScene
+from bandit.explore.slips import SLIPS, finding
+from bandit.reproduce.cells import stored_folder
+from bandit.reproduce.protocol import FULL, QUICK, SIDE
+from bandit.reproduce.settings import FIGURES, OURS, cells_of
+
+
+@pytest.mark.parametrize("target", FIGURES)
+@pytest.mark.parametrize("conventions", ["paper", "released_code"])
+def test_every_target_says_what_is_here_and_how_to_make_the_rest(target: str, conventions: str):
+    """Cells that appear or are missing change what is said, and break nothing."""
+    model = ReproduceModel(target, conventions=conventions)
+    result, caption = model.result, model.caption()
+    assert set(result.cells) | set(result.missing) == set(cells_of((target,), result.protocol))
+    if result.missing:
+        assert f"modeseek reproduce {target} --conventions {model.values['conventions']}" in caption
+    if target in OURS:
+        assert model.values["conventions"] == OURS[target]
+    model.set("row", len(result.rows) or 1)
+    assert model.sentence()
+    assert len(set(map(len, model.table().values()))) == 1
+    assert ReproduceModel.from_state(model.to_state()).values == model.values
+
+
+def test_the_whole_protocol_is_taken_where_all_of_it_is_stored():
+    for target in ("fig16", "one-token", "table3"):
+        whole = all((stored_folder(FULL, "paper") / f"{name}.nc").exists() for name in cells_of((target,), FULL))
+        quick = all((stored_folder(QUICK, "paper") / f"{name}.nc").exists() for name in cells_of((target,), QUICK))
+        if whole or quick:
+            assert ReproduceModel(target).result.protocol == (FULL if whole else QUICK)
+    assert ReproduceModel("remedies").result.protocol == SIDE
+
+
+def test_a_rows_numbers_are_the_stored_files():
+    """The last tenth of the fresh seeds' curves, read past our own code."""
+    model = ReproduceModel("remedies", row=5)
+    name = model.selected().name
+    with xarray_file(stored_folder(SIDE, "paper") / f"{name}.nc") as data:
+        rewards = data["expected_reward"].values[int(data.attrs["tuning_seeds"]) :]
+        own = rewards[:, -max(1, round(0.1 * rewards.shape[1])) :].mean(1)
+        grid = np.sort(data["learning_rate"].values)
+        tuned = int(np.argmin(np.abs(grid - data.attrs["learning_rate"])))
+        np.testing.assert_allclose(model.fresh(), own, rtol=1e-5)
+        assert sorted(model.by_rate()) == [i - tuned for i in range(len(grid))]
+    assert f"{own.mean():.3f}" in model.caption()
+
+
+def xarray_file(path):
+    return xr.open_dataset(path, engine="h5netcdf")
+
+
+def test_a_difference_claim_is_the_difference_of_its_cells():
+    model = ReproduceModel("fig16", protocol="quick", row=1)
+    better, worse = (model.result.cells[name]["expected_reward"] for name in model.selected().contrast.cells)
+    fresh = slice(QUICK.tuning_seeds, None)
+    tail = slice(-max(1, round(0.1 * better.shape[1])), None)
+    own = better.values[fresh, tail].mean(1) - worse.values[fresh, tail].mean(1)
+    np.testing.assert_allclose(model.fresh(), own, atol=1e-6)
+    assert "Undecided" in model.caption()  # two fresh seeds decide nothing
+
+
+def test_nothing_breaks_with_some_cells_or_none(monkeypatch):
+    """A folder with every other cell, and one with a file that is none."""
+    from bandit.explore import reproduce_model
+
+    real = reproduce_model._there
+
+    def some(wanted, conventions, protocol):
+        cells, _ = real(wanted, conventions, protocol)
+        return {name: cell for i, (name, cell) in enumerate(cells.items()) if i % 2}, ("broken.nc cannot be read",)
+
+    monkeypatch.setattr(reproduce_model, "_there", some)
+    for target in FIGURES:
+        explorer = ReproduceExplorer(target)
+        assert explorer.pixels().std() > 0
+        if FIGURES[target]:
+            assert "cannot be read" in explorer.caption()
+            assert explorer.model.result.missing
+
+
+def test_what_was_made_here_is_shown(tmp_path, monkeypatch):
+    """The folder of `modeseek reproduce` is looked at; a cell of another configuration is refused by name."""
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "modeseek-results" / "reproduce" / "full" / "released_code" / "cells"
+    folder.mkdir(parents=True)
+    source = stored_folder(QUICK, "paper") / "ipo-one-token-R2.nc"
+    (folder / "ipo-one-token-R2.nc").write_bytes(source.read_bytes())
+    model = ReproduceModel("one-token", conventions="released_code", protocol="whole")
+    if not (stored_folder(FULL, "released_code") / source.name).exists():
+        assert "of another protocol" in model.caption()
+        assert "ipo-one-token-R2" in model.result.missing
+
+
+def test_the_blitted_picture_is_the_fresh_one():
+    rng = np.random.default_rng(0)
+    canvas = Canvas(ReproduceScene())
+    targets = ["remedies", "fig2", "fig16", "fig4", "one-token", "table3", "fig18"]
+    for _ in range(8):
+        model = ReproduceModel(targets[rng.integers(len(targets))], row=int(rng.integers(1, 5)))
+        if rng.integers(2):
+            model.set("conventions", "released_code")
+        np.testing.assert_array_equal(canvas.pixels(model), Canvas(ReproduceScene()).pixels(model))
+
+
+def test_a_row_beyond_the_last_is_the_last_and_said():
+    model = ReproduceModel("fig19", row=9)
+    model.set("row", 39)
+    assert model.values["row"] == len(model.result.rows)
+    assert any("set to" in note for note in model.notes)
+    assert ReproduceModel.from_state("reproduce?preset=ablation&row=20").values["row"] == 20
+    with pytest.raises(ValueError, match="target must be one of fig2"):
+        ReproduceModel("fig3")
+
+
+def test_slips_name_statements_and_what_is_right_holds():
+    for slip in SLIPS:
+        if slip.right_as:
+            right = finding(slip.right_as, 70)
+            assert right.held == right.tried > 0
+        if slip.printed_as:
+            printed = finding(slip.printed_as, 700)
+            assert printed.held < printed.tried
+            assert printed.counter_example
+    with pytest.raises(ValueError, match="unknown statement"):
+        finding("E.9")
+
+
+def test_remedies_and_their_prediction():
+    found = remedied()
+    assert 0.4 < found["none"][0] < 0.55
+    assert min(found[name][0] for name in ("large-margin", "moving", "dpo")) > 0.98
+    truth = predict_remedy().truth()
+    assert "margin target" in predict_remedy().options[truth.option]
+    assert f"{found['dpo'][0]:.2f}" in truth.because
+
+
+WRONG = [
+    (check_no_effect(..., ...), "no answer here yet"),
+    (check_no_effect(0.3, 0.1), "runs from its lower"),
+    (check_no_effect(0.01, 0.03), "should contain zero"),
+    (check_no_effect(-0.01, 0.3), "is undecided"),
+    (check_remedies("dpo"), "a set of names"),
+    (check_remedies({"magic"}), "no remedy 'magic'"),
+    (check_remedies({"dpo", "longer"}), "longer ends at"),
+    (check_remedies({"dpo"}), "there are more: 1 of 3"),
+    (check_tau(0.05), "smallest at 10 nats"),
+    (check_tau("small"), "is a number"),
+]
+
+
+@pytest.mark.parametrize(("feedback", "says"), WRONG, ids=[says for _, says in WRONG])
+def test_a_wrong_answer_is_told_what_is_wrong(feedback, says: str):
+    assert not feedback.right
+    assert re.search(re.escape(says), str(feedback))
