@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from bandit.categorical.problem import Problem
-from bandit.categorical.simplex import LOG_ZERO, Policy, Vector, finite, namespace
+from bandit.categorical.simplex import LOG_ZERO, Policy, Vector, finite, namespace, total
 
 
 class Field(NamedTuple):
@@ -41,7 +41,7 @@ def support_of(log_probs: Vector) -> Vector:
 def centered(policy: Policy, slope: Vector) -> Vector:
     """p_j (u_j - E_p[u]): the gradient with respect to logits of a loss with ∂L/∂p = u."""
     weighted = policy.probs * slope
-    return weighted - policy.probs * weighted.sum(-1, keepdims=True)
+    return weighted - policy.probs * total(weighted, keepdims=True)
 
 
 def forward_kl(problem: Problem) -> Field:

@@ -38,16 +38,17 @@ def namespace(array: Vector) -> Any:
     return np if isinstance(array, np.ndarray) else array.__array_namespace__()
 
 
-def total(terms: Vector) -> Vector:
-    """Σ over the last axis, `[*B, K]` → `[*B]`.
+def total(terms: Vector, *, keepdims: bool = False) -> Vector:
+    """Σ over the last axis, `[*B, K]` → `[*B]`, or `[*B, 1]` with `keepdims`.
 
     In JAX a product with ones, in full precision: XLA's CPU backend runs it through its matrix kernel, and a sum over
     rows one number at a time.
     """
     xp = namespace(terms)
     if xp is np:
-        return terms.sum(-1)
-    return xp.matmul(terms, xp.ones(terms.shape[-1], terms.dtype), precision="highest")
+        return np.add.reduce(terms, -1, keepdims=keepdims)  # what `sum` calls, without its own way there
+    sums = xp.matmul(terms, xp.ones(terms.shape[-1], terms.dtype), precision="highest")
+    return sums[..., None] if keepdims else sums
 
 
 def policy(logits: Vector) -> Policy:
@@ -55,7 +56,7 @@ def policy(logits: Vector) -> Policy:
     xp = namespace(logits)
     shifted = logits - logits.max(-1, keepdims=True)
     exponentials = xp.exp(shifted)
-    normalizer = total(exponentials)[..., None]
+    normalizer = total(exponentials, keepdims=True)
     return Policy(shifted - xp.log(normalizer), exponentials / normalizer)
 
 
