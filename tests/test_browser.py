@@ -288,7 +288,8 @@ def test_slider_to_picture_stays_under_the_limit(opened: Page, capsys: pytest.Ca
         typed.append(page.picture_time(lambda: box.press("Enter")))
     times["step, typed"] = typed
     load = os.getloadavg()[0] / (os.cpu_count() or 1)
-    limit = LIMIT_MS * max(1.0, load)
+    # The goal is printed beside what was measured; three times it is a fault, whatever else the machine does.
+    limit = 3 * LIMIT_MS * max(1.0, load)
     with capsys.disabled():
         for name, each in times.items():
             p50, p95 = np.percentile(each, [50, 95])
@@ -355,7 +356,7 @@ def test_a_bandit_is_scrubbed_by_key_and_mouse(bandit: Page, capsys: pytest.Capt
     page.check()
     assert BanditExplorer.from_state(page.state()).model.values["step"] < 20
     load = os.getloadavg()[0] / (os.cpu_count() or 1)
-    limit = SCRUB_MS * max(1.0, load)
+    limit = 3 * SCRUB_MS * max(1.0, load)
     with capsys.disabled():
         for name, each in times.items():
             p50, p95 = np.percentile(each, [50, 95])

@@ -121,12 +121,14 @@ def test_masks():
 
 
 def test_logits_are_never_all_there():
-    """XLA's count of temporaries: a gradient over 128 chunks takes less than the logits alone would."""
+    """XLA's count of temporaries: a gradient over 128 chunks takes half of what the logits alone would, at most. Short rows, as
+    attention's own scores grow with their square.
+    """
     config = dataclasses.replace(config_from(CASES["pythia"]), vocab_size=20_000, context=512)
-    model, tokens = Model(config), jax.ShapeDtypeStruct((4, 513), jnp.int32)
-    loss = lambda p, t: score(Policy(Model(config), p), t, jnp.full(4, 513), chunk=16).sums.sum()
+    model, tokens = Model(config), jax.ShapeDtypeStruct((16, 129), jnp.int32)
+    loss = lambda p, t: score(Policy(Model(config), p), t, jnp.full(16, 129), chunk=16).sums.sum()
     analysis = jax.jit(jax.grad(loss)).lower(shapes(model.config), tokens).compile().memory_analysis()
-    assert analysis.temp_size_in_bytes < 0.6 * 4 * 512 * 20_000 * 4
+    assert analysis.temp_size_in_bytes < 0.5 * 16 * 128 * 20_000 * 4
 
 
 def test_what_cannot_be_scored_is_refused():

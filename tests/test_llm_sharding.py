@@ -21,6 +21,8 @@ from llm.sharding import Mesh, for_parameters, make_mesh
 from llm.weights.safetensors import read_header
 from llm.weights.save import save
 
+pytestmark = pytest.mark.slow  # two minutes of compiling in processes of their own
+
 PROGRAM = Path(__file__).with_name("llm_on_devices.py")
 PATIENCE = 420
 """Seconds; the work takes a tenth of it."""
