@@ -121,8 +121,9 @@ def test_masks():
 
 
 def test_logits_are_never_all_there():
-    """XLA's count of temporaries: a gradient over 128 chunks takes half of what the logits alone would, at most. Short rows, as
-    attention's own scores grow with their square.
+    """XLA's count of temporaries: a gradient over 128 chunks takes at most half of what the logits alone would.
+
+    Short rows, as attention's own scores grow with their square.
     """
     config = dataclasses.replace(config_from(CASES["pythia"]), vocab_size=20_000, context=512)
     model, tokens = Model(config), jax.ShapeDtypeStruct((16, 129), jnp.int32)
