@@ -1,7 +1,6 @@
 """`modeseek reproduce`: a figure of the paper, what it claimed, what comes out, and how sure that is."""
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -11,8 +10,8 @@ from bandit.commands.common import say
 from bandit.files import DEFAULT_ROOT
 
 if TYPE_CHECKING:
-    from bandit.reproduce.contrasts import Cells
     from bandit.reproduce.protocol import Protocol
+    from bandit.reproduce.settings import Cell
 
 TARGETS = ("fig2", "fig4", "fig14", "fig16", "fig18", "fig19", "table3", "one-token")
 """The paper's; `all` is all of them."""
@@ -59,6 +58,7 @@ class Reproduce:
             return 0
         targets = self._targets()
         from bandit.reproduce.cells import read_cell, run_cells, stored_folder
+        from bandit.reproduce.report import write_target
         from bandit.reproduce.settings import cells_of
         from bandit.simulator.conventions import PRESETS
         from bandit.simulator.devices import use_compilation_cache, use_host_devices
@@ -81,7 +81,7 @@ class Reproduce:
                     say("stopped; what was done is kept, and the same command goes on from here")
                     return 130
                 cells = found
-            write_target(target, protocol, self.conventions, cells, folder)
+            print(write_target(target, protocol, self.conventions, cells, folder))
         return 0
 
     def _targets(self) -> tuple[str, ...]:
@@ -105,51 +105,13 @@ class Reproduce:
 
         return writable_folder(self.out or DEFAULT_ROOT / "reproduce" / protocol.name / self.conventions)
 
-    def _check_stored(self, target: str, wanted: object, source: Path) -> None:
+    def _check_stored(self, target: str, wanted: "dict[str, Cell]", source: Path) -> None:
         from bandit.reproduce.cells import missing
 
-        absent = missing(wanted, source)  # type: ignore[arg-type]
+        absent = missing(wanted, source)
         if absent:
             flags = f"{target} --conventions {self.conventions}{' --quick' if self.quick else ''}"
             raise ValueError(
                 f"these cells of {target} are not stored: {', '.join(absent)}. Make them with "
                 f"`modeseek reproduce {flags}`"
             )
-
-
-def write_target(target: str, protocol: "Protocol", conventions: str, cells: "Cells", folder: Path) -> None:
-    """Draw a target, judge its claims, and save figure, verdicts and run card; print the verdicts."""
-    from bandit.figures.problem import problem_figure
-    from bandit.figures.style import save_figure
-    from bandit.files import replacing
-    from bandit.reproduce import report
-    from bandit.reproduce.assess import assess, table
-    from bandit.reproduce.claims import CLAIMS
-    from bandit.reproduce.draw import DRAWINGS, verdict_figure
-    from bandit.simulator.conventions import PRESETS
-
-    note = report.note_of(protocol, conventions, cells)
-    figure = (
-        problem_figure(report.problem_dataset(PRESETS[conventions]))
-        if target == "fig2"
-        else DRAWINGS[target](cells, note)
-    )
-    paths = save_figure(figure, folder / target)
-    assessments = assess([c for c in CLAIMS.values() if c.figure == target], cells)
-    text = [f"# {target}: {report.ABOUT[target]}", "", note, ""]
-    if target in report.DEVIATIONS:
-        text += [f"Against the paper: {report.DEVIATIONS[target]}", ""]
-    if cells:
-        text += [report.numbers(cells), ""]
-    if assessments:
-        text += [table(assessments), ""]
-        paths += save_figure(verdict_figure(assessments, note), folder / f"{target}-verdicts")
-    for name, content in (
-        (f"{target}.md", "\n".join(text)),
-        (f"{target}-run-card.json", json.dumps(report.run_card(target, protocol, conventions, cells), indent=1)),
-    ):
-        with replacing(folder / name) as temporary:
-            temporary.write_text(content + "\n", encoding="utf-8")
-        paths.append(folder / name)
-    print("\n".join(text))
-    print(f"{report.alt_text(target, conventions, cells)}\nSaved " + ", ".join(str(path) for path in paths) + "\n")

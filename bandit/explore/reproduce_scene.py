@@ -15,8 +15,7 @@ from bandit.explore.reproduce_model import SHIFTS, ReproduceModel
 from bandit.figures.reproduction import Interval, draw_intervals, draw_panel
 from bandit.figures.reproduction import Panel as Drawn
 from bandit.figures.style import BLACK, GREY, PURPLE, VERMILLION
-from bandit.reproduce.draw import INTERVALS, PANELS, VERDICT_AXIS, verdict_rows
-from bandit.reproduce.report import problem_dataset
+from bandit.reproduce.draw import INTERVALS, PANELS, VERDICT_AXIS, problem_dataset, verdict_rows
 from bandit.simulator.conventions import PRESETS as CONVENTIONS
 from bandit.simulator.summary import over_seeds
 

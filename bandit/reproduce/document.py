@@ -4,16 +4,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from bandit.figures.problem import problem_figure
 from bandit.figures.style import save_figure
 from bandit.files import replacing, writable_folder
-from bandit.reproduce.assess import Assessment, assess
+from bandit.reproduce.assess import assess_target
 from bandit.reproduce.cells import missing, read_cell, stored_folder
 from bandit.reproduce.claims import CLAIMS
 from bandit.reproduce.contrasts import Cells
-from bandit.reproduce.draw import DRAWINGS
+from bandit.reproduce.draw import figure_of
 from bandit.reproduce.protocol import FULL, QUICK, SIDE, Protocol
-from bandit.reproduce.report import ABOUT, DEVIATIONS, chapter, note_of, problem_dataset
+from bandit.reproduce.report import ABOUT, DEVIATIONS, chapter, note_of
 from bandit.reproduce.settings import OURS, cells_of
 from bandit.simulator.conventions import PRESETS
 
@@ -50,17 +49,12 @@ def stored(target: str, conventions: str) -> Stored | None:
     return None
 
 
-def assessments(target: str, cells: Cells) -> list[Assessment]:
-    """The target's claims, judged."""
-    return assess([claim for claim in CLAIMS.values() if claim.figure == target], cells)
-
-
 def write_document(folder: Path) -> list[Path]:
     """Write `reproduction.md` and its figures into a folder; returns what was written."""
     writable_folder(folder / "reproduction")
     words: dict[str, dict[str, str]] = {name: {} for name in CLAIMS}
     chapters, paths = [], []
-    for target in ("fig2", *DRAWINGS):
+    for target in ABOUT:
         lines = [f"## {target}", "", ABOUT[target], ""]
         if target in DEVIATIONS:
             lines += [f"Against the paper: {DEVIATIONS[target]}", ""]
@@ -75,7 +69,7 @@ def write_document(folder: Path) -> list[Path]:
                 ]
                 continue
             paths += _draw(target, conventions, there, folder)
-            judged = assessments(target, there.cells)
+            judged = assess_target(target, there.cells)
             for a in judged:
                 words[a.claim.name][conventions] = a.word if there.protocol is not QUICK else "quick run alone"
             shown = judged if there.protocol is not QUICK else []
@@ -88,10 +82,7 @@ def write_document(folder: Path) -> list[Path]:
 
 
 def _draw(target: str, conventions: str, there: Stored, folder: Path) -> list[Path]:
-    if target == "fig2":
-        figure = problem_figure(problem_dataset(PRESETS[conventions]))
-    else:
-        figure = DRAWINGS[target](there.cells, note_of(there.protocol, conventions, there.cells))
+    figure = figure_of(target, there.cells, note_of(there.protocol, conventions, there.cells), conventions)
     stem = folder / "reproduction" / f"{there.protocol.name}-{conventions}-{target}"
     return save_figure(figure, stem, ("png",))
 
