@@ -17,7 +17,7 @@ from bandit.reproduce.claims import CLAIMS
 from bandit.reproduce.contrasts import Term, difference, difference_of_differences, fresh_values, level, shifted_values
 from bandit.reproduce.draw import DRAWINGS, verdict_figure
 from bandit.reproduce.measures import CURVES, MEANING, MEASURES, measure
-from bandit.reproduce.protocol import FULL, QUICK, SIDE, Protocol
+from bandit.reproduce.protocol import FULL, QUICK, SHORT, Protocol
 from bandit.reproduce.settings import FIGURES, MENDS, Cell, cells_of
 from bandit.reproduce.verdicts import LEAST_SEEDS, decide, interval, judge, seeds_needed
 from bandit.simulator.conventions import PAPER, RELEASED_CODE
@@ -155,7 +155,7 @@ def test_every_claim_can_be_judged_from_its_figures_cells():
 
 
 def test_every_cell_is_a_valid_experiment_and_names_are_unique():
-    for protocol, base in ((FULL, RELEASED_CODE), (QUICK, PAPER), (SIDE, PAPER)):
+    for protocol, base in ((FULL, RELEASED_CODE), (QUICK, PAPER), (SHORT, PAPER)):
         seen = {}
         for figure in FIGURES:
             for name, cell in cells_of((figure,), protocol).items():
@@ -181,7 +181,7 @@ def test_the_ablation_mends_every_difference_between_the_presets():
     single = [mend for name, mend in MENDS.items() if name != "everything"]
     assert {field for mend in single for field in mend.conventions} == differing
     (whole,) = [cell for cell in FIGURES["ablation"] if cell.name == "ppo-everything-R1"]
-    assert whole.experiment(RELEASED_CODE, SIDE).conventions == PAPER
+    assert whole.experiment(RELEASED_CODE, SHORT).conventions == PAPER
 
 
 def test_assessments_name_what_is_missing_and_what_would_decide():
@@ -265,16 +265,16 @@ def test_a_stored_cell_can_be_made_again(tmp_path):
 
 
 def test_the_report_says_what_is_stored_and_what_is_not(tmp_path, monkeypatch, capsys):
-    real = running.stored_folder(SIDE, "paper")
+    real = running.stored_folder(SHORT, "paper")
     monkeypatch.setattr(
         "bandit.reproduce.document.stored_folder",
-        lambda protocol, conventions: real if (protocol, conventions) == (SIDE, "paper") else tmp_path / "nothing",
+        lambda protocol, conventions: real if (protocol, conventions) == (SHORT, "paper") else tmp_path / "nothing",
     )
     with pytest.raises(SystemExit, match="0"):
         main(["reproduce", "report", "--out", str(tmp_path)])
     text = (tmp_path / "reproduction.md").read_text()
     assert "Not stored yet: `modeseek reproduce fig4 --conventions released_code` makes it." in text
     assert "| reference = policy of each collection | 0.01 | 0.473 → 0.999 | +0.526" in text
-    assert (tmp_path / "reproduction" / "side-paper-remedies.png").exists()
+    assert (tmp_path / "reproduction" / "short-paper-remedies.png").exists()
     for claim in CLAIMS.values():
         assert claim.text in text

@@ -25,14 +25,16 @@ class Reproduce:
 
     fig2 fig4 fig14 fig16 fig18 fig19 table3 one-token, or all of them; and two of ours: ablation (from the released
     code, one difference mended at a time) and remedies (on-policy IPO on R1). The full protocol is the paper's (I.3:
-    ten learning rates, five seeds) and ten fresh seeds for the verdicts: hours a figure on two cores. --quick takes
-    minutes and is marked on the figure. Ctrl-C keeps what was done; the same command goes on.
+    ten learning rates, five seeds) and ten fresh seeds for the verdicts: up to an hour a figure on two cores. --short
+    has three learning rates and six fresh seeds, enough for verdicts; --quick takes minutes and has too few. Both are
+    marked on the figure. Ctrl-C keeps what was done; the same command goes on.
 
     `report` writes reproduction.md, with a chapter for each of these, from the results that come with modeseek.
 
     Attributes:
         target: fig2, fig4, fig14, fig16, fig18, fig19, table3, one-token, all, ablation, remedies or report.
         conventions: the paper's text, or its released code; each difference is listed in `modeseek bandit --help`.
+        short: three learning rates, eight seeds, at most 500 gradient steps; ours never have more.
         quick: three learning rates, four seeds, at most 300 gradient steps.
         stored: draw and judge the results that come with modeseek, and run nothing.
         out: folder; without, modeseek-results/reproduce/PROTOCOL/CONVENTIONS.
@@ -40,6 +42,7 @@ class Reproduce:
 
     target: tyro.conf.Positional[str]
     conventions: Literal["paper", "released_code"] = "paper"
+    short: bool = False
     quick: bool = False
     stored: bool = False
     out: Path | None = None
@@ -48,7 +51,7 @@ class Reproduce:
         """Run what is missing, draw, judge, save; 130 if stopped.
 
         Raises:
-            ValueError: no such target; the folder holds results of another protocol; a stored cell is missing.
+            ValueError: no such target; two protocols; the folder holds results of another protocol; a stored cell is missing.
         """
         if self.target == "report":
             from bandit.reproduce.document import write_document
@@ -56,6 +59,8 @@ class Reproduce:
             paths = write_document(self.out or DEFAULT_ROOT / "reproduce" / "report")
             print(f"Saved {paths[0]} and {len(paths) - 1} figures beside it")
             return 0
+        if self.short and self.quick:
+            raise ValueError("--short and --quick are two protocols: expected one of them")
         targets = self._targets()
         from bandit.reproduce.cells import read_cell, run_cells, stored_folder
         from bandit.reproduce.report import write_target
@@ -94,11 +99,10 @@ class Reproduce:
         return (self.target,)
 
     def _protocol(self, target: str) -> "Protocol":
-        from bandit.reproduce.protocol import FULL, QUICK, SIDE
+        from bandit.reproduce.protocol import QUICK, SHORT
+        from bandit.reproduce.settings import protocols_of
 
-        if self.quick:
-            return QUICK
-        return SIDE if target in ALSO else FULL
+        return QUICK if self.quick else SHORT if self.short else protocols_of(target)[0]
 
     def _folder(self, protocol: "Protocol") -> Path:
         from bandit.files import writable_folder
@@ -110,7 +114,7 @@ class Reproduce:
 
         absent = missing(wanted, source)
         if absent:
-            flags = f"{target} --conventions {self.conventions}{' --quick' if self.quick else ''}"
+            flags = f"{target} --conventions {self.conventions}{' --quick' * self.quick}{' --short' * self.short}"
             raise ValueError(
                 f"these cells of {target} are not stored: {', '.join(absent)}. Make them with "
                 f"`modeseek reproduce {flags}`"

@@ -11,9 +11,9 @@ from bandit.reproduce.cells import missing, read_cell, stored_folder
 from bandit.reproduce.claims import CLAIMS
 from bandit.reproduce.contrasts import Cells
 from bandit.reproduce.draw import figure_of
-from bandit.reproduce.protocol import FULL, QUICK, SIDE, Protocol
+from bandit.reproduce.protocol import QUICK, SHORT, Protocol
 from bandit.reproduce.report import ABOUT, DEVIATIONS, chapter, note_of
-from bandit.reproduce.settings import OURS, cells_of
+from bandit.reproduce.settings import OURS, cells_of, protocols_of
 from bandit.simulator.conventions import PRESETS
 
 HEAD = """# Reproduction of the paper's bandit experiments
@@ -27,9 +27,14 @@ all {count} claims (Bonferroni). *Reproduced*, *reversed*, *not reproduced* (sho
 *undecided*, with the number of seeds that would decide. Rates ÷3 · ×3: the verdict from the tuning seeds with every
 learning rate moved one place along the grid, not corrected for many claims.
 
-The protocol `quick` (three learning rates, two tuning and two fresh seeds, at most 300 steps) gives no verdicts; its
-figures stand here only where the full one has not been run.
+The protocol `short` (three learning rates, two tuning and six fresh seeds, at most 500 steps) is judged by the same
+rule; `quick` (two fresh seeds, at most 300 steps) has too few seeds for any verdict. Each stands here only where no
+fuller one is stored, and is marked.
 """
+
+
+MARKS = {SHORT.name: " (short)", QUICK.name: " (quick)"}
+"""In the summary, behind a verdict that the full protocol has not given yet."""
 
 
 class Stored(NamedTuple):
@@ -41,7 +46,7 @@ class Stored(NamedTuple):
 
 def stored(target: str, conventions: str) -> Stored | None:
     """The fullest protocol under which every cell of a target is stored."""
-    for protocol in (SIDE,) if target in OURS else (FULL, QUICK):
+    for protocol in protocols_of(target):
         wanted, folder = cells_of((target,), protocol), stored_folder(protocol, conventions)
         if not missing(wanted, folder):
             base = PRESETS[conventions]
@@ -71,9 +76,8 @@ def write_document(folder: Path) -> list[Path]:
             paths += _draw(target, conventions, there, folder)
             judged = assess_target(target, there.cells)
             for a in judged:
-                words[a.claim.name][conventions] = a.word if there.protocol is not QUICK else "quick run alone"
-            shown = judged if there.protocol is not QUICK else []
-            lines.append(chapter(target, there.protocol, conventions, there.cells, shown))
+                words[a.claim.name][conventions] = a.word + MARKS.get(there.protocol.name, "")
+            lines.append(chapter(target, there.protocol, conventions, there.cells, judged))
         chapters.append("\n".join(lines))
     text = "\n".join([HEAD.format(count=len(CLAIMS)), *_summary(words), *chapters])
     with replacing(folder / "reproduction.md") as temporary:

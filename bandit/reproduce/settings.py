@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any, NamedTuple
 
 from bandit.objectives.methods import HyperParameters
-from bandit.reproduce.protocol import Protocol
+from bandit.reproduce.protocol import FULL, QUICK, SHORT, Protocol
 from bandit.simulator.config import AlgorithmConfig, EvaluationConfig
 from bandit.simulator.conventions import PAPER, Conventions
 from bandit.simulator.experiment import Experiment
@@ -193,6 +193,11 @@ FIGURES: dict[str, tuple[Cell, ...]] = {
 
 OURS = {"ablation": "released_code", "remedies": "paper"}
 """Targets that are not the paper's, and the conventions that each is about."""
+
+
+def protocols_of(target: str) -> tuple[Protocol, ...]:
+    """Those that a target is run under, the fullest first: what is ours has no protocol of the paper's."""
+    return (SHORT, QUICK) if target in OURS else (FULL, SHORT, QUICK)
 
 
 def cells_of(figures: tuple[str, ...], protocol: Protocol) -> dict[str, Cell]:
