@@ -245,6 +245,9 @@ def test_unknown_figures_and_missing_stored_cells_say_what_to_do(capsys, tmp_pat
     with pytest.raises(SystemExit, match="2"):
         main(["reproduce", "fig3", "--out", str(tmp_path)])
     assert "expected fig2, fig4" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        main(["reproduce", "fig2", "--short", "--quick", "--out", str(tmp_path)])
+    assert "two protocols" in capsys.readouterr().err
     monkeypatch.setattr(running, "stored_folder", lambda *_: tmp_path / "nothing")
     with pytest.raises(SystemExit, match="2"):
         main(["reproduce", "table3", "--stored", "--out", str(tmp_path)])

@@ -51,7 +51,7 @@ class Reproduce:
         """Run what is missing, draw, judge, save; 130 if stopped.
 
         Raises:
-            ValueError: no such target; two protocols; the folder holds results of another protocol; a stored cell is missing.
+            ValueError: no such target; two protocols; a folder of another one; a stored cell is missing.
         """
         if self.target == "report":
             from bandit.reproduce.document import write_document
