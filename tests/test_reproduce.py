@@ -68,6 +68,7 @@ def test_interval_covers_the_mean_as_often_as_it_says():
         (-0.015, 0.05, "at_least", "reproduced"),
         (-0.5, -0.03, "at_least", "reversed"),
         (-0.03, 0.05, "at_least", "undecided"),
+        (-0.5, -0.01, "at_least", "undecided"),
         (-0.015, 0.015, "equal", "reproduced"),
         (0.03, 0.05, "equal", "not reproduced"),
         (-0.05, -0.03, "equal", "not reproduced"),
