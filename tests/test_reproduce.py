@@ -225,10 +225,10 @@ def test_a_cell_is_tuned_judged_on_fresh_seeds_kept_and_refused_to_another_proto
     # Both of its methods, the first of which is the cell's: the programs of the other tests serve here too.
     small = dataclasses.replace(tiny, hyper=dataclasses.replace(tiny.hyper, learning_rate=1e-3))
     cell = TinyCell("tiny", "ppo", "R1", small=small)
-    protocol = Protocol("test", (0.01, 0.001), tuning_seeds=2, fresh_seeds=2)
+    protocol = Protocol("test", (0.001, 0.01), tuning_seeds=2, fresh_seeds=3)
     made = running.run_cell(cell, PAPER, protocol, tmp_path, progress=False)
-    assert made.sizes["seed"] == 4
-    assert made["seed"].values.tolist() == [0, 1, 2, 3]
+    assert made.sizes["seed"] == 5
+    assert made["seed"].values.tolist() == [0, 1, 2, 3, 4]
     means = made["grid_final_reward"].mean("tuning_seed")
     assert float(means.sel(learning_rate=made.attrs["learning_rate"])) == float(means.max())
     # The curve of a tuning seed at the chosen rate is what its measure was taken from.
@@ -237,7 +237,7 @@ def test_a_cell_is_tuned_judged_on_fresh_seeds_kept_and_refused_to_another_proto
     assert [p.name for p in tmp_path.iterdir()] == ["tiny.nc"]
     again = running.run_cell(cell, PAPER, protocol, tmp_path, progress=False)
     xarray.testing.assert_identical(again, made)
-    other = dataclasses.replace(protocol, fresh_seeds=3)
+    other = dataclasses.replace(protocol, fresh_seeds=4)
     with pytest.raises(ValueError, match="another protocol: fresh_seeds differ"):
         running.read_cell(cell, PAPER, other, tmp_path)
 
