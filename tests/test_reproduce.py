@@ -173,6 +173,18 @@ def test_figure_4_compares_equal_data_and_equal_steps():
     assert len({a.prompt_set_size for a in cells}) == 1
 
 
+def test_figure_14_takes_as_many_steps_for_every_reuse():
+    by_reuse = {c.algorithm.inner_steps: c.experiment(PAPER, FULL).algorithm.gradient_steps for c in FIGURES["fig14"]}
+    assert by_reuse == {1: 500, 2: 500, 5: 500, 7: 497, 10: 500}
+
+
+def test_offline_cells_take_a_hundred_steps_each_on_the_whole_data_set():
+    for cell in (*FIGURES["fig16"], *FIGURES["fig18"]):
+        algorithm = cell.experiment(PAPER, FULL).algorithm
+        assert algorithm.gradient_steps == 100
+        assert algorithm.minibatch_size == algorithm.samples_per_collection
+
+
 def test_the_ablation_mends_every_difference_between_the_presets():
     differing = {
         field.name
@@ -195,6 +207,11 @@ def test_assessments_name_what_is_missing_and_what_would_decide():
     assert absent.missing == ("on_policy_ipo-R1",)
     few = {name: cell.isel(seed=slice(0, 7)) for name, cell in cells.items()}
     assert assess([claim], few)[0].word == "undecided, needs 5 seeds"
+    fewer_tuned = {name: cell.isel(tuning_seed=slice(0, 4)) for name, cell in cells.items()}
+    assert assess([claim], fewer_tuned)[0].moved == {"lower": "—", "higher": "—"}
+    paired = fresh_values(claim.contrast, cells)
+    assert (good.verdict.low, good.verdict.high) == interval(paired, len(CLAIMS))
+    assert (good.verdict.low_alone, good.verdict.high_alone) == interval(paired)
     assert "**reproduced**" in table([good, absent])
     assert len(verdict_figure([good, absent], "test").axes) == 1
 
@@ -209,6 +226,26 @@ def test_every_target_draws_its_cells(target):
     card = report.run_card(target, FULL, "paper", cells)
     assert card["seconds"] == 60.0 * len(cells)
     json.dumps(card)
+
+
+def test_what_is_kept_is_of_the_chosen_rate_and_counts_what_diverged():
+    rates, steps = [0.1, 0.01], np.arange(0, 401)
+
+    def runs(seeds, first):
+        dims = ("algorithm", "reward", "learning_rate", "seed", "step")
+        # One number says rate and seed; step 0 is 0, so that a curve can be told from a constant.
+        level = np.add.outer(rates, np.arange(first, first + seeds))[None, None, :, :, None] * (steps > 0)
+        diverged = np.full((1, 1, len(rates), seeds), -1)
+        diverged[0, 0, 0, -1] = 3
+        coords = {"learning_rate": rates, "seed": np.arange(first, first + seeds), "step": steps}
+        return xarray.Dataset(dict.fromkeys(CURVES, (dims, level)) | {"diverged_at": (dims[:-1], diverged)}, coords)
+
+    kept = running.compact(runs(5, 0), runs(3, 5).isel(learning_rate=1), 0.01)
+    assert kept.sizes["step"] == 101
+    np.testing.assert_allclose(kept["expected_reward"].isel(step=-1), np.arange(8) + 0.01, rtol=1e-6)
+    np.testing.assert_allclose(kept["grid_final_reward"], np.add.outer(rates, np.arange(5)), rtol=1e-6)
+    assert kept["diverged"].values.tolist() == [1, 0]
+    assert kept.attrs == {"learning_rate": 0.01, "tuning_seeds": 5}
 
 
 @dataclasses.dataclass(frozen=True)
