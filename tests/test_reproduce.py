@@ -16,6 +16,7 @@ from bandit.reproduce.assess import assess, table
 from bandit.reproduce.claims import CLAIMS
 from bandit.reproduce.contrasts import Term, difference, difference_of_differences, fresh_values, level, shifted_values
 from bandit.reproduce.draw import DRAWINGS, verdict_figure
+from bandit.reproduce.effects import CHANGES, effect, effects_table
 from bandit.reproduce.measures import CURVES, MEANING, MEASURES, measure
 from bandit.reproduce.protocol import FULL, QUICK, SHORT, Protocol
 from bandit.reproduce.settings import FIGURES, MENDS, Cell, cells_of
@@ -155,6 +156,40 @@ def test_every_claim_can_be_judged_from_its_figures_cells():
     assert {name for claim in CLAIMS.values() for name in claim.contrast.cells} <= quick
 
 
+@pytest.mark.parametrize(
+    ("claim", "measured", "high", "low"),
+    [
+        ("staleness-reward-R1", "expected_reward", "best_of_n-B100-R1", "best_of_n-B1000-R1"),
+        ("staleness-kl-R2", "kl_to_behavior", "best_of_n-B1000-R2", "best_of_n-B100-R2"),
+        ("staleness-milder-on-R2", "expected_reward", "best_of_n-B100-R1", "best_of_n-B1000-R1"),
+        ("staleness-milder-on-R2", "expected_reward", "best_of_n-B1000-R2", "best_of_n-B100-R2"),
+        ("reuse-1-over-10", "expected_reward", "rwr-T1-R1", "rwr-T10-R1"),
+        ("reuse-ppo-tolerates", "expected_reward", "best_of_n-T1-R1", "best_of_n-T10-R1"),
+        ("reuse-ppo-tolerates", "expected_reward", "ppo-T10-R1", "ppo-T1-R1"),
+        ("offline-ipo-over-rwr-R1", "expected_reward", "ipo-100-steps-R1", "offline_rwr-100-steps-R1"),
+        ("offline-gap-smaller-on-R2", "expected_reward", "ipo-100-steps-R1", "ipo-100-steps-R2"),
+        ("offline-best-of-n-better-on-R2", "expected_reward", "offline_best_of_n-100-steps-R2", None),
+        ("negative-gradient-kl-ipo-R1", "kl_to_reference", "ipo-100-steps-R1", "offline_rwr-100-steps-R1"),
+        ("displacement-few-chosen", "chosen_implicit_reward", "ipo-5-prompts-R1", None),
+        ("displacement-few-rejected", "rejected_implicit_reward", None, "ipo-5-prompts-R1"),
+        ("displacement-many-chosen", "chosen_implicit_reward", None, "ipo-100-prompts-R1"),
+        ("displacement-many-rejected", "rejected_implicit_reward", None, "ipo-100-prompts-R1"),
+        ("displacement-trend", "chosen_implicit_reward", "ipo-5-prompts-R1", "ipo-100-prompts-R1"),
+        ("on-policy-ipo-over-ipo-mean-R1", "expected_reward", "on_policy_ipo-R1", "ipo-R1"),
+        ("on-policy-ipo-matches-ppo-R2", "expected_reward", "on_policy_ipo-R2", "ppo-R2"),
+        ("one-token-best-of-n-over-ipo-R2", "expected_reward", "offline_best_of_n-one-token-R2", "ipo-one-token-R2"),
+    ],
+)
+def test_a_claims_number_is_positive_where_its_words_are_true(claim, measured, high, low):
+    """All curves zero but those that the sentence calls higher (at +1) and lower (at -1)."""
+    contrast = CLAIMS[claim].contrast
+    cells = {name: fake_cell(0.0, 0.0) for name in contrast.cells}
+    for name, level_there in ((high, 1.0), (low, -1.0)):
+        if name is not None:
+            cells[name][measured] = xarray.full_like(cells[name][measured], level_there)
+    assert (fresh_values(contrast, cells) > 0).all()
+
+
 def test_every_cell_is_a_valid_experiment_and_names_are_unique():
     for protocol, base in ((FULL, RELEASED_CODE), (QUICK, PAPER), (SHORT, PAPER)):
         seen = {}
@@ -214,6 +249,28 @@ def test_assessments_name_what_is_missing_and_what_would_decide():
     assert (good.verdict.low_alone, good.verdict.high_alone) == interval(paired)
     assert "**reproduced**" in table([good, absent])
     assert len(verdict_figure([good, absent], "test").axes) == 1
+
+
+@pytest.mark.parametrize("target", CHANGES)
+def test_a_change_is_judged_together_with_all_of_its_target(target):
+    cells = {name: fake_cell(0.5, seed=i) for i, name in enumerate(cells_of((target,), SHORT))}
+    first, *_, last = CHANGES[target]
+    cells[first.changed] = fake_cell(0.9, seed=99)
+    expected = fresh_values(difference("final_reward", first.changed, first.plain), cells)
+    verdict = effect(first, cells, len(CHANGES[target]))
+    assert (verdict.low, verdict.high) == interval(expected, len(CHANGES[target]))
+    lines = effects_table(target, cells).splitlines()
+    assert len(lines) == 2 + len(CHANGES[target])
+    assert "**raises it**" in lines[2]
+    assert "**raises it**" not in lines[-1]
+    assert last.text in lines[-1]
+    assert {name for change in CHANGES[target] for name in change[1:]} == set(cells)
+
+
+def test_tables_give_the_standard_error():
+    cells = {"a": fake_cell(0.5, 0.1)}
+    error = stats.sem(fresh_values(level("final_reward", "a"), cells))
+    assert f"± {error:.3f} | 10 |" in report.numbers(cells)
 
 
 @pytest.mark.parametrize("target", DRAWINGS)
