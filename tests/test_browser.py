@@ -64,6 +64,22 @@ def test_keyboard_mouse_and_typing_change_the_picture_to_what_the_view_model_say
     kl.check()
 
 
+def test_a_bar_is_dragged_with_the_mouse_and_moved_by_keyboard(kl: Shown):
+    kl.drag(kl.bar("target q", 2), down=-30)
+    dragged = kl.made().model.values["target"]
+    assert 0.25 < dragged[2] < 0.4  # from .05, by 30 of some 120 pixels
+    assert sum(dragged) == pytest.approx(1)
+    assert dragged[0] / dragged[1] == pytest.approx(5)  # the others keep their proportions
+    assert f"target q, category 2: {dragged[2]:.3g}; the others share" in kl.text()
+    assert kl.box("target q").input_value().startswith(f"{dragged[0]:.4g}, {dragged[1]:.4g}, {dragged[2]:.4g}")
+    kl.check()
+
+    kl.bar("start p₀", 9).focus()
+    kl.after(lambda: kl.page.keyboard.press("ArrowUp"))
+    assert kl.made().model.values["start"][9] == pytest.approx(0.105)
+    kl.check()
+
+
 def test_bad_input_is_shown_and_changes_nothing(kl: Shown):
     for label, typed, says in (
         ("target q", "one half", "Not possible: target q must be numbers"),
@@ -100,6 +116,9 @@ def test_slider_to_picture_stays_under_the_limit(kl: Shown, capsys: pytest.Captu
         box.fill(str(step))
         typed.append(kl.picture_time(lambda: box.press("Enter")))
     times["step typed"] = typed
+    x, y = kl.grasp(kl.bar("target q", 2))
+    times["a bar by mouse"] = [kl.picture_time(lambda: kl.page.mouse.move(x, y - 2 * i)) for i in range(1, 31)]  # noqa: B023
+    kl.page.mouse.up()
     assert_fast("slider to picture", times, SLIDER_MS, capsys)
 
 
