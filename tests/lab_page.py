@@ -75,12 +75,11 @@ WATCH = """
     root.addEventListener(kind, event => { window.began ??= event.timeStamp; }, true);
   new MutationObserver(async () => {
     const began = window.began;
-    if (began === null || !root.querySelector('[data-ready]')) return;
-    if (root.querySelector('[data-ready]').dataset.ready === window.frameBefore) return;
+    if (began === null) return;
     window.began = null;
     await root.querySelector('img').decode();
     window.took = performance.now() - began;
-  }).observe(root, {subtree: true, childList: true, characterData: true});
+  }).observe(root.querySelector('img'), {attributeFilter: ['src']});
 }
 """
 
@@ -168,17 +167,19 @@ class Shown:
 
     def picture_time(self, action: Callable[[], Any]) -> float:
         """Milliseconds in the browser from the event of an action to the decoded picture that it made."""
-        self.page.evaluate(
-            "n => { window.took = null; window.began = null; window.frameBefore = n; }", str(self.frame())
-        )
+        before = self.frame()
+        self.page.evaluate("() => { window.took = null; window.began = null; }")
         action()
-        return float(self.page.wait_for_function("() => window.took", polling=5).json_value())
+        took = float(self.page.wait_for_function("() => window.took", polling=5).json_value())
+        self._frames_after(before)  # everything else has followed: the next action finds a quiet page
+        return took
 
     def settle(self) -> None:
-        """Until no further picture comes."""
+        """Until the kernel is idle and no further picture comes."""
         last = -1
         while last != (last := self.frame()):
             self.page.wait_for_timeout(400)
+            self.page.wait_for_function(IDLE)
 
     def box(self, label: str) -> Any:
         return self.root.get_by_label(label, exact=True)
@@ -232,7 +233,7 @@ class Shown:
         self.settle()
 
     def reset(self) -> None:
-        self.button("Reset").click()
+        self.after(lambda: self.button("Reset").click())
         self.settle()
 
     def text(self) -> str:

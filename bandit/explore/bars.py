@@ -20,8 +20,8 @@ STYLE = """
 .modeseek-bars .widget-vslider .noUi-target { width: 24px; margin: 0 3px; border: 1px solid #767676; border-radius: 0;
   background: #fff; box-shadow: none; clip-path: inset(-10px -4px 0 -4px) }
 .modeseek-bars .noUi-connects { background: none }
-.modeseek-bars .widget-vslider .noUi-vertical .noUi-handle { width: 30px; height: 9px; right: -4px; top: auto;
-  bottom: -1px; border: 1px solid #fff; border-radius: 2px; background: #000; cursor: ns-resize }
+.modeseek-bars .widget-vslider .noUi-vertical .noUi-handle { width: 30px; height: 9px; right: -4px; top: -8px;
+  bottom: auto; border: 1px solid #fff; border-radius: 2px; background: #000; cursor: ns-resize }
 .modeseek-bars .widget-vslider .noUi-vertical .noUi-handle::after { display: block; content: ""; position: absolute;
   left: 3px; top: 7px; width: 22px; height: 140px; background: #9A9A9A }
 """
