@@ -33,6 +33,7 @@ RULES: dict[str, str | None] = {
     "kv_heads": "tensor",
     "mlp": "tensor",
     "label": None,
+    "rank": None,
 }
 """Logical axis of a parameter → the mesh axis that cuts it."""
 
