@@ -91,9 +91,7 @@ def state_shardings(model: Model, mesh: jax.sharding.Mesh) -> State:
     return State(cut, for_optimizer(mesh, Adam().moments(), shapes, cut))
 
 
-def make_step(
-    model: Model, mesh: jax.sharding.Mesh | None = None, *, accumulate: int = 1, chunk: int = 4096
-) -> Step:
+def make_step(model: Model, mesh: jax.sharding.Mesh | None = None, *, accumulate: int = 1, chunk: int = 4096) -> Step:
     """As `llm.step.make_step`, for adapters.
 
     The state holds adapters and their moments alone; the model's parameters, in 16 bits if memory is short, are read.

@@ -75,7 +75,9 @@ def make_step(model: Model, mesh: jax.sharding.Mesh | None = None, *, accumulate
     def step(state: State, tokens: Array, lengths: Array, adam: Adam) -> tuple[State, Array]:
         check_batch(mesh, tokens, accumulate)
         estimate = functools.partial(memory.training, parameter_dtype=str(state.params["norm"]["scale"].dtype))
-        check_memory(model, mesh, tokens, estimate, ("parameters", "Adam's moments"), accumulate=accumulate, chunk=chunk)
+        check_memory(
+            model, mesh, tokens, estimate, ("parameters", "Adam's moments"), accumulate=accumulate, chunk=chunk
+        )
         loss, gradients = mean_gradients(model, state.params, tokens, lengths, accumulate=accumulate, chunk=chunk)
         if cut is not None:
             gradients = jax.lax.with_sharding_constraint(gradients, cut.params)
