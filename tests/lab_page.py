@@ -260,14 +260,14 @@ class Shown:
 
 
 @contextlib.contextmanager
-def opening(root: Path) -> Iterator[Callable[[str], Notebook]]:
-    """Opens notebooks by name and runs them; one server and one browser for all."""
+def opening(root: Path, *, height: int = 1300) -> Iterator[Callable[[str], Notebook]]:
+    """Opens notebooks by name, in windows of this height, and runs them; one server and one browser for all."""
     from playwright.sync_api import sync_playwright
 
     with lab(root, sorted(NOTEBOOKS.glob("*.ipynb"))) as address, sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield lambda name: Notebook(
-            browser.new_page(viewport={"width": 1500, "height": 1300}), address, f"{name}.ipynb"
+            browser.new_page(viewport={"width": 1500, "height": height}), address, f"{name}.ipynb"
         )
         browser.close()
 

@@ -1,18 +1,22 @@
 """The explorer of the reproduction: stored cells and their identities, missing cells, notebook 08's answers."""
 
 import re
+import threading
 
 import numpy as np
 import pytest
 import xarray as xr
+from matplotlib.axes import Axes
 
+from bandit.explore import reproduce, reproduce_model
 from bandit.explore.canvas import Canvas
 from bandit.explore.reproduce import ReproduceExplorer
-from bandit.explore.reproduce_model import ReproduceModel
+from bandit.explore.reproduce_model import ReproduceModel, _read, read_ahead
 from bandit.explore.reproduce_questions import check_no_effect, check_remedies, check_tau, predict_remedy, remedied
 from bandit.explore.reproduce_scene import ReproduceScene
 from bandit.explore.slips import SLIPS, finding
 from bandit.reproduce.cells import stored_folder
+from bandit.reproduce.claims import CLAIMS
 from bandit.reproduce.protocol import FULL, QUICK, SHORT
 from bandit.reproduce.settings import FIGURES, OURS, cells_of
 
@@ -112,6 +116,31 @@ def test_the_blitted_picture_is_the_fresh_one():
         if rng.integers(2):
             model.set("conventions", "released_code")
         np.testing.assert_array_equal(canvas.pixels(model), Canvas(ReproduceScene()).pixels(model))
+
+
+@pytest.mark.parametrize("target", [name for name in FIGURES if any(c.figure == name for c in CLAIMS.values())])
+def test_verdicts_end_inside_the_figure(target: str):
+    canvas = Canvas(ReproduceScene())
+    canvas.pixels(ReproduceModel(target))
+    notes = [text for axes in canvas.figure.findobj(Axes) if axes.get_visible() for text in axes.texts]
+    width = canvas.figure.bbox.width
+    assert all(note.get_window_extent().x1 <= width for note in notes)
+
+
+def test_other_targets_are_read_once_the_widgets_are_shown(monkeypatch):
+    asked = threading.Event()
+    monkeypatch.setattr(reproduce, "read_ahead", asked.set)
+    explorer = ReproduceExplorer("fig2")
+    explorer.pixels()
+    assert not asked.is_set()
+    explorer.widget
+    assert asked.wait(10)
+    monkeypatch.undo()
+    monkeypatch.setattr(reproduce_model, "FIGURES", {"one-token": FIGURES["one-token"]})
+    read_ahead.__wrapped__()  # once in a process otherwise
+    before = _read.cache_info().misses
+    ReproduceModel("one-token")
+    assert _read.cache_info().misses == before
 
 
 def test_a_row_beyond_the_last_is_the_last_and_said():

@@ -37,7 +37,8 @@ race
 # every category. Things to try:
 #
 # - move or play **step**; try the presets, which are named after the theorem's cases and the bandit's rewards;
-# - type a **target** or a **start**, or move the target of **category i** alone;
+# - drag the top of a bar of the **target** or the **start** (the others keep their proportions), move it with the arrow
+#   keys, or type all of them; beyond twelve categories **target of i** moves one;
 # - change the **step size**, or the **optimizer**: Adam and the natural gradient take the factor p out of reverse KL's push;
 # - choose another **pair** i, j: the text below the picture holds it against the theorem's exact criterion.
 
