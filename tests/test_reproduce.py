@@ -20,7 +20,7 @@ from bandit.reproduce.effects import CHANGES, effect, effects_table
 from bandit.reproduce.measures import CURVES, MEANING, MEASURES, measure
 from bandit.reproduce.protocol import FULL, QUICK, SHORT, Protocol
 from bandit.reproduce.settings import FIGURES, MENDS, Cell, cells_of
-from bandit.reproduce.verdicts import LEAST_SEEDS, decide, interval, judge, seeds_needed
+from bandit.reproduce.verdicts import LEAST_SEEDS, MOST_SEEDS, decide, interval, judge, seeds_needed
 from bandit.simulator.conventions import PAPER, RELEASED_CODE
 from bandit.simulator.experiment import Experiment
 
@@ -246,6 +246,7 @@ def test_assessments_name_what_is_missing_and_what_would_decide():
     assert assess([claim], fewer_tuned)[0].moved == {"lower": "—", "higher": "—"}
     paired = fresh_values(claim.contrast, cells)
     assert (good.verdict.low, good.verdict.high) == interval(paired, len(CLAIMS))
+    assert "needs 1000 or more seeds" in good.verdict._replace(needed=MOST_SEEDS).wanting
     assert (good.verdict.low_alone, good.verdict.high_alone) == interval(paired)
     assert "**reproduced**" in table([good, absent])
     assert len(verdict_figure([good, absent], "test").axes) == 1
@@ -259,7 +260,10 @@ def test_a_change_is_judged_together_with_all_of_its_target(target):
     expected = fresh_values(difference("final_reward", first.changed, first.plain), cells)
     verdict = effect(first, cells, len(CHANGES[target]))
     assert (verdict.low, verdict.high) == interval(expected, len(CHANGES[target]))
+    cells[last.changed]["expected_reward"][-1] = np.nan
     lines = effects_table(target, cells).splitlines()
+    assert lines[-1].split("|")[5].strip() == "9"
+    assert "nan" not in lines[-1]
     assert len(lines) == 2 + len(CHANGES[target])
     assert "**raises it**" in lines[2]
     assert "**raises it**" not in lines[-1]

@@ -34,7 +34,7 @@ class Assessment(NamedTuple):
             return "undecided, not run"
         if self.verdict.word != "undecided":
             return self.verdict.word
-        return f"undecided, needs {self.verdict.needed} seeds"
+        return self.verdict.wanting
 
 
 def assess(claims: Iterable[Claim], cells: Cells) -> list[Assessment]:

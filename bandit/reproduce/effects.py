@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+import numpy as np
+
 from bandit.objectives.methods import variant
 from bandit.reproduce.claims import REWARD
 from bandit.reproduce.contrasts import Cells, difference, fresh_values, level
@@ -57,10 +59,11 @@ def effects_table(target: str, cells: Cells) -> str:
         rate = f"{cells[change.changed].attrs['learning_rate']:g}"
         rewards = " → ".join(f"{_mean(name, cells):.3f}" for name in (change.plain, change.changed))
         interval = f"{v.effect:+.3f} ({v.low:+.3f} … {v.high:+.3f})"
-        word = WORDS.get(v.word, f"undecided, needs {v.needed} seeds")
+        word = WORDS.get(v.word, v.wanting)
         lines.append(f"| {change.text} | {rate} | {rewards} | {interval} | {v.seeds} | **{word}** |")
     return "\n".join(lines)
 
 
 def _mean(name: str, cells: Cells) -> float:
-    return float(fresh_values(level("final_reward", name), cells).mean())
+    """Of the seeds that did not diverge; the table's number of seeds says how many those are."""
+    return float(np.nanmean(fresh_values(level("final_reward", name), cells)))

@@ -121,7 +121,7 @@ MENDS: dict[str, Mend] = {
     "standardization": Mend(("standardization", "self_normalize"), ("rwr", "ppo")),
     "ratio": Mend(("ratio",), ("ppo",)),
     "kl": Mend(("kl_placement", "policy_gradient_kl"), ("ppo",)),
-    "ties": Mend(("ties",), ("best_of_n", "on_policy_ipo")),
+    "ties": Mend(("ties",), ("on_policy_ipo",)),
     "everything": Mend(tuple(field.name for field in dataclasses.fields(Conventions))),
 }
 """By name. `length` samples ten tokens as the paper does and still counts the prompt: 11 in all."""

@@ -49,6 +49,15 @@ class Verdict(NamedTuple):
     seeds: int
     needed: int
 
+    @property
+    def wanting(self) -> str:
+        """Of an undecided claim: what would decide it."""
+        return f"undecided, needs {self.needed if self.needed < MOST_SEEDS else f'{MOST_SEEDS} or more'} seeds"
+
+
+MOST_SEEDS = 1000
+"""From here on the answer is "that many or more"."""
+
 
 def quantile(probability: float, freedom: int) -> float:
     """Of Student's t."""
@@ -101,10 +110,6 @@ def judge(values: Float[np.ndarray, "n"], kind: Kind, margin: float, claims: int
     word = decide(low, high, kind, margin) if n >= LEAST_SEEDS else "undecided"
     needed = seeds_needed(finite, kind, margin, claims) if word == "undecided" else 0
     return Verdict(word, float(finite.mean()), low, high, *alone, n, needed)
-
-
-MOST_SEEDS = 1000
-"""Beyond this many the answer is "more than that"."""
 
 
 def seeds_needed(values: Float[np.ndarray, "n"], kind: Kind, margin: float, claims: int) -> int:
