@@ -378,5 +378,7 @@ def test_the_report_says_what_is_stored_and_what_is_not(tmp_path, monkeypatch, c
     assert "Not stored yet: `modeseek reproduce fig4 --conventions released_code` makes it." in text
     assert "| reference = policy of each collection | 0.01 | 0.473 → 0.999 | +0.526" in text
     assert (tmp_path / "reproduction" / "short-paper-remedies.png").exists()
+    assert "**reversed**" in text
+    assert "| reversed (short) | not run yet |" in text
     for claim in CLAIMS.values():
         assert claim.text in text
