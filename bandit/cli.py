@@ -130,6 +130,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         print(f"modeseek: error: {error}", file=sys.stderr)
         code = 2
+    except BrokenPipeError:  # `| head` has read enough; what Python still holds has nowhere to go
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
     except OSError as error:
         if os.environ.get("MODESEEK_TRACEBACK"):
             raise

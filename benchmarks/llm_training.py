@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from llm.memory import Mesh, parameter_count, require_memory, training
+from llm.memory import parameter_count
 from llm.models.hugging_face import config_from
 from llm.models.model import Compute, Model
 from llm.models.parameters import init
@@ -131,7 +131,6 @@ def on_device(size, repeats, remat):
     """Tokens/s and MFU of 64 x 384 in bfloat16 with float32 master weights; FLOP that the model needs, none twice."""
     model, batch = Model(config(size), Compute("bfloat16", remat)), tokens((64, 385), SIZES[size][3])
     c, device = model.config, jax.devices()[0]
-    require_memory(training(c, model.compute, Mesh(), 64, 384).total, f"training Pythia-{size} at 64 x 384", device)
     params = jax.jit(lambda key: init(c, key=key))(jax.random.key(0))
     step = our_side(model, params, batch)
     for _ in range(3):

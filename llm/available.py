@@ -3,19 +3,24 @@
 import contextlib
 import os
 from pathlib import Path
+from typing import Any
 
 import jax
 
 from llm.memory import Memory, readable
 
 
-def available_bytes(device: "jax.Device | None" = None) -> int | None:
-    """Bytes that a device has left: by its own account, or, for a CPU, the host's; None where neither can be told."""
+def available_bytes(device: Any = None) -> int | None:
+    """Bytes that a device (this process's first, if not given) has left; None where it cannot be told.
+
+    By its own account, or, for a CPU, the host's, which its devices share.
+    """
     device = jax.local_devices()[0] if device is None else device
     stats = device.memory_stats() or {}
     if "bytes_limit" in stats:
         return int(stats["bytes_limit"] - stats.get("bytes_in_use", 0))
-    return _host_bytes() if device.platform == "cpu" else None
+    free = _host_bytes() if device.platform == "cpu" else None
+    return None if free is None else free // jax.local_device_count("cpu")
 
 
 def _host_bytes() -> int | None:
@@ -28,21 +33,27 @@ def _host_bytes() -> int | None:
     return None
 
 
-def check_room(needed: Memory, what: str, advice: str, available: int | None = None) -> None:
-    """Refuse work that does not fit, with the numbers.
+def check_room(needed: Memory, what: str, advice: str, *, there: tuple[str, ...] = (), device: Any = None) -> None:
+    """Refuse work that does not fit on a device, with the numbers.
 
     Args:
         needed: estimated bytes.
         what: the work, for the message.
         advice: how to need less.
-        available: bytes; asked of the first device, if not given. Where it cannot be told, nothing is refused.
+        there: the parts of `needed` that the device holds already.
+        device: one of those that do the work; the first of this process, if not given.
 
     Raises:
-        ValueError: more is needed than there is.
+        ValueError: more is needed than there is. Where what there is cannot be told, nothing is refused.
     """
-    available = available_bytes() if available is None else available
-    if available is not None and needed.total > available:
+    free = available_bytes(device)
+    if free is None:
+        return
+    missing = needed.total - sum(needed.parts[part] for part in there)
+    if missing > free:
         parts = ", ".join(f"{part} {readable(count)}" for part, count in needed.parts.items())
+        beside = f" beside {' and '.join(there)}" if there else ""
         raise ValueError(
-            f"{what} needs about {readable(needed.total)} ({parts}), and {readable(available)} are free: {advice}"
+            f"{what} needs about {readable(needed.total)} on each device ({parts}), and {readable(free)} are "
+            f"free{beside}: {advice}"
         )

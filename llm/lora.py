@@ -13,32 +13,42 @@ import jax.numpy as jnp
 from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array
 
+from llm import memory
+from llm.models import parameters
 from llm.models.config import ModelConfig
 from llm.models.model import Model
-from llm.models.parameters import Parameter, Params, parameters
-from llm.sharding import RULES
-from llm.step import Adam, State, apply, mean_gradients
+from llm.models.parameters import Params
+from llm.sharding import RULES, everywhere, for_optimizer
+from llm.step import Adam, State, apply, check_batch, check_memory, check_parts, mean_gradients
 
 Adapters = Any
 """`<layer's kernel> → {lora_a [layers, in, r], lora_b [layers, r, out]}`."""
+
+Step = Callable[[State, Params, Array, Array, Adam, Any], tuple[State, Array]]
+"""`(state, params, tokens [B, S], lengths [B], adam, scale) → (state, mean loss in nats a token)`; the state is
+donated."""
 
 
 def init(config: ModelConfig, rank: int, dtype: str = "float32", *, key: Array) -> Adapters:
     """Adapters for every kernel of attention and MLP: A is N(0, 1 / in), B is 0, so that the model starts unchanged.
 
+    The key is consumed; a leaf's numbers do not depend on how it is sharded.
+
     Raises:
         ValueError: a rank below 1, or above the smallest side of a kernel.
     """
-    kernels = _kernels(config)
-    most = min(min(p.shape[1:]) for p in kernels)
+    most = min(min(p.shape[1:]) for p in parameters.parameters(config, ()) if p.stacked and p.path[-1] == "kernel")
     if not 1 <= rank <= most:
         raise ValueError(f"rank must be 1 to {most} (the smallest side of a kernel), got {rank}")
-    adapters = {}
-    for p, k in zip(kernels, jax.random.split(key, len(kernels)), strict=True):
-        layers, read, written = p.shape
-        a = jax.random.normal(k, (layers, read, rank)) / read**0.5
-        adapters[p.path[1]] = {"lora_a": a.astype(dtype), "lora_b": jnp.zeros((layers, rank, written), dtype)}
-    return adapters
+    entries = parameters.adapters(config, rank)
+    keys = jax.random.split(key, len(entries))
+
+    def start(shape: tuple[int, ...], name: str, key: Array) -> Array:
+        if name == "lora_b":
+            return jnp.zeros(shape, dtype)
+        return (jax.random.normal(key, shape) / shape[1] ** 0.5).astype(dtype)
+
+    return _tree({p.path: start(p.shape, p.path[-1], k) for p, k in zip(entries, keys, strict=True)})
 
 
 def attach(params: Params, adapters: Adapters, scale: float | Array) -> Params:
@@ -70,36 +80,54 @@ def merge(params: Params, adapters: Adapters, scale: float | Array) -> Params:
 
 def for_adapters(mesh: jax.sharding.Mesh, config: ModelConfig) -> Adapters:
     """Shardings of the adapters: A is cut as its kernel's inputs, B as its outputs, the rank is whole."""
-    cut = {}
-    for p in _kernels(config):
-        _, read, written = (RULES[axis] for axis in p.axes)
-        cut[p.path[1]] = {
-            "lora_a": NamedSharding(mesh, PartitionSpec(None, read, None)),
-            "lora_b": NamedSharding(mesh, PartitionSpec(None, None, written)),
-        }
-    return cut
+    cut = lambda p: NamedSharding(mesh, PartitionSpec(*(RULES[axis] for axis in p.axes)))
+    return _tree({p.path: cut(p) for p in parameters.adapters(config, 1)})
 
 
-def make_step(
-    model: Model, *, accumulate: int = 1, chunk: int = 4096
-) -> Callable[[State, Params, Array, Array, Adam, Any], tuple[State, Array]]:
-    """As `llm.step.make_step`, for adapters: `(state, params, tokens, lengths, adam, scale) → (state, loss)`.
+def state_shardings(model: Model, mesh: jax.sharding.Mesh) -> State:
+    """Where a State of adapters lives on a mesh."""
+    cut = for_adapters(mesh, model.config)
+    shapes = _tree({p.path: jax.ShapeDtypeStruct(p.shape, jnp.float32) for p in parameters.adapters(model.config, 1)})
+    return State(cut, for_optimizer(mesh, Adam().moments(), shapes, cut))
+
+
+def make_step(model: Model, mesh: jax.sharding.Mesh | None = None, *, accumulate: int = 1, chunk: int = 4096) -> Step:
+    """As `llm.step.make_step`, for adapters.
 
     The state holds adapters and their moments alone; the model's parameters, in 16 bits if memory is short, are read.
-    """
 
-    @functools.partial(jax.jit, donate_argnums=0)
+    Args:
+        model: on a mesh, as `llm.sharding.on_mesh` gives it.
+        mesh: where state and parameters live; one device, if None.
+        accumulate: parts that a batch is taken in.
+        chunk: tokens whose logits exist at once.
+
+    Raises:
+        ValueError: numbers below 1, and, when the step is first called, rows that do not divide or too little memory.
+    """
+    check_parts(accumulate, chunk)
+    cut = None if mesh is None else state_shardings(model, mesh)
+
     def step(
         state: State, params: Params, tokens: Array, lengths: Array, adam: Adam, scale: Array
     ) -> tuple[State, Array]:
+        check_batch(mesh, tokens, accumulate)
+        rank, dtype = jax.tree.leaves(state.params)[0].shape[-1], str(params["norm"]["scale"].dtype)
+        estimate = functools.partial(memory.training_adapters, rank=rank, parameter_dtype=dtype)
+        there = ("parameters", "adapters", "Adam's moments")
+        check_memory(model, mesh, tokens, estimate, there, accumulate=accumulate, chunk=chunk)
         complete = lambda adapters: attach(params, adapters, scale)
         loss, gradients = mean_gradients(
             model, state.params, tokens, lengths, accumulate=accumulate, chunk=chunk, complete=complete
         )
+        if cut is not None:
+            gradients = jax.lax.with_sharding_constraint(gradients, cut.params)
         return apply(state, gradients, adam), loss
 
-    return step
+    out = None if mesh is None or cut is None else (cut, everywhere(mesh))
+    return jax.jit(step, donate_argnums=0, out_shardings=out)
 
 
-def _kernels(config: ModelConfig) -> tuple[Parameter, ...]:
-    return tuple(p for p in parameters(config, ()) if p.path[0] == "layers" and p.path[-1] == "kernel")
+def _tree(entries: dict[tuple[str, ...], Any]) -> Adapters:
+    """Leaves of `layers` by path, as adapters are nested."""
+    return parameters.tree_of(entries)["layers"]

@@ -1,15 +1,25 @@
-"""How much memory a model needs, from its configuration alone: before anything is loaded or compiled."""
+"""How much memory a model needs, from its configuration alone: before anything is loaded or compiled.
 
+What a step holds beside weights is counted where JAX can say it: a layer is differentiated abstractly, without numbers,
+and the sizes of what its backward pass asks for are added up. The rest is counted by hand and measured by
+tests/test_llm_memory.py against what the compiler sets aside.
+"""
+
+import dataclasses
+import functools
 import math
-import os
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 
+from llm.models import attention
 from llm.models.config import Head, ModelConfig
-from llm.models.model import Compute
-from llm.models.parameters import parameters
+from llm.models.layers import rotary
+from llm.models.model import BLOCKS, REMAT_POLICIES, Compute
+from llm.models.parameters import adapters, parameters, shapes
 from llm.sharding import Mesh, count_on_a_device
 
 _BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "float64": 8}
@@ -39,29 +49,42 @@ def count_by_part(config: ModelConfig, heads: tuple[Head, ...] = ("lm",)) -> dic
     return parts
 
 
-def inference(config: ModelConfig, compute: Compute, mesh: Mesh, batch: int, length: int) -> Memory:
-    """Generating `batch` rows of `length` tokens, prompt included: weights in the dtype of computing, the cache with
-    all its keys and values, and one step's logits."""
+def inference(
+    config: ModelConfig, compute: Compute, mesh: Mesh, batch: int, length: int, prompt: int | None = None
+) -> Memory:
+    """Generating `batch` rows of `length` tokens, the first `prompt` of them (all, if not given) read at once.
+
+    Weights as `Model.for_decoding` gives them, once; the cache with all its keys and values; one layer at work on the
+    prompts; and one step's logits with what drawing from them makes (four times their size, measured).
+    """
     width, rows = _BYTES[compute.dtype], _rows(batch, mesh)
     cached = 2 * config.layers * rows * length * config.kv_heads * config.head_size // mesh.tensor
     return Memory(
         {
             "parameters": width * _share(config, mesh),
             "cache": width * cached,
-            "logits": 4 * rows * config.vocab_size // mesh.tensor,
+            "prompts": rows * _read_by_a_layer(config, compute, mesh, length if prompt is None else prompt),
+            "logits": 4 * 4 * rows * config.vocab_size // mesh.tensor,
         }
     )
 
 
+def taking_apart(config: ModelConfig, compute: Compute, mesh: Mesh) -> Memory:
+    """`Model.for_decoding` that gives up the stacks: weights once, and the largest stack of layers twice."""
+    width = _BYTES[compute.dtype]
+    largest = max(count_on_a_device(p, mesh) for p in parameters(config) if p.stacked)
+    return Memory({"parameters": width * _share(config, mesh), "the largest stack again": width * largest})
+
+
 def scoring(config: ModelConfig, compute: Compute, mesh: Mesh, batch: int, length: int, chunk: int) -> Memory:
     """Scoring `batch` rows of `length` tokens without a gradient: weights in the dtype of computing, one layer at
-    work, and logits of `chunk` tokens with their log-probs."""
-    width, tokens = _BYTES[compute.dtype], _rows(batch, mesh) * length
+    work, and logits of `chunk` tokens, which are used where they lie."""
+    width, rows = _BYTES[compute.dtype], _rows(batch, mesh)
     return Memory(
         {
             "parameters": width * _share(config, mesh),
-            "activations": tokens * _kept_by_a_layer(config, compute, length, mesh),
-            "logits": 2 * 4 * min(chunk, tokens) * config.vocab_size // mesh.tensor,
+            "activations": rows * _read_by_a_layer(config, compute, mesh, length),
+            "logits": 4 * min(max(chunk, rows), rows * length) * config.vocab_size // mesh.tensor,
         }
     )
 
@@ -74,27 +97,136 @@ def training(
     length: int,
     parameter_dtype: str = "float32",
     chunk: int = 4096,
+    accumulate: int = 1,
 ) -> Memory:
-    """One step of Adam on `batch` rows of `length` tokens: parameters, gradients, two moments, what the forward pass
-    keeps for the backward one, one layer at work, and logits of `chunk` tokens with their gradient."""
-    own, width = _BYTES[parameter_dtype], _BYTES[compute.dtype]
-    share, tokens = _share(config, mesh), _rows(batch, mesh) * length
-    layer = tokens * _kept_by_a_layer(config, compute, length, mesh)
-    kept = {
-        "none": config.layers * layer,
-        "dots": config.layers * width * tokens * (config.width + _written_by_products(config) // mesh.tensor),
-        "full": config.layers * width * tokens * config.width,
+    """One step of Adam on `batch` rows of `length` tokens, taken in `accumulate` parts.
+
+    Parameters, gradients (twice, where parts are added up), two moments, what the forward pass keeps for the backward
+    one, and logits of `chunk` tokens with their gradient. On a mesh with `fsdp` also one layer's parameters, gathered,
+    with their gradient.
+    """
+    own, share = _BYTES[parameter_dtype], _share(config, mesh)
+    parts = {
+        "parameters": own * share,
+        "gradients": own * share * (1 if accumulate == 1 else 2),
+        "Adam's moments": 2 * own * share,
     }
-    at_work = 0 if compute.remat == "none" else layer
-    return Memory(
-        {
-            "parameters": own * share,
-            "gradients": own * share,
-            "Adam's moments": 2 * own * share,
-            "activations": kept[compute.remat] + at_work,
-            "logits": 2 * 4 * min(chunk, tokens) * config.vocab_size // mesh.tensor,
-        }
-    )
+    parts |= _at_work(config, compute, mesh, batch, length, chunk, accumulate)
+    if mesh.fsdp > 1:
+        parts["gathered"] = 2 * own * _gathered(config, mesh)
+    return Memory(parts)
+
+
+def training_adapters(
+    config: ModelConfig,
+    compute: Compute,
+    mesh: Mesh,
+    batch: int,
+    length: int,
+    rank: int,
+    parameter_dtype: str = "float32",
+    chunk: int = 4096,
+    accumulate: int = 1,
+) -> Memory:
+    """As `training`, of float32 adapters of this rank (`llm.lora`): the model's own parameters are only read."""
+    own = _BYTES[parameter_dtype]
+    numbers = sum(count_on_a_device(p, mesh) for p in adapters(config, rank))
+    parts = {
+        "parameters": own * _share(config, mesh),
+        "adapters": 4 * numbers,
+        "their gradients": 4 * numbers * (1 if accumulate == 1 else 2),
+        "Adam's moments": 2 * 4 * numbers,
+    }
+    parts |= _at_work(config, compute, mesh, batch, length, chunk, accumulate)
+    if mesh.fsdp > 1:
+        parts["gathered"] = own * _gathered(config, mesh)
+    return Memory(parts)
+
+
+def _at_work(
+    config: ModelConfig, compute: Compute, mesh: Mesh, batch: int, length: int, chunk: int, accumulate: int
+) -> dict[str, int]:
+    """What a step keeps of a batch: every layer's residuals, one layer's as if nothing were computed again, logits."""
+    rows = math.ceil(_rows(batch, mesh) / accumulate)
+    fused = _fused(config, compute)
+    local = _local(config, mesh)
+    kept = config.layers * residual_bytes(local, compute.dtype, compute.remat, fused, length)
+    if compute.remat != "none":
+        kept += residual_bytes(local, compute.dtype, "none", fused, length)
+    tokens = min(max(chunk, rows), rows * length)
+    return {"activations": rows * kept, "logits": 2 * 4 * tokens * config.vocab_size // mesh.tensor}
+
+
+@functools.lru_cache
+def residual_bytes(config: ModelConfig, dtype: str, remat: str, fused: bool, length: int) -> int:
+    """Bytes a row of `length` tokens that one layer's backward pass needs from its forward pass.
+
+    Counted by JAX: the layer is differentiated abstractly with one row and with two, and the difference is what grows
+    with rows (the weights, which are there anyway, do not).
+    """
+    block, _ = BLOCKS[config.architecture]
+    attend = _fused_attention if fused else attention.causal(config.window, "xla")
+
+    def layer(params: Any, x: Array) -> Array:
+        turn = rotary(jnp.arange(length)[None, :], config.rotary_size, config.rotary_base)
+        return block(config, jnp.dtype(dtype)).apply({"params": params}, x, turn, attend)[0]
+
+    if remat != "none":
+        layer = jax.checkpoint(layer, policy=REMAT_POLICIES[remat], prevent_cse=False)
+    params = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), shapes(config)["layers"])
+
+    def size(rows: int) -> int:
+        x = jax.ShapeDtypeStruct((rows, length, config.width), jnp.dtype(dtype))
+        # JAX's own attention promotes 16-bit floats implicitly.
+        with jax.numpy_dtype_promotion("standard"):
+            backward = jax.eval_shape(lambda p, x: jax.vjp(layer, p, x)[1], params, x)
+        return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(backward))
+
+    return size(2) - size(1)
+
+
+@jax.custom_vjp
+def _fused_kernel(q: Array, k: Array, v: Array) -> Array:
+    """Stands for cuDNN's kernel: it keeps its operands, its result and one number a query, and no weights."""
+    return jnp.zeros_like(q)
+
+
+_fused_kernel.defvjp(
+    lambda q, k, v: (jnp.zeros_like(q), (q, k, v, jnp.zeros_like(q), jnp.zeros(q.shape[:3], jnp.float32))),
+    lambda saved, cotangent: saved[:3],
+)
+
+
+def _fused_attention(q: Array, k: Array, v: Array) -> tuple[Array, None]:
+    return _fused_kernel(q, k, v), None
+
+
+def _fused(config: ModelConfig, compute: Compute) -> bool:
+    """Whether attention's weights stay inside a kernel."""
+    if compute.attention == "auto":
+        return attention.cudnn_works(config.head_size, compute.dtype)
+    return compute.attention == "cudnn"
+
+
+def _read_by_a_layer(config: ModelConfig, compute: Compute, mesh: Mesh, length: int) -> int:
+    """Bytes a row that one layer holds at once without a gradient: the residual stream and a normed copy, the larger
+    of what attention and MLP have at hand, and, without a fused kernel, attention's scores and weights."""
+    width, local = _BYTES[compute.dtype], _local(config, mesh)
+    queries = local.heads * local.head_size
+    attending = 2 * (queries + 2 * local.kv_heads * local.head_size)
+    features = width * (2 * config.width + max(attending, 2 * local.mlp_width))
+    weights = 0 if _fused(config, compute) else (4 + width) * local.heads * length
+    return length * (features + weights)
+
+
+def _local(config: ModelConfig, mesh: Mesh) -> ModelConfig:
+    """The layer that one device computes: its share of heads and of the MLP's features."""
+    if mesh.tensor == 1:
+        return config
+    part = lambda n: math.ceil(n / mesh.tensor)
+    kv_heads = part(config.kv_heads)
+    heads = kv_heads * math.ceil(part(config.heads) / kv_heads)
+    return dataclasses.replace(config, heads=heads, kv_heads=kv_heads, mlp_width=part(config.mlp_width))
 
 
 def _rows(batch: int, mesh: Mesh) -> int:
@@ -106,53 +238,10 @@ def _share(config: ModelConfig, mesh: Mesh) -> int:
     return sum(count_on_a_device(p, mesh) for p in parameters(config))
 
 
-def _written_by_products(config: ModelConfig) -> int:
-    """Features that a layer's products with weights write, one token."""
-    attention = (config.heads + 2 * config.kv_heads) * config.head_size + config.width
-    gated = config.architecture != "gpt_neox"
-    return attention + config.mlp_width * (2 if gated else 1) + config.width
-
-
-def _kept_by_a_layer(config: ModelConfig, compute: Compute, length: int, mesh: Mesh) -> int:
-    """Bytes a token that one layer's backward pass needs: what its products read and write, norms in float32, and,
-    without a fused kernel, attention's weights in float32 and in the dtype of computing."""
-    width = _BYTES[compute.dtype]
-    features = width * (config.width * 3 + (_written_by_products(config) + config.mlp_width) // mesh.tensor)
-    norms = 2 * 4 * config.width
-    weights = 0 if compute.attention == "cudnn" else (4 + width) * config.heads * length // mesh.tensor
-    return features + norms + weights
-
-
-def require_memory(estimate_bytes: int, what: str, device: Any = None) -> None:
-    """Refuse work that cannot fit, before anything is compiled.
-
-    Args:
-        estimate_bytes: needed on each device, parameters that are there already included.
-        what: the work, as the error names it: "training at batch 64 of 384 tokens".
-        device: one of those that do it; the first of this process, if not given.
-
-    Raises:
-        ValueError: the device has less. A device that does not say how much it has is trusted.
-    """
-    device = jax.local_devices()[0] if device is None else device
-    room = capacity(device)
-    if room is not None and estimate_bytes > room:
-        raise ValueError(
-            f"{what} needs about {readable(estimate_bytes)} on each device, and {device.device_kind} has "
-            f"{readable(room)}: take fewer rows or shorter ones, remat 'full', more devices along fsdp or tensor, or "
-            "adapters (llm.lora) in place of all parameters"
-        )
-
-
-def capacity(device: Any) -> int | None:
-    """Bytes that programs on this device may use; None if it is not known. Devices of the host share its memory."""
-    if device.platform == "cpu":
-        try:
-            whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        except (ValueError, OSError, AttributeError):
-            return None
-        return whole // jax.local_device_count("cpu")
-    return (device.memory_stats() or {}).get("bytes_limit")
+def _gathered(config: ModelConfig, mesh: Mesh) -> int:
+    """Numbers of one layer, whole along fsdp."""
+    whole = mesh._replace(fsdp=1)
+    return sum(count_on_a_device(p, whole) for p in parameters(config) if p.stacked) // config.layers
 
 
 def readable(count: int) -> str:

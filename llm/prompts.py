@@ -20,29 +20,30 @@ class Rows(NamedTuple):
     lengths: np.ndarray
 
 
-def check_ids(rows: Sequence[Sequence[int]], config: ModelConfig, *, new_tokens: int = 0) -> None:
+def check_ids(rows: Sequence[Sequence[int]], config: ModelConfig, *, new_tokens: int = 0, name: str = "prompt") -> None:
     """Refuse what the model cannot read, before any work; every faulty row is named.
 
     Args:
         rows: token ids, one sequence a row.
         config: the model's.
         new_tokens: how many more shall be generated after each row.
+        name: of a row, in the error.
 
     Raises:
         ValueError: no rows, an empty row, ids outside the vocabulary, or a row that is longer than the context.
     """
     if len(rows) == 0:
-        raise ValueError("there are no prompts")
+        raise ValueError(f"there are no {name}s")
     problems = []
     for i, row in enumerate(rows):
         outside = [t for t in row if not 0 <= t < config.vocab_size]
         if len(row) == 0:
-            problems.append(f"prompt {i} is empty: begin it with a token, such as the tokenizer's BOS or EOS")
+            problems.append(f"{name} {i} is empty: begin it with a token, such as the tokenizer's BOS or EOS")
         elif outside:
-            problems.append(f"prompt {i} holds id {outside[0]}, outside the vocabulary of {config.vocab_size}")
+            problems.append(f"{name} {i} holds id {outside[0]}, outside the vocabulary of {config.vocab_size}")
         elif len(row) + new_tokens > config.context:
             more = f" and {new_tokens} new ones" if new_tokens else ""
-            problems.append(f"prompt {i} has {len(row)} tokens{more}, more than the context of {config.context}")
+            problems.append(f"{name} {i} has {len(row)} tokens{more}, more than the context of {config.context}")
     if problems:
         raise ValueError("; ".join(problems))
 

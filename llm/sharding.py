@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, cast
 import jax
 import numpy as np
 import optax
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from jax.sharding import AbstractMesh, AxisType, NamedSharding, PartitionSpec
 from jaxtyping import Array
 
 from llm.models.attention import Memory
@@ -33,6 +33,7 @@ RULES: dict[str, str | None] = {
     "kv_heads": "tensor",
     "mlp": "tensor",
     "label": None,
+    "rank": None,
 }
 """Logical axis of a parameter → the mesh axis that cuts it."""
 
@@ -113,8 +114,13 @@ def everywhere(mesh: jax.sharding.Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec())
 
 
-def for_parameters(mesh: jax.sharding.Mesh, config: ModelConfig, heads: tuple[Head, ...] = ("lm",)) -> Params:
-    """A tree like the parameters with each leaf's sharding; what `llm.weights.load` takes."""
+def for_parameters(
+    mesh: jax.sharding.Mesh | AbstractMesh, config: ModelConfig, heads: tuple[Head, ...] = ("lm",)
+) -> Params:
+    """A tree like the parameters with each leaf's sharding; what `llm.weights.load` takes.
+
+    On a mesh without devices (`AbstractMesh`) it says what each would hold.
+    """
     named = axes(config, heads)
     is_spec = lambda leaf: isinstance(leaf, PartitionSpec)
     return jax.tree.map(lambda spec: NamedSharding(mesh, _translated(spec)), named, is_leaf=is_spec)

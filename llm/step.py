@@ -13,9 +13,11 @@ import optax
 from jaxtyping import Array, Float, Int
 
 from bandit.objectives.log_probs import shift
+from llm import memory
+from llm.available import check_room
 from llm.models.model import Model
 from llm.models.parameters import Params, shapes
-from llm.sharding import everywhere, for_optimizer, for_parameters, row_shards
+from llm.sharding import Mesh, everywhere, for_optimizer, for_parameters, row_shards
 
 
 class Adam(NamedTuple):
@@ -63,16 +65,19 @@ def make_step(model: Model, mesh: jax.sharding.Mesh | None = None, *, accumulate
         accumulate: parts that a batch is taken in, one after the other, to save memory; the numbers are those of
             the whole batch: losses and gradients are summed, and divided by the tokens of all parts.
         chunk: tokens whose logits exist at once.
+
+    Raises:
+        ValueError: numbers below 1, and, when the step is first called, rows that do not divide or too little memory.
     """
-    if accumulate < 1 or chunk < 1:
-        raise ValueError(f"accumulate and chunk must be at least 1, got {accumulate} and {chunk}")
+    check_parts(accumulate, chunk)
     cut = None if mesh is None else state_shardings(model, mesh)
 
     def step(state: State, tokens: Array, lengths: Array, adam: Adam) -> tuple[State, Array]:
-        if mesh is not None and tokens.shape[0] % (accumulate * row_shards(mesh)):
-            raise ValueError(
-                f"{tokens.shape[0]} rows do not divide into {accumulate} parts of {row_shards(mesh)} devices' rows each"
-            )
+        check_batch(mesh, tokens, accumulate)
+        estimate = functools.partial(memory.training, parameter_dtype=str(state.params["norm"]["scale"].dtype))
+        check_memory(
+            model, mesh, tokens, estimate, ("parameters", "Adam's moments"), accumulate=accumulate, chunk=chunk
+        )
         loss, gradients = mean_gradients(model, state.params, tokens, lengths, accumulate=accumulate, chunk=chunk)
         if cut is not None:
             gradients = jax.lax.with_sharding_constraint(gradients, cut.params)
@@ -80,6 +85,57 @@ def make_step(model: Model, mesh: jax.sharding.Mesh | None = None, *, accumulate
 
     out = None if mesh is None or cut is None else (cut, everywhere(mesh))
     return jax.jit(step, donate_argnums=0, out_shardings=out)
+
+
+def check_parts(accumulate: int, chunk: int) -> None:
+    """Raises ValueError for numbers below 1."""
+    if accumulate < 1 or chunk < 1:
+        raise ValueError(f"accumulate and chunk must be at least 1, got {accumulate} and {chunk}")
+
+
+def check_batch(mesh: jax.sharding.Mesh | None, tokens: Array, accumulate: int) -> None:
+    """Raises ValueError for rows that do not divide into parts, and each part among devices."""
+    if mesh is not None and tokens.shape[0] % (accumulate * row_shards(mesh)):
+        raise ValueError(
+            f"{tokens.shape[0]} rows do not divide into {accumulate} parts of {row_shards(mesh)} devices' rows each"
+        )
+
+
+def check_memory(
+    model: Model,
+    mesh: jax.sharding.Mesh | None,
+    tokens: Array,
+    estimate: Callable[..., memory.Memory],
+    there: tuple[str, ...],
+    *,
+    accumulate: int,
+    chunk: int,
+) -> None:
+    """Refuse a step that does not fit, while it is traced: before it is compiled.
+
+    Args:
+        model: that is trained.
+        mesh: of the step; one device, if None.
+        tokens: `[B, S]`, of which S - 1 are read.
+        estimate: as `llm.memory.training`.
+        there: the parts of the estimate that are on the device by then.
+        accumulate: as the step's.
+        chunk: as the step's.
+
+    Raises:
+        ValueError: it needs more than there is.
+    """
+    rows, length = tokens.shape
+    sizes = Mesh() if mesh is None else Mesh(**mesh.shape)
+    needed = estimate(model.config, model.compute, sizes, rows, length - 1, accumulate=accumulate, chunk=chunk)
+    check_room(
+        needed,
+        f"a training step of {rows} rows of {length} tokens",
+        "take fewer rows or shorter ones, more parts (accumulate), remat 'full', more devices along fsdp or tensor, or "
+        "adapters (llm.lora) in place of all parameters",
+        there=there,
+        device=None if mesh is None else mesh.local_devices[0],
+    )
 
 
 def apply(state: State, gradients: Params, adam: Adam) -> State:

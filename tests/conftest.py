@@ -72,3 +72,20 @@ def tiny() -> Experiment:
 def tiny_results(tiny: Experiment) -> xarray.Dataset:
     """What `tiny` gives, uninterrupted and kept in memory."""
     return run_sweep(tiny, progress=False).dataset
+
+
+@pytest.fixture(scope="session")
+def tabular() -> Experiment:
+    """Two methods of different kinds on a tabular policy: compiles in seconds."""
+    return Experiment(
+        methods=("ppo", "ipo"),
+        rewards=("bump:2:1",),
+        vocab_size=4,
+        response_length=2,
+        policy=PolicyConfig(kind="tabular"),
+        pretraining=PretrainingConfig(steps=2000, tolerance=1e-4),
+        algorithm=AlgorithmConfig(
+            samples_per_collection=16, responses_per_prompt=4, minibatch_size=8, inner_steps=2, collections=4
+        ),
+        evaluation=EvaluationConfig(prompts=4),
+    )

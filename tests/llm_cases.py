@@ -1,9 +1,13 @@
 """Small models that differ where implementations go wrong, and transformers' own modules of them."""
 
+import importlib.util
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 SIZES = {"vocab_size": 53, "num_hidden_layers": 3, "max_position_embeddings": 64, "pad_token_id": 1}
 NEOX = {"model_type": "gpt_neox", **SIZES, "hidden_size": 48, "num_attention_heads": 3, "intermediate_size": 80}
@@ -58,6 +62,23 @@ def random_params(config: Any, heads: tuple[str, ...] = ("lm",), std: float = 0.
     return jax.tree.map(lambda leaf: jnp.asarray(std * rng.normal(size=leaf.shape), leaf.dtype), shapes(config, heads))
 
 
+def params_of(module: Any, config: Any) -> Any:
+    """Our parameter tree from a torch module's tensors by their names, without a file between."""
+    import jax.numpy as jnp
+
+    from llm.models.parameters import NAMES, parameters, tree_of
+
+    # A value head has other names than transformers' tied or plain unembedding; modules' own names stand for the rest.
+    state = {name: tensor.detach().numpy() for name, tensor in module.state_dict().items()}
+    state.setdefault(f"{NAMES[config.architecture].lm}.weight", state.get("lm_head.weight"))
+
+    def leaf(p: Any) -> Any:
+        tensors = [state[name].T if p.transposed else state[name] for name in p.tensors]
+        return jnp.asarray(np.stack(tensors) if p.stacked else tensors[0])
+
+    return tree_of({p.path: leaf(p) for p in parameters(config)})
+
+
 def torch_model(case: str, head: str = "lm", std: float = 0.3) -> Any:
     """transformers' own module with large random weights: with its own start of .02 every layer is nearly nothing."""
     import torch
@@ -85,3 +106,42 @@ def torch_outputs(model: Any, tokens: np.ndarray) -> np.ndarray:
 def golden(case: str) -> Path:
     """The committed folder of a case: a checkpoint, and `outputs.npy`."""
     return Path(__file__).parent / "golden" / case
+
+
+needs_transformers = pytest.mark.skipif(
+    importlib.util.find_spec("transformers") is None, reason="tokenizers come with the llm extra"
+)
+
+
+def command(*arguments: str) -> int:
+    """The exit status of `modeseek llm …`."""
+    from bandit.cli import main
+
+    with pytest.raises(SystemExit) as exit_:
+        main(["llm", *arguments])
+    return exit_.value.code
+
+
+def write_word_tokenizer(folder: Path, words: list[str], unknown: str, template: str | None = None) -> None:
+    """A tokenizer of whole words, numbered as they are listed, and a chat template."""
+    backend = {
+        "version": "1.0",
+        "added_tokens": [],
+        "normalizer": None,
+        "truncation": None,
+        "padding": None,
+        "post_processor": None,
+        "decoder": None,
+        "pre_tokenizer": {"type": "WhitespaceSplit"},
+        "model": {"type": "WordLevel", "vocab": {w: i for i, w in enumerate(words)}, "unk_token": unknown},
+    }
+    (folder / "tokenizer.json").write_text(json.dumps(backend))
+    settings = {"tokenizer_class": "PreTrainedTokenizerFast", "unk_token": unknown, "pad_token": words[0]}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    if template is not None:
+        (folder / "chat_template.jinja").write_text(template)
+
+
+def copied(case: str, folder: Path) -> Path:
+    """A copy of a golden checkpoint, to be spoilt."""
+    return Path(shutil.copytree(golden(case), folder / case))

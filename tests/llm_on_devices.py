@@ -4,6 +4,7 @@ python llm_on_devices.py devices RESULT                    one JSON object of wh
 python llm_on_devices.py process ADDRESS INDEX CHECKPOINT RESULT
 """
 
+import dataclasses
 import json
 import os
 import sys
@@ -109,6 +110,109 @@ def stepped(model, params):
     }
 
 
+def adapted(model, params):
+    """Two steps of adapters in two parts on each mesh, beside one device's in one part; and where the state stays."""
+    import jax
+
+    from llm import lora, sharding
+    from llm.step import Adam, start
+
+    adam = Adam(0.1, epsilon=1e-3)
+    fresh = jax.tree.map(np.asarray, lora.init(model.config, 4, key=jax.random.key(1)))
+    rng = np.random.default_rng(2)
+    moved = jax.tree.map(lambda leaf: (0.2 * rng.normal(size=leaf.shape)).astype(np.float32), fresh)
+
+    def two(step, state, *given):
+        losses = []
+        for _ in range(2):
+            state, loss = step(state, *given, adam, 0.5)
+            losses.append(float(loss))
+        return state, losses
+
+    single, losses = two(lora.make_step(model), start(jax.tree.map(jax.numpy.asarray, moved)), params, *batch())
+    single = jax.tree.map(np.asarray, single)
+    results = {}
+    for sizes in MESHES:
+        mesh = sharding.make_mesh(sharding.Mesh(*sizes), model.config, 8)
+        placed = sharding.on_mesh(model, mesh)
+        accumulate = 1 if sizes[2] == 1 else 2  # of 8 rows on 8 devices there are no two parts
+        cut = lora.state_shardings(placed, mesh)
+        state = jax.device_put(start(jax.tree.map(jax.numpy.asarray, moved)), cut)
+        base = jax.device_put(params, sharding.for_parameters(mesh, model.config))
+        step = lora.make_step(placed, mesh, accumulate=accumulate, chunk=24)
+        state, ours = two(step, state, base, *sharding.put(batch(), sharding.rows(mesh)))
+        where = jax.tree.map(lambda a, s: a.sharding.is_equivalent_to(s, a.ndim), state, cut)
+        results["x".join(map(str, sizes))] = {
+            "losses": apart(ours, losses),
+            "state": apart(state, single),
+            "moved": apart(single.params, moved),
+            "stays": all(jax.tree.leaves(where)),
+            "a": state.params["contract"]["lora_a"].addressable_shards[0].data.shape,
+            "b": state.params["contract"]["lora_b"].addressable_shards[0].data.shape,
+        }
+    return results
+
+
+def decoded(model, params):
+    """Greedy and drawn responses, and their scores, on 2 x 2 x 2 beside one device."""
+    import jax
+
+    from llm import sharding
+    from llm.draw import Sampling
+    from llm.generate import generate, row_keys
+    from llm.scoring import Policy, score
+
+    tokens, lengths = batch()
+    keys = row_keys(jax.random.key(4), 8)
+
+    def run(model, params, tokens, lengths):
+        decoding = model.for_decoding(params)
+        outs = [generate(model, decoding, tokens, lengths, 12, keys=keys, sampling=Sampling(t)) for t in (0.0, 1.0)]
+        scores = jax.jit(lambda p, t, n: score(Policy(model, p), t, n, with_entropy=True, chunk=24))
+        s = scores(params, tokens, lengths)
+        return jax.tree.map(np.asarray, ([out.tokens for out in outs], outs[1].log_probs, (s.log_probs, s.entropy)))
+
+    ids, log_probs, scores = run(model, params, tokens, lengths)
+    mesh = sharding.make_mesh(sharding.Mesh(2, 2, 2), model.config, 8)
+    placed = jax.device_put(params, sharding.for_parameters(mesh, model.config))
+    ours = run(sharding.on_mesh(model, mesh), placed, *sharding.put(batch(), sharding.rows(mesh)))
+    return {
+        "ids": all(np.array_equal(a, b) for a, b in zip(ours[0], ids, strict=True)),
+        "kinds": len(np.unique(ids[0])),
+        "log_probs": apart(ours[1], log_probs),
+        "scores": apart(ours[2], scores),
+    }
+
+
+def sized(model, params):
+    """What the compiler sets aside on each of eight devices for a step, and the estimate."""
+    import jax
+
+    from llm import memory, sharding
+    from llm.step import Adam, make_step, start, state_shardings
+
+    results = {}
+    for sizes in MESHES:
+        mesh = sharding.make_mesh(sharding.Mesh(*sizes), model.config, 64)
+        placed = sharding.on_mesh(model, mesh)
+        state = jax.tree.map(
+            lambda leaf, cut: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=cut),
+            jax.eval_shape(start, params),
+            state_shardings(placed, mesh),
+        )
+        row = sharding.rows(mesh)
+        rows = (
+            jax.ShapeDtypeStruct((64, 65), np.int32, sharding=row),
+            jax.ShapeDtypeStruct((64,), np.int32, sharding=row),
+        )
+        adam = Adam(*map(np.float32, Adam()))
+        found = make_step(placed, mesh, chunk=64).lower(state, *rows, adam).compile().memory_analysis()
+        needed = found.argument_size_in_bytes + found.output_size_in_bytes - found.alias_size_in_bytes
+        estimate = memory.training(model.config, model.compute, sharding.Mesh(*sizes), 64, 64, chunk=64)
+        results["x".join(map(str, sizes))] = estimate.total / (needed + found.temp_size_in_bytes)
+    return results
+
+
 def on_devices(result):
     """Every model on every mesh."""
     import jax
@@ -123,7 +227,12 @@ def on_devices(result):
         params = random_params(config)
         single = jax.tree.map(np.asarray, jax.jit(found(model))(params, *batch()))
         results[name] = {"x".join(map(str, sizes)): shared(model, params, sizes, single) for sizes in MESHES}
+        results[name]["adapters"] = adapted(model, params)
+        results[name]["decoded"] = decoded(model, params)
     results["step"] = stepped(model, params)
+    larger = dataclasses.replace(config, width=192, layers=4, mlp_width=768, vocab_size=2000, window=None)
+    model = Model(larger, Compute(remat="full"))
+    results["sized"] = sized(model, random_params(larger))
     result.write_text(json.dumps(results))
 
 

@@ -17,6 +17,7 @@ from PIL import Image
 from bandit.categorical.closed_forms import logarithmic_mean
 from bandit.explore import DemoExplorer, KLExplorer
 from bandit.explore.canvas import Canvas, encode
+from bandit.explore.controls import Bar, Distribution
 from bandit.explore.kl_model import KLModel
 from bandit.explore.kl_scene import KLScene
 
@@ -240,6 +241,36 @@ def test_widgets_and_view_model_agree(tmp_path, monkeypatch):
     shell.leave.click()
     assert explorer._shell is None
     assert explorer.widget is not shell.box  # it can be shown anew
+
+
+def test_a_bar_is_dragged_and_the_others_make_room():
+    explorer = KLExplorer("case-1-fails")
+    bars, text = _shell(explorer).rows["target"].bars, _shell(explorer).rows["target"].widgets[0]
+    assert bars is not None
+    assert [slider.value for slider in bars.sliders] == [100, 20, *[10] * 8]  # two hundred positions from 0 to 1
+    before = np.asarray(explorer.model.values["target"])
+    bars.sliders[1].value = 60
+    after = np.asarray(explorer.model.values["target"])
+    assert after[1] == 0.3
+    np.testing.assert_allclose(np.delete(after / before, 1), 0.7 / 0.9, rtol=1e-12)  # what is left, in proportion
+    assert bars.sliders[0].value == round(200 * 0.5 * 0.7 / 0.9)
+    assert text.value.startswith("0.3889, 0.3")
+    assert "category 1: 0.3; the others share 0.7" in _shell(explorer).messages.value
+    # A position is coarser than a probability: looking at one, or moving another bar back, changes nothing else.
+    bars.sliders[1].value = 20
+    np.testing.assert_allclose(explorer.model.values["target"], before, rtol=1e-12)
+    explorer.set(target=(0.9999, 0.00005, 0.00005))
+    assert [slider.value for slider in bars.box.children] == [199, 1, 1]
+    assert explorer.model.values["target"][1] == 0.00005
+    explorer.set(preset="R1")
+    assert bars.box.children == ()  # a hundred bars are typed, or moved one at a time
+    explorer.set(preset="case-2")
+    assert len(bars.box.children) == 3
+
+
+def test_a_bar_takes_from_the_rest_even_where_it_had_all():
+    accepted = Distribution("q", "target q").accept(Bar((1.0, 0.0, 0.0), 0, 0.4))
+    assert accepted.value == pytest.approx((0.4, 0.3, 0.3))
 
 
 def test_a_failure_that_is_not_the_readers_is_shown_too(monkeypatch):

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from bandit.explore import bake_phase
+from bandit.explore import BanditExplorer, bake_phase, bandit_presets
 from bandit.explore.canvas import Canvas
 from bandit.explore.phase import PhaseExplorer
 from bandit.explore.phase_model import PhaseModel, centers, recorded
@@ -78,8 +78,15 @@ def test_states_captions_and_how_to_open_a_cell():
     assert PhaseModel.from_state(model.to_state()).values == model.values
     c, e = model.cell
     winner = model.result.methods[model.result.winner[c, e]]
-    assert model.to_open() == f'BanditExplorer(method="{winner}", reward="bump:50:10")'
     assert model.to_open() in model.caption()
+    opened = eval(model.to_open(), {"BanditExplorer": BanditExplorer})
+    assert opened.model.values["method"] == winner
+    trained, recording = bandit_presets.experiment(opened.model.values), bake_phase.experiment()
+    assert trained.rewards == ("bump:50.0:10.0",)
+    assert trained.hyper.learning_rate == bake_phase.LEARNING_RATES[winner]
+    for part in ("algorithm", "policy", "seeds", "first_seed", "conventions", "pretraining"):
+        assert getattr(trained, part) == getattr(recording, part), part
+    assert opened.model.values["step"] == 7
     assert f"gradient step {model.result.steps[7]}" in model.caption()
     table = model.table()
     rows = (table["center"] == 50) & (table["step"] == model.result.steps[7])

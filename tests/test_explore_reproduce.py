@@ -13,7 +13,7 @@ from bandit.explore.reproduce_questions import check_no_effect, check_remedies, 
 from bandit.explore.reproduce_scene import ReproduceScene
 from bandit.explore.slips import SLIPS, finding
 from bandit.reproduce.cells import stored_folder
-from bandit.reproduce.protocol import FULL, QUICK, SIDE
+from bandit.reproduce.protocol import FULL, QUICK, SHORT
 from bandit.reproduce.settings import FIGURES, OURS, cells_of
 
 
@@ -40,14 +40,14 @@ def test_the_whole_protocol_is_taken_where_all_of_it_is_stored():
         quick = all((stored_folder(QUICK, "paper") / f"{name}.nc").exists() for name in cells_of((target,), QUICK))
         if whole or quick:
             assert ReproduceModel(target).result.protocol == (FULL if whole else QUICK)
-    assert ReproduceModel("remedies").result.protocol == SIDE
+    assert ReproduceModel("remedies").result.protocol == SHORT
 
 
 def test_a_rows_numbers_are_the_stored_files():
     """The last tenth of the fresh seeds' curves, read past our own code."""
     model = ReproduceModel("remedies", row=5)
     name = model.selected().name
-    with xarray_file(stored_folder(SIDE, "paper") / f"{name}.nc") as data:
+    with xarray_file(stored_folder(SHORT, "paper") / f"{name}.nc") as data:
         rewards = data["expected_reward"].values[int(data.attrs["tuning_seeds"]) :]
         own = rewards[:, -max(1, round(0.1 * rewards.shape[1])) :].mean(1)
         grid = np.sort(data["learning_rate"].values)

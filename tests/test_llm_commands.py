@@ -1,59 +1,104 @@
-"""`modeseek llm`, tokenizers, prompts, and the memory that is promised."""
+"""`modeseek llm`: what goes in, what comes out, and what is refused."""
 
-import importlib.util
+import io
 import json
-import shutil
+import math
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
-import jax
-import jax.numpy as jnp
 import pytest
-from llm_cases import CASES, golden
+from llm_cases import command, copied, golden, needs_transformers, write_word_tokenizer
 
-from bandit.cli import main
-from llm import memory
-from llm.memory import parameter_count, readable
-from llm.models.hugging_face import config_from
-from llm.models.model import Compute, Model
-from llm.models.parameters import shapes
-from llm.prompts import check_ids, pad_right
-from llm.sharding import Mesh, check_mesh
-from llm.source import local_folder
+from llm.commands.lines import read_records
 from llm.weights.checkpoint import open_checkpoint
-from llm.weights.safetensors import read_header
-
-DATA = Path(__file__).parents[2] / "shared" / "data"
-needs_transformers = pytest.mark.skipif(
-    importlib.util.find_spec("transformers") is None, reason="tokenizers come with the llm extra"
-)
 
 
-def run(*arguments: str) -> int:
-    """The command's exit status."""
-    with pytest.raises(SystemExit) as exit_:
-        main(["llm", *arguments])
-    return exit_.value.code
+@pytest.fixture
+def words(tmp_path) -> Path:
+    """The golden Pythia with a tokenizer of 53 whole words, w0 … w52, and a chat template."""
+    folder = copied("pythia", tmp_path)
+    template = "{% for m in messages %}w5 {{ m.content }} {% endfor %}w6"
+    write_word_tokenizer(folder, [f"w{i}" for i in range(53)], "w1", template)
+    return folder
 
 
-# --- commands ---------------------------------------------------------------------------------------------------------
+def lines(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_what_is_generated_scores_the_same(tmp_path, capsys):
+    """From ids to ids in a folder without a tokenizer; another batch size and other neighbours change no response."""
+    prompts = tmp_path / "prompts.jsonl"
+    prompts.write_text("".join(json.dumps({"prompt_ids": ids}) + "\n" for ids in ([5, 6], [7], [8, 9, 10])))
+    out, again, scores = tmp_path / "out.jsonl", tmp_path / "again.jsonl", tmp_path / "scores.jsonl"
+    common = ["generate", str(golden("pythia")), "--file", str(prompts), "--samples", "2", "--max-new-tokens", "9"]
+    assert command(*common, "--out", str(out)) == 0
+    assert command(*common, "--out", str(again), "--batch", "4") == 0
+    rows = lines(out)
+    assert [row["response_ids"] for row in rows] == [row["response_ids"] for row in lines(again)]
+    assert [row["prompt_ids"] for row in rows] == [[5, 6]] * 2 + [[7]] * 2 + [[8, 9, 10]] * 2
+    for row in rows:
+        assert row["stopped"] == (row["response_ids"][-1] == 2)  # the configuration's EOS
+        assert row["stopped"] or len(row["response_ids"]) == 9
+    arguments = [
+        "--file",
+        str(out),
+        "--out",
+        str(scores),
+        "--per-token",
+        "--entropy",
+        "--against",
+        str(golden("pythia")),
+    ]
+    assert command("score", str(golden("pythia")), *arguments, "--batch", "4") == 0
+    for row, scored in zip(rows, lines(scores), strict=True):
+        assert scored["tokens"] == len(row["response_ids"])
+        assert scored["log_prob"] == pytest.approx(row["log_prob"], abs=1e-3)
+        assert sum(scored["log_probs_per_token"]) == pytest.approx(scored["log_prob"], abs=1e-3)
+        assert 0 < scored["entropy"] < scored["tokens"] * math.log(53)
+        assert scored["kl"] == pytest.approx(0.0, abs=1e-5)
+    assert command(*common, "--out", str(out)) == 2
+    assert "is there already and is not overwritten" in capsys.readouterr().err
+    assert list(tmp_path.glob(".*")) == []
+
+
+@needs_transformers
+def test_texts_chats_and_stops(words, tmp_path, capsys):
+    common = ["--max-new-tokens", "9", "--temperature", "0", "--ignore-eos"]
+    assert command("generate", str(words), "w9 w8", *common) == 0
+    text = capsys.readouterr().out.strip()
+    assert len(text.split()) == 9
+    stop = text.split()[0]
+    assert command("generate", str(words), "w9 w8", *common, "--stop", stop) == 0
+    assert capsys.readouterr().out.strip() == stop
+    out = tmp_path / "chat.jsonl"
+    assert command("generate", str(words), "w9 w8", *common, "--chat", "--out", str(out)) == 0
+    (row,) = lines(out)
+    assert (row["prompt"], row["prompt_ids"]) == ("w9 w8", [5, 9, 8, 6])
+    assert row["response"].split() == [f"w{i}" for i in row["response_ids"]]
+    capsys.readouterr()
+    assert command("score", str(words), "w9 w8 w7", "w3 w4") == 0
+    table = capsys.readouterr().out.splitlines()
+    assert table[0].split() == ["tokens", "log_prob"]
+    assert [line.split()[0] for line in table[1:]] == ["2", "1"]
 
 
 def test_convert_writes_a_folder_that_opens(tmp_path, capsys):
     out = tmp_path / "out"
-    assert run("convert", str(golden("pythia")), str(out), "--dtype", "float32", "--shard-gigabytes", "1e-4") == 0
+    assert command("convert", str(golden("pythia")), str(out), "--dtype", "float32", "--shard-gigabytes", "1e-4") == 0
     said = capsys.readouterr().out
     assert "40 tensors of gpt_neox, " in said
     assert f"saved in {out}" in said
     assert open_checkpoint(out).dtype == "float32"
     assert len(list(out.glob("*.safetensors"))) > 1
-    assert run("convert", str(golden("pythia")), str(out)) == 2
+    assert command("convert", str(golden("pythia")), str(out)) == 2
     assert "is there already and is not overwritten" in capsys.readouterr().err
 
 
 def test_info_prints_sizes_parameters_and_memory(capsys):
-    assert run("info", str(golden("mistral_window")), "--batch", "4", "--length", "32", "--fsdp", "2") == 0
+    assert command("info", str(golden("mistral_window")), "--batch", "4", "--length", "32", "--fsdp", "2") == 0
     said = capsys.readouterr().out
     checkpoint = open_checkpoint(golden("mistral_window"))
     stored = sum(tensor.read().size for tensor in checkpoint.tensors.values())
@@ -72,6 +117,29 @@ BAD = [
     (("info", "PYTHIA", "--length", "9", "--tensor", "2"), "does not divide the model: heads (3) by tensor (2)"),
     (("convert", "PYTHIA", "out", "--shard-gigabytes", "0"), "shard_gigabytes must be positive, got 0.0"),
     (("convert", "EMPTY", "out"), "cannot read the model's configuration"),
+    (("generate", "PYTHIA"), "there are no prompts: give some as arguments"),
+    (("generate", "PYTHIA", "w2", "--file", "x.txt"), "prompts came as arguments and in a file"),
+    (("generate", "PYTHIA", "--file", "x.txt"), "cannot read x.txt: No such file"),
+    (("generate", "PYTHIA", "--file", "NOTHING"), "empty.txt is empty"),
+    (("generate", "PYTHIA", "--file", "BROKEN"), "line 2 of"),
+    (
+        ("generate", "PYTHIA", "--file", "IDS", "--max-new-tokens", "9"),
+        "prompt 1 holds id 53, outside the vocabulary of 53",
+    ),
+    (
+        ("generate", "PYTHIA", "--file", "IDS", "--max-new-tokens", "63"),
+        "prompt 2 has 3 tokens and 63 new ones, more than",
+    ),
+    (("generate", "PYTHIA", "--file", "IDS"), "prompt 0 is empty"),
+    (("generate", "PYTHIA", "hello"), "no tokenizer could be read from"),
+    (("generate", "PYTHIA", "w2", "--temperature", "-1"), "temperature must be a number of at least 0"),
+    (("generate", "PYTHIA", "w2", "--top-p", "0"), "top_p must be more than 0"),
+    (("generate", "PYTHIA", "w2", "--batch", "0"), "batch must be at least 1, got 0"),
+    (("generate", "PYTHIA", "w2", "--out", "nowhere/x.txt"), "there is no folder nowhere"),
+    (("generate", "REWARD", "w2"), "has a reward head: this needs a language model"),
+    (("score", "PYTHIA", "--file", "IDS"), "record 0 has neither a response nor a text"),
+    (("score", "PYTHIA", "--file", "ONE"), "record 0 has 1 token(s): nothing predicts the first one"),
+    (("score", "PYTHIA", "w2 w3", "--chunk", "0"), "chunk must be at least 1, got 0"),
 ]
 
 
@@ -79,12 +147,67 @@ BAD = [
 def test_bad_input_ends_with_one_line(arguments, message, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
-    places = {"PYTHIA": str(golden("pythia")), "EMPTY": "empty"}
-    assert run(*(places.get(argument, argument) for argument in arguments)) == 2
+    files = {
+        "NOTHING": ("empty.txt", ""),
+        "BROKEN": ("broken.jsonl", '{"prompt_ids": [3]}\n{"prompt_ids": [3\n'),
+        "IDS": ("ids.jsonl", '{"prompt_ids": []}\n{"prompt_ids": [53]}\n{"prompt_ids": [1, 2, 3]}\n'),
+        "ONE": ("one.jsonl", '{"text_ids": [3]}\n'),
+    }
+    for name, content in files.values():
+        Path(name).write_text(content)
+    places = {"PYTHIA": str(golden("pythia")), "REWARD": str(golden("llama")), "EMPTY": "empty"}
+    places |= {name: file for name, (file, _) in files.items()}
+    before = sorted(tmp_path.rglob("*"))
+    assert command(*(places.get(argument, argument) for argument in arguments)) == 2
     said = capsys.readouterr().err
     assert message in said
     assert len(said.splitlines()) == 1
-    assert not (tmp_path / "out").exists()
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_ctrl_c_leaves_nothing_half_done(tmp_path):
+    """SIGINT while responses are generated: one line, status 130, no file and no temporary one."""
+    prompts = tmp_path / "prompts.jsonl"
+    prompts.write_text('{"prompt_ids": [3]}\n' * 50_000)
+    options = ["--file", str(prompts), "--batch", "1", "--max-new-tokens", "60", "--out", str(tmp_path / "out.jsonl")]
+    program = [sys.executable, "-m", "bandit.cli", "llm", "generate", str(golden("pythia")), *options]
+    process = subprocess.Popen(program, stderr=subprocess.PIPE, text=True)
+    try:
+        while "batches" not in (seen := process.stderr.read(1) + process.stderr.readline(200)):  # the bar is there
+            assert seen, "it ended before it began"
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    assert process.returncode == 130, said
+    assert said.splitlines()[-1] == "modeseek: interrupted"
+    assert list(tmp_path.iterdir()) == [prompts]
+
+
+def test_a_reader_that_stops_early_is_no_error(tmp_path):
+    program = f"{sys.executable} -m bandit.cli llm info {golden('pythia')} | true; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_records_from_files_and_standard_input(tmp_path, monkeypatch):
+    (tmp_path / "a.txt").write_text("one\n\ntwo {x}\n")
+    assert read_records([], tmp_path / "a.txt") == [{"prompt": "one"}, {"prompt": ""}, {"prompt": "two {x}"}]
+    monkeypatch.setattr("sys.stdin", io.StringIO('{"prompt": "a"}\n"b"\n'))
+    assert read_records([], Path("-")) == [{"prompt": "a"}, {"prompt": "b"}]
+    monkeypatch.setattr("sys.stdin", io.StringIO("a\nb\n"))
+    assert read_records([], Path("-")) == [{"prompt": "a"}, {"prompt": "b"}]
+    for wrong in ('{"prompt": 3}', "[1]", '{"prompt_ids": ["a"]}', '{"messages": ["a"]}'):
+        (tmp_path / "b.jsonl").write_text(wrong)
+        with pytest.raises(ValueError, match=r"line 1 of .*b.jsonl"):
+            read_records([], tmp_path / "b.jsonl")
+
+
+def test_help_reads_well(capsys):
+    for name in ("generate", "score"):
+        assert command(name, "--help") == 0
+        said = capsys.readouterr().out
+        assert "a local folder, or a name on the Hugging Face hub" in " ".join(said.replace("│", " ").split())
 
 
 def test_other_commands_import_nothing_of_the_language_models():
@@ -99,180 +222,3 @@ def test_other_commands_import_nothing_of_the_language_models():
         done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=True)
         assert done.stdout.splitlines()[-1] == expected, arguments
     assert "convert" in done.stdout
-
-
-# --- where models come from -------------------------------------------------------------------------------------------
-
-
-@needs_transformers
-def test_names_on_the_hub_are_fetched_without_code_and_pickles(monkeypatch):
-    asked = {}
-
-    def snapshot(name, revision, allow_patterns):
-        asked.update(name=name, revision=revision, patterns=allow_patterns)
-        return str(golden("pythia"))
-
-    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot)
-    assert local_folder("EleutherAI/pythia-70m@step1000") == golden("pythia")
-    assert (asked["name"], asked["revision"]) == ("EleutherAI/pythia-70m", "step1000")
-    assert not any(pattern.endswith((".py", ".bin", "*")) for pattern in asked["patterns"])
-
-    def fails(*_, **__):
-        raise OSError("no way out\nat all")
-
-    monkeypatch.setattr("huggingface_hub.snapshot_download", fails)
-    with pytest.raises(ValueError, match=r"the hub did not give 'EleutherAI/pythia': no way out$"):
-        local_folder("EleutherAI/pythia")
-
-
-# --- memory -----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("remat", ["none", "full"])
-def test_memory_estimate_is_near_what_the_compiler_asks_for(remat):
-    """XLA's own count of a gradient's temporaries on this backend, within a factor of two."""
-    config = config_from(CASES["pythia"] | {"num_hidden_layers": 6, "hidden_size": 96, "intermediate_size": 384})
-    model = Model(config, Compute("float32", remat))
-    tokens = jax.ShapeDtypeStruct((8, 64), jnp.int32)
-    loss = lambda p, t: jax.nn.logsumexp(model.logits(p, model.hidden(p, t)), axis=-1).mean()
-    analysis = jax.jit(jax.grad(loss)).lower(shapes(config), tokens).compile().memory_analysis()
-    estimate = memory.training(config, model.compute, Mesh(), 8, 64).parts
-    ours = estimate["activations"] + estimate["logits"]
-    assert 0.5 < ours / analysis.temp_size_in_bytes < 2.0
-    assert estimate["parameters"] == estimate["gradients"] == 4 * parameter_count(config)
-
-
-def test_memory_is_divided_among_devices():
-    config = config_from(CASES["mistral"])
-    alone = memory.training(config, Compute(), Mesh(), 8, 32)
-    shared = memory.training(config, Compute(), Mesh(2, 2, 2), 8, 32)
-    assert shared.total < alone.total / 3
-    cache = memory.inference(config, Compute("bfloat16"), Mesh(), 8, 32).parts["cache"]
-    made = Model(config, Compute("bfloat16")).empty_cache(8, 32)
-    assert cache == sum(leaf.nbytes for leaf in jax.tree.leaves(made.layers))
-
-
-def test_mesh_that_does_not_divide_is_refused():
-    config = config_from(CASES["mistral"])
-    with pytest.raises(ValueError, match=r"heads \(6\) by tensor \(4\), kv_heads \(2\) by tensor \(4\), .*batch \(3\)"):
-        check_mesh(config, Mesh(2, 1, 4), 3)
-
-
-def test_bytes_are_readable():
-    assert [readable(n) for n in (0, 7, 2048, 3 * 2**30)] == ["0 B", "7 B", "2.00 KiB", "3.00 GiB"]
-
-
-# --- prompts and tokenizers -------------------------------------------------------------------------------------------
-
-
-def test_prompts_that_a_model_cannot_read_are_all_named():
-    config = config_from(CASES["pythia"])
-    check_ids([[1, 2], [52]], config)
-    with pytest.raises(ValueError) as error:
-        check_ids([[1], [], [3, 53], [-1], [5] * 60], config, new_tokens=5)
-    assert str(error.value) == (
-        "prompt 1 is empty: begin it with a token, such as the tokenizer's BOS or EOS; "
-        "prompt 2 holds id 53, outside the vocabulary of 53; prompt 3 holds id -1, outside the vocabulary of 53; "
-        "prompt 4 has 60 tokens and 5 new ones, more than the context of 64"
-    )
-    with pytest.raises(ValueError, match="there are no prompts"):
-        check_ids([], config)
-
-
-def test_rows_are_padded_on_the_right():
-    rows = pad_right([[5, 6, 7], [8]], pad_id=1)
-    assert rows.tokens.tolist() == [[5, 6, 7], [8, 1, 1]]
-    assert rows.lengths.tolist() == [3, 1]
-    assert pad_right([[5]], 4).tokens.shape == (1, 4)
-    with pytest.raises(ValueError, match="a row of 3 tokens does not fit in 2"):
-        pad_right([[5, 6, 7]], 2)
-
-
-@pytest.fixture
-def words(tmp_path) -> Path:
-    """A folder with a tokenizer of whole words that the test makes itself."""
-    vocabulary = {"<pad>": 0, "<unk>": 1, "how": 2, "are": 3, "you": 4, "user": 5, "assistant": 6}
-    backend = {
-        "version": "1.0",
-        "added_tokens": [],
-        "normalizer": None,
-        "truncation": None,
-        "padding": None,
-        "post_processor": None,
-        "decoder": None,
-        "pre_tokenizer": {"type": "WhitespaceSplit"},
-        "model": {"type": "WordLevel", "vocab": vocabulary, "unk_token": "<unk>"},
-    }
-    (tmp_path / "tokenizer.json").write_text(json.dumps(backend))
-    settings = {"tokenizer_class": "PreTrainedTokenizerFast", "pad_token": "<pad>", "unk_token": "<unk>"}
-    (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
-    return tmp_path
-
-
-@needs_transformers
-def test_tokenizers_and_chat_templates(words):
-    from llm.tokenizer import decode, encode, encode_chats, load_tokenizer
-
-    tokenizer = load_tokenizer(words)
-    assert encode(tokenizer, ["how are you", "you"]) == [[2, 3, 4], [4]]
-    assert encode(tokenizer, []) == []
-    assert decode(tokenizer, [[2, 0, 4]]) == ["how <pad> you"]
-    with pytest.raises(ValueError, match="no chat template"):
-        encode_chats(tokenizer, [[{"role": "user", "content": "how"}]])
-    template = "{% for m in messages %}{{ m.role }} {{ m.content }} {% endfor %}assistant"
-    (words / "chat_template.jinja").write_text(template)
-    tokenizer = load_tokenizer(words)
-    assert encode_chats(tokenizer, [[{"role": "user", "content": "how are you"}]]) == [[5, 2, 3, 4, 6]]
-    tokenizer.chat_template = "{{ raise_exception('roles must alternate') }}"
-    with pytest.raises(ValueError, match="does not take these messages: roles must alternate"):
-        encode_chats(tokenizer, [[{"role": "user", "content": "how"}]])
-
-
-@needs_transformers
-def test_folders_without_a_tokenizer_and_code_from_the_hub_are_refused(words):
-    from llm.tokenizer import load_tokenizer
-
-    with pytest.raises(ValueError, match="no tokenizer could be read from"):
-        load_tokenizer(golden("pythia"))
-    (words / "evil.py").write_text("raise SystemExit('code from the hub ran')")
-    settings = {"tokenizer_class": "Evil", "auto_map": {"AutoTokenizer": ["evil.Evil", None]}}
-    (words / "tokenizer_config.json").write_text(json.dumps(settings))
-    try:
-        load_tokenizer(words)  # another class stands in, or it is refused
-    except ValueError as error:
-        assert "no tokenizer could be read" in str(error)
-
-
-@needs_transformers
-@pytest.mark.parametrize("name", ["pythia_tokenizer.json", "mistral_v1_tokenizer.model"])
-def test_real_tokenizers_round_trip(name, tmp_path):
-    """Real answers, encoded and decoded; `words` above covers the same calls where the files are not there."""
-    import gzip
-    import itertools
-
-    from llm.tokenizer import decode, encode, load_tokenizer
-
-    if not (DATA / name).exists():
-        pytest.skip(f"{name} is a file of the workplace, not of the project")
-    neox = name.endswith("json")
-    shutil.copyfile(DATA / name, tmp_path / ("tokenizer.json" if neox else "tokenizer.model"))
-    settings = {"tokenizer_class": "GPTNeoXTokenizer" if neox else "LlamaTokenizer"}
-    (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
-    tokenizer = load_tokenizer(tmp_path)
-    with gzip.open(DATA / "instruction_responses.jsonl.gz", "rt") as lines:
-        texts = [json.loads(line)["response"] for line in itertools.islice(lines, 200)]
-    rows = encode(tokenizer, texts)
-    sizes = {"vocab_size": 50_304 if neox else 32_000, "max_position_embeddings": 10**6}
-    config = config_from(CASES["pythia"] | sizes)
-    kept = [(row, text) for row, text in zip(rows, texts, strict=True) if row]
-    check_ids([row for row, _ in kept], config)
-    decoded = decode(tokenizer, [row for row, _ in kept])
-    same = [ours.removeprefix("<s>").strip() == text.strip() for ours, (_, text) in zip(decoded, kept, strict=True)]
-    assert all(same)
-
-
-def test_headers_are_quick_to_read():
-    """No weights are read to check a folder: the views are there, their bytes are not touched."""
-    tensors, problems = read_header(golden("pythia") / "model.safetensors")
-    assert problems == []
-    assert {stored.dtype for stored in tensors.values()} == {"BF16"}

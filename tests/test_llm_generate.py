@@ -14,7 +14,7 @@ from llm.generate import ANY, NEVER, _generate, generate, row_keys, stop_table
 from llm.models.hugging_face import config_from
 from llm.models.model import Model
 from llm.models.parameters import parameters, tree_of
-from llm.prompts import bucket, pad_right
+from llm.prompts import pad_right
 from llm.scoring import Policy, score
 from llm.weights.checkpoint import open_checkpoint
 from llm.weights.load import load
@@ -295,14 +295,6 @@ def test_nothing_is_compiled_twice_within_a_bucket():
     assert _generate._cache_size() == compiled
     run(policy, *PROMPTS, 25)
     assert _generate._cache_size() == compiled + 1  # the next bucket
-
-
-def test_buckets_hold_what_they_are_for():
-    sizes = sorted({bucket(n) for n in range(1, 200)})
-    assert sizes == [16, 24, 32, 48, 64, 96, 128, 192, 256]
-    assert all(bucket(n) >= n for n in range(1, 3000))
-    assert all(bucket(n) <= 1.5 * n for n in range(16, 3000))
-    assert bucket(0, least=4) == bucket(3, least=4) == 4
 
 
 def test_stop_tables():

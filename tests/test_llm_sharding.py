@@ -21,7 +21,7 @@ from llm.sharding import Mesh, for_parameters, make_mesh
 from llm.weights.safetensors import read_header
 from llm.weights.save import save
 
-pytestmark = pytest.mark.slow  # two minutes of compiling in processes of their own
+slow = pytest.mark.slow  # two minutes of compiling in processes of their own
 
 PROGRAM = Path(__file__).with_name("llm_on_devices.py")
 PATIENCE = 420
@@ -55,6 +55,7 @@ def eight(tmp_path_factory):
     return json.loads(result.read_text()), said[0]
 
 
+@slow
 @pytest.mark.parametrize("mesh", ["x".join(map(str, sizes)) for sizes in MESHES])
 @pytest.mark.parametrize("family", ["pythia", "mistral"])
 def test_eight_devices_give_the_logits_and_gradients_of_one(eight, family, mesh):
@@ -68,6 +69,7 @@ def test_eight_devices_give_the_logits_and_gradients_of_one(eight, family, mesh)
     assert result["kernel"] == [2, 48 // fsdp, 80 // tensor]
 
 
+@slow
 def test_a_step_in_parts_on_a_mesh_is_one_devices_step(eight):
     result = eight[0]["step"]
     assert result["loss"] < 5e-6
@@ -77,10 +79,42 @@ def test_a_step_in_parts_on_a_mesh_is_one_devices_step(eight):
     assert result["cache"] == [2, 1, 4, 6 + 2]  # 8 rows over 4, 2 heads over 2
 
 
+@slow
+@pytest.mark.parametrize("mesh", ["x".join(map(str, sizes)) for sizes in MESHES])
+@pytest.mark.parametrize("family", ["pythia", "mistral"])
+def test_adapters_on_a_mesh_are_one_devices_adapters(eight, family, mesh):
+    result = eight[0][family]["adapters"][mesh]
+    assert result["losses"] < 5e-6
+    assert result["state"] < 2e-4 < 1e-2 < result["moved"]
+    assert result["stays"]
+    _, fsdp, tensor = map(int, mesh.split("x"))
+    assert (result["a"], result["b"]) == ([2, 80 // tensor, 4], [2, 4, 48 // fsdp])
+
+
+@slow
+@pytest.mark.parametrize("family", ["pythia", "mistral"])
+def test_a_mesh_generates_and_scores_as_one_device(eight, family):
+    result = eight[0][family]["decoded"]
+    assert result["ids"]
+    assert result["kinds"] > 5
+    assert result["log_probs"] < 2e-5
+    assert result["scores"] < 2e-5
+
+
+@slow
+def test_memory_of_a_mesh_is_what_was_estimated(eight):
+    """Of the parts that each device sets aside for a step, on small shapes: communication is not estimated."""
+    assert {mesh: 0.7 < ratio < 1.4 for mesh, ratio in eight[0]["sized"].items()} == dict.fromkeys(
+        eight[0]["sized"], True
+    ), eight[0]["sized"]
+
+
+@slow
 def test_eight_devices_work_quietly(eight):
     assert eight[1] == ""
 
 
+@slow
 def test_two_processes_give_the_gradients_of_one_and_save_what_they_loaded(tmp_path):
     config = cases()["pythia"]
     params = random_params(config)

@@ -9,7 +9,7 @@ import optax
 import pytest
 from llm_cases import CASES, LENGTHS, padded, random_params
 
-from llm import lora, memory
+from llm import lora
 from llm.models.hugging_face import config_from
 from llm.models.model import Compute, Model
 from llm.step import Adam, cross_entropy, make_step, mean_gradients, start
@@ -181,23 +181,3 @@ def test_ranks_that_no_kernel_has_are_refused():
     for rank in (0, 49):
         with pytest.raises(ValueError, match=rf"rank must be 1 to 48 .*got {rank}"):
             lora.init(config, rank, key=jax.random.key(0))
-
-
-# --- memory -----------------------------------------------------------------------------------------------------------
-
-
-def test_too_little_memory_is_said():
-    class Device:
-        platform, device_kind = "gpu", "Toy"
-
-        def memory_stats(self):
-            return {"bytes_limit": 2**30}
-
-    memory.require_memory(2**30, "training", Device())
-    with pytest.raises(ValueError, match=r"^training needs about 2\.00 GiB on each device, and Toy has 1\.00 GiB: "):
-        memory.require_memory(2**31, "training", Device())
-    silent = Device()
-    silent.memory_stats = lambda: None
-    memory.require_memory(2**60, "training", silent)
-    with pytest.raises(ValueError, match=r"4096\.00 TiB on each device, and cpu has"):
-        memory.require_memory(2**52, "training")

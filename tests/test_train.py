@@ -24,23 +24,6 @@ from bandit.simulator.train import (
 )
 
 
-@pytest.fixture(scope="module")
-def tabular():
-    """Two methods of different kinds on a tabular policy: compiles in seconds."""
-    return Experiment(
-        methods=("ppo", "ipo"),
-        rewards=("bump:2:1",),
-        vocab_size=4,
-        response_length=2,
-        policy=PolicyConfig(kind="tabular"),
-        pretraining=PretrainingConfig(steps=2000, tolerance=1e-4),
-        algorithm=AlgorithmConfig(
-            samples_per_collection=16, responses_per_prompt=4, minibatch_size=8, inner_steps=2, collections=4
-        ),
-        evaluation=EvaluationConfig(prompts=4),
-    )
-
-
 def _run(experiment, index=0):
     return jax.tree.map(lambda a: jnp.asarray(a[index]), make_plan(experiment).runs)
 

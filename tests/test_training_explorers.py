@@ -89,9 +89,9 @@ def test_the_frontier_is_the_tilted_reference():
     np.testing.assert_allclose(tilted(reference, rewards, 0.0), reference)
 
 
-def test_weights_are_the_gradients(tiny: Experiment):
+def test_weights_are_the_gradients(tabular: Experiment):
     """∇L = -Σ w ∇ log π(y | x), of every method, by two different derivatives; negative only where Table 1 says so."""
-    asked = dataclasses.replace(tiny, methods=tuple(METHODS), seeds=1, hyper=HyperParameters(top_k=2.0))
+    asked = dataclasses.replace(tabular, methods=tuple(METHODS), seeds=1, hyper=HyperParameters(top_k=2.0))
     static, policy, plan = asked.static, make_policy(asked.static), make_plan(asked)
     params, behavior = policy.init(jax.random.key(3)), policy.init(jax.random.key(4))
     frozen = FrozenCopies(behavior, ())
@@ -295,10 +295,10 @@ def test_scrubbing_is_fast(capsys):
     assert np.median(times) < 3 * 50
 
 
-def test_a_turn_is_the_simulators_collection(tiny: Experiment):
+def test_a_turn_is_the_simulators_collection(tabular: Experiment):
     """The extra measurements change nothing in the training itself."""
-    static = tiny.static
-    run = jax.tree.map(lambda a: jnp.asarray(a[0]), make_plan(tiny).runs)
+    static = tabular.static
+    run = jax.tree.map(lambda a: jnp.asarray(a[0]), make_plan(tabular).runs)
     params = pretrain_seed(run.problem, run.seed, static).params
     state, *_ = start(params, run, static)
     plain, metrics = jax.jit(lambda s: run_collection(s, run, static))(state)

@@ -1,7 +1,6 @@
 """`modeseek reproduce`: a figure of the paper, what it claimed, what comes out, and how sure that is."""
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -11,8 +10,8 @@ from bandit.commands.common import say
 from bandit.files import DEFAULT_ROOT
 
 if TYPE_CHECKING:
-    from bandit.reproduce.contrasts import Cells
     from bandit.reproduce.protocol import Protocol
+    from bandit.reproduce.settings import Cell
 
 TARGETS = ("fig2", "fig4", "fig14", "fig16", "fig18", "fig19", "table3", "one-token")
 """The paper's; `all` is all of them."""
@@ -26,14 +25,16 @@ class Reproduce:
 
     fig2 fig4 fig14 fig16 fig18 fig19 table3 one-token, or all of them; and two of ours: ablation (from the released
     code, one difference mended at a time) and remedies (on-policy IPO on R1). The full protocol is the paper's (I.3:
-    ten learning rates, five seeds) and ten fresh seeds for the verdicts: hours a figure on two cores. --quick takes
-    minutes and is marked on the figure. Ctrl-C keeps what was done; the same command goes on.
+    ten learning rates, five seeds) and ten fresh seeds for the verdicts: up to an hour a figure on two cores. --short
+    has three learning rates and six fresh seeds, enough for verdicts; --quick takes minutes and has too few. Both are
+    marked on the figure. Ctrl-C keeps what was done; the same command goes on.
 
     `report` writes reproduction.md, with a chapter for each of these, from the results that come with modeseek.
 
     Attributes:
         target: fig2, fig4, fig14, fig16, fig18, fig19, table3, one-token, all, ablation, remedies or report.
         conventions: the paper's text, or its released code; each difference is listed in `modeseek bandit --help`.
+        short: three learning rates, eight seeds, at most 500 gradient steps; ours never have more.
         quick: three learning rates, four seeds, at most 300 gradient steps.
         stored: draw and judge the results that come with modeseek, and run nothing.
         out: folder; without, modeseek-results/reproduce/PROTOCOL/CONVENTIONS.
@@ -41,6 +42,7 @@ class Reproduce:
 
     target: tyro.conf.Positional[str]
     conventions: Literal["paper", "released_code"] = "paper"
+    short: bool = False
     quick: bool = False
     stored: bool = False
     out: Path | None = None
@@ -49,7 +51,7 @@ class Reproduce:
         """Run what is missing, draw, judge, save; 130 if stopped.
 
         Raises:
-            ValueError: no such target; the folder holds results of another protocol; a stored cell is missing.
+            ValueError: no such target; two protocols; a folder of another one; a stored cell is missing.
         """
         if self.target == "report":
             from bandit.reproduce.document import write_document
@@ -57,8 +59,11 @@ class Reproduce:
             paths = write_document(self.out or DEFAULT_ROOT / "reproduce" / "report")
             print(f"Saved {paths[0]} and {len(paths) - 1} figures beside it")
             return 0
+        if self.short and self.quick:
+            raise ValueError("--short and --quick are two protocols: expected one of them")
         targets = self._targets()
         from bandit.reproduce.cells import read_cell, run_cells, stored_folder
+        from bandit.reproduce.report import write_target
         from bandit.reproduce.settings import cells_of
         from bandit.simulator.conventions import PRESETS
         from bandit.simulator.devices import use_compilation_cache, use_host_devices
@@ -81,7 +86,7 @@ class Reproduce:
                     say("stopped; what was done is kept, and the same command goes on from here")
                     return 130
                 cells = found
-            write_target(target, protocol, self.conventions, cells, folder)
+            print(write_target(target, protocol, self.conventions, cells, folder))
         return 0
 
     def _targets(self) -> tuple[str, ...]:
@@ -94,62 +99,23 @@ class Reproduce:
         return (self.target,)
 
     def _protocol(self, target: str) -> "Protocol":
-        from bandit.reproduce.protocol import FULL, QUICK, SIDE
+        from bandit.reproduce.protocol import QUICK, SHORT
+        from bandit.reproduce.settings import protocols_of
 
-        if self.quick:
-            return QUICK
-        return SIDE if target in ALSO else FULL
+        return QUICK if self.quick else SHORT if self.short else protocols_of(target)[0]
 
     def _folder(self, protocol: "Protocol") -> Path:
         from bandit.files import writable_folder
 
         return writable_folder(self.out or DEFAULT_ROOT / "reproduce" / protocol.name / self.conventions)
 
-    def _check_stored(self, target: str, wanted: object, source: Path) -> None:
+    def _check_stored(self, target: str, wanted: "dict[str, Cell]", source: Path) -> None:
         from bandit.reproduce.cells import missing
 
-        absent = missing(wanted, source)  # type: ignore[arg-type]
+        absent = missing(wanted, source)
         if absent:
-            flags = f"{target} --conventions {self.conventions}{' --quick' if self.quick else ''}"
+            flags = f"{target} --conventions {self.conventions}{' --quick' * self.quick}{' --short' * self.short}"
             raise ValueError(
                 f"these cells of {target} are not stored: {', '.join(absent)}. Make them with "
                 f"`modeseek reproduce {flags}`"
             )
-
-
-def write_target(target: str, protocol: "Protocol", conventions: str, cells: "Cells", folder: Path) -> None:
-    """Draw a target, judge its claims, and save figure, verdicts and run card; print the verdicts."""
-    from bandit.figures.problem import problem_figure
-    from bandit.figures.style import save_figure
-    from bandit.files import replacing
-    from bandit.reproduce import report
-    from bandit.reproduce.assess import assess, table
-    from bandit.reproduce.claims import CLAIMS
-    from bandit.reproduce.draw import DRAWINGS, verdict_figure
-    from bandit.simulator.conventions import PRESETS
-
-    note = report.note_of(protocol, conventions, cells)
-    figure = (
-        problem_figure(report.problem_dataset(PRESETS[conventions]))
-        if target == "fig2"
-        else DRAWINGS[target](cells, note)
-    )
-    paths = save_figure(figure, folder / target)
-    assessments = assess([c for c in CLAIMS.values() if c.figure == target], cells)
-    text = [f"# {target}: {report.ABOUT[target]}", "", note, ""]
-    if target in report.DEVIATIONS:
-        text += [f"Against the paper: {report.DEVIATIONS[target]}", ""]
-    if cells:
-        text += [report.numbers(cells), ""]
-    if assessments:
-        text += [table(assessments), ""]
-        paths += save_figure(verdict_figure(assessments, note), folder / f"{target}-verdicts")
-    for name, content in (
-        (f"{target}.md", "\n".join(text)),
-        (f"{target}-run-card.json", json.dumps(report.run_card(target, protocol, conventions, cells), indent=1)),
-    ):
-        with replacing(folder / name) as temporary:
-            temporary.write_text(content + "\n", encoding="utf-8")
-        paths.append(folder / name)
-    print("\n".join(text))
-    print(f"{report.alt_text(target, conventions, cells)}\nSaved " + ", ".join(str(path) for path in paths) + "\n")

@@ -106,8 +106,22 @@ class Choice(NamedTuple):
         return str(value)
 
 
+class Bar(NamedTuple):
+    """Input to a `Distribution`: the top of one of its bars was dragged.
+
+    Attributes:
+        whole: the distribution before.
+        category: which bar, from 0.
+        mass: what it was dragged to.
+    """
+
+    whole: tuple[float, ...]
+    category: int
+    mass: float
+
+
 class Distribution(NamedTuple):
-    """Probabilities that are typed, separated by commas or spaces.
+    """Probabilities that are typed, separated by commas or spaces, or dragged bar by bar.
 
     Attributes:
         name: of the value.
@@ -126,11 +140,14 @@ class Distribution(NamedTuple):
     derived: bool = False
 
     def accept(self, given: Any) -> Accepted:
-        """The distribution, as a tuple; divided by its sum, with a note, where that is not 1.
+        """The distribution, as a tuple; divided by its sum, or the other bars scaled, with a note that says so.
 
         Raises:
             ValueError: not numbers, too few or too many, one negative or not finite, or all zero.
         """
+        if isinstance(given, Bar):
+            rest = f"the others share {1 - given.mass:.3g} in their old proportions"
+            return Accepted(with_bar(*given), f"{self.label}, category {given.category}: {given.mass:.3g}; {rest}")
         words = re.split(r"[,;\s]+", given.strip().strip("[]()")) if isinstance(given, str) else list(given)
         try:
             values = np.asarray([float(word) for word in words if word != ""])
@@ -158,6 +175,16 @@ class Distribution(NamedTuple):
 
 
 Control = Number | Choice | Distribution
+
+
+def with_bar(whole: tuple[float, ...], category: int, mass: float) -> tuple[float, ...]:
+    """One probability as asked, the others in their proportions (equal, if they had none)."""
+    probs = np.asarray(whole)
+    rest = probs.sum() - probs[category]
+    others = probs / rest if rest > 1e-12 else np.full(probs.size, 1 / (probs.size - 1))
+    changed = others * (1.0 - mass)
+    changed[category] = mass
+    return tuple(changed.tolist())
 
 
 def _plain(name: str) -> str:

@@ -12,7 +12,7 @@ from bandit.categorical.optimizers import Settings
 from bandit.categorical.presets import PRESETS, named_problem
 from bandit.categorical.problem import Knobs, Problem, from_target
 from bandit.categorical.study import region_map, steps_to
-from bandit.explore.controls import Choice, Distribution, Number
+from bandit.explore.controls import Choice, Distribution, Number, with_bar
 from bandit.explore.model import ViewModel
 
 OPEN = {
@@ -110,7 +110,7 @@ class KLModel(ViewModel):
             self._same_length(values, changed)
         elif changed in ("target_bar", "start_bar"):
             whole = changed.removesuffix("_bar")
-            values[whole] = _tuple(_with_bar(np.asarray(values[whole]), values["first"], values[changed]))
+            values[whole] = with_bar(values[whole], values["first"], values[changed])
         elif changed == "optimizer":
             values["step_size"] = STEP_SIZES[values["optimizer"]]
             self.notes.append(f"step size set to {values['step_size']:g}, usual for {OPTIMIZERS[values['optimizer']]}")
@@ -250,15 +250,6 @@ def _resized(vector: np.ndarray, size: int) -> np.ndarray:
     """Cut, or extended by its smallest entry, and divided by its sum."""
     extended = np.concatenate([vector[:size], np.full(max(0, size - vector.size), max(vector.min(), 1e-3))])
     return extended / extended.sum()
-
-
-def _with_bar(vector: np.ndarray, category: int, mass: float) -> np.ndarray:
-    """One entry as asked, the others in their proportions."""
-    rest = 1.0 - vector[category]
-    others = vector / rest if rest > 1e-12 else np.full(vector.size, 1 / (vector.size - 1))
-    changed = others * (1.0 - mass)
-    changed[category] = mass
-    return changed
 
 
 def _tuple(vector: np.ndarray) -> tuple[float, ...]:

@@ -73,7 +73,7 @@ class OnPolicyModel(TrainingModel):
         Choice("inner_steps", "T, passes", {str(t): f"{t}: {t * 10} gradient steps" for t in PASSES}, "20"),
         Number("learning_rate", "learning rate", 1e-5, 1e-1, 1e-3, log=True),
         Number("clip_epsilon", "ε of PPO", 0.01, 2, 0.2, log=True),
-        Number("seeds", "seeds", 1, 5, 3, whole=True),
+        Number("seeds", "seeds", 1, 5, 5, whole=True),
         Number("first_seed", "first seed", 0, 9999, 0, whole=True),
         Number("step", "evaluation", 0, 50, 50, whole=True, view=True),
     )

@@ -35,6 +35,8 @@ class Preset(NamedTuple):
 PRESETS = {
     "R1-best-of-n": Preset(70, "best_of_n", "Best-of-N, a peak far from the reference (fig. 4)"),
     "R1-ppo": Preset(70, "ppo", "PPO with its clip, a peak far from the reference"),
+    "R2-best-of-n": Preset(20, "best_of_n", "Best-of-N, a peak where the reference is (fig. 4)"),
+    "R2-ppo": Preset(20, "ppo", "PPO with its clip, a peak where the reference is"),
 }
 
 

@@ -11,6 +11,7 @@ from bandit.explore.controls import Choice, Number
 from bandit.explore.model import ViewModel
 from bandit.objectives.methods import variant
 from bandit.reproduce.verdicts import interval
+from bandit.simulator.experiment import Experiment
 
 SETS = {
     "all": "all six methods",
@@ -108,10 +109,15 @@ class PhaseModel(ViewModel):
         return centers().index(self.values["center"]), int(self.values["step"])
 
     def to_open(self) -> str:
-        """The chosen cell as keyword arguments of notebook 02's explorer."""
+        """What shows the best method of the chosen cell in notebook 02, after **Train**, with the settings recorded."""
         c, e = self.cell
         method = self.result.methods[int(self.result.winner[c, e])]
-        return f'BanditExplorer(method="{method}", reward="bump:{self.values["center"]}:10")'
+        recording = Experiment.from_json(recorded().attrs["configuration"])
+        rate = recording.method_learning_rates[recording.methods.index(method)]
+        return (
+            f'BanditExplorer(method="{method}", center={self.values["center"]}, learning_rate={rate:g}, '
+            f"collections={recording.algorithm.collections}, seeds={recording.seeds}, step={e})"
+        )
 
     def caption(self) -> str:
         """The chosen cell in numbers, who wins how much of the map, and how to open the cell."""
@@ -133,7 +139,7 @@ class PhaseModel(ViewModel):
             f"Peak at token {self.values['center']}, gradient step {result.steps[e]}: {verdict}. Expected reward, mean "
             f"and 95 % interval of {result.rewards.shape[-1]} seeds: {each}. A tie is where the intervals of the best "
             f"two overlap; of {clear.size} cells after the start {int((~clear).sum())} are ties, and clearly won by "
-            f"{shares}. To open this cell in notebook 02: {self.to_open()}"
+            f"{shares}. To train its best method in notebook 02: {self.to_open()}"
         )
 
     def table(self) -> dict[str, Any]:

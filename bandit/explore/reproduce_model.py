@@ -1,6 +1,6 @@
 """The view-model of the reproduction: whichever cells of a figure are stored, and the verdicts that follow."""
 
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,12 +14,12 @@ from bandit.reproduce.assess import Assessment, assess
 from bandit.reproduce.cells import read_cell, stored_folder
 from bandit.reproduce.claims import CLAIMS
 from bandit.reproduce.contrasts import Cells, Contrast, fresh_values, level, shifted_values
-from bandit.reproduce.protocol import FULL, QUICK, SIDE, Protocol
+from bandit.reproduce.protocol import QUICK, SHORT, Protocol
 from bandit.reproduce.report import ABOUT
-from bandit.reproduce.settings import FIGURES, OURS, Cell, cells_of
+from bandit.reproduce.settings import FIGURES, OURS, Cell, cells_of, protocols_of
 from bandit.simulator.conventions import PRESETS as CONVENTIONS
 
-PROTOCOLS = {"best": "whole where it is stored, else quick", "whole": "whole", "quick": "quick"}
+PROTOCOLS = {"best": "the fullest that is stored", "whole": "whole", "short": "short", "quick": "quick"}
 SHIFTS = range(-3, 4)
 """Places along the grid of learning rates at which a selected row is looked at."""
 MOST_ROWS = 40
@@ -104,8 +104,8 @@ class ReproduceModel(ViewModel):
     def compute(self, values: dict[str, Any]) -> ReproduceResult:
         """Read what is stored, and judge it."""
         target, name = values["preset"], values["conventions"]
-        whole = SIDE if target in OURS else FULL
-        choices = {"whole": (whole,), "quick": (QUICK,), "best": (whole, QUICK)}[values["protocol"]]
+        every = protocols_of(target)
+        choices = {"whole": every[:1], "short": (SHORT,), "quick": (QUICK,), "best": every}[values["protocol"]]
         found = []
         for protocol in choices:
             wanted = cells_of((target,), protocol)
@@ -113,7 +113,7 @@ class ReproduceModel(ViewModel):
             found.append((protocol, tuple(wanted), cells, refused))
         # The first that is complete; of incomplete ones that which has the largest share of its cells.
         protocol, wanted_names, cells, refused = max(found, key=lambda each: len(each[2]) / max(1, len(each[1])))
-        flags = f"{target} --conventions {name}{' --quick' if protocol is QUICK else ''}"
+        flags = f"{target} --conventions {name}{'' if protocol is every[0] else f' --{protocol.name}'}"
         claims = {a.claim.name: a for a in assess([c for c in CLAIMS.values() if c.figure == target], cells)}
         rows = tuple(Row(n, text, contrast, claims.get(n)) for n, text, contrast in _subjects(target))
         return ReproduceResult(protocol, wanted_names, cells, rows, f"modeseek reproduce {flags}", refused)
@@ -234,6 +234,15 @@ def _there(wanted: dict[str, Cell], conventions: str, protocol: Protocol) -> tup
 @lru_cache(maxsize=512)
 def _read(cell: Cell, conventions: str, protocol: Protocol, folder: Path, changed: int) -> xr.Dataset:
     return read_cell(cell, CONVENTIONS[conventions], protocol, folder)
+
+
+@cache
+def read_ahead() -> None:
+    """Read the stored cells of every target, once in a process: 70 ms each, which a change of target would wait for."""
+    for name in CONVENTIONS:
+        for target in FIGURES:
+            for protocol in protocols_of(target):
+                _there(cells_of((target,), protocol), name, protocol)
 
 
 def _hint(result: ReproduceResult) -> str:

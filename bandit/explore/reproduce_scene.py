@@ -15,8 +15,7 @@ from bandit.explore.reproduce_model import SHIFTS, ReproduceModel
 from bandit.figures.reproduction import Interval, draw_intervals, draw_panel
 from bandit.figures.reproduction import Panel as Drawn
 from bandit.figures.style import BLACK, GREY, PURPLE, VERMILLION
-from bandit.reproduce.draw import INTERVALS, PANELS, VERDICT_AXIS, verdict_rows
-from bandit.reproduce.report import problem_dataset
+from bandit.reproduce.draw import INTERVALS, PANELS, VERDICT_AXIS, problem_dataset, verdict_rows
 from bandit.simulator.conventions import PRESETS as CONVENTIONS
 from bandit.simulator.summary import over_seeds
 
@@ -28,7 +27,7 @@ CHOSEN: dict[str, Any] = {"color": PURPLE, "linewidth": 5.0, "alpha": 0.45, "sol
 class ReproduceScene(Scene):
     """Left the figure as the paper has it; right its verdicts, and the selected one over the grid of learning rates."""
 
-    size = (10.8, 6.2)
+    size = (11.6, 6.2)
 
     def panels(self, figure: Figure) -> list[Panel]:
         """Three views."""
@@ -218,9 +217,16 @@ class _Verdicts(Panel):
         if self._rows:
             draw_intervals(self._axes, self._rows, "", zero=True)
             self._axes.tick_params(axis="y", labelsize=7)
-            low, high = self._axes.get_xlim()
-            self._axes.set_xlim(low, high + 0.4 * (high - low))
+            self._make_room()
             self._axes.set_xlabel(VERDICT_AXIS, fontsize=7.5, x=0.1)
+
+    def _make_room(self) -> None:
+        """Lengthen the axis until its longest note ends inside."""
+        for note in self._axes.texts:
+            note.set_fontsize(7.5)
+        share = (max(note.get_window_extent().width for note in self._axes.texts) + 8) / self._axes.bbox.width
+        low, start = self._axes.get_xlim()[0], self._axes.texts[0].get_position()[0]
+        self._axes.set_xlim(low, low + (start - low) / (1 - share))
 
     def update(self, model: ReproduceModel) -> None:
         row = model.selected()

@@ -6,7 +6,8 @@ from typing import Any
 
 import ipywidgets as w
 
-from bandit.explore.controls import Choice, Control, Distribution, Number
+from bandit.explore.bars import Bars
+from bandit.explore.controls import Bar, Choice, Control, Distribution, Number
 
 PLAY_MS = 120
 POSITIONS = 200
@@ -23,11 +24,13 @@ class Row:
 
     Attributes:
         box: what is displayed.
-        widgets: all of them; a number's box, which has the label, before its slider.
+        widgets: those that hold the whole value; a number's box, which has the label, before its slider.
+        bars: of a distribution, below its box; None for other controls.
     """
 
     def __init__(self, control: Control, changed: Changed) -> None:
         self.control = control
+        self.bars: Bars | None = None
         self._low, self._high = 0.0, 1.0
         if isinstance(control, Number):
             self._low, self._high = float(control.low), float(control.high)
@@ -43,6 +46,11 @@ class Row:
         for widget in self.widgets:
             widget.observe(lambda change: changed(control.name, self._said(change["owner"])), "value")
         self.box = w.HBox(self.widgets) if len(self.widgets) > 1 else self.widgets[0]
+        if isinstance(control, Distribution):
+            self._whole: tuple[float, ...] = ()
+            self.bars = Bars(lambda category, mass: changed(control.name, Bar(self._whole, category, mass)))
+            self.box = w.VBox([self.widgets[0], self.bars.box])
+            self.box.add_class("modeseek-distribution")
 
     def _number(self, control: Number) -> list[Any]:
         slider = w.IntSlider(min=0, max=POSITIONS, readout=False, layout=w.Layout(width="190px"))
@@ -67,6 +75,9 @@ class Row:
             # What says this already is not written to: it may be under the reader's hand.
             if self._said(widget) != value:
                 widget.value = self._shown(widget, value)
+        if self.bars is not None:
+            self._whole = value
+            self.bars.show(value)
 
     def _shown(self, widget: Any, value: Any) -> Any:
         if isinstance(self.control, Distribution):

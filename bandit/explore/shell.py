@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as w
 
+from bandit.explore import bars
 from bandit.explore.canvas import encode
 from bandit.explore.controls import Number
 from bandit.explore.rows import LABELLED, Row
@@ -19,7 +20,9 @@ from bandit.explore.training import TrainingExplorer
 if TYPE_CHECKING:
     from bandit.explore.explorer import Explorer
 
-STYLE = """<style>
+STYLE = (
+    f"<style>{bars.STYLE}"
+    + """
 .modeseek.jupyter-widgets-disconnected { outline: 3px solid #8A1C00; padding: 4px }
 .modeseek.jupyter-widgets-disconnected::before { display: block; font: bold 14px sans-serif; color: #8A1C00;
   content: "Not connected: the kernel was restarted or has stopped. Run the cells again." }
@@ -30,6 +33,7 @@ STYLE = """<style>
 .modeseek-note { color: #5C4400; margin: 2px 0 }
 .modeseek-caption { line-height: 1.4; max-width: 1100px }
 </style>"""
+)
 
 
 class Shell:

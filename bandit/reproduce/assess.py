@@ -42,6 +42,11 @@ def assess(claims: Iterable[Claim], cells: Cells) -> list[Assessment]:
     return [_assess(claim, cells) for claim in claims]
 
 
+def assess_target(target: str, cells: Cells) -> list[Assessment]:
+    """Judge the claims about one figure."""
+    return assess([claim for claim in CLAIMS.values() if claim.figure == target], cells)
+
+
 def _assess(claim: Claim, cells: Cells) -> Assessment:
     absent = tuple(name for name in claim.contrast.cells if name not in cells)
     if absent:

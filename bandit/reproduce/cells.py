@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -50,7 +49,6 @@ def run_cell(
     if path.exists():
         return read_cell(cell, base, protocol, folder)
     writable_folder(folder)
-    began = time.monotonic()
     experiment = cell.experiment(base, protocol)
     tuning = dataclasses.replace(experiment, learning_rates=protocol.learning_rates, seeds=protocol.tuning_seeds)
     tuned = _sweep(tuning, folder / f"{cell.name}.tuning.nc", progress)
@@ -67,12 +65,10 @@ def run_cell(
     if fresh is None:
         return None
     dataset = compact(tuned, fresh, rate)
-    seconds = float(tuned.attrs["seconds"]) + float(fresh.attrs["seconds"])
     dataset.attrs |= {
         **{name: tuned.attrs[name] for name in ("modeseek_format", "versions", "machine", "command", "created")},
         "identity": json.dumps(identity(cell, base, protocol)),
-        "seconds": seconds,
-        "seconds_this_time": time.monotonic() - began,
+        "seconds": float(tuned.attrs["seconds"]) + float(fresh.attrs["seconds"]),
     }
     save(dataset, path)
     for stage in ("tuning", "fresh"):

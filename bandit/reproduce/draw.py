@@ -4,9 +4,11 @@ import math
 from collections.abc import Callable
 
 import numpy as np
+import xarray
 from matplotlib.figure import Figure
 
 from bandit.figures.curves import styles_of
+from bandit.figures.problem import problem_figure
 from bandit.figures.reproduction import Curve, Interval, Panel, intervals_figure, ladder, panels_figure
 from bandit.figures.style import LineStyle
 from bandit.objectives.methods import variant
@@ -25,6 +27,8 @@ from bandit.reproduce.settings import (
     REWARDS,
 )
 from bandit.reproduce.verdicts import interval
+from bandit.simulator.conventions import PRESETS, Conventions
+from bandit.simulator.problem import ReferenceRecipe, reference_probs, token_rewards
 
 Drawing = Callable[[Cells, str], Figure]
 """From cells and a note (protocol, conventions, seeds) to a figure."""
@@ -136,9 +140,9 @@ def _ablation(cells: Cells) -> list[Interval]:
     for method in HEADLINES:
         released = _final(cells, f"{method}-released-R1", f"{variant(method).title}: released")
         rows += [row._replace(emphasis=True) for row in released]
-        for mend, (_, methods) in MENDS.items():
-            if method in methods:
-                rows += _final(cells, f"{method}-{mend}-R1", f"{mend} mended")
+        for name, mend in MENDS.items():
+            if method in mend.methods:
+                rows += _final(cells, f"{method}-{name}-R1", f"{name} mended")
     return rows
 
 
@@ -168,7 +172,26 @@ def _drawing(target: str) -> Drawing:
 
 
 DRAWINGS: dict[str, Drawing] = {target: _drawing(target) for target in (*PANELS, *INTERVALS)}
-"""Target → its figure; figure 2 has no runs and is `bandit.figures.problem`'s."""
+"""Target → its figure, of those that are drawn from runs."""
+
+
+def problem_dataset(base: Conventions) -> xarray.Dataset:
+    """Figure 2's data: no run is needed."""
+    return xarray.Dataset(
+        {
+            "reference_probs": ("token", reference_probs(ReferenceRecipe(), base.reference_recipe, 100)),
+            "token_rewards": (("reward", "token"), np.stack([token_rewards(r, 100) for r in REWARDS])),
+        },
+        coords={"reward": list(REWARDS)},
+    )
+
+
+def figure_of(target: str, cells: Cells, note: str, conventions: str) -> Figure:
+    """Any target's figure; that of figure 2 is of the conventions alone."""
+    if target == "fig2":
+        return problem_figure(problem_dataset(PRESETS[conventions]))
+    return DRAWINGS[target](cells, note)
+
 
 VERDICT_AXIS = "claimed effect, in units of what is too small to matter (cut at ±60)"
 

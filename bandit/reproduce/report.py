@@ -1,17 +1,19 @@
-"""What a target leaves beside its figure: a run card, a table of verdicts, and the chapters of docs/reproduction.md."""
+"""What a target leaves: its figure, a run card, a table of verdicts; and its chapter of docs/reproduction.md."""
 
 import json
 import platform
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import xarray
 
-from bandit.reproduce.assess import Assessment, table
+from bandit.figures.style import save_figure
+from bandit.files import replacing
+from bandit.reproduce.assess import Assessment, assess_target, table
 from bandit.reproduce.contrasts import Cells, fresh_values, level
+from bandit.reproduce.draw import figure_of, verdict_figure
+from bandit.reproduce.effects import CHANGES, effects_table
 from bandit.reproduce.protocol import Protocol
-from bandit.simulator.conventions import Conventions
-from bandit.simulator.problem import ReferenceRecipe, reference_probs, token_rewards
 from bandit.simulator.results import versions
 
 ABOUT = {
@@ -36,18 +38,6 @@ DEVIATIONS = {
     "ablation": "Ours. 500 steps, three learning rates, 2 tuning seeds, 6 fresh ones.",
     "remedies": "Ours. 500 steps (2000 for `longer`), three learning rates, 2 tuning seeds, 6 fresh ones.",
 }
-
-
-def problem_dataset(base: Conventions) -> xarray.Dataset:
-    """Figure 2's data: no run is needed."""
-    rewards = ("R1", "R2")
-    return xarray.Dataset(
-        {
-            "reference_probs": ("token", reference_probs(ReferenceRecipe(), base.reference_recipe, 100)),
-            "token_rewards": (("reward", "token"), np.stack([token_rewards(r, 100) for r in rewards])),
-        },
-        coords={"reward": list(rewards)},
-    )
 
 
 def note_of(protocol: Protocol, conventions: str, cells: Cells) -> str:
@@ -82,6 +72,38 @@ def run_card(target: str, protocol: Protocol, conventions: str, cells: Cells) ->
     }
 
 
+def write_target(target: str, protocol: Protocol, conventions: str, cells: Cells, folder: Path) -> str:
+    """Save a target's figures (PNG and SVG), its text and its run card into a folder; returns the text.
+
+    Args:
+        target: one of `ABOUT`.
+        protocol: what the cells were run under.
+        conventions: name of the preset.
+        cells: all of the target's.
+        folder: exists and is writable.
+    """
+    note = note_of(protocol, conventions, cells)
+    saved = save_figure(figure_of(target, cells, note, conventions), folder / target)
+    assessments = assess_target(target, cells)
+    text = [f"# {target}: {ABOUT[target]}", "", note, ""]
+    if target in DEVIATIONS:
+        text += [f"Against the paper: {DEVIATIONS[target]}", ""]
+    if cells:
+        text += [numbers(cells), ""]
+    if target in CHANGES:
+        text += [effects_table(target, cells), ""]
+    if assessments:
+        text += [table(assessments), ""]
+        saved += save_figure(verdict_figure(assessments, note), folder / f"{target}-verdicts")
+    card = json.dumps(run_card(target, protocol, conventions, cells), indent=1)
+    for name, content in ((f"{target}.md", "\n".join(text)), (f"{target}-run-card.json", card)):
+        with replacing(folder / name) as temporary:
+            temporary.write_text(content + "\n", encoding="utf-8")
+        saved.append(folder / name)
+    where = ", ".join(str(path) for path in saved)
+    return "\n".join([*text, alt_text(target, conventions, cells), f"Saved {where}", ""])
+
+
 def chapter(target: str, protocol: Protocol, conventions: str, cells: Cells, assessments: list[Assessment]) -> str:
     """One target under one set of conventions, in markdown: the figure, what deviates, the verdicts or the numbers."""
     stem = f"{protocol.name}-{conventions}-{target}"
@@ -91,8 +113,8 @@ def chapter(target: str, protocol: Protocol, conventions: str, cells: Cells, ass
         minutes = sum(float(d.attrs["seconds"]) for d in cells.values()) / 60
         machines = sorted({str(d.attrs["machine"]) for d in cells.values()})
         lines += [f"{len(cells)} cells, {minutes:.0f} minutes of computation ({'; '.join(machines)}).", ""]
-    if target in ("ablation", "remedies"):
-        lines += [numbers(cells), ""]
+    if target in CHANGES:
+        lines += [effects_table(target, cells), ""]
     if assessments:
         lines += [table(assessments), ""]
     return "\n".join(lines)

@@ -1,10 +1,10 @@
 """The cells of every figure, as data: one method, one reward, one setting of Algorithm 1."""
 
 import dataclasses
-from typing import Any
+from typing import Any, NamedTuple
 
 from bandit.objectives.methods import HyperParameters
-from bandit.reproduce.protocol import Protocol
+from bandit.reproduce.protocol import FULL, QUICK, SHORT, Protocol
 from bandit.simulator.config import AlgorithmConfig, EvaluationConfig
 from bandit.simulator.conventions import PAPER, Conventions
 from bandit.simulator.experiment import Experiment
@@ -21,7 +21,7 @@ class Cell:
         method: as `bandit.objectives.methods.variant` reads it.
         reward: R1 or R2.
         algorithm: Algorithm 1's knobs in the paper's protocol.
-        response_tokens: tokens of a response that the policy samples under the paper's conventions.
+        response_tokens: tokens of a response; the policy samples one fewer where the prompt counts as one.
         hyper: changed hyper-parameters, name and value.
         conventions: changed conventions, name and value.
         quick: whether the quick protocol runs it too.
@@ -92,30 +92,50 @@ PROMPTS = (5, 10, 20, 50, 100, 200)
 FIG16_METHODS = ("offline_best_of_n", "offline_rwr", "best_of_n_negative", "ipo")
 FIG19_METHODS = ("on_policy_ipo", "ipo", "rwr", "ppo")
 
-MENDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "scoring": (("scoring",), ("best_of_n", "rwr", "ppo", "on_policy_ipo")),
-    "prompt": (("prompt_in_response",), ("best_of_n", "rwr", "ppo", "on_policy_ipo")),
-    "recipe": (("reference_recipe",), ("best_of_n", "rwr", "ppo", "on_policy_ipo")),
-    "frozen": (("frozen_copies",), ("ppo", "on_policy_ipo")),
-    "reference": (("reference_model", "frozen_copies"), ("on_policy_ipo",)),
-    "pretraining": (("pretraining",), ("best_of_n", "on_policy_ipo")),
-    "dropout": (("dropout",), ("best_of_n", "rwr", "ppo", "on_policy_ipo")),
-    "standardization": (("standardization", "self_normalize"), ("rwr", "ppo")),
-    "ratio": (("ratio",), ("ppo",)),
-    "kl": (("kl_placement", "policy_gradient_kl"), ("ppo",)),
-    "ties": (("ties",), ("best_of_n", "on_policy_ipo")),
-}
-"""Mend → the conventions that it brings from the released code to the paper's text, and the methods that read them."""
-
 HEADLINES = ("best_of_n", "rwr", "ppo", "on_policy_ipo")
+
+
+class Mend(NamedTuple):
+    """What is brought from the released code to the paper's text, and the methods that it touches.
+
+    Attributes:
+        conventions: fields that take the paper's value.
+        methods: those that read them.
+        response_length: tokens, the prompt included where it counts as one.
+    """
+
+    conventions: tuple[str, ...]
+    methods: tuple[str, ...] = HEADLINES
+    response_length: int = 10
+
+
+MENDS: dict[str, Mend] = {
+    "scoring": Mend(("scoring",)),
+    "prompt": Mend(("prompt_in_response",)),
+    "length": Mend((), response_length=11),
+    "recipe": Mend(("reference_recipe",)),
+    "frozen": Mend(("frozen_copies",), ("ppo", "on_policy_ipo")),
+    "reference": Mend(("reference_model", "frozen_copies"), ("on_policy_ipo",)),
+    "pretraining": Mend(("pretraining",), ("best_of_n", "on_policy_ipo")),
+    "dropout": Mend(("dropout",)),
+    "standardization": Mend(("standardization", "self_normalize"), ("rwr", "ppo")),
+    "ratio": Mend(("ratio",), ("ppo",)),
+    "kl": Mend(("kl_placement", "policy_gradient_kl"), ("ppo",)),
+    "ties": Mend(("ties",), ("best_of_n", "on_policy_ipo")),
+    "everything": Mend(tuple(field.name for field in dataclasses.fields(Conventions))),
+}
+"""By name. `length` samples ten tokens as the paper does and still counts the prompt: 11 in all."""
 
 
 def _ablation() -> tuple[Cell, ...]:
     """R1 under the released conventions, and with one difference mended at a time; run with those as the base."""
     cells = [Cell(f"{method}-released-R1", method, "R1") for method in HEADLINES]
-    for mend, (fields, methods) in MENDS.items():
-        changed = tuple((field, getattr(PAPER, field)) for field in fields)
-        cells += [Cell(f"{method}-{mend}-R1", method, "R1", conventions=changed) for method in methods]
+    for name, mend in MENDS.items():
+        changed = tuple((field, getattr(PAPER, field)) for field in mend.conventions)
+        cells += [
+            Cell(f"{method}-{name}-R1", method, "R1", conventions=changed, response_tokens=mend.response_length)
+            for method in mend.methods
+        ]
     return tuple(cells)
 
 
@@ -173,6 +193,11 @@ FIGURES: dict[str, tuple[Cell, ...]] = {
 
 OURS = {"ablation": "released_code", "remedies": "paper"}
 """Targets that are not the paper's, and the conventions that each is about."""
+
+
+def protocols_of(target: str) -> tuple[Protocol, ...]:
+    """Those that a target is run under, the fullest first: what is ours has no protocol of the paper's."""
+    return (SHORT, QUICK) if target in OURS else (FULL, SHORT, QUICK)
 
 
 def cells_of(figures: tuple[str, ...], protocol: Protocol) -> dict[str, Cell]:

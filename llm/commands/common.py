@@ -1,16 +1,95 @@
 """What the language models' commands share."""
 
+import dataclasses
 import sys
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+
+from llm.commands.lines import Format
+
+if TYPE_CHECKING:
+    from llm.memory import Memory
+    from llm.models.model import Compute
 
 
-def progress(what: str) -> Callable[[Iterable[Any]], Iterable[Any]]:
-    """A bar on standard error for work of more than two seconds."""
+Source = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")]
+
+
+@dataclasses.dataclass(frozen=True)
+class OnRows:
+    """Options of the commands that run a language model over rows of tokens.
+
+    Attributes:
+        source: a local folder, or a name on the Hugging Face hub (owner/name or owner/name@revision).
+        file: what to read from a file: .jsonl with one record a line, or text with one a line; - is standard input.
+        batch: sequences at once.
+        dtype: of computing.
+        out: a new file; standard output, if not given.
+        format: of the output; auto writes JSON to a file whose name ends in .jsonl, else text.
+    """
+
+    source: Source
+    file: Path | None = None
+    batch: int = 8
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    out: Path | None = None
+    format: Format = "auto"
+
+    def check_counts(self, *fields: str) -> None:
+        """Raises ValueError for a number below 1."""
+        for field in fields:
+            if getattr(self, field) < 1:
+                raise ValueError(f"{field} must be at least 1, got {getattr(self, field)}")
+
+    def counted_in(self) -> "Compute":
+        """How the model is computed, as memory is to be counted: a CPU computes 16-bit numbers in float32 copies."""
+        import jax
+
+        from llm.models.model import Compute
+
+        return Compute("float32" if jax.default_backend() == "cpu" else self.dtype)
+
+    def check_room(self, needed: "Memory", what: str, smaller: str) -> None:
+        """Raises ValueError if it does not fit; `smaller` names the options that need less."""
+        import jax
+
+        from llm.available import check_room
+
+        dtype = ", or --dtype bfloat16" if self.dtype == "float32" and jax.default_backend() != "cpu" else ""
+        check_room(needed, what, f"take {smaller}{dtype}")
+
+
+def in_batches(
+    rows: Sequence[Sequence[int]], size: int, run: Callable[[list[int]], Iterable[dict[str, Any]]]
+) -> list[dict[str, Any]]:
+    """Results of all rows in their order, `size` rows at a time, the longest first: each batch is padded little.
+
+    Args:
+        rows: token ids.
+        size: rows at once; the last batch is filled up with its own first row, so that it has the others' shape.
+        run: indices of `size` rows, the longest first, to a result for each.
+    """
+    order = sorted(range(len(rows)), key=lambda i: -len(rows[i]))
+    results: list[dict[str, Any]] = [{} for _ in rows]
+    # At once: the first batch is compiled, which on a large model takes longer than all others.
+    for batch in progress("batches (the first one compiles)", delay=0)(
+        [order[i : i + size] for i in range(0, len(order), size)]
+    ):
+        found = run([*batch, *[batch[0]] * (size - len(batch))])
+        for i, result in zip(batch, found, strict=False):  # what fills up is dropped
+            results[i] = result
+    return results
+
+
+def progress(what: str, delay: float = 2) -> Callable[[Iterable[Any]], Iterable[Any]]:
+    """A bar on standard error for work of more than `delay` seconds."""
 
     def wrap(items: Iterable[Any]) -> Iterable[Any]:
         from tqdm import tqdm
 
-        return tqdm(items, desc=what, delay=2, leave=False, file=sys.stderr)
+        return tqdm(items, desc=what, delay=delay, leave=False, file=sys.stderr)
 
     return wrap

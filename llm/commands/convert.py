@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 import tyro
 
+from llm.commands.common import Source
+
 
 @dataclasses.dataclass(frozen=True)
 class Convert:
@@ -20,8 +22,8 @@ class Convert:
         shard_gigabytes: the most that one file holds.
     """
 
-    source: Annotated[str, tyro.conf.Positional]
-    out: Annotated[Path, tyro.conf.Positional]
+    source: Source
+    out: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUT")]
     dtype: Literal["keep", "float32", "bfloat16", "float16"] = "keep"
     shard_gigabytes: float = 5.0
 

@@ -1,31 +1,29 @@
 """`modeseek llm generate`: continue prompts."""
 
 import dataclasses
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from llm.commands.lines import Format
+from llm.commands.common import OnRows
 
 if TYPE_CHECKING:
+    from llm.draw import Sampling
     from llm.models.model import Model
     from llm.models.parameters import Params
 
 
 @dataclasses.dataclass(frozen=True)
-class Generate:
+class Generate(OnRows):
     """Sample responses to prompts, one or several each, and their log-probs.
 
-    A JSON record has prompt, response, prompt_ids, response_ids, log_prob (of the response, under the model), and
-    stopped (false: it was cut at max-new-tokens); `modeseek llm score` reads such a file. The same seed gives the same
-    responses, whatever the batch size.
+    A line of a .jsonl file has prompt, messages (of a chat) or prompt_ids. A JSON record that comes out has prompt,
+    response, prompt_ids, response_ids, log_prob (of the response, under the model), and stopped (false: it was cut at
+    max-new-tokens); `modeseek llm score` reads such a file. The same seed gives the same responses, whatever the batch
+    size.
 
     Attributes:
-        source: a local folder, or a name on the Hugging Face hub (owner/name or owner/name@revision).
         prompts: texts to continue.
-        file: prompts from a file: .jsonl, with prompt, messages or prompt_ids in each line, or text with one a line;
-            - is standard input.
         chat: treat each prompt as a message of the user, in the model's chat template.
         max_new_tokens: the most that a response has.
         samples: responses to each prompt.
@@ -36,14 +34,9 @@ class Generate:
         ignore_eos: go on after EOS.
         seed: of all draws.
         batch: responses at once.
-        dtype: of computing.
-        out: a new file; standard output, if not given.
-        format: of the output; auto writes JSON to a file whose name ends in .jsonl, else text.
     """
 
-    source: Annotated[str, tyro.conf.Positional]
-    prompts: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
-    file: Path | None = None
+    prompts: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[PROMPT ...]")] = ()
     chat: bool = False
     max_new_tokens: int = 128
     samples: int = 1
@@ -54,9 +47,6 @@ class Generate:
     ignore_eos: bool = False
     seed: int = 0
     batch: int = 64
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    out: Path | None = None
-    format: Format = "auto"
 
     def run(self) -> int:
         """Check everything, then load, generate and write; 0 on success.
@@ -64,15 +54,11 @@ class Generate:
         Raises:
             ValueError: bad numbers, prompts that the model cannot read, no tokenizer for text, too little memory.
         """
-        for field in ("max_new_tokens", "samples", "batch"):
-            if getattr(self, field) < 1:
-                raise ValueError(f"{field} must be at least 1, got {getattr(self, field)}")
+        self.check_counts("max_new_tokens", "samples", "batch")
         from llm import memory
-        from llm.available import check_room
         from llm.commands.lines import check_new_file, prompt_ids, read_records, write
         from llm.commands.loading import eos_ids, lazy_tokenizer, load_model, open_language_model
         from llm.draw import Sampling, check_sampling
-        from llm.models.model import Compute
         from llm.prompts import bucket, check_ids
         from llm.tokenizer import FILES, decode, encode_alone
 
@@ -87,15 +73,13 @@ class Generate:
         stops = [] if self.ignore_eos else [[i] for i in eos_ids(checkpoint)]
         stops += encode_alone(tokenizer(), self.stop) if self.stop else []
         rows = [row for row in ids for _ in range(self.samples)]
-        length = bucket(max(map(len, rows))) + bucket(self.max_new_tokens)
-        size = min(self.batch, len(rows))
-        check_room(
-            memory.inference(checkpoint.config, Compute(self.dtype), memory.Mesh(), size, length),
-            f"generating {size} responses at once",
-            "take a smaller --batch, fewer --max-new-tokens, or --dtype bfloat16",
-        )
+        size, prompt = min(self.batch, len(rows)), bucket(max(map(len, rows)))
+        model_of = checkpoint.config, self.counted_in(), memory.Mesh()
+        needed = memory.inference(*model_of, size, prompt + bucket(self.max_new_tokens), prompt)
+        self.check_room(needed, f"generating {size} responses at once", "a smaller --batch or fewer --max-new-tokens")
+        self.check_room(memory.taking_apart(*model_of), "loading the model", "a smaller model")
         model, params = load_model(checkpoint, self.dtype)
-        results = self._generate(model, model.for_decoding(params), rows, size, sampling, stops)
+        results = self._generate(model, model.for_decoding(params, donate=True), rows, size, sampling, stops)
         readable = any((checkpoint.folder / name).is_file() for name in FILES)
         texts = decode(tokenizer(), [r["response_ids"] for r in results]) if readable else None
         for i, result in enumerate(results):
@@ -103,41 +87,50 @@ class Generate:
             given: dict[str, Any] = {name: record[name] for name in ("prompt", "messages") if name in record}
             results[i] = {**given, **({"response": texts[i]} if texts else {}), **result}
         shown = texts if texts is not None else [" ".join(map(str, r["response_ids"])) for r in results]
-        write(results, self._as_text(shown), self.out, self.format)
+        write(results, _as_text(shown), self.out, self.format)
         return 0
 
     def _generate(
-        self, model: "Model", params: "Params", rows: list[list[int]], size: int, sampling: Any, stops: list[list[int]]
+        self,
+        model: "Model",
+        params: "Params",
+        rows: list[list[int]],
+        size: int,
+        sampling: "Sampling",
+        stops: list[list[int]],
     ) -> list[dict[str, Any]]:
-        """All rows, `size` at a time, the longest prompts first (each batch is then padded little), in their order."""
+        """A record for each row, from its own key whatever batch it is in."""
         import jax
         import numpy as np
 
-        from llm.commands.common import progress
+        from llm.commands.common import in_batches
         from llm.generate import generate
         from llm.prompts import pad_right
 
         key = jax.random.key(self.seed)
-        order = sorted(range(len(rows)), key=lambda i: -len(rows[i]))
-        batches = [order[i : i + size] for i in range(0, len(order), size)]
-        results: list[dict[str, Any]] = [{} for _ in rows]
-        for batch in progress("batches")(batches):
-            filled = [*batch, *[batch[0]] * (size - len(batch))]  # one shape for the last batch too
-            padded = pad_right([rows[i] for i in filled])
-            keys = jax.vmap(lambda row: jax.random.fold_in(key, row))(np.array(filled))
-            out = generate(model, params, *padded, self.max_new_tokens, keys=keys, sampling=sampling, stops=stops)
-            tokens, lengths, stopped, log_probs, _ = jax.device_get(out)
-            for i, row, length, done, each in zip(batch, tokens, lengths, stopped, log_probs, strict=False):
-                results[i] = {
-                    "prompt_ids": rows[i],
-                    "response_ids": row[:length].tolist(),
-                    "log_prob": float(each[:length].sum(dtype="float64")),
-                    "stopped": bool(done),
-                }
-        return results
+        how: dict[str, Any] = {"sampling": sampling, "stops": stops}
 
-    def _as_text(self, texts: list[str]) -> list[str]:
-        """One response a paragraph; alone, as it is."""
-        if len(texts) == 1:
-            return texts
-        return [line for i, text in enumerate(texts) for line in (f"--- {i + 1}", text)]
+        def run(batch: list[int]) -> list[dict[str, Any]]:
+            keys = jax.vmap(lambda row: jax.random.fold_in(key, row))(np.array(batch))
+            padded = pad_right([rows[i] for i in batch])
+            out = jax.device_get(generate(model, params, *padded, self.max_new_tokens, keys=keys, **how))
+            return [
+                {
+                    "prompt_ids": rows[i],
+                    "response_ids": tokens[:length].tolist(),
+                    "log_prob": float(log_probs[:length].sum(dtype="float64")),
+                    "stopped": bool(stopped),
+                }
+                for i, tokens, length, stopped, log_probs in zip(
+                    batch, out.tokens, out.lengths, out.stopped, out.log_probs, strict=True
+                )
+            ]
+
+        return in_batches(rows, size, run)
+
+
+def _as_text(texts: list[str]) -> list[str]:
+    """One response a paragraph; alone, as it is."""
+    if len(texts) == 1:
+        return texts
+    return [line for i, text in enumerate(texts) for line in (f"--- {i + 1}", text)]

@@ -1,9 +1,9 @@
 """`modeseek llm info`: what a model is, and the memory that it needs."""
 
 import dataclasses
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
-import tyro
+from llm.commands.common import Source
 
 if TYPE_CHECKING:
     from llm.memory import Memory
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 class Info:
     """A model's sizes, its parameters, and the memory that inference and training need on each device.
 
-    Only the configuration is read (from the hub, only it is fetched). Memory is an estimate, without what the
-    compiler adds; training is full fine-tuning with Adam.
+    Only the configuration is read (from the hub, only it is fetched). Memory is an estimate, in float32 within a fifth
+    of what the compiler sets aside on a CPU. Training is with Adam: of all parameters, and of adapters (LoRA) alone.
 
     Attributes:
         source: a local folder, or a name on the Hugging Face hub (owner/name or owner/name@revision).
         batch: sequences at once, on all devices together.
-        length: tokens of each, prompt and response.
+        length: tokens of each, prompt and response; 384, or the model's context if that is shorter, if not given.
         data: devices that share the sequences.
         fsdp: devices that share the sequences and the parameters.
         tensor: devices that share each layer's features.
@@ -28,11 +28,12 @@ class Info:
         parameter_dtype: of parameters, gradients and moments in training.
         remat: what the backward pass computes again: nothing, all but products with weights, or all inside a layer.
         attention: xla keeps a layer's attention weights, cudnn does not.
+        rank: of the adapters.
     """
 
-    source: Annotated[str, tyro.conf.Positional]
+    source: Source
     batch: int = 8
-    length: int = 384
+    length: int | None = None
     data: int = 1
     fsdp: int = 1
     tensor: int = 1
@@ -40,6 +41,7 @@ class Info:
     parameter_dtype: Literal["float32", "bfloat16"] = "float32"
     remat: Literal["none", "dots", "full"] = "full"
     attention: Literal["xla", "cudnn"] = "xla"
+    rank: int = 16
 
     def run(self) -> int:
         """Read, estimate, print.
@@ -47,9 +49,10 @@ class Info:
         Raises:
             ValueError: the source has no configuration of a known model, or a number is impossible.
         """
-        for field in ("batch", "length", "data", "fsdp", "tensor"):
-            if getattr(self, field) < 1:
-                raise ValueError(f"{field} must be at least 1, got {getattr(self, field)}")
+        for field in ("batch", "length", "data", "fsdp", "tensor", "rank"):
+            value = getattr(self, field)
+            if value is not None and value < 1:
+                raise ValueError(f"{field} must be at least 1, got {value}")
         from llm import memory
         from llm.models.hugging_face import config_from, head_of, read_config
         from llm.models.model import Compute
@@ -58,23 +61,24 @@ class Info:
 
         raw = read_config(local_folder(self.source, CONFIGURATION) / "config.json")
         config, head = config_from(raw), head_of(raw)
-        if self.length > config.context:
-            raise ValueError(f"length ({self.length}) is more than the model's context of {config.context}")
+        length = min(384, config.context) if self.length is None else self.length
+        if length > config.context:
+            raise ValueError(f"length ({length}) is more than the model's context of {config.context}")
         compute = Compute(self.dtype, self.remat, self.attention)
         mesh = Mesh(self.data, self.fsdp, self.tensor)
         check_mesh(config, mesh, self.batch)
         print(_sizes(config, head))
         print(
-            f"\nper device, {self.batch} sequences of {self.length} tokens, data {self.data} x fsdp {self.fsdp} x "
+            f"\nper device, {self.batch} sequences of {length} tokens, data {self.data} x fsdp {self.fsdp} x "
             f"tensor {self.tensor}:"
         )
-        print(_table("inference", memory.inference(config, compute, mesh, self.batch, self.length)))
-        print(
-            _table(
-                f"training ({self.parameter_dtype} parameters, {self.dtype} computing, remat {self.remat})",
-                memory.training(config, compute, mesh, self.batch, self.length, self.parameter_dtype),
-            )
-        )
+        work = config, compute, mesh, self.batch, length
+        how = f"({self.parameter_dtype} parameters, {self.dtype} computing, remat {self.remat})"
+        print(_table("inference", memory.inference(*work)))
+        print(_table(f"training {how}", memory.training(*work, self.parameter_dtype)))
+        frozen = f"({self.dtype} parameters, float32 adapters, remat {self.remat})"
+        adapters = memory.training_adapters(*work, self.rank, self.dtype)
+        print(_table(f"training adapters of rank {self.rank} {frozen}", adapters))
         return 0
 
 
@@ -92,6 +96,6 @@ def _sizes(config: "ModelConfig", head: str) -> str:
 def _table(title: str, memory: "Memory") -> str:
     from llm.memory import readable
 
-    lines = [f"{title:<70}{readable(memory.total):>12}"]
-    lines += [f"  {part:<68}{readable(count):>12}" for part, count in memory.parts.items()]
+    lines = [f"{title:<84}{readable(memory.total):>12}"]
+    lines += [f"  {part:<82}{readable(count):>12}" for part, count in memory.parts.items()]
     return "\n".join(lines)

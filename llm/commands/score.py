@@ -1,47 +1,34 @@
 """`modeseek llm score`: log-probs of given responses."""
 
 import dataclasses
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import tyro
 
-from llm.commands.lines import Format
+from llm.commands.common import OnRows
 
 
 @dataclasses.dataclass(frozen=True)
-class Score:
+class Score(OnRows):
     """Log-probs of given texts or of responses to prompts, with entropy and KL to a second model if wanted.
 
-    A JSON line gives prompt and response, or prompt_ids and response_ids (as `modeseek llm generate` writes them, so
-    that what was sampled is scored and nothing is tokenised again), or text, or text_ids. Prompt and response are
-    tokenised apart. Of a text alone, every token after the first is scored. All numbers are in nats.
+    A line of a .jsonl file has prompt and response, or prompt_ids and response_ids (as `modeseek llm generate` writes
+    them, so that what was sampled is scored and nothing is tokenised again), or text, or text_ids. Prompt and response
+    are tokenised apart. Of a text alone, every token after the first is scored. All numbers are in nats.
 
     Attributes:
-        source: a local folder, or a name on the Hugging Face hub (owner/name or owner/name@revision).
         texts: texts to score.
-        file: what to score from a file: .jsonl as above, or text with one a line; - is standard input.
         against: a second model with the same vocabulary, for KL(source ‖ against) of every next-token distribution.
         entropy: also the entropy of every next-token distribution.
         per_token: also every token's numbers, in JSON.
-        batch: sequences at once.
         chunk: tokens whose logits are held at once.
-        dtype: of computing.
-        out: a new file; standard output, if not given.
-        format: of the output; auto writes JSON to a file whose name ends in .jsonl, else text.
     """
 
-    source: Annotated[str, tyro.conf.Positional]
-    texts: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
-    file: Path | None = None
+    texts: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[TEXT ...]")] = ()
     against: str | None = None
     entropy: bool = False
     per_token: bool = False
-    batch: int = 8
     chunk: int = 1024
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    out: Path | None = None
-    format: Format = "auto"
 
     def run(self) -> int:
         """Check everything, then load, score and write; 0 on success.
@@ -49,38 +36,28 @@ class Score:
         Raises:
             ValueError: bad numbers, rows that the model cannot read, no tokenizer for text, too little memory.
         """
-        for field in ("batch", "chunk"):
-            if getattr(self, field) < 1:
-                raise ValueError(f"{field} must be at least 1, got {getattr(self, field)}")
+        self.check_counts("batch", "chunk")
         from llm import memory
-        from llm.available import check_room
         from llm.commands.lines import check_new_file, read_records, write
         from llm.commands.loading import lazy_tokenizer, load_model, open_language_model
-        from llm.models.model import Compute
         from llm.prompts import bucket, check_ids
         from llm.scoring import Policy
 
         check_new_file(self.out)
         records = read_records(self.texts, self.file)
-        checkpoint = open_language_model(self.source)
-        second = None if self.against is None else open_language_model(self.against)
-        opened = [checkpoint] + ([second] if second is not None else [])
-        rows, starts = _rows(records, lazy_tokenizer(checkpoint.folder))
+        opened = [open_language_model(source) for source in (self.source, self.against) if source is not None]
+        rows, starts = _rows(records, lazy_tokenizer(opened[0].folder))
         for each in opened:
-            check_ids(rows, each.config)
-        if second is not None and second.config.vocab_size != checkpoint.config.vocab_size:
-            sizes = checkpoint.config.vocab_size, second.config.vocab_size
-            raise ValueError(f"the KL of two models needs one vocabulary, got {sizes[0]} and {sizes[1]} entries")
-        size = min(self.batch, len(rows))
+            check_ids(rows, each.config, name="record")
+        if len({each.config.vocab_size for each in opened}) > 1:
+            sizes = " and ".join(str(each.config.vocab_size) for each in opened)
+            raise ValueError(f"the KL of two models needs one vocabulary, got {sizes} entries")
+        size, length = min(self.batch, len(rows)), bucket(max(map(len, rows)) - 1)
         parts: dict[str, int] = {}
         for each in opened:
-            need = memory.scoring(
-                each.config, Compute(self.dtype), memory.Mesh(), size, bucket(max(map(len, rows))), self.chunk
-            )
+            need = memory.scoring(each.config, self.counted_in(), memory.Mesh(), size, length, self.chunk)
             parts = {name: parts.get(name, 0) + count for name, count in need.parts.items()}
-        check_room(
-            memory.Memory(parts), f"scoring {size} sequences at once", "take a smaller --batch, --chunk, or bfloat16"
-        )
+        self.check_room(memory.Memory(parts), f"scoring {size} sequences at once", "a smaller --batch or --chunk")
         policies = [Policy(*load_model(each, self.dtype)) for each in opened]
         results = self._score(policies, rows, starts, size)
         names = ("prompt", "response", "text")
@@ -89,42 +66,44 @@ class Score:
         return 0
 
     def _score(self, policies: Any, rows: list[list[int]], starts: list[int], size: int) -> list[dict[str, Any]]:
-        """All rows, `size` at a time, the longest first (each batch is then padded little), in their order."""
+        """A record for each row."""
         import jax
         import numpy as np
 
-        from llm.commands.common import progress
+        from llm.commands.common import in_batches
         from llm.prompts import bucket, pad_right
         from llm.scoring import Policy, score
 
         models = [policy.model for policy in policies]
+        params = [policy.params for policy in policies]
 
         @jax.jit
-        def run(params: Any, tokens: Any, lengths: Any, starts: Any) -> Any:
+        def compiled(params: Any, tokens: Any, lengths: Any, starts: Any) -> Any:
             both = [Policy(model, p) for model, p in zip(models, params, strict=True)]
             other = both[1] if len(both) > 1 else None
             how: dict[str, Any] = {"other": other, "with_entropy": self.entropy, "chunk": self.chunk}
             return score(both[0], tokens, lengths, starts, **how)
 
-        params = [policy.params for policy in policies]
-        order = sorted(range(len(rows)), key=lambda i: -len(rows[i]))
-        results: list[dict[str, Any]] = [{} for _ in rows]
-        for batch in progress("batches")([order[i : i + size] for i in range(0, len(order), size)]):
-            filled = [*batch, *[batch[0]] * (size - len(batch))]  # one shape for the last batch too
+        def run(batch: list[int]) -> list[dict[str, Any]]:
             # One more than a bucket: the last token is scored, not read.
-            tokens, lengths = pad_right([rows[i] for i in filled], bucket(len(rows[batch[0]]) - 1) + 1)
-            scores = jax.device_get(run(params, tokens, lengths, np.array([starts[i] for i in filled], np.int32)))
-            numbers = {"log_prob": scores.log_probs, "entropy": scores.entropy, "kl": scores.kl}
-            numbers = {name: each for name, each in numbers.items() if each is not None}
-            for line, i in enumerate(batch):
-                mask = scores.mask[line]
-                result: dict[str, Any] = {"tokens": int(mask.sum())}
-                for name, each in numbers.items():
-                    result[name] = float(each[line][mask].sum(dtype="float64"))
-                if self.per_token:
-                    result |= {f"{name}s_per_token": each[line][mask].tolist() for name, each in numbers.items()}
-                results[i] = result
-        return results
+            tokens, lengths = pad_right([rows[i] for i in batch], bucket(len(rows[batch[0]]) - 1) + 1)
+            first = np.array([starts[i] for i in batch], np.int32)
+            return self._records(jax.device_get(compiled(params, tokens, lengths, first)))
+
+        return in_batches(rows, size, run)
+
+    def _records(self, scores: Any) -> list[dict[str, Any]]:
+        """Sums over each row's real tokens, and the tokens' own numbers if wanted."""
+        numbers = {"log_prob": scores.log_probs, "entropy": scores.entropy, "kl": scores.kl}
+        records = []
+        for row, mask in enumerate(scores.mask):
+            kept = {name: each[row][mask] for name, each in numbers.items() if each is not None}
+            record: dict[str, Any] = {"tokens": int(mask.sum())}
+            record |= {name: float(each.sum(dtype="float64")) for name, each in kept.items()}
+            if self.per_token:
+                record |= {f"{name}s_per_token": each.tolist() for name, each in kept.items()}
+            records.append(record)
+        return records
 
 
 def _rows(records: list[dict[str, Any]], tokenizer: Any) -> tuple[list[list[int]], list[int]]:

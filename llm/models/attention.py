@@ -81,7 +81,7 @@ def _attend_once(
     q: Float[Array, "B 1 N H"], keys: Float[Array, "B K S H"], values: Float[Array, "B K S H"], seen: Bool[Array, "B S"]
 ) -> Float[Array, "B 1 N H"]:
     """Softmax attention of one query a head with scale 1/√H; softmax in float32, or wider if the model is."""
-    wide = jnp.promote_types(q.dtype, jnp.float32)
+    wide = jnp.float64 if q.dtype == jnp.float64 else jnp.float32
     grouped = q.reshape(q.shape[0], keys.shape[1], -1, q.shape[-1])  # [B, K, N/K, H]
     scores = jnp.einsum("bkgh,bksh->bkgs", grouped, keys, preferred_element_type=wide) / q.shape[-1] ** 0.5
     # Finite, so that a row whose window lies beyond its memory gives numbers and not NaN.

@@ -16,10 +16,12 @@ from llm.models.parameters import Params
 
 Remat = Literal["none", "dots", "full"]
 
-_POLICIES = {
+REMAT_POLICIES = {
     "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
     "full": jax.checkpoint_policies.nothing_saveable,
 }
+"""What a layer keeps for its backward pass, by the way of rematerialisation."""
+
 BLOCKS: dict[str, Any] = {
     "gpt_neox": (neox.GPTNeoXBlock, LayerNorm),
     "mistral": (mistral.MistralBlock, RMSNorm),
@@ -65,8 +67,8 @@ class Compute:
         """Raises ValueError for what cannot be computed in."""
         if self.dtype not in ("float32", "bfloat16", "float16", "float64"):
             raise ValueError(f"dtype must be float32, bfloat16, float16 or float64, got {self.dtype!r}")
-        if self.remat not in ("none", *_POLICIES):
-            raise ValueError(f"remat must be none, {' or '.join(_POLICIES)}, got {self.remat!r}")
+        if self.remat not in ("none", *REMAT_POLICIES):
+            raise ValueError(f"remat must be none, {' or '.join(REMAT_POLICIES)}, got {self.remat!r}")
         if self.attention not in ("auto", "xla", "cudnn"):
             raise ValueError(f"attention must be auto, xla or cudnn, got {self.attention!r}")
         if self.unroll < 1:
@@ -112,7 +114,7 @@ class Model:
             return self._block(layer_params, x, turn, attend)[0], None
 
         if self.compute.remat != "none":
-            layer = jax.checkpoint(layer, policy=_POLICIES[self.compute.remat], prevent_cse=False)
+            layer = jax.checkpoint(layer, policy=REMAT_POLICIES[self.compute.remat], prevent_cse=False)
         x, _ = jax.lax.scan(layer, x, params["layers"], unroll=min(self.compute.unroll, self.config.layers))
         return self._finish(params, x, lengths)
 
@@ -138,20 +140,33 @@ class Model:
         layers = tuple(Memory(zeros(), zeros()) for _ in range(c.layers))
         return Cache(layers, jnp.zeros(batch, jnp.int32))
 
-    def for_decoding(self, params: Params) -> Params:
+    def for_decoding(self, params: Params, *, donate: bool = False) -> Params:
         """Parameters as `prefill` and `step` take them: each layer by itself, and in the dtype they are used in.
 
         To be done once, before a decoding loop: it then reads 16-bit weights in place, where a scan would copy every
         layer out of the stack at every token. Norms stay as they are, so the numbers are those of `hidden`.
+
+        Args:
+            params: with layers stacked.
+            donate: whether `params` is given up: each stack is then freed as soon as it has been taken apart, so that
+                the weights are never there twice.
         """
 
         def cast(path: Any, leaf: Array) -> Array:
             in_norm = any(str(getattr(entry, "key", "")).endswith("norm") for entry in path)
             return leaf if in_norm else leaf.astype(self.compute.dtype)
 
-        params = jax.tree_util.tree_map_with_path(cast, params)
-        layers = tuple(jax.tree.map(lambda leaf: leaf[i], params["layers"]) for i in range(self.config.layers))  # noqa: B023
-        return {**params, "layers": layers}
+        def take_apart(path: Any, stack: Array) -> list[Array]:
+            parts = [cast(path, stack[i]) for i in range(self.config.layers)]
+            if donate:
+                stack.delete()
+            return parts
+
+        stacks = params["layers"]
+        apart = jax.tree.leaves(jax.tree_util.tree_map_with_path(take_apart, stacks), is_leaf=lambda x: type(x) is list)
+        layers = tuple(jax.tree.unflatten(jax.tree.structure(stacks), leaves) for leaves in zip(*apart, strict=True))
+        rest = {name: part for name, part in params.items() if name != "layers"}
+        return {**jax.tree_util.tree_map_with_path(cast, rest), "layers": layers}
 
     def prefill(
         self, params: Params, tokens: Int[Array, "B S"], lengths: Int[Array, "B"], cache: Cache

@@ -24,7 +24,7 @@ class Parameter(NamedTuple):
         path: its keys from the root.
         shape: of the leaf; a leaf under `layers` has all layers in one array, the layer first.
         axes: the name of each axis, which sharding rules speak of: `layers`, `vocab`, `embed` (the residual
-            stream), `heads` and `kv_heads` (all heads' features, head by head), `mlp`, `label`.
+            stream), `heads` and `kv_heads` (all heads' features, head by head), `mlp`, `label`, `rank` (of adapters).
         tensors: Hugging Face's name of the tensor, one for each layer under `layers`, else one.
     """
 
@@ -85,6 +85,21 @@ def parameters(config: ModelConfig, heads: tuple[Head, ...] = ("lm",)) -> tuple[
     if "value" in heads:
         found.append(parameter("heads/value/kernel", (f"{names.value}.weight",), ("embed", "label")))
         found.append(parameter("heads/value/bias", (f"{names.value}.bias",), ("label",)))
+    return tuple(found)
+
+
+def adapters(config: ModelConfig, rank: int) -> tuple[Parameter, ...]:
+    """Low-rank adapters of every kernel of attention and MLP (`llm.lora`): A `[layers, in, r]`, B `[layers, r, out]`.
+
+    No tensor of a checkpoint holds them. Their leaves stand beside the kernel's; the rank is never cut.
+    """
+    found = []
+    for p in parameters(config, ()):
+        if p.stacked and p.path[-1] == "kernel":
+            (layers, read, written), (_, read_axis, written_axis) = p.shape, p.axes
+            beside = p.path[:-1]
+            found.append(Parameter((*beside, "lora_a"), (layers, read, rank), ("layers", read_axis, "rank"), ()))
+            found.append(Parameter((*beside, "lora_b"), (layers, rank, written), ("layers", "rank", written_axis), ()))
     return tuple(found)
 
 

@@ -5,6 +5,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from llm.models.config import Head, ModelConfig
 from llm.models.hugging_face import config_from, head_of, read_config
 from llm.models.parameters import NAMES, Parameter, parameters
@@ -66,10 +68,23 @@ def open_checkpoint(folder: Path) -> Checkpoint:
     for name, parameter in expected.items():
         if name in stored:
             problems += _misfits(name, stored[name], parameter)
-    if problems:
+    if problems:  # read now what is otherwise read later, so that one error holds everything
+        fitting = {n: stored[n] for n, p in expected.items() if n in stored and not _misfits(n, stored[n], p)}
+        problems += without_numbers(fitting)
         listed = "\n  ".join(problems)
         raise ValueError(f"the weights in {folder} do not fit its config.json ({len(problems)} problems):\n  {listed}")
     return Checkpoint(folder, raw, config, heads, {name: stored[name] for name in expected})
+
+
+def without_numbers(tensors: dict[str, Stored]) -> list[str]:
+    """A line for each tensor that holds NaN or infinity; reads them all."""
+    return [f"corrupt: {name} holds NaN or infinity" for name, t in tensors.items() if not np.isfinite(t.read()).all()]
+
+
+def damaged(folder: Path, problems: list[str]) -> ValueError:
+    """The error of weights that can be read and must not be used."""
+    listed = "\n  ".join(problems)
+    return ValueError(f"the weights in {folder} are damaged ({len(problems)} problems):\n  {listed}")
 
 
 def _mentioned(name: str, problems: list[str]) -> bool:

@@ -12,7 +12,7 @@ from jaxtyping import Array
 
 from llm.models.config import Head, check_heads
 from llm.models.parameters import Parameter, Params, parameters, start, tree_of
-from llm.weights.checkpoint import Checkpoint
+from llm.weights.checkpoint import Checkpoint, damaged
 
 
 def load(
@@ -66,8 +66,7 @@ def load(
         if not bool(finite):  # waits for the tensor, so that only one is in flight
             wrong.append(name)
     if wrong:
-        listed = "\n  ".join(f"corrupt: {name} holds NaN or infinity" for name in wrong)
-        raise ValueError(f"the weights in {checkpoint.folder} are damaged ({len(wrong)} problems):\n  {listed}")
+        raise damaged(checkpoint.folder, [f"corrupt: {name} holds NaN or infinity" for name in wrong])
     if fresh:
         assert key is not None
         for p, fresh_key in zip(fresh, jax.random.split(key, len(fresh)), strict=True):

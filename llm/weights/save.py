@@ -19,8 +19,8 @@ from jaxtyping import Array
 from llm.models.config import Head, ModelConfig
 from llm.models.hugging_face import config_to
 from llm.models.parameters import Parameter, Params, parameters
-from llm.weights.checkpoint import INDEX, SINGLE, Checkpoint
-from llm.weights.safetensors import Pending, Stored, write_file
+from llm.weights.checkpoint import INDEX, SINGLE, Checkpoint, damaged, without_numbers
+from llm.weights.safetensors import Pending, write_file
 
 FORMATS = {"float32": "F32", "bfloat16": "BF16", "float16": "F16"}
 COMPANIONS = (
@@ -99,11 +99,11 @@ def convert(
     """Write a checkpoint to a new folder in another type (its own, if None) and other shards; nothing else changes.
 
     Raises:
-        ValueError: as `save`.
+        ValueError: as `save`, or tensors that hold NaN or infinity: all of them are listed.
     """
     dtype = checkpoint.dtype if dtype is None else dtype
     pending = [
-        Pending(name, _format(dtype), stored.shape, functools.partial(_converted, stored, name, dtype))
+        Pending(name, _format(dtype), stored.shape, functools.partial(_converted, checkpoint, name, dtype))
         for name, stored in checkpoint.tensors.items()
     ]
     raw = {key: value for key, value in checkpoint.raw.items() if key != "auto_map"}
@@ -138,10 +138,10 @@ def _gather(leaf: Array, layer: int | None) -> np.ndarray:
     return np.asarray(leaf if layer is None else leaf[layer])
 
 
-def _converted(stored: Stored, name: str, dtype: str) -> np.ndarray:
-    tensor = stored.read()
+def _converted(checkpoint: Checkpoint, name: str, dtype: str) -> np.ndarray:
+    tensor = checkpoint.tensors[name].read()
     if not np.isfinite(tensor).all():
-        raise ValueError(f"{name} in {stored.file.name} is corrupt: it holds NaN or infinity")
+        raise damaged(checkpoint.folder, without_numbers(checkpoint.tensors))
     return _cast(tensor, name, dtype)
 
 

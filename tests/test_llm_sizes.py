@@ -1,0 +1,198 @@
+"""The real models' configurations, without their weights: parameters, tensors, shardings, memory, all from shapes."""
+
+import json
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import AbstractMesh, NamedSharding
+from llm_cases import command
+
+from llm import lora, memory
+from llm.memory import count_by_part, parameter_count
+from llm.models.hugging_face import config_from
+from llm.models.model import Compute, Model
+from llm.models.parameters import parameters, shapes
+from llm.sharding import Mesh, check_mesh, for_parameters
+from llm.step import Adam, make_step, mean_gradients, start
+
+NEOX = {
+    "model_type": "gpt_neox",
+    "architectures": ["GPTNeoXForCausalLM"],
+    "bos_token_id": 0,
+    "eos_token_id": 0,
+    "hidden_act": "gelu",
+    "initializer_range": 0.02,
+    "layer_norm_eps": 1e-05,
+    "max_position_embeddings": 2048,
+    "rotary_emb_base": 10000,
+    "rotary_pct": 0.25,
+    "tie_word_embeddings": False,
+    "torch_dtype": "float16",
+    "use_cache": True,
+    "use_parallel_residual": True,
+    "vocab_size": 50304,
+}
+"""What the hub's config.json of every Pythia has, but for the sizes below and V of the two largest."""
+
+PYTHIA = {
+    # layers, width, heads, V: parameters but for embedding and unembedding (the Pythia paper's table 1 and the model
+    # cards; of 14m and 31m, which came later, the cards), and all of them
+    "14m": (6, 128, 4, 50304, 1_189_888, 14_067_712),
+    "31m": (6, 256, 8, 50304, 4_739_072, 30_494_720),
+    "70m": (6, 512, 8, 50304, 18_915_328, 70_426_624),
+    "160m": (12, 768, 12, 50304, 85_056_000, 162_322_944),
+    "410m": (24, 1024, 16, 50304, 302_311_424, 405_334_016),
+    "1b": (16, 2048, 8, 50304, 805_736_448, 1_011_781_632),
+    "1.4b": (24, 2048, 16, 50304, 1_208_602_624, 1_414_647_808),
+    "2.8b": (32, 2560, 32, 50304, 2_517_652_480, 2_775_208_960),
+    "6.9b": (32, 4096, 32, 50432, 6_444_163_072, 6_857_302_016),
+    "12b": (36, 5120, 40, 50688, 11_327_027_200, 11_846_072_320),
+}
+
+MISTRAL = {
+    "architectures": ["MistralForCausalLM"],
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "hidden_act": "silu",
+    "hidden_size": 4096,
+    "initializer_range": 0.02,
+    "intermediate_size": 14336,
+    "max_position_embeddings": 32768,
+    "model_type": "mistral",
+    "num_attention_heads": 32,
+    "num_hidden_layers": 32,
+    "num_key_value_heads": 8,
+    "rms_norm_eps": 1e-05,
+    "rope_theta": 10000.0,
+    "sliding_window": 4096,
+    "tie_word_embeddings": False,
+    "torch_dtype": "bfloat16",
+    "use_cache": True,
+    "vocab_size": 32000,
+}
+"""Mistral-7B-v0.1's config.json."""
+
+VERSIONS = {
+    "v0.1": (MISTRAL, 7_241_732_096),
+    "v0.2": (MISTRAL | {"rope_theta": 1e6, "sliding_window": None}, 7_241_732_096),
+    "v0.3": (MISTRAL | {"rope_theta": 1e6, "sliding_window": None, "vocab_size": 32768}, 7_248_023_552),
+}
+
+
+def pythia(size: str) -> dict:
+    layers, width, heads, vocabulary, *_ = PYTHIA[size]
+    sizes = {"hidden_size": width, "num_hidden_layers": layers, "num_attention_heads": heads}
+    return NEOX | sizes | {"intermediate_size": 4 * width, "vocab_size": vocabulary}
+
+
+REAL = {**{size: pythia(size) for size in PYTHIA}, **{version: raw for version, (raw, _) in VERSIONS.items()}}
+
+
+@pytest.mark.parametrize("size", PYTHIA)
+def test_every_pythia_has_its_published_numbers_of_parameters(size):
+    *_, non_embedding, total = PYTHIA[size]
+    parts = count_by_part(config_from(pythia(size)))
+    assert sum(parts.values()) == total
+    assert parts["layers"] + parts["norm"] == non_embedding
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_mistral_7b_has_its_published_number_of_parameters(version):
+    raw, published = VERSIONS[version]
+    config = config_from(raw)
+    assert parameter_count(config) == published
+    assert (config.kv_heads, config.head_size, config.context) == (8, 128, 32768)
+    assert (config.window, config.rotary_base) == (raw["sliding_window"], raw["rope_theta"])
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_the_import_reads_the_tensors_that_transformers_writes(name):
+    """Names and shapes of the whole plan, against transformers' module without memory."""
+    torch = pytest.importorskip("torch", reason="torch is for tests alone")
+    import transformers
+
+    with torch.device("meta"):
+        module = transformers.AutoModelForCausalLM.from_config(transformers.AutoConfig.for_model(**REAL[name]))
+    # The module calls it lm_head in every family, and writes GPT-NeoX's as its files have always had it.
+    unembedding = "embed_out" if REAL[name]["model_type"] == "gpt_neox" else "lm_head"
+    theirs = {k.replace("lm_head", unembedding): tuple(t.shape) for k, t in module.state_dict().items()}
+    ours = {tensor: p.tensor_shape for p in parameters(config_from(REAL[name])) for tensor in p.tensors}
+    assert ours == theirs
+
+
+@pytest.mark.parametrize("name", REAL)
+@pytest.mark.parametrize("sizes", [Mesh(8, 1, 1), Mesh(1, 8, 1), Mesh(2, 2, 2), Mesh(1, 2, 4)])
+def test_eight_devices_share_the_real_shapes(name, sizes):
+    """Each leaf's part on a device, by JAX's own account of its sharding, is what the memory table counts."""
+    config = config_from(REAL[name])
+    check_mesh(config, sizes, 8)
+    cut = for_parameters(AbstractMesh(tuple(sizes), sizes._fields), config)
+    held = sum(
+        math.prod(sharding.shard_shape(leaf.shape))
+        for leaf, sharding in zip(*map(jax.tree.leaves, (shapes(config), cut)), strict=True)
+    )
+    assert memory.training(config, Compute(), sizes, 8, 128).parts["parameters"] == 4 * held
+    assert held >= parameter_count(config) / (sizes.fsdp * sizes.tensor)
+    # Norms and biases are small: all but them is cut both ways.
+    assert held < 1.01 * parameter_count(config) / (sizes.fsdp * sizes.tensor) + 1000 * config.width
+    assert all(isinstance(s, NamedSharding) for s in jax.tree.leaves(cut))
+
+
+@pytest.mark.parametrize("name", ["12b", "v0.1"])
+def test_the_largest_models_programs_are_well_formed(name):
+    """Loss, gradients and a decoding step of the real shapes, traced without a number."""
+    config = config_from(REAL[name])
+    model = Model(config, Compute("bfloat16", "full"))
+    params, ids = shapes(config), lambda *shape: jax.ShapeDtypeStruct(shape, jnp.int32)
+    with jax.numpy_dtype_promotion("standard"):  # JAX's own attention promotes 16-bit floats implicitly
+        loss, gradients = jax.eval_shape(lambda p, t, n: mean_gradients(model, p, t, n), params, ids(2, 5000), ids(2))
+    assert (loss.shape, loss.dtype) == ((), jnp.float32)
+    jax.tree.map(lambda g, p: np.testing.assert_equal((g.shape, g.dtype), (p.shape, p.dtype)), gradients, params)
+    decoding = jax.eval_shape(model.for_decoding, params)
+    cache = jax.eval_shape(lambda: model.empty_cache(2, 5000))
+    hidden, after = jax.eval_shape(model.step, decoding, ids(2), cache)
+    assert (hidden.shape, hidden.dtype) == ((2, config.width), jnp.bfloat16)
+    assert jax.tree.map(lambda leaf: leaf.shape, after) == jax.tree.map(lambda leaf: leaf.shape, cache)
+    adapters = jax.eval_shape(lambda: lora.init(config, 16, key=jax.random.key(0)))
+    made = memory.training_adapters(config, model.compute, Mesh(), 2, 128, 16).parts["adapters"]
+    assert made == sum(4 * leaf.size for leaf in jax.tree.leaves(adapters))
+
+
+def test_a_step_that_cannot_fit_is_refused_before_it_is_compiled():
+    """Full fine-tuning of 7B: weights and moments of 81 GiB may be there, gradients of 27 are still too many here."""
+    config = config_from(MISTRAL)
+    model = Model(config, Compute("bfloat16", "full"))
+    state = jax.eval_shape(start, shapes(config))
+    numbers = tuple(map(jnp.float32, (1e-5, 0.9, 0.999, 1e-8, 0.0)))
+    with pytest.raises(ValueError, match=r"a training step of 64 rows of 385 tokens needs about \d+\.\d+ GiB on each"):
+        rows = jax.ShapeDtypeStruct((64, 385), jnp.int32), jax.ShapeDtypeStruct((64,), jnp.int32)
+        make_step(model).lower(state, *rows, Adam(*numbers))
+
+
+def test_info_of_mistral_7b_needs_its_configuration_alone(tmp_path, capsys):
+    (tmp_path / "config.json").write_text(json.dumps(MISTRAL))
+    options = ("--batch", "64", "--length", "384", "--fsdp", "4", "--tensor", "2", "--attention", "cudnn")
+    assert command("info", str(tmp_path), *options) == 0
+    said = capsys.readouterr().out
+    assert f"{'window':<20}4096" in said
+    assert f"{7_241_732_096:>18,}" in said
+    assert "per device, 64 sequences of 384 tokens, data 1 x fsdp 4 x tensor 2:" in said
+    # By hand: 7.24e9 / 8 devices · 2 bytes, and 4; a cache of 2 · 32 layers · 384 · 1024 numbers · 2 bytes for each of
+    # 16 rows on half of its heads; norms, which are cut along fsdp alone, are in the rounding.
+    inference, training = said.split("\ntraining (")[0], said.split("\ntraining (")[1]
+    assert "parameters" in inference
+    assert value(inference.split("per device")[1], "parameters") == pytest.approx(7.2417e9 * 2 / 8 / 2**30, abs=0.006)
+    assert value(inference, "cache") == pytest.approx(2 * 32 * 384 * 1024 * 2 * 16 / 2 / 2**30, abs=0.006)
+    assert value(training, "gradients") == pytest.approx(7.2417e9 * 4 / 8 / 2**30, abs=0.01)
+    assert value(training, "Adam's moments") == pytest.approx(7.2417e9 * 8 / 8 / 2**30, abs=0.01)
+    assert "training adapters of rank 16" in said
+
+
+def value(table: str, part: str) -> float:
+    """GiB of the first line that names the part."""
+    line = next(line for line in table.splitlines() if line.strip().startswith(part))
+    number, unit = line.split()[-2:]
+    return float(number) * {"GiB": 1.0, "MiB": 2.0**-10}[unit]
