@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from llm_cases import CASES, golden, random_params, torch_model
 
-from llm.draw import Sampling, check_sampling, draw
+from llm.draw import NEAREST, Sampling, check_sampling, draw
 from llm.generate import ANY, NEVER, _generate, generate, row_keys, stop_table
 from llm.models.hugging_face import config_from
 from llm.models.model import Model
@@ -107,12 +107,16 @@ def test_truncation_over_a_large_vocabulary_keeps_exactly_the_right_set():
     """What can be drawn at all, by the support of the log-probs, against sorting in float64."""
     rng = np.random.default_rng(5)
     logits = rng.normal(size=(16, 1000)).astype(np.float32) * 3
-    for sampling in (Sampling(1.0, 40), Sampling(0.7, 0, 0.9), Sampling(1.3, 100, 0.5), Sampling(1.0, 1)):
+    few = Sampling(1.0, 40), Sampling(0.7, 0, 0.9), Sampling(1.3, 100, 0.5), Sampling(1.0, 1)
+    many = Sampling(1.0, 300), Sampling(5.0, 0, 0.95), Sampling(3.0, 400, 0.8)  # more than NEAREST: by bisection
+    for sampling in (*few, *many):
         drawn = drawing()(jnp.asarray(logits), sampling, jax.random.uniform(jax.random.key(1), (16, 2)))
         probs = np.array([exact(row.astype(np.float64), sampling) for row in logits])
         chosen = probs[np.arange(16), drawn.token]
         assert chosen.min() > 0
         np.testing.assert_allclose(drawn.behavior_log_probs, np.log(chosen), atol=1e-4)
+    assert max((exact(row.astype(np.float64), how) > 0).sum() for row in logits for how in few) <= NEAREST
+    assert min((exact(row.astype(np.float64), how) > 0).sum() for row in logits for how in many) > NEAREST
 
 
 def test_temperature_zero_takes_the_first_largest():
