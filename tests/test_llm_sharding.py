@@ -24,7 +24,7 @@ from llm.weights.save import save
 slow = pytest.mark.slow  # two minutes of compiling in processes of their own
 
 PROGRAM = Path(__file__).with_name("llm_on_devices.py")
-PATIENCE = 420
+PATIENCE = 900
 """Seconds; the work takes a tenth of it."""
 
 
