@@ -96,7 +96,7 @@ def test_adapters_on_a_mesh_are_one_devices_adapters(eight, family, mesh):
 def test_a_mesh_generates_and_scores_as_one_device(eight, family):
     result = eight[0][family]["decoded"]
     assert result["ids"]
-    assert result["kinds"] > 5
+    assert result["kinds"] > 2  # greedy ids that vary
     assert result["log_probs"] < 2e-5
     assert result["scores"] < 2e-5
 
