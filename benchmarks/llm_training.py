@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from llm.flop import training_flop
 from llm.memory import parameter_count
 from llm.models.hugging_face import config_from
 from llm.models.model import Compute, Model
@@ -141,10 +142,7 @@ def on_device(size, repeats, remat):
         step()
         times.append(time.perf_counter() - begun)
     second, count = statistics.median(times), 64 * 384
-    # Products: 2 FLOP a weight and token forward, twice that backward; attention over half of the positions.
-    products = 6 * (parameter_count(c) - c.vocab_size * c.width) * count
-    attention = 6 * c.layers * c.heads * c.head_size * 384 * count
-    flops = (products + attention) / second
+    flops = training_flop(c, 64, 384) / second
     print(f"Pythia-{size} shape, 64 x 384, bfloat16, remat {remat}, {device.device_kind}, jax {jax.__version__}")
     print(f"{1e3 * second:.1f} ms, {count / second:,.0f} tokens/s, {flops / 1e12:.1f} TFLOP/s")
     peak = next((value for name, value in PEAK.items() if device.device_kind.startswith(name)), None)

@@ -1,5 +1,6 @@
 """One next token a row from its logits: greedy, or drawn after temperature, top-k and top-p."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -8,6 +9,9 @@ from jaxtyping import Array, Float, Int
 
 LANES = 128
 """To be drawn from, the vocabulary is laid out in this many lanes: entry v is in row v // 128 of lane v % 128."""
+
+NEAREST = 128
+"""What top-k and top-p leave is looked for among this many entries of each row first, on a CPU."""
 
 
 class Sampling(NamedTuple):
@@ -64,39 +68,102 @@ def draw(logits: Float[Array, "B V"], sampling: Sampling, uniforms: Float[Array,
         uniforms: two independent numbers in [0, 1) a row.
     """
     best = logits.max(axis=1)
-    log_normalisers = jnp.log(jnp.exp(logits - best[:, None]).sum(axis=1))
     temperature = jnp.asarray(sampling.temperature, logits.dtype)
 
-    def greedy() -> tuple[Array, Array]:
-        return jnp.argmax(logits, axis=1).astype(jnp.int32), jnp.zeros_like(best)
+    def normalisers() -> Array:
+        return jnp.log(jnp.exp(logits - best[:, None]).sum(axis=1))
 
-    def drawn() -> tuple[Array, Array]:
-        gaps = (best[:, None] - logits) / temperature  # ≥ 0: how far below the best
-        return _invert(gaps, _bounds(gaps, sampling), uniforms)
+    def greedy() -> tuple[Array, Array, Array]:
+        return _first_equal(logits, best), jnp.zeros_like(best), normalisers()
 
-    token, behavior = jax.lax.cond(temperature > 0, drawn, greedy)
+    def drawn() -> tuple[Array, Array, Array]:
+        bounds = _bounds(logits, best, temperature, sampling)
+        token, behavior, log_masses = _invert(logits, best, temperature, bounds, uniforms)
+        as_it_is = (temperature == 1) & jnp.isinf(bounds).all()
+        return token, behavior, jax.lax.cond(as_it_is, lambda: log_masses, normalisers)
+
+    token, behavior, log_normalisers = jax.lax.cond(temperature > 0, drawn, greedy)
     chosen = jnp.take_along_axis(logits, token[:, None], axis=1)[:, 0]
     return Drawn(token, chosen - best - log_normalisers, behavior)
 
 
-def _bounds(gaps: Float[Array, "B V"], sampling: Sampling) -> Float[Array, "B"]:
-    """The largest gap that top-k and top-p leave in each row; either is skipped where it keeps all."""
-    top_k, top_p = jnp.asarray(sampling.top_k, gaps.dtype), jnp.asarray(sampling.top_p, gaps.dtype)
-
-    def by_rank(bounds: Array) -> Array:
-        return _smallest(gaps, jnp.ones_like(gaps), jnp.full_like(bounds, top_k))
-
-    def by_mass(bounds: Array) -> Array:
-        masses = jnp.where(gaps <= bounds[:, None], jnp.exp(-gaps), 0.0)
-        return _smallest(gaps, masses, top_p * masses.sum(axis=1))
-
-    everything = jnp.full(gaps.shape[0], jnp.inf, gaps.dtype)
-    bounds = jax.lax.cond((top_k > 0) & (top_k < gaps.shape[1]), by_rank, lambda bounds: bounds, everything)
-    return jax.lax.cond(top_p < 1, by_mass, lambda bounds: bounds, bounds)
+def _first_equal(logits: Float[Array, "B V"], best: Float[Array, "B"]) -> Int[Array, "B"]:
+    """The first entry that is the row's best: argmax, which XLA computes ten times slower on a CPU."""
+    entries = jnp.arange(logits.shape[1], dtype=jnp.int32)[None]
+    return jnp.where(logits == best[:, None], entries, logits.shape[1] - 1).min(axis=1)
 
 
-def _smallest(gaps: Float[Array, "B V"], weights: Float[Array, "B V"], needed: Float[Array, "B"]) -> Float[Array, "B"]:
-    """The smallest bound in each row such that the entries within it weigh as much as is needed, by bisection.
+def _gaps(logits: Float[Array, "B *N"], best: Float[Array, "B"]) -> Float[Array, "B *N"]:
+    """How far below the row's best, at least 0; each pass over the vocabulary makes them anew.
+
+    Before the temperature: a difference has the same bits wherever it is computed, so that what is compared with a
+    bound compares alike in every pass; a compiler may divide in one pass and multiply by the inverse in another.
+    """
+    return best.reshape(-1, *[1] * (logits.ndim - 1)) - logits
+
+
+def _bounds(
+    logits: Float[Array, "B V"], best: Float[Array, "B"], temperature: Array, sampling: Sampling
+) -> Float[Array, "B"]:
+    """The largest gap that top-k and top-p leave in each row; infinite where they keep all."""
+    top_k, top_p = jnp.asarray(sampling.top_k, logits.dtype), jnp.asarray(sampling.top_p, logits.dtype)
+    everything = jnp.full_like(best, jnp.inf)
+    few, light = (top_k > 0) & (top_k < logits.shape[1]), top_p < 1
+
+    def truncated() -> Array:
+        gaps = _gaps(logits, best)
+        near = _nearest(logits, best)
+
+        def by_rank() -> Array:
+            return _smallest(
+                gaps, near, lambda gaps: jnp.isfinite(gaps).astype(gaps.dtype), jnp.broadcast_to(top_k, best.shape)
+            )
+
+        bounds = jax.lax.cond(few, by_rank, lambda: everything)
+
+        def by_mass() -> Array:
+            mass = lambda gaps: _masses(gaps, bounds, temperature)
+            return _smallest(gaps, near, mass, top_p * mass(gaps).sum(axis=1))
+
+        return jax.lax.cond(light, by_mass, lambda: bounds)
+
+    return jax.lax.cond(few | light, truncated, lambda: everything)
+
+
+def _masses(gaps: Float[Array, "B *N"], bounds: Float[Array, "B"], temperature: Array) -> Float[Array, "B *N"]:
+    """exp(-gap / temperature) of what is within a row's bound, 0 of the rest."""
+    return jnp.where(gaps <= bounds.reshape(-1, *[1] * (gaps.ndim - 1)), jnp.exp(-gaps / temperature), 0.0)
+
+
+def _nearest(logits: Float[Array, "B V"], best: Float[Array, "B"]) -> Float[Array, "B C"]:
+    """The smallest gaps of each row in ascending order on a CPU; infinities, which weigh nothing, elsewhere.
+
+    What top-k and top-p leave is mostly among them, and a CPU finds them in the time of five passes of bisection. A
+    GPU sorts all entries for them.
+    """
+    count = min(NEAREST, logits.shape[1])
+    largest: Array = jax.lax.platform_dependent(
+        logits,
+        cpu=lambda logits: jax.lax.top_k(logits, count)[0],
+        default=lambda logits: jnp.full((logits.shape[0], count), -jnp.inf, logits.dtype),
+    )
+    return _gaps(largest, best)
+
+
+def _smallest(
+    gaps: Float[Array, "B V"], near: Float[Array, "B C"], weigh: Callable[[Array], Array], needed: Float[Array, "B"]
+) -> Float[Array, "B"]:
+    """The smallest bound in each row such that the entries within it weigh as much as is needed."""
+    enough = jnp.cumsum(weigh(near), axis=1) >= needed[:, None]
+
+    def among_the_nearest() -> Array:
+        return jnp.take_along_axis(near, jnp.argmax(enough, axis=1)[:, None], axis=1)[:, 0]
+
+    return jax.lax.cond(enough[:, -1].all(), among_the_nearest, lambda: _bisect(gaps, weigh(gaps), needed))
+
+
+def _bisect(gaps: Float[Array, "B V"], weights: Float[Array, "B V"], needed: Float[Array, "B"]) -> Float[Array, "B"]:
+    """As `_smallest`, whatever the bound.
 
     Floats that are not negative are ordered as their bits are, so the bound is exact after as many turns as a float
     has bits: passes that a processor does on its vectors, where sorting 50 000 entries would take longer than a model.
@@ -117,21 +184,29 @@ def _smallest(gaps: Float[Array, "B V"], weights: Float[Array, "B V"], needed: F
     return jax.lax.bitcast_convert_type(high, gaps.dtype)
 
 
-def _invert(gaps: Float[Array, "B V"], bounds: Float[Array, "B"], uniforms: Float[Array, "B 2"]) -> tuple[Array, Array]:
+def _invert(
+    logits: Float[Array, "B V"],
+    best: Float[Array, "B"],
+    temperature: Array,
+    bounds: Float[Array, "B"],
+    uniforms: Float[Array, "B 2"],
+) -> tuple[Array, Array, Array]:
     """Draw by inverting cumulative sums, first among lanes and then within the lane: a uniform for each.
 
     Two numbers a token in place of one Gumbel variate an entry, and entries rarer than a float's last bit keep their
-    share, since the second uniform divides one lane's mass alone.
+    share, since the second uniform divides one lane's mass alone. Also returns the token's log-prob, and the log of
+    all entries' mass.
     """
-    missing = -gaps.shape[1] % LANES
-    filled = jnp.pad(gaps, ((0, 0), (0, missing)), constant_values=jnp.inf) if missing else gaps
-    laid = filled.reshape(gaps.shape[0], -1, LANES)
-    lanes = jnp.where(laid <= bounds[:, None, None], jnp.exp(-laid), 0.0).sum(axis=1)
+    missing = -logits.shape[1] % LANES
+    filled = jnp.pad(logits, ((0, 0), (0, missing)), constant_values=-jnp.inf) if missing else logits
+    laid = filled.reshape(logits.shape[0], -1, LANES)
+    lanes = _masses(_gaps(laid, best), bounds, temperature).sum(axis=1)
     lane = _first_above(lanes, uniforms[:, 0])
-    within = jnp.take_along_axis(laid, lane[:, None, None], axis=2)[:, :, 0]
-    row = _first_above(jnp.where(within <= bounds[:, None], jnp.exp(-within), 0.0), uniforms[:, 1])
+    within = _gaps(jnp.take_along_axis(laid, lane[:, None, None], axis=2)[:, :, 0], best)
+    row = _first_above(_masses(within, bounds, temperature), uniforms[:, 1])
     gap = jnp.take_along_axis(within, row[:, None], axis=1)[:, 0]
-    return (row * LANES + lane).astype(jnp.int32), -gap - jnp.log(lanes.sum(axis=1))
+    log_masses = jnp.log(lanes.sum(axis=1))
+    return (row * LANES + lane).astype(jnp.int32), -gap / temperature - log_masses, log_masses
 
 
 def _first_above(masses: Float[Array, "B N"], uniform: Float[Array, "B"]) -> Int[Array, "B"]:

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from bandit.objectives.divergences import entropy, kl
-from bandit.objectives.log_probs import gather, sequence_log_probs, shift
+from bandit.objectives.log_probs import sequence_log_probs, shift
+from llm.chunks import columns, cut, join, token_log_probs
 from llm.models.model import Model
 from llm.models.parameters import Params
 
@@ -89,34 +90,20 @@ def score(
 
     def of_chunk(params: tuple[Params, ...], hidden: tuple[Array, ...], targets: Array) -> tuple[Array | None, ...]:
         logits = [p.model.logits(q, h) for p, q, h in zip(policies, params, hidden, strict=True)]
-        log_probs = [log_softmax(z) for z in logits]
+        whole = [log_softmax(z) for z in logits] if with_entropy or other is not None else []
         return (
-            gather(log_probs[0], targets),
-            entropy(log_probs[0]) if with_entropy else None,
-            kl(log_probs[0], log_probs[1]) if other is not None else None,
+            token_log_probs(logits[0], targets),
+            entropy(whole[0]) if with_entropy else None,
+            kl(whole[0], whole[1]) if other is not None else None,
         )
 
-    # Columns, not rows, are cut: rows may be spread over devices.
-    columns = max(1, min(inputs.shape[1], chunk // inputs.shape[0]))
-    pieces = jax.tree.map(lambda array: _cut(array, columns), (hidden, targets))
+    pieces = cut(columns(chunk, inputs.shape), targets, *hidden)
     params = tuple(p.params for p in policies)
-    results = jax.lax.map(lambda piece: jax.checkpoint(of_chunk)(params, *piece), pieces)
-    joined = jax.tree.map(lambda array: jnp.where(mask, _join(array, inputs.shape[1]), 0.0), results)
+    results = jax.lax.map(lambda piece: jax.checkpoint(of_chunk)(params, piece[1:], piece[0]), pieces)
+    joined = jax.tree.map(lambda array: jnp.where(mask, join(array, inputs.shape[1]), 0.0), results)
     return Scores(joined[0], mask, joined[1], joined[2])
 
 
 def log_softmax(logits: Float[Array, "*B V"]) -> Float[Array, "*B V"]:
     """log softmax over the last axis."""
     return jax.nn.log_softmax(logits, axis=-1)
-
-
-def _cut(array: Array, columns: int) -> Array:
-    """`[B, T, …]` to `[pieces, B, columns, …]`, filled with zeros at the end."""
-    missing = -array.shape[1] % columns
-    filled = jnp.pad(array, [(0, missing if axis == 1 else 0) for axis in range(array.ndim)])
-    return jnp.moveaxis(filled.reshape(array.shape[0], -1, columns, *array.shape[2:]), 1, 0)
-
-
-def _join(pieces: Array, length: int) -> Array:
-    """`[pieces, B, columns]` to `[B, length]`."""
-    return jnp.moveaxis(pieces, 0, 1).reshape(pieces.shape[1], -1)[:, :length]

@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Int
 from bandit.objectives.log_probs import shift
 from llm import memory
 from llm.available import check_room
+from llm.chunks import columns, cross_entropy
 from llm.models.model import Model
 from llm.models.parameters import Params, shapes
 from llm.sharding import Mesh, everywhere, for_optimizer, for_parameters, row_shards
@@ -194,85 +195,4 @@ def summed_loss(
     weights = (jnp.arange(targets.shape[1])[None, :] < (lengths - 1)[:, None]).astype(jnp.float32)
     hidden = model.hidden(params, inputs)
     head = {"embed": params["embed"]} if model.config.tied else {"heads": {"lm": params["heads"]["lm"]}}
-    return cross_entropy(model, _positions(chunk, targets.shape), head, hidden, targets, weights)
-
-
-def _positions(chunk: int, shape: tuple[int, ...]) -> int:
-    """Positions of every row in one chunk, the chunks as even as they can be."""
-    rows, length = shape
-    chunks = -(-length * rows // max(chunk, rows))
-    return -(-length // chunks)
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
-def cross_entropy(
-    model: Model,
-    positions: int,
-    head: Params,
-    hidden: Float[Array, "B T D"],
-    targets: Int[Array, "B T"],
-    weights: Float[Array, "B T"],
-) -> Float[Array, ""]:
-    """-Σ w log softmax(logits)[target]: the logits of `positions` positions of each row exist at once, and no more.
-
-    The weights are known before the logits, so each chunk's gradient is taken while its logits are there: nothing is
-    computed twice, as rematerialisation would.
-
-    Args:
-        model: whose unembedding is used.
-        positions: of each row in a chunk.
-        head: the part of the parameters that the unembedding reads.
-        hidden: as `Model.hidden` gives them.
-        targets: the token after each.
-        weights: of each token's loss.
-    """
-
-    def add(total: Array, part: tuple[Array, ...]) -> tuple[Array, None]:
-        return total + _chunk_loss(model, head, *part)[0], None
-
-    total, _ = jax.lax.scan(add, jnp.zeros((), jnp.float32), _cut(positions, hidden, targets, weights))
-    return total
-
-
-def _forward(
-    model: Model, positions: int, head: Params, hidden: Array, targets: Array, weights: Array
-) -> tuple[Array, tuple[Any, ...]]:
-    differentiated = jax.value_and_grad(functools.partial(_chunk_loss, model), argnums=(0, 1), has_aux=True)
-
-    def add(total: Any, part: tuple[Array, ...]) -> tuple[Any, tuple[Array, Array]]:
-        (loss, losses), (of_head, of_hidden) = differentiated(head, *part)
-        wide = jax.tree.map(lambda t, g: t + g.astype(jnp.float32), total[1], of_head)
-        return (total[0] + loss, wide), (of_hidden, losses)
-
-    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, jnp.float32), head)
-    start = (jnp.zeros((), jnp.float32), zeros)
-    (loss, of_head), parts = jax.lax.scan(add, start, _cut(positions, hidden, targets, weights))
-    joined = (jnp.moveaxis(a, 0, 1).reshape(a.shape[1], -1, *a.shape[3:])[:, : targets.shape[1]] for a in parts)
-    dtypes = jax.tree.map(lambda leaf: jnp.zeros((), leaf.dtype), head)
-    return loss, (dtypes, of_head, *joined)
-
-
-def _backward(model: Model, positions: int, saved: tuple[Any, ...], cotangent: Array) -> tuple[Any, ...]:
-    dtypes, of_head, of_hidden, losses = saved
-    of_head = jax.tree.map(lambda g, like: (cotangent * g).astype(like.dtype), of_head, dtypes)
-    return of_head, cotangent.astype(of_hidden.dtype) * of_hidden, None, cotangent * losses
-
-
-cross_entropy.defvjp(_forward, _backward)
-
-
-def _chunk_loss(model: Model, head: Params, hidden: Array, targets: Array, weights: Array) -> tuple[Array, Array]:
-    logits = model.logits(head, hidden)
-    losses = optax.softmax_cross_entropy_with_integer_labels(logits, targets)
-    return (weights * losses).sum(), losses
-
-
-def _cut(positions: int, *arrays: Array) -> tuple[Array, ...]:
-    """`[B, T, …]` to `[chunks, B, positions, …]`, the last chunk filled up with zeros (which weigh nothing)."""
-
-    def cut(array: Array) -> Array:
-        missing = -array.shape[1] % positions
-        filled = jnp.pad(array, [(0, 0), (0, missing)] + [(0, 0)] * (array.ndim - 2))
-        return jnp.moveaxis(filled.reshape(array.shape[0], -1, positions, *array.shape[2:]), 1, 0)
-
-    return tuple(cut(array) for array in arrays)
+    return cross_entropy(model, columns(chunk, targets.shape), head, hidden, targets, weights)

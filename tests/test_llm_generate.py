@@ -7,13 +7,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from llm_cases import CASES, golden, random_params, torch_model
+from llm_cases import CASES, golden, params_of, random_params, torch_model
 
-from llm.draw import Sampling, check_sampling, draw
+from llm import lora
+from llm.draw import NEAREST, Sampling, check_sampling, draw
 from llm.generate import ANY, NEVER, _generate, generate, row_keys, stop_table
 from llm.models.hugging_face import config_from
-from llm.models.model import Model
-from llm.models.parameters import parameters, tree_of
+from llm.models.model import Compute, Model
 from llm.prompts import pad_right
 from llm.scoring import Policy, score
 from llm.weights.checkpoint import open_checkpoint
@@ -107,12 +107,16 @@ def test_truncation_over_a_large_vocabulary_keeps_exactly_the_right_set():
     """What can be drawn at all, by the support of the log-probs, against sorting in float64."""
     rng = np.random.default_rng(5)
     logits = rng.normal(size=(16, 1000)).astype(np.float32) * 3
-    for sampling in (Sampling(1.0, 40), Sampling(0.7, 0, 0.9), Sampling(1.3, 100, 0.5), Sampling(1.0, 1)):
+    few = Sampling(1.0, 40), Sampling(0.7, 0, 0.9), Sampling(1.3, 100, 0.5), Sampling(1.0, 1)
+    many = Sampling(1.0, 300), Sampling(5.0, 0, 0.95), Sampling(3.0, 400, 0.8)  # more than NEAREST: by bisection
+    for sampling in (*few, *many):
         drawn = drawing()(jnp.asarray(logits), sampling, jax.random.uniform(jax.random.key(1), (16, 2)))
         probs = np.array([exact(row.astype(np.float64), sampling) for row in logits])
         chosen = probs[np.arange(16), drawn.token]
         assert chosen.min() > 0
         np.testing.assert_allclose(drawn.behavior_log_probs, np.log(chosen), atol=1e-4)
+    assert max((exact(row.astype(np.float64), how) > 0).sum() for row in logits for how in few) <= NEAREST
+    assert min((exact(row.astype(np.float64), how) > 0).sum() for row in logits for how in many) > NEAREST
 
 
 def test_temperature_zero_takes_the_first_largest():
@@ -164,29 +168,29 @@ def test_cached_generation_is_uncached_scoring(case):
     assert (np.asarray(cooled.behavior_log_probs)[:, :20] > np.asarray(cooled.log_probs)[:, :20]).mean() > 0.9
 
 
-def without_biases(named, torch):
-    """Large random biases decide alone, and every greedy token is the same one."""
-    with torch.no_grad():
-        for name, parameter in named:
-            if name.endswith("bias"):
-                parameter.zero_()
+def lively(name: str, leaf):
+    """Weights with which greedy responses vary, and with which each kind of bias, if it is dropped, changes them.
+
+    As drawn, large biases decide alone: every greedy token is the same one.
+    """
+    if name.endswith("bias"):
+        return 0.5 * leaf
+    if "norm" in name:
+        return 1.0 + leaf
+    return 3.0 * leaf if "embed_in" in name or "embed_tokens" in name else leaf
 
 
 @pytest.mark.parametrize("case", ["pythia", "neox_sequential", "mistral", "mistral_window", "llama"])
 def test_greedy_ids_are_those_of_transformers(case):
     torch = pytest.importorskip("torch", reason="torch is for tests alone; the golden test below stands in for it")
     module = torch_model(case)
-    without_biases(module.named_parameters(), torch)
-    state = {name.replace("lm_head", "embed_out"): t.numpy() for name, t in module.state_dict().items()}
-    state |= {name: t.numpy() for name, t in module.state_dict().items()}
+    with torch.no_grad():
+        for name, parameter in module.named_parameters():
+            parameter.copy_(lively(name, parameter))
     config = config_from(CASES[case])
-
-    def leaf(p):
-        tensors = [state[name].T if p.transposed else state[name] for name in p.tensors]
-        return jnp.asarray(np.stack(tensors) if p.stacked else tensors[0])
-
-    policy = Policy(Model(config), tree_of({p.path: leaf(p) for p in parameters(config)}))
+    policy = Policy(Model(config), params_of(module, config))
     ours = run(policy, *PROMPTS, 20, sampling=Sampling(0.0))
+    assert min(len(np.unique(ids)) for ids in np.asarray(ours.tokens)[:, :20]) >= 8
     for row, length, ids in zip(*PROMPTS, np.asarray(ours.tokens)[:, :20], strict=True):
         prompt = torch.tensor(row[None, :length].astype(np.int64))
         # No EOS: both go on for 20 tokens.
@@ -196,20 +200,41 @@ def test_greedy_ids_are_those_of_transformers(case):
 
 
 GOLDEN_IDS = [
-    [45] * 20,
-    [13, 26, 27, 18, 17, 51, 27, 45, 45, 18, 51, 18, 51, 17, 51, 17, 51, 17, 49, 51],
-    [9, 0, 4, 45, 45, 17, 4, 45, 17, 4, 17, 4, 17, 4, 17, 4, 17, 4, 17, 4],
+    [17, 17, 17, 21, 17, 17, 47, 7, 11, 7, 29, 17, 21, 51, 2, 17, 17, 21, 51, 17],
+    [17, 2, 17, 21, 7, 29, 17, 8, 4, 2, 17, 21, 7, 10, 51, 7, 32, 51, 7, 32],
+    [4, 51, 7, 49, 17, 51, 7, 49, 21, 17, 46, 2, 7, 49, 17, 46, 0, 2, 7, 10],
 ]
 
 
 def test_greedy_ids_of_the_golden_model():
-    """What transformers 5.23 with torch 2.13 generates from the committed folder, each of PROMPTS alone, biases 0."""
+    """What transformers 5.23 with torch 2.13 generates from the committed folder, lively, each of PROMPTS alone."""
     checkpoint = open_checkpoint(golden("pythia"))
-    params = jax.tree_util.tree_map_with_path(
-        lambda path, leaf: jnp.zeros_like(leaf) if path[-1].key == "bias" else leaf, load(checkpoint)
-    )
+    # Our paths' ends, as the names that `lively` knows.
+    names = {"bias": "bias", "scale": "norm", "embedding": "embed_in", "kernel": "kernel"}
+    params = jax.tree_util.tree_map_with_path(lambda path, a: lively(names[path[-1].key], a), load(checkpoint))
     out = run(Policy(Model(checkpoint.config), params), *PROMPTS, 20, sampling=Sampling(0.0))
     np.testing.assert_array_equal(np.asarray(out.tokens)[:, :20], GOLDEN_IDS)
+
+
+def test_an_adapted_model_generates_what_the_merged_one_does():
+    policy = tiny()
+    fresh = lora.init(policy.model.config, 4, key=jax.random.key(1))
+    rng = np.random.default_rng(2)
+    moved = jax.tree.map(lambda leaf: jnp.asarray(0.3 * rng.normal(size=leaf.shape), leaf.dtype), fresh)
+    attached, merged = (policy._replace(params=f(policy.params, moved, 0.5)) for f in (lora.attach, lora.merge))
+    ours, theirs = run(attached, *PROMPTS, 20), run(merged, *PROMPTS, 20)
+    np.testing.assert_array_equal(ours.tokens, theirs.tokens)
+    np.testing.assert_allclose(ours.log_probs, theirs.log_probs, atol=1e-3)
+    assert not np.array_equal(ours.tokens, run(policy, *PROMPTS, 20).tokens)
+
+
+def test_generating_in_16_bits_is_near():
+    policy = tiny()
+    half = policy._replace(model=Model(policy.model.config, Compute("bfloat16")))
+    out = run(half, *PROMPTS, 20)
+    assert out.log_probs.dtype == jnp.float32
+    for ours, given in zip(scored(policy, PROMPTS, out), np.asarray(out.log_probs)[:, :20], strict=True):
+        np.testing.assert_allclose(given, ours, atol=0.3)
 
 
 def test_a_row_depends_on_its_own_prompt_and_key_alone():

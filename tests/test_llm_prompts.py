@@ -19,6 +19,7 @@ DATA = Path(__file__).parents[2] / "shared" / "data"
 def test_prompts_that_a_model_cannot_read_are_all_named():
     config = config_from(CASES["pythia"])
     check_ids([[1, 2], [52]], config)
+    check_ids([[5] * 59], config, new_tokens=5)  # fills the context of 64 to its end
     with pytest.raises(ValueError) as error:
         check_ids([[1], [], [3, 53], [-1], [5] * 60], config, new_tokens=5)
     assert str(error.value) == (

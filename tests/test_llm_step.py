@@ -10,9 +10,10 @@ import pytest
 from llm_cases import CASES, LENGTHS, padded, random_params
 
 from llm import lora
+from llm.chunks import cross_entropy
 from llm.models.hugging_face import config_from
 from llm.models.model import Compute, Model
-from llm.step import Adam, cross_entropy, make_step, mean_gradients, start
+from llm.step import Adam, make_step, mean_gradients, start
 
 ROWS = jnp.asarray(np.concatenate([padded(), padded()[:1, ::-1]]))
 COUNTS = jnp.asarray(np.append(LENGTHS, 6).astype(np.int32))

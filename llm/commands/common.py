@@ -84,7 +84,7 @@ def in_batches(
     return results
 
 
-def progress(what: str, delay: float = 2) -> Callable[[Iterable[Any]], Iterable[Any]]:
+def progress(what: str, delay: int = 2) -> Callable[[Iterable[Any]], Iterable[Any]]:
     """A bar on standard error for work of more than `delay` seconds."""
 
     def wrap(items: Iterable[Any]) -> Iterable[Any]:

@@ -1,0 +1,27 @@
+"""The arithmetic that a training step needs, counted from the model's sizes: what utilisation is a share of."""
+
+import math
+
+from llm.models.config import ModelConfig
+from llm.models.parameters import parameters
+
+
+def training_flop(config: ModelConfig, rows: int, length: int) -> int:
+    """FLOP of one language-model step: products with weights and attention's, forward and twice that backward.
+
+    2 FLOP a weight and token forward (Kaplan et al. 2020, section 2.1), the embedding's look-up none; attention's two
+    products over the positions that causality leaves, S²/2. Nothing that is computed again is counted twice, and no
+    norm, softmax or optimizer, so that the count does not depend on how the step is written.
+
+    Args:
+        config: of the model.
+        rows: sequences in the batch.
+        length: S, tokens read of each.
+    """
+    weights = sum(math.prod(p.shape) for p in parameters(config) if p.path[-1] == "kernel")
+    if config.tied:
+        weights += config.vocab_size * config.width
+    seen = length if config.window is None else min(length, config.window)
+    pairs = seen * seen / 2 + (length - seen) * seen  # of a query and a key, in one row and head
+    attention = 2 * 2 * pairs * config.layers * config.heads * config.head_size
+    return round(3 * rows * (2 * weights * length + attention))
