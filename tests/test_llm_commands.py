@@ -1,5 +1,6 @@
 """`modeseek llm`: what goes in, what comes out, and what is refused."""
 
+import functools
 import io
 import json
 import math
@@ -171,7 +172,9 @@ def test_ctrl_c_leaves_nothing_half_done(tmp_path):
     prompts.write_text('{"prompt_ids": [3]}\n' * 50_000)
     options = ["--file", str(prompts), "--batch", "1", "--max-new-tokens", "60", "--out", str(tmp_path / "out.jsonl")]
     program = [sys.executable, "-m", "bandit.cli", "llm", "generate", str(golden("pythia")), *options]
-    process = subprocess.Popen(program, stderr=subprocess.PIPE, text=True)
+    # A shell that starts tests in the background has them ignore SIGINT, and their children with them.
+    heard = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen(program, stderr=subprocess.PIPE, text=True, preexec_fn=heard)
     try:
         while "batches" not in (seen := process.stderr.read(1) + process.stderr.readline(200)):  # the bar is there
             assert seen, "it ended before it began"
