@@ -75,8 +75,10 @@ class _Figure(Panel):
             self._legend.remove()
         self._drawn, self._rows, self._legend = [], [], None
         protocol = "" if not model.result.wanted else f", protocol {model.result.protocol.name}"
+        # Intervals were drawn on these: ticks with words, in a size of their own, and no lines across.
+        self._axes[0].tick_params(reset=True)
+        self._axes[0].grid(True)
         if target in PANELS:
-            self._axes[0].grid(True)
             self._curves(target, model)
         elif target in INTERVALS and cells:
             self._intervals(target, model)
