@@ -1,6 +1,5 @@
 """`modeseek llm`: what goes in, what comes out, and what is refused."""
 
-import functools
 import io
 import json
 import math
@@ -171,10 +170,11 @@ def test_ctrl_c_leaves_nothing_half_done(tmp_path):
     prompts = tmp_path / "prompts.jsonl"
     prompts.write_text('{"prompt_ids": [3]}\n' * 50_000)
     options = ["--file", str(prompts), "--batch", "1", "--max-new-tokens", "60", "--out", str(tmp_path / "out.jsonl")]
-    program = [sys.executable, "-m", "bandit.cli", "llm", "generate", str(golden("pythia")), *options]
-    # A shell that starts tests in the background has them ignore SIGINT, and their children with them.
-    heard = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-    process = subprocess.Popen(program, stderr=subprocess.PIPE, text=True, preexec_fn=heard)
+    # A shell that starts tests in the background has them ignore SIGINT, and their children with them; it is the child
+    # that hears it again, as a function between fork and exec is refused by JAX, whose threads do not survive a fork.
+    heard = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); from bandit import cli; "
+    program = [sys.executable, "-c", heard + "sys.exit(cli.main())", "llm", "generate", str(golden("pythia")), *options]
+    process = subprocess.Popen(program, stderr=subprocess.PIPE, text=True)
     try:
         while "batches" not in (seen := process.stderr.read(1) + process.stderr.readline(200)):  # the bar is there
             assert seen, "it ended before it began"
