@@ -122,6 +122,7 @@ def normalised(notebook: Any) -> Any:
             continue
         count += 1
         cell.execution_count = count
+        cell.outputs = joined(cell.outputs)
         for output in cell.outputs:
             if "data" in output:
                 output.data = {kind: output.data[kind] for kind in KEPT if kind in output.data}
@@ -129,6 +130,18 @@ def normalised(notebook: Any) -> Any:
             if "execution_count" in output:
                 output.execution_count = count
     return notebook
+
+
+def joined(outputs: list[Any]) -> list[Any]:
+    """Neighbouring pieces of one stream as one: where a kernel cuts it depends on how long a line took."""
+    whole: list[Any] = []
+    for output in outputs:
+        last = whole[-1] if whole else {}
+        if output["output_type"] == "stream" and last.get("name") == output["name"]:
+            last["text"] += output["text"]
+        else:
+            whole.append(output)
+    return whole
 
 
 def written(notebook: Any) -> str:

@@ -5,6 +5,7 @@ import importlib.util
 import json
 from pathlib import Path
 
+import nbformat
 import pytest
 
 from bandit.commands import lab
@@ -44,6 +45,18 @@ def test_a_stale_notebook_is_noticed(tmp_path, monkeypatch):
     found = build.problems(name, run=False)
     assert any("other cells than its source" in problem for problem in found)
     assert any("holds widgets" in problem for problem in found)
+
+
+def test_a_stream_that_was_cut_is_joined():
+    pieces = [
+        nbformat.v4.new_output("stream", name="stdout", text="a\n"),
+        nbformat.v4.new_output("stream", name="stdout", text="b\n"),
+        nbformat.v4.new_output("display_data", data={"text/plain": "x"}),
+        nbformat.v4.new_output("stream", name="stdout", text="c\n"),
+        nbformat.v4.new_output("stream", name="stderr", text="d\n"),
+    ]
+    kept = [(output.output_type, output.get("text")) for output in build.joined(pieces)]
+    assert kept == [("stream", "a\nb\n"), ("display_data", None), ("stream", "c\n"), ("stream", "d\n")]
 
 
 @pytest.mark.parametrize(

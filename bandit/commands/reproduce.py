@@ -35,7 +35,7 @@ class Reproduce:
         target: fig2, fig4, fig14, fig16, fig18, fig19, table3, one-token, all, ablation, remedies or report.
         conventions: the paper's text, or its released code; each difference is listed in `modeseek bandit --help`.
         short: three learning rates, eight seeds, at most 500 gradient steps; ours never have more.
-        quick: three learning rates, four seeds, at most 300 gradient steps.
+        quick: three learning rates, four seeds, at most 200 gradient steps.
         stored: draw and judge the results that come with modeseek, and run nothing.
         out: folder; without, modeseek-results/reproduce/PROTOCOL/CONVENTIONS.
     """

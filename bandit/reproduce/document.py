@@ -29,7 +29,7 @@ all {count} claims (Bonferroni). *Reproduced*, *reversed*, *not reproduced* (sho
 learning rate moved one place along the grid, not corrected for many claims.
 
 The protocol `short` (three learning rates, two tuning and six fresh seeds, at most 500 steps) is judged by the same
-rule; `quick` (two fresh seeds, at most 300 steps) has too few seeds for any verdict. Each stands here only where no
+rule; `quick` (two fresh seeds, at most 200 steps) has too few seeds for any verdict. Each stands here only where no
 fuller one is stored, and is marked.
 """
 

@@ -40,7 +40,7 @@ class Protocol:
 
 
 FULL = Protocol("full", PAPER_LEARNING_RATES, tuning_seeds=5, fresh_seeds=10)
-QUICK = Protocol("quick", (0.01, 0.003, 0.001), tuning_seeds=2, fresh_seeds=2, most_steps=300)
+QUICK = Protocol("quick", (0.01, 0.003, 0.001), tuning_seeds=2, fresh_seeds=2, most_steps=200)
 
 SHORT = Protocol("short", (0.01, 0.003, 0.001), tuning_seeds=2, fresh_seeds=6, most_steps=500)
 """Three rates that win, half the steps, and fresh seeds enough for verdicts: a tenth to a fifth of the work."""
