@@ -15,8 +15,6 @@ SLIDER_MS = 100.0
 SCRUB_MS = 150.0
 DRIVEN = ("01_kl_explorer", "02_bandit_explorer")
 """Notebooks with tests of their own."""
-QUICK = ("00_start_here", "04_negative_gradient")
-"""Of the others, those that are opened each time; the rest with the slow tests."""
 
 
 @pytest.fixture(scope="module")
@@ -211,7 +209,8 @@ MOVED = {"03_on_policy": "evaluation"}
 OTHERS = sorted({path.stem for path in NOTEBOOKS.glob("*.ipynb")} - set(DRIVEN))
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] if n not in QUICK else []) for n in OTHERS])
+@pytest.mark.slow  # 20 seconds each
+@pytest.mark.parametrize("name", OTHERS)
 def test_every_explorer_of_a_notebook_moves_plays_and_resets(open_notebook: Callable[[str], Notebook], name: str):
     notebook = open_notebook(name)
     assert notebook.count() >= 1

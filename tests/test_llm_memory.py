@@ -31,6 +31,11 @@ def ids(*shape: int) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(shape, jnp.int32)
 
 
+def others(*case):
+    """Compiled with the slow tests: five seconds each."""
+    return pytest.param(*case, marks=pytest.mark.slow)
+
+
 def measured(lowered) -> int:
     """Bytes that the compiled program needs: what it is given, what it gives (unless in place), and its temporaries."""
     found = lowered.compile().memory_analysis()
@@ -46,11 +51,11 @@ def near(estimate: Memory, lowered) -> None:
 @pytest.mark.parametrize(
     ("case", "remat", "accumulate", "length"),
     [
-        ("pythia", "none", 1, 128),
-        ("pythia", "dots", 1, 128),
+        others("pythia", "none", 1, 128),
+        others("pythia", "dots", 1, 128),
         ("pythia", "full", 2, 256),
-        ("mistral", "full", 1, 512),
-        ("large_vocabulary", "full", 1, 64),
+        others("mistral", "full", 1, 512),
+        others("large_vocabulary", "full", 1, 64),
     ],
 )
 def test_training_needs_what_was_estimated(case, remat, accumulate, length):
@@ -73,7 +78,7 @@ def test_training_adapters_needs_what_was_estimated():
 
 
 @pytest.mark.parametrize(
-    ("case", "prompt", "room"), [("pythia", 64, 64), ("mistral", 256, 32), ("large_vocabulary", 16, 16)]
+    ("case", "prompt", "room"), [("pythia", 64, 64), others("mistral", 256, 32), others("large_vocabulary", 16, 16)]
 )
 def test_generating_needs_what_was_estimated(case, prompt, room):
     config = CONFIGS[case]
@@ -87,7 +92,7 @@ def test_generating_needs_what_was_estimated(case, prompt, room):
     assert estimate.parts["cache"] == sum(leaf.nbytes for leaf in jax.tree.leaves(cache.layers))
 
 
-@pytest.mark.parametrize(("case", "length"), [("pythia", 256), ("mistral", 256), ("large_vocabulary", 64)])
+@pytest.mark.parametrize(("case", "length"), [("pythia", 256), others("mistral", 256), others("large_vocabulary", 64)])
 def test_scoring_needs_what_was_estimated(case, length):
     config = CONFIGS[case]
     model = Model(config)

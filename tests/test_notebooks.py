@@ -25,7 +25,13 @@ _spec.loader.exec_module(build)
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 
 
-@pytest.mark.parametrize("name", build.names())
+LONGEST = ("02_bandit_explorer", "08_reproduce_paper")
+"""Built with the slow tests: half a minute each."""
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.slow] if n in LONGEST else []) for n in build.names()]
+)
 def test_the_committed_notebook_is_what_its_source_gives(name: str):
     """Executed on a fresh kernel: no error, nothing on standard error, stubs fail, solutions pass."""
     assert build.problems(name) == []

@@ -170,6 +170,7 @@ def test_divergence_is_named_and_the_others_go_on(tiny, tmp_path):
     assert dataset["expected_reward"].sel(learning_rate=0.01).notnull().all()
 
 
+@pytest.mark.slow  # half a minute of compiling: another layout is another program
 def test_the_batched_layout_of_accelerators_gives_the_same_curves(tiny, tiny_results, monkeypatch):
     """Two runs a device at once, as on a GPU, against one by one: equal to rounding, which training amplifies."""
     monkeypatch.setattr(sweep, "runs_per_device", lambda mesh, runs: 2)
