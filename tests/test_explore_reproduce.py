@@ -1,17 +1,16 @@
 """The explorer of the reproduction: stored cells and their identities, missing cells, notebook 08's answers."""
 
 import re
-import threading
 
 import numpy as np
 import pytest
 import xarray as xr
 from matplotlib.axes import Axes
 
-from bandit.explore import reproduce, reproduce_model
+from bandit.explore import reproduce_model
 from bandit.explore.canvas import Canvas
 from bandit.explore.reproduce import ReproduceExplorer
-from bandit.explore.reproduce_model import ReproduceModel, _read, read_ahead
+from bandit.explore.reproduce_model import ReproduceModel
 from bandit.explore.reproduce_questions import check_no_effect, check_remedies, check_tau, predict_remedy, remedied
 from bandit.explore.reproduce_scene import ReproduceScene
 from bandit.explore.slips import SLIPS, finding
@@ -66,7 +65,7 @@ def test_a_rows_numbers_are_the_stored_files():
 
 
 def xarray_file(path):
-    return xr.open_dataset(path, engine="h5netcdf")
+    return xr.open_dataset(path, engine="scipy")
 
 
 def test_a_difference_claim_is_the_difference_of_its_cells():
@@ -81,7 +80,6 @@ def test_a_difference_claim_is_the_difference_of_its_cells():
 
 def test_nothing_breaks_with_some_cells_or_none(monkeypatch):
     """A folder with every other cell, and one with a file that is none."""
-    from bandit.explore import reproduce_model
 
     real = reproduce_model._there
 
@@ -129,22 +127,6 @@ def test_verdicts_end_inside_the_figure(target: str):
     notes = [text for axes in canvas.figure.findobj(Axes) if axes.get_visible() for text in axes.texts]
     width = canvas.figure.bbox.width
     assert all(note.get_window_extent().x1 <= width for note in notes)
-
-
-def test_other_targets_are_read_once_the_widgets_are_shown(monkeypatch):
-    asked = threading.Event()
-    monkeypatch.setattr(reproduce, "read_ahead", asked.set)
-    explorer = ReproduceExplorer("fig2")
-    explorer.pixels()
-    assert not asked.is_set()
-    explorer.widget
-    assert asked.wait(10)
-    monkeypatch.undo()
-    monkeypatch.setattr(reproduce_model, "FIGURES", {"one-token": FIGURES["one-token"]})
-    read_ahead.__wrapped__()  # once in a process otherwise
-    before = _read.cache_info().misses
-    ReproduceModel("one-token")
-    assert _read.cache_info().misses == before
 
 
 def test_a_row_beyond_the_last_is_the_last_and_said():

@@ -40,6 +40,23 @@ def test_a_truncated_file_is_named(tiny_results, tmp_path):
         results.load(path)
 
 
+def test_a_small_dataset_is_the_same_in_netcdf_3(tiny_results, tmp_path):
+    """Values, names, attributes; whole numbers may come back narrower. Cut anywhere, it is refused."""
+    some = tiny_results[["expected_reward", "diverged_at"]]
+    path = tmp_path / "small.nc"
+    results.save(some, path, small=True)
+    read = results.load(path)
+    xarray.testing.assert_equal(read, some)
+    assert read.attrs == some.attrs
+    assert read["expected_reward"].attrs == some["expected_reward"].attrs
+    whole = path.read_bytes()
+    assert whole[:3] == b"CDF"
+    for length in range(0, len(whole) - 3, max(1, len(whole) // 60)):
+        path.write_bytes(whole[:length])
+        with pytest.raises(ValueError, match="truncated"):
+            results.load(path)
+
+
 def test_a_file_of_another_version_is_refused(tiny_results, tmp_path):
     other = tiny_results.assign_attrs(modeseek_format=99)
     results.save(other, tmp_path / "results.nc")

@@ -1,6 +1,6 @@
 """The view-model of the reproduction: whichever cells of a figure are stored, and the verdicts that follow."""
 
-from functools import cache, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -234,15 +234,6 @@ def _there(wanted: dict[str, Cell], conventions: str, protocol: Protocol) -> tup
 @lru_cache(maxsize=512)
 def _read(cell: Cell, conventions: str, protocol: Protocol, folder: Path, changed: int) -> xr.Dataset:
     return read_cell(cell, CONVENTIONS[conventions], protocol, folder)
-
-
-@cache
-def read_ahead() -> None:
-    """Read the stored cells of every target, once in a process: 70 ms each, which a change of target would wait for."""
-    for name in CONVENTIONS:
-        for target in FIGURES:
-            for protocol in protocols_of(target):
-                _there(cells_of((target,), protocol), name, protocol)
 
 
 def _hint(result: ReproduceResult) -> str:

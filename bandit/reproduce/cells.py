@@ -70,7 +70,7 @@ def run_cell(
         "identity": json.dumps(identity(cell, base, protocol)),
         "seconds": float(tuned.attrs["seconds"]) + float(fresh.attrs["seconds"]),
     }
-    save(dataset, path)
+    save(dataset, path, small=True)
     for stage in ("tuning", "fresh"):
         (folder / f"{cell.name}.{stage}.nc").unlink(missing_ok=True)
     return load(path)

@@ -170,10 +170,13 @@ def check_output(path: Path) -> None:
     writable_folder(path.parent)
 
 
-def save(dataset: xarray.Dataset, path: Path) -> None:
-    """Write netCDF in one step, compressed."""
-    encoding = {name: {"zlib": True, "complevel": 4} for name in dataset.data_vars if dataset[name].ndim > 1}
+def save(dataset: xarray.Dataset, path: Path, *, small: bool = False) -> None:
+    """Write netCDF in one step: netCDF 4, compressed, or for small datasets netCDF 3 (`docs/decisions/0007`)."""
     with replacing(path) as temporary:
+        if small:
+            dataset.to_netcdf(temporary, engine="scipy")
+            return
+        encoding = {name: {"zlib": True, "complevel": 4} for name in dataset.data_vars if dataset[name].ndim > 1}
         dataset.to_netcdf(temporary, engine="h5netcdf", encoding=encoding)
 
 
@@ -187,9 +190,11 @@ def load(path: Path) -> xarray.Dataset:
     if not path.exists():
         raise ValueError(f"there is no results file {path}")
     try:
-        with xarray.open_dataset(path, engine="h5netcdf") as opened:
+        with path.open("rb") as stream:
+            classic = stream.read(3) == b"CDF"
+        with xarray.open_dataset(path, engine="scipy" if classic else "h5netcdf") as opened:
             dataset = opened.load()
-    except (OSError, KeyError, RuntimeError, ValueError) as error:
+    except (OSError, KeyError, RuntimeError, ValueError, TypeError, IndexError) as error:
         raise ValueError(f"{path} cannot be read: truncated, or not a netCDF file ({error})") from error
     found = dataset.attrs.get("modeseek_format")
     if found != FORMAT:
