@@ -76,7 +76,7 @@ class _Figure(Panel):
         self._drawn, self._rows, self._legend = [], [], None
         protocol = "" if not model.result.wanted else f", protocol {model.result.protocol.name}"
         # Intervals were drawn on these: ticks with words, in a size of their own, and no lines across.
-        self._axes[0].tick_params(reset=True)
+        self._axes[0].tick_params(reset=True, top=False, right=False)
         self._axes[0].grid(True)
         if target in PANELS:
             self._curves(target, model)
@@ -120,6 +120,7 @@ class _Figure(Panel):
                 draw_panel(axes, panel)
                 axes.title.set_fontsize(8.5)
                 axes.grid(True, axis="both")
+                axes.locator_params(nbins=4)  # numbers on axes take most of a drawing's time
                 _fit(axes, panel)
                 handles, labels = axes.get_legend_handles_labels()
                 found |= dict(zip(labels, handles, strict=True))
