@@ -154,6 +154,8 @@ def test_lab_copies_and_leaves_a_readers_work_alone(tmp_path, capsys, monkeypatc
     Lab(folder=folder).run()
     assert (folder / names[0]).read_text() == "my notes"
     assert "left as it is" in capsys.readouterr().err
+    assert "--allow-root" in Lab(allow_root=True).command(folder)
+    assert "--allow-root" not in Lab().command(folder)
     assert Lab(here=True).command(shipped())[3] == f"--ServerApp.root_dir={NOTEBOOKS}"
 
 

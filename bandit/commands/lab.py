@@ -60,17 +60,20 @@ class Lab:
         here: work on the notebooks of this clone itself, without a copy.
         port: of the server; another one if it is taken.
         browser: whether to open one.
+        allow_root: run as root, which JupyterLab refuses otherwise: in a container.
     """
 
     folder: Path = Path("modeseek-notebooks")
     here: bool = False
     port: int = 8888
     browser: bool = True
+    allow_root: bool = False
 
     def command(self, folder: Path) -> list[str]:
         """What is started."""
         options = [f"--ServerApp.root_dir={folder.resolve()}", f"--ServerApp.port={self.port}"]
         options += [f"--LabApp.default_url=/lab/tree/{FIRST}", *([] if self.browser else ["--no-browser"])]
+        options += ["--allow-root"] * self.allow_root
         return [sys.executable, "-m", "jupyterlab", *options]
 
     def run(self) -> int:

@@ -6,9 +6,9 @@ with n - 1 degrees of freedom at 1 - .05/(2c): simultaneous for c claims (Bonfer
 
 | verdict | the simultaneous interval lies |
 |---|---|
-| reproduced | above 0 (a claim of "more"), above -margin ("at least as much"), within ±margin ("equal") |
-| reversed | below 0 ("more"), below -margin ("at least as much") |
-| not reproduced | within ±margin around 0 ("more"), outside ±margin ("equal"): no effect of the claimed kind |
+| not reproduced | within ±margin ("more"), outside ±margin ("equal"): no effect of the claimed kind that matters |
+| reproduced | else above 0 (a claim of "more"), above -margin ("at least as much"), within ±margin ("equal") |
+| reversed | else below 0 ("more"), below -margin ("at least as much") |
 | undecided | otherwise; or there are fewer seeds than `LEAST_SEEDS` |
 """
 
@@ -82,13 +82,13 @@ def decide(low: float, high: float, kind: Kind, margin: float) -> str:
         if -margin <= low and high <= margin:
             return "reproduced"
         return "not reproduced" if low > margin or high < -margin else "undecided"
+    if kind == "more" and -margin <= low and high <= margin:  # first: of two policies at 1.000, one is .0001 higher
+        return "not reproduced"
     bar = 0.0 if kind == "more" else -margin
     if low > bar:
         return "reproduced"
     if high < bar:
         return "reversed"
-    if kind == "more" and -margin <= low and high <= margin:
-        return "not reproduced"
     return "undecided"
 
 
