@@ -119,6 +119,27 @@ def test_truncation_over_a_large_vocabulary_keeps_exactly_the_right_set():
     assert min((exact(row.astype(np.float64), how) > 0).sum() for row in logits for how in many) > NEAREST
 
 
+def test_rows_that_need_few_entries_and_many_are_drawn_from_side_by_side():
+    """In one batch: a row whose nearest entries suffice gets the same bound as its neighbour that needs bisection."""
+    rng = np.random.default_rng(6)
+    logits = rng.normal(size=(8, 1000)).astype(np.float32) * np.array([[6.0], [0.3]] * 4, np.float32)
+    for sampling in (Sampling(1.0, 0, 0.9), Sampling(1.0, 500, 0.9)):
+        probs = np.array([exact(row.astype(np.float64), sampling) for row in logits])
+        assert sorted((probs > 0).sum(axis=1) <= NEAREST) == [False] * 4 + [True] * 4
+        drawn = drawing()(jnp.asarray(logits), sampling, jax.random.uniform(jax.random.key(2), (8, 2)))
+        np.testing.assert_allclose(drawn.behavior_log_probs, np.log(probs[np.arange(8), drawn.token]), atol=1e-4)
+
+
+def test_the_largest_uniform_draws_what_can_be_drawn():
+    """1 - 2^-24, which times a total may round to the total: never an entry without mass, as the first one here."""
+    rows = np.random.default_rng(8).normal(size=(64, 300)).astype(np.float32)
+    rows[:, 0] = -np.inf
+    largest = np.nextafter(np.float32(1), np.float32(0))
+    drawn = drawing()(jnp.asarray(rows), Sampling(), jnp.full((64, 2), largest))
+    assert np.isfinite(drawn.behavior_log_probs).all()
+    assert (np.asarray(drawn.token) > 0).all()
+
+
 def test_temperature_zero_takes_the_first_largest():
     logits = jnp.asarray([[0.0, 2.0, 2.0, -jnp.inf], [5.0, 5.0, 1.0, 0.0]])
     drawn = drawing()(logits, Sampling(0.0), jnp.full((2, 2), 0.999))
@@ -268,6 +289,7 @@ def test_rows_end_with_their_stops_and_the_others_go_on():
         np.testing.assert_array_equal(out.tokens[row, :length], free[row, :length])
         np.testing.assert_array_equal(np.asarray(out.tokens)[row, length:], 1)
         np.testing.assert_array_equal(np.asarray(out.log_probs)[row, length:], 0.0)
+        np.testing.assert_array_equal(np.asarray(out.behavior_log_probs)[row, length:], 0.0)
     assert int(out.lengths[0]) <= 4
     assert int(out.lengths[2]) <= 8
 
@@ -275,8 +297,10 @@ def test_rows_end_with_their_stops_and_the_others_go_on():
 def test_no_stop_reaches_back_into_the_prompt():
     policy = tiny()
     free = np.asarray(run(policy, *PROMPTS, 20).tokens)
-    straddling = [int(PROMPTS.tokens[0, 4]), int(free[0, 0])]
-    assert int(run(policy, *PROMPTS, 20, stops=[straddling]).lengths[0]) > 1
+    # Its last token, its first, and what padding or an empty row might be made of.
+    before = [int(PROMPTS.tokens[0, 4]), int(PROMPTS.tokens[0, 0]), 0, 1]
+    straddling = [[token, int(free[0, 0])] for token in before]
+    assert int(run(policy, *PROMPTS, 20, stops=straddling).lengths[0]) > 1
 
 
 def test_the_loop_ends_when_all_rows_have(monkeypatch):
