@@ -5,9 +5,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
 from jaxtyping import Array, Float, Int
 
+from llm.mass import log_mass
 from llm.models.model import Model
 from llm.models.parameters import Params
 
@@ -45,7 +45,9 @@ def join(chunks: Array, length: int) -> Array:
 
 def token_log_probs(logits: Float[Array, "*B V"], targets: Int[Array, "*B"]) -> Float[Array, "*B"]:
     """log softmax(logits)[target], without the other entries' log-probs."""
-    return -optax.softmax_cross_entropy_with_integer_labels(logits, targets)
+    best = jax.lax.stop_gradient(logits.max(axis=-1))
+    chosen = jnp.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
+    return chosen - best - log_mass(logits, best)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))

@@ -7,8 +7,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from llm.mass import log_mass
+
 LANES = 128
-"""To be drawn from, the vocabulary is laid out in this many lanes: entry v is in row v // 128 of lane v % 128."""
+"""The vocabulary is laid out in this many lanes: entry v is in row v // 128 of lane v % 128."""
 
 NEAREST = 128
 """What top-k and top-p leave is looked for among this many entries of each row first, on a CPU."""
@@ -67,18 +69,20 @@ def draw(logits: Float[Array, "B V"], sampling: Sampling, uniforms: Float[Array,
         sampling: how.
         uniforms: two independent numbers in [0, 1) a row.
     """
-    best = logits.max(axis=1)
+    laid = _lay_out(logits)
+    bests = laid.max(axis=2)
+    best = bests.max(axis=1)
     temperature = jnp.asarray(sampling.temperature, logits.dtype)
 
     def normalisers() -> Array:
-        return jnp.log(jnp.exp(logits - best[:, None]).sum(axis=1))
+        return log_mass(logits, best)
 
     def greedy() -> tuple[Array, Array, Array]:
-        return _first_equal(logits, best), jnp.zeros_like(best), normalisers()
+        return _first_best(laid, bests, best), jnp.zeros_like(best), normalisers()
 
     def drawn() -> tuple[Array, Array, Array]:
         bounds = _bounds(logits, best, temperature, sampling)
-        token, behavior, log_masses = _invert(logits, best, temperature, bounds, uniforms)
+        token, behavior, log_masses = _invert(laid, best, temperature, bounds, uniforms)
         as_it_is = (temperature == 1) & jnp.isinf(bounds).all()
         return token, behavior, jax.lax.cond(as_it_is, lambda: log_masses, normalisers)
 
@@ -87,10 +91,21 @@ def draw(logits: Float[Array, "B V"], sampling: Sampling, uniforms: Float[Array,
     return Drawn(token, chosen - best - log_normalisers, behavior)
 
 
-def _first_equal(logits: Float[Array, "B V"], best: Float[Array, "B"]) -> Int[Array, "B"]:
-    """The first entry that is the row's best: argmax, which XLA computes ten times slower on a CPU."""
-    entries = jnp.arange(logits.shape[1], dtype=jnp.int32)[None]
-    return jnp.where(logits == best[:, None], entries, logits.shape[1] - 1).min(axis=1)
+def _lay_out(logits: Float[Array, "B V"]) -> Float[Array, "B R L"]:
+    """Rows of LANES entries, the last one filled up with entries that nothing draws."""
+    missing = -logits.shape[1] % LANES
+    filled = jnp.pad(logits, ((0, 0), (0, missing)), constant_values=-jnp.inf) if missing else logits
+    return filled.reshape(logits.shape[0], -1, LANES)
+
+
+def _first_best(laid: Float[Array, "B R L"], bests: Float[Array, "B R"], best: Float[Array, "B"]) -> Int[Array, "B"]:
+    """The first entry that is the best of all, in the first row of lanes whose best is: no second pass over all.
+
+    argmax, which XLA computes on a CPU in fifty times as long as the maximum.
+    """
+    row = jnp.argmax(bests == best[:, None], axis=1)
+    nearby = jnp.take_along_axis(laid, row[:, None, None], axis=1)[:, 0]
+    return (row * LANES + jnp.argmax(nearby == best[:, None], axis=1)).astype(jnp.int32)
 
 
 def _gaps(logits: Float[Array, "B *N"], best: Float[Array, "B"]) -> Float[Array, "B *N"]:
@@ -185,7 +200,7 @@ def _bisect(gaps: Float[Array, "B V"], weights: Float[Array, "B V"], needed: Flo
 
 
 def _invert(
-    logits: Float[Array, "B V"],
+    laid: Float[Array, "B R L"],
     best: Float[Array, "B"],
     temperature: Array,
     bounds: Float[Array, "B"],
@@ -197,9 +212,6 @@ def _invert(
     share, since the second uniform divides one lane's mass alone. Also returns the token's log-prob, and the log of
     all entries' mass.
     """
-    missing = -logits.shape[1] % LANES
-    filled = jnp.pad(logits, ((0, 0), (0, missing)), constant_values=-jnp.inf) if missing else logits
-    laid = filled.reshape(logits.shape[0], -1, LANES)
     lanes = _masses(_gaps(laid, best), bounds, temperature).sum(axis=1)
     lane = _first_above(lanes, uniforms[:, 0])
     within = _gaps(jnp.take_along_axis(laid, lane[:, None, None], axis=2)[:, :, 0], best)

@@ -123,6 +123,13 @@ def test_a_full_cache_is_not_written_to():
         model.prefill(decoding, TOKENS[:, :7], jnp.full(3, 7), cache)
 
 
+def test_a_row_whose_window_lies_beyond_its_cache_gives_numbers():
+    model, params = random_model("mistral_window")
+    cache = model.empty_cache(3, 6)._replace(lengths=jnp.array([20, 2, 9]))
+    hidden, _ = jax.jit(model.step)(model.for_decoding(params), TOKENS[:, 4], cache)
+    assert np.isfinite(hidden).all()
+
+
 def test_remat_and_unrolling_change_no_gradient():
     gradients = []
     for compute in ({}, {"remat": "dots"}, {"remat": "full", "unroll": 3}):

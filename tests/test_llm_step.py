@@ -71,21 +71,40 @@ def test_rematerialisation_changes_no_gradient(defined):
         close(jax.jit(lambda p, m=again: mean_gradients(m, p, ROWS, COUNTS))(params)[1], gradients)
 
 
-def test_a_step_is_optaxs_adamw_and_numbers_do_not_recompile():
+def test_steps_are_optaxs_adamw_and_numbers_do_not_recompile():
+    """Three of them: the first does not depend on the decays, since both moments' bias is corrected."""
     model = Model(config_from(CASES["pythia"]))
     params = random_params(model.config)
-    _, gradients = plain(model, params)
-    theirs = optax.adamw(1e-2, eps=1e-3, weight_decay=0.1)
-    with jax.numpy_dtype_promotion("standard"):
-        updates, _ = theirs.update(gradients, theirs.init(params), params)
-    wanted = jax.tree.map(np.asarray, optax.apply_updates(params, updates))
-    step = make_step(model, chunk=16)
-    state, loss = step(start(jax.tree.map(jnp.copy, params)), ROWS, COUNTS, Adam(*map(jnp.float32, ADAM)))
-    close(state.params, wanted, 1e-4)
-    for rate in (1e-3, 3e-3, 1e-3, 1e-3):
+    numbers = Adam(1e-2, 0.5, 0.75, 1e-3, 0.1)
+    theirs = optax.adamw(1e-2, b1=0.5, b2=0.75, eps=1e-3, weight_decay=0.1)
+    step, state, moments = make_step(model, chunk=16), start(jax.tree.map(jnp.copy, params)), theirs.init(params)
+    losses = []
+    for _ in range(3):
+        _, gradients = plain(model, params)
+        with jax.numpy_dtype_promotion("standard"):
+            updates, moments = theirs.update(gradients, moments, params)
+        params = optax.apply_updates(params, updates)
+        state, loss = step(state, ROWS, COUNTS, Adam(*map(jnp.float32, numbers)))
+        close(state.params, params, 1e-4)
+        losses.append(float(loss))
+    for rate in (1e-3, 3e-3):
         state, after = step(state, ROWS, COUNTS, Adam(*map(jnp.float32, ADAM._replace(learning_rate=rate))))
-    assert after < loss
+    assert after < losses[0]
     assert step._cache_size() == 1
+
+
+def test_rows_without_anything_to_predict_count_for_nothing():
+    """Rows of no token and of one: the loss is the mean over the other rows' tokens; of no tokens at all it is 0."""
+    model = Model(config_from(CASES["pythia"]))
+    params = random_params(model.config)
+    found = jax.jit(lambda lengths: mean_gradients(model, params, ROWS, lengths))
+    loss, _ = found(jnp.array([0, 4, 1, 6]))
+    log_probs = np.asarray(jax.nn.log_softmax(logits(model, params), axis=-1))
+    named = [log_probs[b, t, ROWS[b, t + 1]] for b, length in ((1, 4), (3, 6)) for t in range(length - 1)]
+    np.testing.assert_allclose(loss, -np.mean(named), rtol=1e-5)
+    nothing, gradients = found(jnp.array([0, 0, 1, 0]))
+    assert float(nothing) == 0.0
+    assert all(not leaf.any() for leaf in jax.tree.leaves(gradients))
 
 
 def test_sixteen_bit_computing_keeps_master_weights_and_learns():
@@ -182,3 +201,15 @@ def test_ranks_that_no_kernel_has_are_refused():
     for rank in (0, 49):
         with pytest.raises(ValueError, match=rf"rank must be 1 to 48 .*got {rank}"):
             lora.init(config, rank, key=jax.random.key(0))
+    assert lora.init(config, 48, key=jax.random.key(0))["expand"]["lora_a"].shape == (3, 48, 48)
+
+
+def test_fresh_adapters_have_the_spread_of_their_inputs():
+    """A's entries are N(0, 1 / in), within four standard errors, and no two kernels' are the same numbers."""
+    adapters = lora.init(config_from(CASES["pythia"]), 8, key=jax.random.key(3))
+    firsts = set()
+    for adapter in adapters.values():
+        normal = np.asarray(adapter["lora_a"]) * adapter["lora_a"].shape[1] ** 0.5
+        assert abs(normal.std() - 1) < 4 / np.sqrt(2 * normal.size)
+        firsts.add(round(float(normal[0, 0, 0]), 6))
+    assert len(firsts) == len(adapters)

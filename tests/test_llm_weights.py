@@ -1,5 +1,6 @@
 """Weights from and to Hugging Face folders: the same bytes, the same logits, and every fault of a folder at once."""
 
+import json
 from pathlib import Path
 
 import jax
@@ -8,7 +9,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
-from llm_cases import AUTO, CASES, LENGTHS, TOKENS, golden, padded, random_params, torch_model, torch_outputs
+from llm_cases import AUTO, CASES, LENGTHS, TOKENS, copied, golden, padded, random_params, torch_model, torch_outputs
 
 from llm.models.hugging_face import config_from
 from llm.models.model import Model
@@ -52,6 +53,9 @@ def test_import_then_export_gives_the_same_bytes(case, shard_bytes, tmp_path):
     assert ((tmp_path / "out" / INDEX).exists(), len(files) > 1) == (shard_bytes == 10_000,) * 2
     largest = max(s.dtype.itemsize * s.size for s in (t.read() for t in again.tensors.values()))
     assert max(f.stat().st_size for f in files) < max(shard_bytes, largest) + 5_000
+    if shard_bytes == 10_000:
+        total = sum(t.read().nbytes for t in again.tensors.values())
+        assert json.loads((tmp_path / "out" / INDEX).read_text())["metadata"] == {"total_size": total}
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
@@ -180,6 +184,33 @@ def test_convert_changes_the_type_alone(tmp_path):
         np.testing.assert_array_equal(converted.tensors[name].read(), stored.read().astype(np.float32))
     convert(converted, tmp_path / "back", dtype="bfloat16")
     assert tensors(tmp_path / "back") == tensors(golden("pythia"))
+
+
+def test_the_tokenizer_goes_along_and_code_does_not(tmp_path):
+    folder = copied("pythia", tmp_path)
+    (folder / "tokenizer.json").write_text('{"a": 1}')
+    (folder / "modeling.py").write_text("raise SystemExit")
+    raw = json.loads((folder / "config.json").read_text()) | {"auto_map": {"AutoModel": "modeling.py"}}
+    (folder / "config.json").write_text(json.dumps(raw))
+    convert(open_checkpoint(folder), tmp_path / "out", dtype="float16")
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["config.json", SINGLE, "tokenizer.json"]
+    assert (tmp_path / "out" / "tokenizer.json").read_text() == '{"a": 1}'
+    written = json.loads((tmp_path / "out" / "config.json").read_text())
+    assert "auto_map" not in written
+    assert written["dtype"] == written["torch_dtype"] == "float16"
+
+
+def test_a_tied_model_may_repeat_its_embedding_under_the_heads_name(tmp_path):
+    """As older files do; the repetition is not among the tensors, and an untied model lacks it."""
+    config = config_from(CASES["mistral_head_size"])
+    save(tmp_path / "one", config, random_params(config))
+    arrays = {name: stored.read() for name, stored in read_header(tmp_path / "one" / SINGLE)[0].items()}
+    arrays["lm_head.weight"] = arrays["model.embed_tokens.weight"]
+    write_file(tmp_path / SINGLE, [Pending(n, "F32", a.shape, lambda a=a: a) for n, a in arrays.items()])
+    (tmp_path / SINGLE).replace(tmp_path / "one" / SINGLE)
+    checkpoint = open_checkpoint(tmp_path / "one")
+    assert set(checkpoint.tensors) == set(arrays) - {"lm_head.weight"}
+    jax.tree.map(np.testing.assert_array_equal, load(checkpoint), random_params(config))
 
 
 # --- bad input --------------------------------------------------------------------------------------------------------
