@@ -70,6 +70,7 @@ def report(small: Path, folder: Path) -> None:
     print(json.dumps({"peak": (after - before) * unit, "first_device": first}))
 
 
+@pytest.mark.slow  # 300 MB are written and read
 def test_import_holds_the_parameters_and_no_second_copy(tmp_path):
     """Four files to two devices: the peak rises by the parameters' bytes and less than one stack of layers.
 
