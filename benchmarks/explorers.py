@@ -9,6 +9,7 @@ The browser's share, input to decoded picture, is measured by `python -m pytest 
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from statistics import median
 from typing import Any
 
@@ -22,9 +23,9 @@ def explorers() -> list[str]:
     return [name for name in bandit.explore.__all__ if name.endswith("Explorer")]
 
 
-def timed(action: Any) -> float:
+def timed(action: Callable[..., Any], **arguments: Any) -> float:
     start = time.perf_counter()
-    action()
+    action(**arguments)
     return 1000 * (time.perf_counter() - start)
 
 
@@ -34,16 +35,14 @@ def first_picture(name: str) -> tuple[float, Any]:
     import bandit.explore
 
     explorer = getattr(bandit.explore, name)()
-    explorer.widget  # noqa: B018  (made when it is asked for)
+    assert explorer.widget is not None  # made when it is asked for
     explorer.png()
     return 1000 * (time.perf_counter() - start), explorer
 
 
 def presets(explorer: Any) -> list[float]:
     """Every preset after every one before it in the list, twice around: the second time nothing is new."""
-    times = []
-    for name in [*explorer.presets()] * 2:
-        times.append(timed(lambda: explorer.set(preset=name)))  # noqa: B023
+    times = [timed(explorer.set, preset=name) for name in [*explorer.presets()] * 2]
     return times[len(explorer.presets()) :]
 
 
@@ -60,7 +59,7 @@ def redraws(explorer: Any, moves: int = 10) -> dict[str, list[float]]:
         places = [low + (high - low) * (i + 1) / (moves + 1) for i in range(moves)]
         values = [round(x) if control.whole else x for x in places]
         # What is out of range by then is mended by the view-model, as it is under a slider.
-        found[control.name] = [timed(lambda: explorer.set(**{control.name: value})) for value in values]  # noqa: B023
+        found[control.name] = [timed(explorer.set, **{control.name: value}) for value in values]
     return found
 
 
