@@ -2,10 +2,13 @@
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
 
 from bandit.figures.curves import learning_rate_figure, reward_figure
 from bandit.figures.problem import problem_figure
-from bandit.figures.style import METHOD_STYLES, method_style, save_figure
+from bandit.figures.reproduction import Interval, draw_intervals
+from bandit.figures.style import BLACK, METHOD_STYLES, VERMILLION, method_style, save_figure
 from bandit.figures.tokens import token_figure
 from bandit.objectives.methods import METHODS
 from bandit.simulator.summary import final_values, over_seeds
@@ -54,3 +57,24 @@ def test_every_method_has_its_own_style():
     styles = [METHOD_STYLES[name] for name in METHODS]
     assert len({(s.color, s.marker, str(s.dash)) for s in styles}) == len(METHODS)
     assert method_style("on_policy_ipo") == method_style("offline_ipo") == METHOD_STYLES["ipo"]
+
+
+def test_an_interval_chart_has_each_rows_numbers_at_its_height():
+    """The first row on top; a square and vermillion where it is emphasised; infinite ends go to the chart's own."""
+    rows = [
+        Interval("a", 0.2, 0.1, 0.3, mark=0.25),
+        Interval("b", 0.6, 0.5, 0.7, emphasis=True),
+        Interval("c", 0.4, -np.inf, np.inf),
+    ]
+    axes = Figure().add_subplot()
+    draw_intervals(axes, rows, "x")
+    (bars,) = axes.collections
+    ends = [segment.tolist() for segment in bars.get_segments()]
+    assert ends == [[[0.1, 2], [0.3, 2]], [[0.5, 1], [0.7, 1]], [[0.1, 0], [0.7, 0]]]
+    plain, emphasised, paper = axes.lines
+    assert (plain.get_marker(), [*plain.get_xdata()], [*plain.get_ydata()]) == ("o", [0.2, 0.4], [2, 0])
+    assert (emphasised.get_marker(), [*emphasised.get_xdata()], [*emphasised.get_ydata()]) == ("s", [0.6], [1])
+    assert ([*paper.get_xdata()], [*paper.get_ydata()]) == ([0.25], [2])
+    colors = [to_hex(color) for color in bars.get_colors()]
+    assert colors == [to_hex(color) for color in (BLACK, VERMILLION, BLACK)]
+    assert (plain.get_color(), emphasised.get_color()) == (BLACK, VERMILLION)
