@@ -1,7 +1,6 @@
-"""A training step of a small GPT-NeoX beside transformers and torch, in one run; or its MFU on an accelerator.
+"""A training step of a small GPT-NeoX beside transformers and torch, in one run.
 
-    python -m pip install torch==2.13.0 && python benchmarks/llm_training.py            # CPU, both sides
-    python benchmarks/llm_training.py --device --size 410m                              # one accelerator, ours alone
+    python -m pip install torch==2.13.0 && python benchmarks/llm_training.py [--size 14m]
 
 Both sides start from the same random weights, read the same tokens and take a step of AdamW in float32 with the same
 number of threads: next-token cross-entropy of 4 rows of 128 tokens. They take turns, so that other work on the machine
@@ -19,7 +18,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from llm.flop import training_flop
 from llm.memory import parameter_count
 from llm.models.hugging_face import config_from
 from llm.models.model import Compute, Model
@@ -33,8 +31,6 @@ SIZES = {  # width, layers, heads, vocabulary
     "410m": (1024, 24, 16, 50_304),
     "1.4b": (2048, 24, 16, 50_304),
 }
-PEAK = {"NVIDIA H200": 989e12, "NVIDIA H100": 989e12}
-"""Dense bfloat16 FLOP/s by the makers' sheets, by the beginning of the device's name."""
 ADAM = Adam(1e-4, weight_decay=0.01)
 
 
@@ -93,11 +89,11 @@ def our_side(model, params, batch, chunk=4096):
     return step
 
 
-def beside_torch(size, repeats, chunk):
+def beside_torch(size, repeats, chunk, remat):
     import torch
     import transformers
 
-    model, batch = Model(config(size)), tokens((4, 129), SIZES[size][3])
+    model, batch = Model(config(size), Compute(remat=remat)), tokens((4, 129), SIZES[size][3])
     params = jax.jit(lambda key: init(model.config, key=key))(jax.random.key(0))
     with tempfile.TemporaryDirectory() as folder:
         save(Path(folder) / "model", model.config, params)
@@ -113,7 +109,8 @@ def beside_torch(size, repeats, chunk):
             times[name].append(time.perf_counter() - begun)
     count = batch.shape[0] * (batch.shape[1] - 1)
     ratio = statistics.median(b / a for a, b in zip(times["ours"], times["theirs"], strict=True))
-    print(f"Pythia-{size} shape, {parameter_count(model.config):,} parameters, 4 rows of 128 tokens, float32, AdamW")
+    print(f"Pythia-{size} shape, {parameter_count(model.config):,} parameters, float32, remat {remat}")
+    print("4 rows of 128 tokens, AdamW")
     print(
         f"jax {jax.__version__}, torch {torch.__version__}, transformers {transformers.__version__}, "
         f"{torch.get_num_threads()} threads, load {os.getloadavg()[0]:.1f}, {repeats} steps of each in turn"
@@ -128,39 +125,14 @@ def beside_torch(size, repeats, chunk):
     )
 
 
-def on_device(size, repeats, remat):
-    """Tokens/s and MFU of 64 x 384 in bfloat16 with float32 master weights; FLOP that the model needs, none twice."""
-    model, batch = Model(config(size), Compute("bfloat16", remat)), tokens((64, 385), SIZES[size][3])
-    c, device = model.config, jax.devices()[0]
-    params = jax.jit(lambda key: init(c, key=key))(jax.random.key(0))
-    step = our_side(model, params, batch)
-    for _ in range(3):
-        step()
-    times = []
-    for _ in range(repeats):
-        begun = time.perf_counter()
-        step()
-        times.append(time.perf_counter() - begun)
-    second, count = statistics.median(times), 64 * 384
-    flops = training_flop(c, 64, 384) / second
-    print(f"Pythia-{size} shape, 64 x 384, bfloat16, remat {remat}, {device.device_kind}, jax {jax.__version__}")
-    print(f"{1e3 * second:.1f} ms, {count / second:,.0f} tokens/s, {flops / 1e12:.1f} TFLOP/s")
-    peak = next((value for name, value in PEAK.items() if device.device_kind.startswith(name)), None)
-    print(f"MFU {flops / peak:.1%} of {peak / 1e12:.0f} TFLOP/s" if peak else "MFU: this device's peak is not known")
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--size", choices=SIZES, default="14m")
     parser.add_argument("--repeats", type=int, default=20)
     parser.add_argument("--chunk", type=int, default=4096, help="tokens whose logits exist at once")
-    parser.add_argument("--device", action="store_true", help="MFU on the first device, without torch")
-    parser.add_argument("--remat", choices=("none", "dots", "full"), default="full")
+    parser.add_argument("--remat", choices=("none", "dots", "full"), default="dots")
     options = parser.parse_args()
-    if options.device:
-        on_device(options.size, options.repeats, options.remat)
-    else:
-        beside_torch(options.size, options.repeats, options.chunk)
+    beside_torch(options.size, options.repeats, options.chunk, options.remat)
 
 
 if __name__ == "__main__":

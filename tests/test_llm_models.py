@@ -132,7 +132,7 @@ def test_a_row_whose_window_lies_beyond_its_cache_gives_numbers():
 
 def test_remat_and_unrolling_change_no_gradient():
     gradients = []
-    for compute in ({}, {"remat": "dots"}, {"remat": "full", "unroll": 3}):
+    for compute in ({"remat": "none"}, {"remat": "dots"}, {"remat": "full", "unroll": 3}):
         model, params = random_model("pythia", **compute)
         loss = lambda p, m=model: jax.nn.logsumexp(m.logits(p, m.hidden(p, TOKENS)), axis=-1).mean()
         gradients.append(jax.jit(jax.grad(loss))(params))

@@ -50,7 +50,8 @@ class Compute:
         dtype: of activations and products ("float32" or "bfloat16"); parameters keep their own, norms, softmax,
             rotary positions and logits are float32.
         remat: what the backward pass computes again: nothing (`none`), all but products with weights (`dots`), or
-            everything inside a layer (`full`).
+            everything inside a layer (`full`). `dots` takes less memory than `none`, and on a CPU less time: to write
+            what was kept and read it again is slower there than to compute it.
         attention: `auto` takes cuDNN's kernel where a trial shows that it runs, else XLA.
         unroll: layers in one turn of the scan: more is slower to compile and sometimes faster to run.
         places: where intermediate results live on a mesh (`llm.sharding.on_mesh` sets it); None leaves that to the
@@ -58,7 +59,7 @@ class Compute:
     """
 
     dtype: str = "float32"
-    remat: Remat = "none"
+    remat: Remat = "dots"
     attention: Implementation = "auto"
     unroll: int = 1
     places: Places | None = None

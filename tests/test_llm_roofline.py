@@ -1,11 +1,14 @@
-"""The formula of a step's arithmetic against PyTorch's counter of what transformers' module really multiplies."""
+"""The formulas against what is really there: PyTorch's counter of products, and the sizes of weights and cache."""
 
+import jax
 import numpy as np
 import pytest
 from llm_cases import CASES, torch_model
 
-from llm.flop import training_flop
 from llm.models.hugging_face import config_from
+from llm.models.model import Compute, Model
+from llm.models.parameters import shapes
+from llm.roofline import decoding_bytes, training_flop
 
 
 @pytest.mark.parametrize("case", ["pythia", "mistral", "llama"])
@@ -32,3 +35,21 @@ def test_a_window_leaves_fewer_pairs():
     linear = 3 * training_flop(config, 1, short)
     pair = 3 * 2 * 2 * config.layers * config.heads * config.head_size
     assert training_flop(config, 1, long) - linear == pair * (0.5 + 2 - 1.5) * config.window**2
+
+
+@pytest.mark.parametrize("case", ["pythia", "mistral", "llama", "neox_tied"])
+def test_decoding_reads_weights_and_cache_once(case):
+    """Counted leaf by leaf: the tree as decoding takes it, the cache of rows that are full; an untied embedding is
+    looked up, a tied one is the unembedding as well."""
+    config, rows, length = config_from(CASES[case]), 3, 5
+    model = Model(config, Compute("bfloat16"))
+    weights, cache = shapes(config, dtype="bfloat16"), jax.eval_shape(lambda: model.empty_cache(rows, length))
+    size = lambda tree: sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+    unread = 0 if config.tied else size(weights["embed"]) - 2 * rows * config.width
+    assert decoding_bytes(config, rows, length) == size(weights) - unread + size(cache.layers)
+
+
+def test_decoding_reads_no_more_than_the_window():
+    config = config_from(CASES["mistral_window"])
+    assert config.window is not None
+    assert decoding_bytes(config, 2, 10 * config.window) == decoding_bytes(config, 2, config.window)
