@@ -14,6 +14,7 @@ from llm_cases import AUTO, CASES, LENGTHS, TOKENS, copied, golden, padded, rand
 from llm.models.hugging_face import config_from
 from llm.models.model import Model
 from llm.models.parameters import shapes
+from llm.step import Adam, apply, start
 from llm.weights.checkpoint import INDEX, SINGLE, open_checkpoint
 from llm.weights.load import load
 from llm.weights.safetensors import DTYPES, Pending, read_header, write_file
@@ -161,6 +162,16 @@ def test_parameters_are_loaded_where_they_belong():
     shardings["layers"]["expand"]["bias"] = NamedSharding(mesh, PartitionSpec("fsdp"))
     with pytest.raises(ValueError, match=r"the layers' axis must not be cut, got .*fsdp.* for layers/expand/bias"):
         load(checkpoint, shardings=shardings)
+
+
+def test_a_step_on_loaded_parameters_is_compiled_once():
+    """Its first state mixes them with fresh moments, its second is its own result: for JAX two programs, if parameters
+    were tied to their device and moments were not."""
+    state = start(load(open_checkpoint(golden("pythia"))))
+    step = jax.jit(lambda state: apply(state, state.params, Adam()))
+    for _ in range(2):
+        state = step(state)
+    assert step._cache_size() == 1
 
 
 def test_a_reward_model_starts_from_a_language_model():

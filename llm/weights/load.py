@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import NamedSharding, PartitionSpec, Sharding, SingleDeviceSharding
+from jax.sharding import NamedSharding, PartitionSpec, Sharding
 from jaxtyping import Array
 
 from llm.models.config import Head, check_heads
@@ -35,8 +35,9 @@ def load(
         heads: the heads that the tree shall have; those of the checkpoint, if not given. A head that the checkpoint
             lacks is started afresh, N(0, init_std²); one that is not asked for is not read.
         dtype: of the parameters.
-        shardings: a tree like the parameters (`llm.models.parameters.shapes`) of shardings; all on the first
-            device, if not given. The layers' axis must not be cut.
+        shardings: a tree like the parameters (`llm.models.parameters.shapes`) of shardings; if not given, all on the
+            first device, and not tied to it: a step on such parameters is the same program as on its own results.
+            The layers' axis must not be cut.
         key: for fresh heads; consumed.
         progress: wraps the tensors that are read.
 
@@ -53,8 +54,7 @@ def load(
             f"{checkpoint.folder} has no {missing} head (it has: {', '.join(checkpoint.heads) or 'none'}); "
             "to start one afresh, give a key"
         )
-    default = SingleDeviceSharding(jax.devices()[0])
-    targets = {p.path: default if shardings is None else _at(shardings, p.path) for p in entries}
+    targets = {p.path: None if shardings is None else _at(shardings, p.path) for p in entries}
     parts = {p.path: _of_tensor(targets[p.path], p) for p in entries}
     leaves = {p.path: jnp.zeros(p.shape, dtype, device=targets[p.path]) for p in entries if p not in fresh}
     wrong = []
@@ -81,7 +81,7 @@ def _at(tree: Params, path: tuple[str, ...]) -> Sharding:
     return tree
 
 
-def _of_tensor(sharding: Sharding, p: Parameter) -> Sharding:
+def _of_tensor(sharding: Sharding | None, p: Parameter) -> Sharding | None:
     """The sharding of one of Hugging Face's tensors that lands in a leaf with this one."""
     if not isinstance(sharding, NamedSharding):
         return sharding
@@ -91,12 +91,14 @@ def _of_tensor(sharding: Sharding, p: Parameter) -> Sharding:
     return NamedSharding(sharding.mesh, PartitionSpec(*(spec[::-1] if p.transposed else spec)))
 
 
-def _place(tensor: np.ndarray, sharding: Sharding) -> Array:
+def _place(tensor: np.ndarray, sharding: Sharding | None) -> Array:
+    if sharding is None:
+        return jnp.asarray(tensor)
     return jax.make_array_from_callback(tensor.shape, sharding, lambda index: np.ascontiguousarray(tensor[index]))
 
 
 @functools.lru_cache
-def _writer(sharding: Sharding, stacked: bool, transposed: bool) -> Any:
+def _writer(sharding: Sharding | None, stacked: bool, transposed: bool) -> Any:
     """`(leaf, tensor, layer) → (leaf with the tensor in it, is the tensor finite)`; updates the leaf in place."""
 
     def write(leaf: Array, tensor: Array, layer: Array) -> tuple[Array, Array]:
