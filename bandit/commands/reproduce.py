@@ -25,15 +25,17 @@ class Reproduce:
 
     fig2 fig4 fig14 fig16 fig18 fig19 table3 one-token, or all of them; and two of ours: ablation (from the released
     code, one difference mended at a time) and remedies (on-policy IPO on R1). The full protocol is the paper's (I.3:
-    ten learning rates, five seeds) and ten fresh seeds for the verdicts: up to an hour a figure on two cores. --short
-    has three learning rates and six fresh seeds, enough for verdicts; --quick takes minutes and has too few. Both are
-    marked on the figure. Ctrl-C keeps what was done; the same command goes on.
+    ten learning rates, five seeds) and ten fresh seeds for the verdicts: up to an hour a figure on two cores. --more
+    has a hundred fresh seeds, for what ten leave undecided; --short three learning rates and six fresh seeds, enough
+    for verdicts; --quick takes minutes and has too few. The last two are marked on the figure. Ctrl-C keeps what was
+    done; the same command goes on.
 
     `report` writes reproduction.md, with a chapter for each of these, from the results that come with modeseek.
 
     Attributes:
         target: fig2, fig4, fig14, fig16, fig18, fig19, table3, one-token, all, ablation, remedies or report.
         conventions: the paper's text, or its released code; each difference is listed in `modeseek bandit --help`.
+        more: ten learning rates, five tuning seeds, a hundred fresh ones.
         short: three learning rates, eight seeds, at most 500 gradient steps; ours never have more.
         quick: three learning rates, four seeds, at most 200 gradient steps.
         stored: draw and judge the results that come with modeseek, and run nothing.
@@ -42,6 +44,7 @@ class Reproduce:
 
     target: tyro.conf.Positional[str]
     conventions: Literal["paper", "released_code"] = "paper"
+    more: bool = False
     short: bool = False
     quick: bool = False
     stored: bool = False
@@ -59,9 +62,12 @@ class Reproduce:
             paths = write_document(self.out or DEFAULT_ROOT / "reproduce" / "report")
             print(f"Saved {paths[0]} and {len(paths) - 1} figures beside it")
             return 0
-        if self.short and self.quick:
-            raise ValueError("--short and --quick are two protocols: expected one of them")
+        chosen = [f"--{name}" for name in ("more", "short", "quick") if getattr(self, name)]
+        if len(chosen) > 1:
+            raise ValueError(f"{' and '.join(chosen)} are {len(chosen)} protocols: expected one of them")
         targets = self._targets()
+        if self.more and targets[0] in ALSO:
+            raise ValueError(f"{targets[0]} is run under --short or --quick alone, got --more")
         from bandit.reproduce.cells import read_cell, run_cells, stored_folder
         from bandit.reproduce.report import write_target
         from bandit.reproduce.settings import cells_of
@@ -99,10 +105,11 @@ class Reproduce:
         return (self.target,)
 
     def _protocol(self, target: str) -> "Protocol":
-        from bandit.reproduce.protocol import QUICK, SHORT
-        from bandit.reproduce.settings import protocols_of
+        from bandit.reproduce.protocol import PROTOCOLS
+        from bandit.reproduce.settings import whole
 
-        return QUICK if self.quick else SHORT if self.short else protocols_of(target)[0]
+        asked = next((name for name in ("more", "short", "quick") if getattr(self, name)), None)
+        return whole(target) if asked is None else PROTOCOLS[asked]
 
     def _folder(self, protocol: "Protocol") -> Path:
         from bandit.files import writable_folder
@@ -114,7 +121,8 @@ class Reproduce:
 
         absent = missing(wanted, source)
         if absent:
-            flags = f"{target} --conventions {self.conventions}{' --quick' * self.quick}{' --short' * self.short}"
+            asked = "".join(f" --{name}" for name in ("more", "short", "quick") if getattr(self, name))
+            flags = f"{target} --conventions {self.conventions}{asked}"
             raise ValueError(
                 f"these cells of {target} are not stored: {', '.join(absent)}. Make them with "
                 f"`modeseek reproduce {flags}`"

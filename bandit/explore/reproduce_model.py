@@ -14,12 +14,18 @@ from bandit.reproduce.assess import Assessment, assess
 from bandit.reproduce.cells import read_cell, stored_folder
 from bandit.reproduce.claims import CLAIMS
 from bandit.reproduce.contrasts import Cells, Contrast, fresh_values, level, shifted_values
-from bandit.reproduce.protocol import QUICK, SHORT, Protocol
+from bandit.reproduce.protocol import MORE, QUICK, SHORT, Protocol
 from bandit.reproduce.report import ABOUT
-from bandit.reproduce.settings import FIGURES, OURS, Cell, cells_of, protocols_of
+from bandit.reproduce.settings import FIGURES, OURS, Cell, cells_of, protocols_of, whole
 from bandit.simulator.conventions import PRESETS as CONVENTIONS
 
-PROTOCOLS = {"best": "the fullest that is stored", "whole": "whole", "short": "short", "quick": "quick"}
+PROTOCOLS = {
+    "best": "the fullest that is stored",
+    "more": "more seeds",
+    "whole": "whole",
+    "short": "short",
+    "quick": "quick",
+}
 SHIFTS = range(-3, 4)
 """Places along the grid of learning rates at which a selected row is looked at."""
 MOST_ROWS = 40
@@ -105,15 +111,18 @@ class ReproduceModel(ViewModel):
         """Read what is stored, and judge it."""
         target, name = values["preset"], values["conventions"]
         every = protocols_of(target)
-        choices = {"whole": every[:1], "short": (SHORT,), "quick": (QUICK,), "best": every}[values["protocol"]]
+        only = {"more": (MORE,), "whole": (whole(target),), "short": (SHORT,), "quick": (QUICK,)}
+        choices = only.get(values["protocol"], every)
         found = []
         for protocol in choices:
             wanted = cells_of((target,), protocol)
             cells, refused = _there(wanted, name, protocol)
             found.append((protocol, tuple(wanted), cells, refused))
-        # The first that is complete; of incomplete ones that which has the largest share of its cells.
-        protocol, wanted_names, cells, refused = max(found, key=lambda each: len(each[2]) / max(1, len(each[1])))
-        flags = f"{target} --conventions {name}{'' if protocol is every[0] else f' --{protocol.name}'}"
+        # The first that is complete; of incomplete ones that which has the largest share of its cells; of nothing the
+        # one that the command runs.
+        share = lambda each: (len(each[2]) / max(1, len(each[1])), not each[2] and each[0] is whole(target))
+        protocol, wanted_names, cells, refused = max(found, key=share)
+        flags = f"{target} --conventions {name}{'' if protocol is whole(target) else f' --{protocol.name}'}"
         claims = {a.claim.name: a for a in assess([c for c in CLAIMS.values() if c.figure == target], cells)}
         rows = tuple(Row(n, text, contrast, claims.get(n)) for n, text, contrast in _subjects(target))
         return ReproduceResult(protocol, wanted_names, cells, rows, f"modeseek reproduce {flags}", refused)

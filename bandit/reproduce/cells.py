@@ -59,7 +59,7 @@ def run_cell(
         experiment,
         hyper=dataclasses.replace(experiment.hyper, learning_rate=rate),
         seeds=protocol.fresh_seeds,
-        first_seed=protocol.tuning_seeds,
+        first_seed=protocol.judged_from,
     )
     fresh = _sweep(judged, folder / f"{cell.name}.fresh.nc", progress)
     if fresh is None:
@@ -118,8 +118,10 @@ def read_cell(cell: Cell, base: Conventions, protocol: Protocol, folder: Path) -
     dataset = load(path)
     found, wanted = json.loads(dataset.attrs["identity"]), identity(cell, base, protocol)
     for part in ("protocol", "experiment"):
-        if found[part] != wanted[part]:
-            differing = sorted(k for k in wanted[part] if found[part].get(k) != wanted[part][k])
+        # A field that is younger than the cell is None there: what was done before there was a choice.
+        names = found[part].keys() | wanted[part].keys()
+        differing = sorted(name for name in names if found[part].get(name) != wanted[part].get(name))
+        if differing:
             raise ValueError(
                 f"{path} is of another {part}: {', '.join(differing)} differ. Choose another --out, or move it away"
             )

@@ -18,8 +18,9 @@ class Protocol:
         name: of the protocol, in file names and on figures.
         learning_rates: the grid.
         tuning_seeds: seeds 0, 1, … of every learning rate of the grid (the paper: 5).
-        fresh_seeds: the seeds after them, at the chosen rate alone; verdicts are made on these.
+        fresh_seeds: others, at the chosen rate alone; verdicts are made on these.
         most_steps: gradient steps at which a run is cut short, or None.
+        first_fresh_seed: where those begin; if None, right after the tuning seeds.
     """
 
     name: str
@@ -27,6 +28,12 @@ class Protocol:
     tuning_seeds: int
     fresh_seeds: int
     most_steps: int | None = None
+    first_fresh_seed: int | None = None
+
+    @property
+    def judged_from(self) -> int:
+        """The first of the fresh seeds."""
+        return self.tuning_seeds if self.first_fresh_seed is None else self.first_fresh_seed
 
     def collections(self, whole: int, steps_per_collection: int, stretch: int = 1) -> int:
         """How many collections are run where the paper's protocol has `whole`, or `stretch` times as many."""
@@ -40,10 +47,14 @@ class Protocol:
 
 
 FULL = Protocol("full", PAPER_LEARNING_RATES, tuning_seeds=5, fresh_seeds=10)
+
+MORE = Protocol("more", PAPER_LEARNING_RATES, tuning_seeds=5, fresh_seeds=100, first_fresh_seed=15)
+"""The full protocol with a hundred other fresh seeds, for what ten left undecided; those ten judge no more."""
+
 QUICK = Protocol("quick", (0.01, 0.003, 0.001), tuning_seeds=2, fresh_seeds=2, most_steps=200)
 
 SHORT = Protocol("short", (0.01, 0.003, 0.001), tuning_seeds=2, fresh_seeds=6, most_steps=500)
 """Three rates that win, half the steps, and fresh seeds enough for verdicts: a tenth to a fifth of the work."""
 
-PROTOCOLS: dict[str, Protocol] = {p.name: p for p in (FULL, SHORT, QUICK)}
+PROTOCOLS: dict[str, Protocol] = {p.name: p for p in (MORE, FULL, SHORT, QUICK)}
 """By name, the fullest first."""

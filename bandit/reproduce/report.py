@@ -45,7 +45,7 @@ def note_of(protocol: Protocol, conventions: str, cells: Cells) -> str:
     seeds = f"{protocol.tuning_seeds} + {protocol.fresh_seeds} seeds"
     steps = {int(d["step"].values[-1]) for d in cells.values()}
     rates = f"{len(protocol.learning_rates)} learning rates, at most {max(steps, default=0)} steps"
-    size = "" if protocol.name == "full" else f"; {protocol.name.upper()}: {rates}"
+    size = "" if protocol.most_steps is None else f"; {protocol.name.upper()}: {rates}"
     return f"{conventions.replace('_', ' ')}; {seeds}{size}"
 
 

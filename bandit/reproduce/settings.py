@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any, NamedTuple
 
 from bandit.objectives.methods import HyperParameters
-from bandit.reproduce.protocol import FULL, QUICK, SHORT, Protocol
+from bandit.reproduce.protocol import FULL, MORE, QUICK, SHORT, Protocol
 from bandit.simulator.config import AlgorithmConfig, EvaluationConfig
 from bandit.simulator.conventions import PAPER, Conventions
 from bandit.simulator.experiment import Experiment
@@ -196,8 +196,16 @@ OURS = {"ablation": "released_code", "remedies": "paper"}
 
 
 def protocols_of(target: str) -> tuple[Protocol, ...]:
-    """Those that a target is run under, the fullest first: what is ours has no protocol of the paper's."""
-    return (SHORT, QUICK) if target in OURS else (FULL, SHORT, QUICK)
+    """Those that a target is run under, the fullest first: what is ours has none of the paper's, and figure 2 has
+    no seeds."""
+    if not FIGURES[target]:
+        return (FULL,)
+    return (SHORT, QUICK) if target in OURS else (MORE, FULL, SHORT, QUICK)
+
+
+def whole(target: str) -> Protocol:
+    """The protocol that a target is run under if no other is asked for."""
+    return SHORT if target in OURS else FULL
 
 
 def cells_of(figures: tuple[str, ...], protocol: Protocol) -> dict[str, Cell]:

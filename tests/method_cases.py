@@ -1,0 +1,63 @@
+"""What tests of every method share: a batch on which every number matters, compiled losses and their gradients."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from bandit.objectives.log_probs import weighted_mean
+from bandit.objectives.methods import (
+    METHODS,
+    Batch,
+    HyperParameters,
+    ObjectiveOptions,
+)
+
+OPTIONS = ObjectiveOptions()
+# Chosen so that every one matters on the batches below: some ratios are clipped, some negatives fall below the
+# threshold, and the gap drops some pairs.
+HYPER = HyperParameters(
+    beta=0.3,
+    tau=0.2,
+    temperature=0.7,
+    clip_epsilon=0.2,
+    negative_weight=0.8,
+    negative_threshold=0.5,
+    top_k=2.0,
+    reward_gap=0.15,
+)
+TOKEN_RATIO = ObjectiveOptions(ratio="token")
+every_method = pytest.mark.parametrize("name", METHODS)
+
+
+def random_batch(seed=0, prompts=3, responses=4, tokens=2):
+    """Random log-probs of three policies that are near each other, and rewards without ties."""
+    rng = np.random.default_rng(seed)
+    shape = (prompts, responses, tokens)
+    policy = -rng.uniform(0.2, 1.5, shape)
+    behavior, reference = (np.minimum(policy + 0.25 * rng.normal(size=shape), -0.01) for _ in range(2))
+    rewards = rng.permuted(np.tile(np.arange(responses) / responses, (prompts, 1)), axis=1)
+    rewards = rewards + rng.uniform(0, 0.9 / responses, rewards.shape)
+    advantages = (rewards - rewards.mean()) / rewards.std(ddof=1)
+    return Batch(*(jnp.asarray(a) for a in (policy, behavior, reference, rewards, advantages)))
+
+
+@functools.cache
+def compiled(name, options):
+    """Loss and its gradient on the batch's five arrays, compiled once for all tests of a method."""
+
+    def loss(arrays, mask, hyper):
+        return weighted_mean(*METHODS[name].objective(Batch(*arrays, mask), hyper, options))
+
+    return jax.jit(jax.value_and_grad(loss))
+
+
+def loss_of(name, batch, hyper=HYPER, options=OPTIONS):
+    return compiled(name, options)(tuple(batch[:5]), batch.mask, hyper)[0]
+
+
+def slope_of(name, batch, hyper=HYPER, options=OPTIONS):
+    """∂ loss / ∂ token log-probs of the policy."""
+    return compiled(name, options)(tuple(batch[:5]), batch.mask, hyper)[1][0]
