@@ -1,6 +1,7 @@
 """Checkpoints that cannot be used: every fault of a folder in one error, and pickles never opened."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +69,54 @@ def test_a_truncated_file_names_the_tensors_that_are_cut_off(pythia):
     (pythia / SINGLE).write_bytes((9).to_bytes(8, "little") + b"not JSON!" + bytes(50))
     with pytest.raises(ValueError, match=r"corrupt: model.safetensors is corrupt: its header is not JSON"):
         open_checkpoint(pythia)
+
+
+GOOD = {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}
+
+
+@pytest.mark.parametrize(
+    ("entry", "problem"),
+    [
+        (GOOD, None),
+        (GOOD | {"data_offsets": [0, 20]}, r"has 20 bytes, but F32\[2, 3\] needs another number"),
+        (GOOD | {"data_offsets": [0, 28]}, r"has 28 bytes, but F32\[2, 3\] needs another number"),
+        (GOOD | {"data_offsets": [8, 32]}, r"is cut off: it ends at byte \d+ of a file of \d+"),
+        (GOOD | {"data_offsets": [24, 0]}, r"has -24 bytes"),
+        (GOOD | {"data_offsets": [-24, 0]}, "has no readable dtype, shape and data_offsets"),
+        (GOOD | {"shape": [-2, -3]}, "has no readable dtype"),
+        (GOOD | {"shape": [2, 3.0]}, "has no readable dtype"),
+        (GOOD | {"shape": 6}, "has no readable dtype"),
+        (GOOD | {"data_offsets": [24]}, "has no readable dtype"),
+        (GOOD | {"dtype": "F8_E4M3"}, r"is of type F8_E4M3, which is not read \(only F64, F32"),
+        ({"dtype": "F32"}, "has no readable dtype"),
+        ("F32", "has no readable dtype"),
+    ],
+)
+def test_every_fault_of_a_files_header_is_told(entry, problem, tmp_path):
+    """The file has 28 bytes of data, four more than the good tensor."""
+    header = json.dumps({"__metadata__": {}, "a": entry}).encode()
+    (tmp_path / "file").write_bytes(len(header).to_bytes(8, "little") + header + bytes(28))
+    tensors, problems = read_header(tmp_path / "file")
+    if problem is None:
+        assert not problems
+        assert tensors["a"].read().shape == (2, 3)
+    else:
+        assert not tensors
+        assert len(problems) == 1
+        assert re.match(f"a in file {problem}", problems[0])
+
+
+@pytest.mark.parametrize("length", [51, 100_000_001])
+def test_a_header_longer_than_its_file_or_the_formats_limit_is_not_read(length, tmp_path):
+    (tmp_path / "file").write_bytes(length.to_bytes(8, "little") + b"{}".ljust(50))
+    with pytest.raises(ValueError, match="cut short or not safetensors: a file of 58 bytes"):
+        read_header(tmp_path / "file")
+
+
+def test_a_tensor_that_is_not_what_was_announced_is_not_written(tmp_path):
+    pending = Pending("a", "F32", (2, 3), lambda: np.zeros((3, 2), np.float32))
+    with pytest.raises(ValueError, match=r"a was to be F32\[2, 3\], got float32\[3, 2\]"):
+        write_file(tmp_path / "file", [pending])
 
 
 def test_numbers_that_are_none_are_listed(pythia):

@@ -85,6 +85,8 @@ def test_our_files_are_what_the_safetensors_library_reads_and_writes(tmp_path):
     names = {dtype: name for name, dtype in DTYPES.items()}
     write_file(tmp_path / "ours", [Pending(n, names[a.dtype], a.shape, lambda a=a: a) for n, a in arrays.items()])
     safe.save_file(arrays, tmp_path / "theirs")
+    for file in ("ours", "theirs"):  # data begin at a multiple of eight, so that a map of them is aligned
+        assert min(stored.offset for stored in read_header(tmp_path / file)[0].values()) % 8 == 0
     for read in (
         safe.load_file(tmp_path / "ours"),
         {n: t.read() for n, t in read_header(tmp_path / "theirs")[0].items()},
@@ -93,6 +95,8 @@ def test_our_files_are_what_the_safetensors_library_reads_and_writes(tmp_path):
         for name, array in arrays.items():
             np.testing.assert_array_equal(read[name], array)
             assert read[name].dtype == array.dtype
+    write_file(tmp_path / "empty", [Pending("c", "I64", (0, 4), lambda: arrays["c"])])
+    assert read_header(tmp_path / "empty")[0]["c"].read().shape == (0, 4)
 
 
 # --- the same model ---------------------------------------------------------------------------------------------------
