@@ -150,6 +150,10 @@ def test_a_wrong_index_is_told(pythia, tmp_path):
         open_checkpoint(out)
     assert f"astray: {first} is in {files[0]}, the index says {files[1]}" in str(error.value)
     assert f"corrupt index: {second} in {files[1]} is not listed" in str(error.value)
+    # The same tensor in two files, one of them listed.
+    (out / files[1]).write_bytes((out / files[0]).read_bytes())
+    with pytest.raises(ValueError, match=f"twice: {first} is in {files[0]} and in {files[1]}"):
+        open_checkpoint(out)
     (out / files[0]).unlink()
     with pytest.raises(ValueError, match=f"corrupt: cannot read {files[0]}: No such file"):
         open_checkpoint(out)

@@ -1,5 +1,6 @@
 """Weights from and to Hugging Face folders: the same bytes, the same logits, and every fault of a folder at once."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -13,10 +14,10 @@ from llm_cases import AUTO, CASES, LENGTHS, TOKENS, copied, golden, padded, rand
 
 from llm.models.hugging_face import config_from
 from llm.models.model import Model
-from llm.models.parameters import shapes
+from llm.models.parameters import parameters, shapes
 from llm.step import Adam, apply, start
 from llm.weights.checkpoint import INDEX, SINGLE, open_checkpoint
-from llm.weights.load import load
+from llm.weights.load import _of_tensor, load
 from llm.weights.safetensors import DTYPES, Pending, read_header, write_file
 from llm.weights.save import convert, save
 
@@ -163,6 +164,9 @@ def test_parameters_are_loaded_where_they_belong():
     kernel = params["layers"]["expand"]["kernel"]
     assert kernel.sharding.spec == PartitionSpec(None, None, "fsdp")
     assert kernel.addressable_shards[0].data.shape == (3, 48, 40)
+    # What a device reads of Hugging Face's transposed tensor is its own part, not another that is sent on.
+    expand = next(p for p in parameters(checkpoint.config) if p.path == ("layers", "expand", "kernel"))
+    assert _of_tensor(shardings["layers"]["expand"]["kernel"], expand).spec == PartitionSpec("fsdp", None)
     shardings["layers"]["expand"]["bias"] = NamedSharding(mesh, PartitionSpec("fsdp"))
     with pytest.raises(ValueError, match=r"the layers' axis must not be cut, got .*fsdp.* for layers/expand/bias"):
         load(checkpoint, shardings=shardings)
@@ -187,6 +191,14 @@ def test_a_reward_model_starts_from_a_language_model():
     assert float(jnp.abs(params["heads"]["reward"]["kernel"]).max()) < 0.02 * 5
     trunk = load(checkpoint)
     jax.tree.map(np.testing.assert_array_equal, params["layers"], trunk["layers"])
+
+
+def test_a_checkpoint_is_of_the_type_that_most_of_its_tensors_have():
+    """Some keep their norms in another type, wherever those stand in the file."""
+    checkpoint = open_checkpoint(golden("pythia"))
+    first, *rest = checkpoint.tensors.items()
+    one_wide = {first[0]: first[1]._replace(dtype="F32"), **dict(rest)}
+    assert checkpoint.dtype == dataclasses.replace(checkpoint, tensors=one_wide).dtype == "bfloat16"
 
 
 def test_convert_changes_the_type_alone(tmp_path):
