@@ -122,7 +122,7 @@ def test_memory_is_divided_among_devices():
     assert halves.parts["activations"] == alone.parts["activations"] // 2
     assert halves.parts["parameters"] == alone.parts["parameters"]
     cut = memory.residual_bytes(config, "float32", "none", True, 32)
-    heads = memory.training(config, Compute(attention="cudnn"), Mesh(1, 1, 2), 8, 32).parts["activations"]
+    heads = memory.training(config, Compute(remat="none", attention="cudnn"), Mesh(1, 1, 2), 8, 32).parts["activations"]
     assert 8 * config.layers * cut / 2 < heads < 8 * config.layers * cut  # the residual stream is not cut
 
 
