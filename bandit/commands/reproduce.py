@@ -62,9 +62,10 @@ class Reproduce:
             paths = write_document(self.out or DEFAULT_ROOT / "reproduce" / "report")
             print(f"Saved {paths[0]} and {len(paths) - 1} figures beside it")
             return 0
-        chosen = [f"--{name}" for name in ("more", "short", "quick") if getattr(self, name)]
-        if len(chosen) > 1:
-            raise ValueError(f"{' and '.join(chosen)} are {len(chosen)} protocols: expected one of them")
+        asked = self._asked()
+        if len(asked) > 1:
+            flags = " and ".join(f"--{name}" for name in asked)
+            raise ValueError(f"{flags} are {len(asked)} protocols: expected one of them")
         targets = self._targets()
         if self.more and targets[0] in ALSO:
             raise ValueError(f"{targets[0]} is run under --short or --quick alone, got --more")
@@ -108,8 +109,12 @@ class Reproduce:
         from bandit.reproduce.protocol import PROTOCOLS
         from bandit.reproduce.settings import whole
 
-        asked = next((name for name in ("more", "short", "quick") if getattr(self, name)), None)
-        return whole(target) if asked is None else PROTOCOLS[asked]
+        asked = self._asked()
+        return PROTOCOLS[asked[0]] if asked else whole(target)
+
+    def _asked(self) -> list[str]:
+        """Protocols by their flags: one at most, once checked."""
+        return [name for name in ("more", "short", "quick") if getattr(self, name)]
 
     def _folder(self, protocol: "Protocol") -> Path:
         from bandit.files import writable_folder
@@ -121,8 +126,7 @@ class Reproduce:
 
         absent = missing(wanted, source)
         if absent:
-            asked = "".join(f" --{name}" for name in ("more", "short", "quick") if getattr(self, name))
-            flags = f"{target} --conventions {self.conventions}{asked}"
+            flags = f"{target} --conventions {self.conventions}" + "".join(f" --{name}" for name in self._asked())
             raise ValueError(
                 f"these cells of {target} are not stored: {', '.join(absent)}. Make them with "
                 f"`modeseek reproduce {flags}`"

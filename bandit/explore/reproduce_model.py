@@ -120,8 +120,8 @@ class ReproduceModel(ViewModel):
             found.append((protocol, tuple(wanted), cells, refused))
         # The first that is complete; of incomplete ones that which has the largest share of its cells; of nothing the
         # one that the command runs.
-        share = lambda each: (len(each[2]) / max(1, len(each[1])), not each[2] and each[0] is whole(target))
-        protocol, wanted_names, cells, refused = max(found, key=share)
+        order = lambda each: (len(each[2]) / max(1, len(each[1])), not each[2] and each[0] is whole(target))
+        protocol, wanted_names, cells, refused = max(found, key=order)
         flags = f"{target} --conventions {name}{'' if protocol is whole(target) else f' --{protocol.name}'}"
         claims = {a.claim.name: a for a in assess([c for c in CLAIMS.values() if c.figure == target], cells)}
         rows = tuple(Row(n, text, contrast, claims.get(n)) for n, text, contrast in _subjects(target))

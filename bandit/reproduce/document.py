@@ -28,8 +28,8 @@ all {count} claims (Bonferroni). *Reproduced*, *reversed*, *not reproduced* (sho
 *undecided*, with the number of seeds that would decide. Rates ÷3 · ×3: the verdict from the tuning seeds with every
 learning rate moved one place along the grid, not corrected for many claims.
 
-The protocol `more` judges on a hundred other fresh seeds; it stands where ten left claims undecided that a hundred can
-decide. `short` (three learning rates, two tuning and six fresh seeds, at most 500 steps) is judged by the same
+The protocol `more` judges on a hundred other fresh seeds; it is for what ten leave undecided, and stands where it was
+run. `short` (three learning rates, two tuning and six fresh seeds, at most 500 steps) is judged by the same
 rule; `quick` (two fresh seeds, at most 200 steps) has too few seeds for any verdict. Each stands here only where no
 fuller one is stored, and is marked.
 """
