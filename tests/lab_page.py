@@ -59,6 +59,13 @@ RUN_ALL = """
 }
 """
 
+EXECUTE = """
+async (code) => {
+  const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
+  return (await kernel.requestExecute({code, store_history: false}).done).content.status;
+}
+"""
+
 IDLE = "() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'idle'"
 
 PIXELS = """
@@ -118,6 +125,11 @@ class Notebook:
 
     def idle(self) -> None:
         self.page.wait_for_function(IDLE)
+
+    def execute(self, code: str) -> None:
+        """In the notebook's kernel, unseen in its cells."""
+        ended = self.page.evaluate(EXECUTE, code)
+        assert ended == "ok", ended
 
     def explorer(self, number: int = 0) -> "Shown":
         return Shown(self.page, number)

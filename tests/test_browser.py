@@ -1,5 +1,6 @@
 """Notebooks in a real browser: Chromium, JupyterLab on a free port; the picture is the view-model's."""
 
+import re
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -178,6 +179,20 @@ def test_a_bandit_is_scrubbed_by_key_and_mouse(bandit_notebook: Notebook, capsys
     assert_fast("scrubbing the bandit", times, SCRUB_MS, capsys)
 
 
+HELD_BACK = """
+import time
+from bandit.explore import bandit_model
+
+def held_back(values, training=bandit_model.training):
+    for part in training(values):
+        yield part
+        time.sleep(0.3)
+
+bandit_model.training = held_back
+"""
+"""A hundred tiny collections are over in .3 s, before the browser's Cancel has reached the kernel; so they take 30."""
+
+
 def test_a_training_is_shown_and_another_one_cancelled(bandit_notebook: Notebook):
     shown, wait = bandit_notebook.explorer(), 180_000
     shown.type("state", f"bandit?preset=R1-ppo&{TINY}&collections=3&step=3")
@@ -191,9 +206,10 @@ def test_a_training_is_shown_and_another_one_cancelled(bandit_notebook: Notebook
     again.train()
     np.testing.assert_array_equal(shown.pixels(), again.pixels())
 
+    bandit_notebook.execute(HELD_BACK)
     shown.type("state", f"bandit?preset=R1-ppo&{TINY}&collections=100")
     shown.after(lambda: shown.button("Train").click())
-    shown.page.wait_for_function("() => /[1-9][0-9]* of 100 collections/.test(document.body.innerText)", timeout=wait)
+    shown.root.get_by_role("status").get_by_text(re.compile("^[1-9][0-9]* of 100 collections")).wait_for(timeout=wait)
     shown.button("Cancel").click()
     shown.root.get_by_text("Cancelled: what was trained until then").wait_for(timeout=wait)
     shown.settle()

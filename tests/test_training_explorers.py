@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bandit.explore import BanditExplorer
+from bandit.explore import BanditExplorer, bandit_model
 from bandit.explore.bandit_model import BanditModel
 from bandit.explore.bandit_presets import PRESETS, experiment
 from bandit.explore.bandit_scene import batch_picture
@@ -203,7 +203,16 @@ def test_other_settings_are_never_shown_as_if_trained(trained: BanditExplorer):
     assert "τ of IPO does not enter On-policy PPO: the same curves again" in model.notes
 
 
-def test_a_cancelled_training_leaves_its_part_and_says_so(trained: BanditExplorer):
+def test_a_cancelled_training_leaves_its_part_and_says_so(trained: BanditExplorer, monkeypatch: pytest.MonkeyPatch):
+    clicked = threading.Event()
+
+    def held_back(values, training=bandit_model.training):
+        """A hundred tiny collections are over in .3 s: here they take 20, or until Cancel is clicked."""
+        for part in training(values):
+            yield part
+            clicked.wait(0.1)
+
+    monkeypatch.setattr(bandit_model, "training", held_back)
     explorer = BanditExplorer("R1-ppo", **TINY | {"collections": 100, "first_seed": 3})
     assert isinstance(explorer, BanditExplorer)
     shell = _shell(explorer)
@@ -218,6 +227,7 @@ def test_a_cancelled_training_leaves_its_part_and_says_so(trained: BanditExplore
         time.sleep(0.01)
     partial = shell.image.value
     shell.trainer.cancel.click()
+    clicked.set()
     explorer.wait()
     run = explorer.model.run
     assert 1 <= run.done < run.asked == 100
