@@ -245,3 +245,13 @@ def test_table_1():
     }
     assert {name: (METHODS[name].on_policy, METHODS[name].negative_gradient) for name in rows} == rows
     assert {name for name, method in METHODS.items() if method.policy_gradient} == {"ppo", "reinforce"}
+
+
+@every_objective
+@pytest.mark.parametrize("whose", ["behavior", "reference"])
+def test_a_method_reads_the_log_probs_that_its_row_says(name, options, whose):
+    """Those of the other two policies may be anything at all."""
+    batch = random_batch()
+    field = f"{whose}_token_log_probs"
+    lost = batch._replace(**{field: jnp.full_like(getattr(batch, field), jnp.nan)})
+    assert bool(np.isnan(loss_of(name, lost, options=options))) == (METHODS[name].reads == whose)

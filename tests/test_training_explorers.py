@@ -17,15 +17,11 @@ from bandit.explore.bandit_scene import batch_picture
 from bandit.explore.canvas import Canvas
 from bandit.explore.frontier import best_at, frontier, kl, tilted
 from bandit.explore.runs import take_turn, train
-from bandit.objectives.methods import METHODS, HyperParameters
-from bandit.simulator.collect import collect
+from bandit.objectives.methods import METHODS
 from bandit.simulator.experiment import Experiment
-from bandit.simulator.objective import FrozenCopies, loss_and_batch, response_weights
 from bandit.simulator.plan import make_plan
-from bandit.simulator.policy import make_policy
-from bandit.simulator.run import Run
 from bandit.simulator.sweep import run_sweep
-from bandit.simulator.train import initial_state, pretrain_seed, run_collection, start
+from bandit.simulator.train import pretrain_seed, run_collection, start
 
 TINY = {"policy": "table", "prompts": 2, "responses": 4, "inner_steps": 2, "collections": 3, "seeds": 2}
 
@@ -87,32 +83,6 @@ def test_the_frontier_is_the_tilted_reference():
         if kl(other, reference) <= 0.2:
             assert other @ rewards <= best @ rewards + 1e-9
     np.testing.assert_allclose(tilted(reference, rewards, 0.0), reference)
-
-
-def test_weights_are_the_gradients(tabular: Experiment):
-    """∇L = -Σ w ∇ log π(y | x), of every method, by two different derivatives; negative only where Table 1 says so."""
-    asked = dataclasses.replace(tabular, methods=tuple(METHODS), seeds=1, hyper=HyperParameters(top_k=2.0))
-    static, policy, plan = asked.static, make_policy(asked.static), make_plan(asked)
-    params, behavior = policy.init(jax.random.key(3)), policy.init(jax.random.key(4))
-    frozen = FrozenCopies(behavior, ())
-
-    @jax.jit
-    def both(run: Run) -> tuple:
-        fresh = initial_state(behavior, run, static)
-        data, _ = collect(policy, behavior, (), fresh.prompts, fresh.moments, run, static, key=jax.random.key(5))
-
-        def loss(params):
-            return loss_and_batch(params, data, frozen, run, static, policy, key=jax.random.key(0))
-
-        (_, batch), gradient = jax.value_and_grad(loss, has_aux=True)(params)
-        weights = response_weights(batch, run, static)
-        return gradient, jax.grad(lambda params: -(weights * loss(params)[1].log_probs).sum())(params), weights
-
-    for i, name in enumerate(METHODS):
-        gradient, pushed, weights = both(jax.tree.map(lambda a, i=i: jnp.asarray(a[i]), plan.runs))
-        for one, two in zip(jax.tree.leaves(gradient), jax.tree.leaves(pushed), strict=True):
-            np.testing.assert_allclose(np.asarray(one), np.asarray(two), rtol=1e-3, atol=1e-5, err_msg=name)
-        assert bool((weights < 0).any()) == METHODS[name].negative_gradient, name
 
 
 def test_no_number_compiles_anything(trained: BanditExplorer):

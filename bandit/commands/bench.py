@@ -133,7 +133,7 @@ def measure(repeats: int) -> tuple[list[Row], float]:
     import numpy as np
 
     from bandit.simulator.collect import collect
-    from bandit.simulator.objective import FrozenCopies, loss_and_batch
+    from bandit.simulator.objective import loss_and_batch
     from bandit.simulator.plan import make_plan
     from bandit.simulator.policy import make_policy
     from bandit.simulator.sampling import sample
@@ -151,11 +151,10 @@ def measure(repeats: int) -> tuple[list[Row], float]:
         lambda s: collect(policy, s.params, s.reference_params, s.prompts, s.moments, run, config, key=key)
     )(state)
     state = state._replace(batch=collected)
-    frozen = FrozenCopies(state.behavior_params, state.reference_params)
     forward = forward_gflop(config, 100)
     everything = jax.numpy.arange(config.algorithm.prompts_per_collection)
 
-    gradient = jax.jit(jax.grad(lambda p: loss_and_batch(p, state.batch, frozen, run, config, policy, key=key)[0]))
+    gradient = jax.jit(jax.grad(lambda p: loss_and_batch(p, state.batch, run, config, policy, key=key)[0]))
     rows.append(
         _row("forward and backward, one device", _times(lambda: gradient(state.params), repeats), 1, 3 * forward)
     )

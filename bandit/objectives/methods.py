@@ -132,6 +132,7 @@ class Method:
         negative_gradient: whether some responses are pushed down.
         min_responses: responses a prompt that it needs.
         policy_gradient: whether it is one (the released code adds its KL term to these alone).
+        reads: whose log-probs its loss takes, besides the policy's.
         source: where it is defined.
     """
 
@@ -143,6 +144,7 @@ class Method:
     source: str
     min_responses: int = 1
     policy_gradient: bool = False
+    reads: Literal["behavior", "reference"] | None = None
 
 
 def pair_weights(batch: Batch, hyper: HyperParameters, options: ObjectiveOptions) -> Float[Array, "P N N"]:
@@ -266,9 +268,9 @@ _ALL = (
     Method("rwr", "RWR", _rwr, True, False, "paper I.2.5"),
     Method("rest", "ReST (top K)", _rest, True, False, "Gulcehre et al., 2023"),
     Method("reinforce", "REINFORCE", _reinforce, True, True, "paper I.2.3", policy_gradient=True),
-    Method("ppo", "PPO", _ppo, True, True, "paper I.2.4", policy_gradient=True),
-    Method("dpo", "DPO", _dpo, False, True, "paper eqs. 3-4", 2),
-    Method("ipo", "IPO", _ipo, False, True, "paper eq. 20", 2),
+    Method("ppo", "PPO", _ppo, True, True, "paper I.2.4", policy_gradient=True, reads="behavior"),
+    Method("dpo", "DPO", _dpo, False, True, "paper eqs. 3-4", 2, reads="reference"),
+    Method("ipo", "IPO", _ipo, False, True, "paper eq. 20", 2, reads="reference"),
     Method("pref_ft", "Pref-FT", _pref_ft, False, False, "Dubois et al., 2024", 2),
     Method("binary_feedme", "Binary FeedME", _binary_feedme, False, False, "Dubois et al., 2024", 2),
 )

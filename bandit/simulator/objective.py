@@ -67,18 +67,35 @@ def with_live_mlp(frozen: Params, live: Params) -> Params:
     return jax.lax.stop_gradient(jax.tree_util.tree_map_with_path(choose, frozen, live))
 
 
-def _rescored(
-    data: Collected, tokens: Array, live: Params, frozen: FrozenCopies, config: Static, policy: Policy
+def rescored(
+    data: Collected, live: Params, frozen: FrozenCopies, run: Run, config: Static, policy: Policy, *, reported: Array
 ) -> Collected:
-    """The collection with the frozen log-probs that the released code computes anew at every gradient step."""
+    """A minibatch with the frozen log-probs that the released code computes anew at every gradient step.
+
+    Those that the run's loss does not take are brought up to date only where the step is reported: the forward passes
+    of both copies are a third of a released step.
+    """
+    if config.conventions.frozen_copies == "whole":
+        return data
     shape = data.behavior_token_log_probs.shape
+    tokens = data.tokens.reshape(shape[0] * shape[1], -1)
 
-    def rescore(params: Params) -> Array:
-        return score(policy, with_live_mlp(params, live), tokens, config.conventions.scoring).reshape(shape)
+    def rescore(whose: str, params: Params, old: Array) -> Array:
+        def anew() -> Array:
+            return score(policy, with_live_mlp(params, live), tokens, config.conventions.scoring).reshape(shape)
 
-    data = data._replace(behavior_token_log_probs=rescore(frozen.behavior))
+        read_by = [METHODS[name].reads == whose for name in config.methods]
+        if all(read_by) or config.evaluation_interval == 1:  # a branch that is always taken still takes its time
+            return anew()
+        needed = reported | jnp.asarray(read_by)[run.method]
+        if whose == "reference" and config.conventions.kl_placement == "loss":
+            needed |= run.hyper.kl_coefficient != 0
+        return jax.lax.cond(needed, anew, lambda: old)
+
+    data = data._replace(behavior_token_log_probs=rescore("behavior", frozen.behavior, data.behavior_token_log_probs))
     if config.conventions.reference_model == "initial_policy":
-        data = data._replace(reference_token_log_probs=rescore(frozen.reference))
+        reference = rescore("reference", frozen.reference, data.reference_token_log_probs)
+        data = data._replace(reference_token_log_probs=reference)
     return data
 
 
@@ -105,7 +122,6 @@ def response_weights(batch: Batch, run: Run, config: Static) -> Float[Array, "P 
 def loss_and_batch(
     params: Params,
     data: Collected,
-    frozen: FrozenCopies,
     run: Run,
     config: Static,
     policy: Policy,
@@ -115,8 +131,6 @@ def loss_and_batch(
     """Score a minibatch under the policy and reduce the method's losses to one number; consumes the key (dropout)."""
     prompts, responses, _ = data.tokens.shape
     tokens = data.tokens.reshape(prompts * responses, -1)
-    if config.conventions.frozen_copies == "live_mlp":
-        data = _rescored(data, tokens, params, frozen, config, policy)
     inputs, targets = shift(tokens, config.conventions.scoring)
     all_log_probs = jax.nn.log_softmax(policy.train_logits(params, inputs, key), axis=-1)
     batch = Batch(

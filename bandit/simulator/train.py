@@ -5,13 +5,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from bandit.objectives import advantages
 from bandit.simulator.collect import Collected, collect
 from bandit.simulator.config import Static
 from bandit.simulator.evaluate import Evaluation, evaluate, evaluation_prompts
-from bandit.simulator.objective import FrozenCopies, StepMetrics, loss_and_batch, step_metrics
+from bandit.simulator.objective import FrozenCopies, StepMetrics, loss_and_batch, rescored, step_metrics
 from bandit.simulator.optimizer import adam
 from bandit.simulator.policy import Params, Policy, make_policy
 from bandit.simulator.pretrain import Pretrained, pretrain
@@ -94,16 +94,26 @@ def initial_state(params: Params, run: Run, config: Static) -> TrainState:
 
 
 def gradient_step(
-    state: TrainState, rows: Int[Array, "M"], run: Run, config: Static, policy: Policy, *, key: jax.Array
+    state: TrainState,
+    rows: Int[Array, "M"],
+    run: Run,
+    config: Static,
+    policy: Policy,
+    *,
+    key: jax.Array,
+    reported: Bool[Array, ""] | bool = True,
 ) -> tuple[TrainState, StepMetrics]:
     """Step (i) of Algorithm 1: one Adam step on the prompts `rows` of the collection; consumes the key.
+
+    Metrics are of the step only where it is `reported`; elsewhere those of frozen copies may lag behind.
 
     A step whose loss, gradient or result is not finite is not taken: the run keeps its last finite policy and stops.
     """
     data = jax.tree.map(lambda a: a[rows], state.batch)
     frozen = FrozenCopies(state.behavior_params, state.reference_params)
+    data = rescored(data, state.params, frozen, run, config, policy, reported=jnp.asarray(reported))
     (loss, batch), gradient = jax.value_and_grad(loss_and_batch, has_aux=True)(
-        state.params, data, frozen, run, config, policy, key=key
+        state.params, data, run, config, policy, key=key
     )
     metrics = step_metrics(loss, gradient, data, batch, run, config)
     updates, optimizer = adam().update(gradient, state.optimizer)
@@ -168,12 +178,15 @@ def run_collection(state: TrainState, run: Run, config: Static) -> tuple[TrainSt
     shuffled = _shuffled_rows(config, key=jax.random.fold_in(keys["minibatches"], state.step))
     blocks = shuffled.reshape(-1, config.evaluation_interval, algorithm.prompts_per_minibatch)
 
-    def update(state: TrainState, rows: Array) -> tuple[TrainState, StepMetrics]:
+    last = jnp.arange(config.evaluation_interval) == config.evaluation_interval - 1
+
+    def update(state: TrainState, minibatch: tuple[Array, Array]) -> tuple[TrainState, StepMetrics]:
+        rows, reported = minibatch
         key = jax.random.fold_in(keys["dropout"], state.step)
-        return gradient_step(state, rows, run, config, policy, key=key)
+        return gradient_step(state, rows, run, config, policy, key=key, reported=reported)
 
     def block(state: TrainState, minibatches: Array) -> tuple[TrainState, tuple]:
-        state, training = jax.lax.scan(update, state, minibatches)
+        state, training = jax.lax.scan(update, state, (minibatches, last))
         means, tokens = _evaluate(state, run, config, policy)
         return state, (means, jax.tree.map(lambda m: m[-1], training), tokens)
 

@@ -1,0 +1,116 @@
+"""A minibatch's loss: its response weights, and the frozen copies that the released code scores anew."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from bandit.objectives.methods import METHODS, HyperParameters
+from bandit.simulator.collect import collect
+from bandit.simulator.config import EvaluationConfig
+from bandit.simulator.conventions import RELEASED_CODE
+from bandit.simulator.experiment import Experiment
+from bandit.simulator.objective import FrozenCopies, loss_and_batch, rescored, response_weights, with_live_mlp
+from bandit.simulator.plan import make_plan
+from bandit.simulator.policy import make_policy
+from bandit.simulator.run import Run, make_run
+from bandit.simulator.sampling import score
+from bandit.simulator.train import _keys, _shuffled_rows, gradient_step, initial_state, run_collection
+
+
+def test_weights_are_the_gradients(tabular: Experiment):
+    """∇L = -Σ w ∇ log π(y | x), of every method, by two different derivatives; negative only where Table 1 says so."""
+    asked = dataclasses.replace(tabular, methods=tuple(METHODS), seeds=1, hyper=HyperParameters(top_k=2.0))
+    static, policy, plan = asked.static, make_policy(asked.static), make_plan(asked)
+    params, behavior = policy.init(jax.random.key(3)), policy.init(jax.random.key(4))
+
+    @jax.jit
+    def both(run: Run) -> tuple:
+        fresh = initial_state(behavior, run, static)
+        data, _ = collect(policy, behavior, (), fresh.prompts, fresh.moments, run, static, key=jax.random.key(5))
+
+        def loss(params):
+            return loss_and_batch(params, data, run, static, policy, key=jax.random.key(0))
+
+        (_, batch), gradient = jax.value_and_grad(loss, has_aux=True)(params)
+        weights = response_weights(batch, run, static)
+        return gradient, jax.grad(lambda params: -(weights * loss(params)[1].log_probs).sum())(params), weights
+
+    for i, name in enumerate(METHODS):
+        gradient, pushed, weights = both(jax.tree.map(lambda a, i=i: jnp.asarray(a[i]), plan.runs))
+        for one, two in zip(jax.tree.leaves(gradient), jax.tree.leaves(pushed), strict=True):
+            np.testing.assert_allclose(np.asarray(one), np.asarray(two), rtol=1e-3, atol=1e-5, err_msg=name)
+        assert bool((weights < 0).any()) == METHODS[name].negative_gradient, name
+
+
+READERS = ("rwr", "ppo", "dpo")
+"""A method that reads no frozen copy, one that reads the behavior policy, one that reads the reference."""
+
+
+@pytest.fixture(scope="module")
+def released(tiny: Experiment) -> Experiment:
+    """The small bandit as released, two passes over two minibatches, one evaluation at their end."""
+    return dataclasses.replace(
+        tiny, methods=READERS, conventions=RELEASED_CODE, evaluation=EvaluationConfig(prompts=12, interval=4)
+    )
+
+
+@pytest.fixture(scope="module")
+def three_policies(released: Experiment) -> tuple:
+    """A policy, the one that sampled and the reference, each a network of its own."""
+    policy = make_policy(released.static)
+    return tuple(policy.init(jax.random.key(seed)) for seed in range(3))
+
+
+@pytest.fixture(scope="module")
+def problem(released: Experiment):
+    return jax.tree.map(lambda a: jnp.asarray(a[0]), make_plan(released).runs.problem)
+
+
+def test_frozen_copies_are_scored_where_they_are_read_or_reported(released: Experiment, three_policies, problem):
+    """Against scoring them all by hand, for methods that read one, the other or none, with and without a KL term."""
+    static, policy = released.static, make_policy(released.static)
+    live, *frozen = three_policies
+    run = make_run(problem, static, method="rwr")
+    data = initial_state(live, run, static).batch
+    tokens = jax.random.randint(jax.random.key(9), data.tokens.shape, 0, static.vocab_size)
+    data = data._replace(tokens=tokens)
+    scored = jax.jit(
+        lambda run, reported: rescored(data, live, FrozenCopies(*frozen), run, static, policy, reported=reported)
+    )
+    whole = [
+        score(policy, with_live_mlp(copy, live), tokens.reshape(-1, tokens.shape[-1]), "same_token") for copy in frozen
+    ]
+    for name in READERS:
+        for kl in (0.0, 0.1):
+            for reported in (False, True):
+                run = make_run(problem, static, method=name, hyper=HyperParameters(kl_coefficient=kl))
+                found = scored(run, jnp.asarray(reported))
+                reads = (name == "ppo", name == "dpo" or kl > 0)
+                for log_probs, anew, read in zip(
+                    (found.behavior_token_log_probs, found.reference_token_log_probs), whole, reads, strict=True
+                ):
+                    expected = anew.reshape(log_probs.shape) if read or reported else jnp.zeros_like(log_probs)
+                    np.testing.assert_allclose(log_probs, expected, rtol=1e-5, err_msg=f"{name}, {kl}, {reported}")
+
+
+def test_what_is_not_read_changes_no_step_and_no_report(released: Experiment, three_policies, problem):
+    """A collection, and the same steps one by one with everything scored anew: one policy, one last report."""
+    static, policy = released.static, make_policy(released.static)
+    collection = jax.jit(lambda state, run: run_collection(state, run, static))
+    step = jax.jit(lambda state, rows, run, key: gradient_step(state, rows, run, static, policy, key=key))
+    for name in READERS:
+        run = make_run(problem, static, method=name, hyper=HyperParameters(learning_rate=0.01), seed=3)
+        start = initial_state(three_policies[0], run, static)._replace(reference_params=three_policies[2])
+        end, metrics = collection(start, run)
+        keys = _keys(run.seed)
+        order = _shuffled_rows(static, key=jax.random.fold_in(keys["minibatches"], 0))
+        state = start._replace(batch=end.batch, behavior_params=end.behavior_params)
+        for i, rows in enumerate(order.reshape(-1, static.algorithm.prompts_per_minibatch)):
+            state, last = step(state, rows, run, jax.random.fold_in(keys["dropout"], i))
+        for one, two in zip(jax.tree.leaves(end.params), jax.tree.leaves(state.params), strict=True):
+            np.testing.assert_allclose(one, two, atol=2e-6, err_msg=name)
+        for field, one, two in zip(last._fields, metrics.training, last, strict=True):
+            np.testing.assert_allclose(one[0], two, rtol=2e-4, atol=1e-5, err_msg=f"{name}: {field}")
