@@ -23,6 +23,7 @@ from bandit.reproduce.settings import FIGURES, MENDS, Cell, cells_of
 from bandit.reproduce.verdicts import MOST_SEEDS, interval
 from bandit.simulator.conventions import PAPER, RELEASED_CODE
 from bandit.simulator.experiment import Experiment
+from bandit.simulator.results import FORMAT
 
 
 def test_every_cell_is_a_valid_experiment_and_names_are_unique():
@@ -97,7 +98,9 @@ def test_a_change_is_judged_together_with_all_of_its_target(target):
     assert (verdict.low, verdict.high) == interval(expected, len(CHANGES[target]))
     cells[last.changed]["expected_reward"][-1] = np.nan
     lines = effects_table(target, cells).splitlines()
-    assert lines[-1].split("|")[5].strip() == "9"
+    assert lines[-1].split("|")[5].strip() == "9 of 10, the others diverged"
+    plain, changed = (fresh_values(level("final_reward", name), cells)[:-1] for name in (last.plain, last.changed))
+    assert f"| {plain.mean():.3f} → {changed.mean():.3f} |" in lines[-1]
     assert "nan" not in lines[-1]
     assert len(lines) == 2 + len(CHANGES[target])
     assert "**raises it**" in lines[2]
@@ -154,11 +157,66 @@ class TinyCell(Cell):
         return self.small
 
 
+def _tuning(ends, speeds):
+    """Measures of three rates, `[rate][seed]`; given from the largest rate down, as the paper's grid is."""
+    measures = {"final_reward": ends, "mean_reward": speeds}
+    data = {name: (("learning_rate", "seed"), np.array(values, float)) for name, values in measures.items()}
+    return xarray.Dataset(data, {"learning_rate": [0.1, 0.01, 0.001]})
+
+
+def test_the_highest_end_is_tuned_for_and_of_tied_ones_the_fastest():
+    ends, speeds = [[0.99, 0.99], [1.0, 1.0], [0.9, 0.9]], [[0.8, 0.8], [0.7, 0.7], [0.95, 0.95]]
+    assert running.tuned_rate(_tuning(ends, speeds), tie=0.02) == 0.1
+    assert running.tuned_rate(_tuning(ends, speeds), tie=0.0) == 0.01
+    assert running.tuned_rate(_tuning(ends, speeds), tie=0.2) == 0.001
+    lost = [[0.99, np.nan], [1.0, 1.0], [0.9, 0.9]]  # a rate at which a seed diverged does not compete
+    assert running.tuned_rate(_tuning(lost, [[0.8, np.nan], *speeds[1:]]), tie=0.02) == 0.01
+    all_lost = [[0.5, np.nan], [0.7, np.nan], [np.nan, 0.6]]  # unless they all lost one
+    assert running.tuned_rate(_tuning(all_lost, all_lost), tie=0.02) == 0.01
+    equal = [[0.5, 0.5]] * 3
+    assert running.tuned_rate(_tuning(equal, equal), tie=0.02) == 0.001
+
+
+def test_the_highest_divergence_is_kept_between_the_points_that_are():
+    dims, steps = ("algorithm", "reward", "seed", "step"), np.arange(501)
+    values = np.random.default_rng(0).random((1, 1, 3, 501))
+    values[0, 0, 2, 7:] = np.nan
+    runs = xarray.Dataset(dict.fromkeys(CURVES, (dims, values)), {"step": steps})
+    thin = running._thinned(runs)
+    assert thin.sizes["step"] == 101
+    np.testing.assert_array_equal(thin["kl_to_behavior"].values[:2].max(axis=1), values[0, 0, :2].max(axis=1))
+    np.testing.assert_array_equal(thin["kl_to_behavior"].values[0, 1], values[0, 0, 0, 1:6].max())
+    np.testing.assert_array_equal(thin["expected_reward"].values, values[0, 0, :, ::5])
+    assert np.isnan(thin["kl_to_behavior"].values[2, 2:]).all()  # diverged is diverged
+
+
+def test_a_stage_of_another_run_is_not_taken_over(tiny, tmp_path):
+    """A cell that was stopped between its stages, and a command with other conventions or another protocol."""
+    cell = TinyCell("tiny", "ppo", "R1", small=dataclasses.replace(tiny, hyper=Experiment().hyper))
+    protocol = Protocol("test", (0.001, 0.01), tuning_seeds=2, fresh_seeds=3)
+    left = dataclasses.replace(running.tuning_of(cell, PAPER, protocol), first_seed=50)
+    dataset = xarray.Dataset(attrs={"modeseek_format": FORMAT, "configuration": left.to_json()})
+    dataset.to_netcdf(tmp_path / "tiny.tuning.nc", engine="scipy")
+    with pytest.raises(ValueError, match=r"tiny\.tuning\.nc is of another protocol or configuration"):
+        running.run_cell(cell, PAPER, protocol, tmp_path, progress=False)
+    said = []
+    with pytest.raises(ValueError, match="is of another protocol or configuration"):
+        running.run_cells({"first": cell, "tiny": cell}, PAPER, protocol, tmp_path, say=said.append)
+    assert said == []  # before any work
+
+
+def test_rates_at_an_edge_of_the_grid_are_named():
+    inside, edge = fake_cell(0.5), fake_cell(0.5)
+    edge.attrs["learning_rate"] = 0.1
+    assert report.at_edges({"a": inside, "b": edge}) == " Tuned rates at an edge of the grid: b (0.1)."
+    assert report.at_edges({"a": inside}) == ""
+
+
 def test_a_cell_is_tuned_judged_on_fresh_seeds_kept_and_refused_to_another_protocol(tiny, tmp_path):
     # Both of its methods, the first of which is the cell's: the programs of the other tests serve here too.
     small = dataclasses.replace(tiny, hyper=dataclasses.replace(tiny.hyper, learning_rate=1e-3))
     cell = TinyCell("tiny", "ppo", "R1", small=small)
-    protocol = Protocol("test", (0.001, 0.01), tuning_seeds=2, fresh_seeds=3)
+    protocol = Protocol("test", (0.001, 0.01), tuning_seeds=2, fresh_seeds=3, tie=0.0)
     made = running.run_cell(cell, PAPER, protocol, tmp_path, progress=False)
     assert made.sizes["seed"] == 5
     assert made["seed"].values.tolist() == [0, 1, 2, 3, 4]
@@ -190,6 +248,16 @@ def test_unknown_figures_and_missing_stored_cells_say_what_to_do(capsys, tmp_pat
     with pytest.raises(SystemExit, match="2"):
         main(["reproduce", "ablation", "--more", "--out", str(tmp_path)])
     assert "ablation is run under --short or --quick alone" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        main(["reproduce", "report", "--quick", "--out", str(tmp_path)])
+    assert "give it --out alone" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        main(["reproduce", "all", "--stored", "--more", "--out", str(tmp_path / "all")])
+    assert "cells of fig4 are not stored" in capsys.readouterr().err
+    assert not (tmp_path / "all").exists()  # figure 2, which is there, was not begun
+    with pytest.raises(SystemExit, match="2"):
+        main(["reproduce", "remedies", "--stored", "--quick", "--out", str(tmp_path)])
+    assert "or take what is stored: --short" in capsys.readouterr().err
     monkeypatch.setattr(running, "stored_folder", lambda *_: tmp_path / "nothing")
     with pytest.raises(SystemExit, match="2"):
         main(["reproduce", "table3", "--stored", "--out", str(tmp_path)])

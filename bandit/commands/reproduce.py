@@ -11,7 +11,6 @@ from bandit.files import DEFAULT_ROOT
 
 if TYPE_CHECKING:
     from bandit.reproduce.protocol import Protocol
-    from bandit.reproduce.settings import Cell
 
 TARGETS = ("fig2", "fig4", "fig14", "fig16", "fig18", "fig19", "table3", "one-token")
 """The paper's; `all` is all of them."""
@@ -59,6 +58,8 @@ class Reproduce:
         if self.target == "report":
             from bandit.reproduce.document import write_document
 
+            if self._asked() or self.stored or self.conventions != "paper":
+                raise ValueError("report covers both conventions and the fullest stored protocols: give it --out alone")
             paths = write_document(self.out or DEFAULT_ROOT / "reproduce" / "report")
             print(f"Saved {paths[0]} and {len(paths) - 1} figures beside it")
             return 0
@@ -78,13 +79,15 @@ class Reproduce:
         use_host_devices()
         use_compilation_cache()
         base = PRESETS[self.conventions]
+        if self.stored:
+            for target in targets:
+                self._check_stored(target)
         for target in targets:
             protocol = self._protocol(target)
             folder = self._folder(protocol)
             wanted = cells_of((target,), protocol)
             if self.stored:
                 source = stored_folder(protocol, self.conventions)
-                self._check_stored(target, wanted, source)
                 cells = {name: read_cell(cell, base, protocol, source) for name, cell in wanted.items()}
             else:
                 say(f"{target}: {len(wanted)} cells, protocol {protocol.name}, conventions {self.conventions}")
@@ -121,13 +124,19 @@ class Reproduce:
 
         return writable_folder(self.out or DEFAULT_ROOT / "reproduce" / protocol.name / self.conventions)
 
-    def _check_stored(self, target: str, wanted: "dict[str, Cell]", source: Path) -> None:
-        from bandit.reproduce.cells import missing
+    def _check_stored(self, target: str) -> None:
+        from bandit.reproduce.cells import missing, stored_folder
+        from bandit.reproduce.settings import cells_of, protocols_of
 
-        absent = missing(wanted, source)
-        if absent:
+        def absent(protocol: "Protocol") -> list[str]:
+            return missing(cells_of((target,), protocol), stored_folder(protocol, self.conventions))
+
+        lacking = absent(self._protocol(target))
+        if lacking:
             flags = f"{target} --conventions {self.conventions}" + "".join(f" --{name}" for name in self._asked())
+            others = [f"--{p.name}" for p in protocols_of(target) if p.name != "full" and not absent(p)]
+            instead = f", or take what is stored: {' or '.join(others)}" if others else ""
             raise ValueError(
-                f"these cells of {target} are not stored: {', '.join(absent)}. Make them with "
-                f"`modeseek reproduce {flags}`"
+                f"these cells of {target} are not stored: {', '.join(lacking)}. Make them with "
+                f"`modeseek reproduce {flags}`{instead}"
             )

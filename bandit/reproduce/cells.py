@@ -15,8 +15,7 @@ from bandit.reproduce.protocol import Protocol
 from bandit.reproduce.settings import Cell
 from bandit.simulator.conventions import Conventions
 from bandit.simulator.experiment import Experiment
-from bandit.simulator.results import load, save
-from bandit.simulator.summary import choose_learning_rate
+from bandit.simulator.results import experiment_of, load, save
 from bandit.simulator.sweep import run_sweep
 
 
@@ -49,12 +48,12 @@ def run_cell(
     if path.exists():
         return read_cell(cell, base, protocol, folder)
     writable_folder(folder)
-    experiment = cell.experiment(base, protocol)
-    tuning = dataclasses.replace(experiment, learning_rates=protocol.learning_rates, seeds=protocol.tuning_seeds)
+    tuning = tuning_of(cell, base, protocol)
     tuned = _sweep(tuning, folder / f"{cell.name}.tuning.nc", progress)
     if tuned is None:
         return None
-    rate = float(choose_learning_rate(tuned.isel(algorithm=0, reward=0))["learning_rate"].item())
+    rate = tuned_rate(all_measures(_thinned(tuned)), protocol.tie)
+    experiment = cell.experiment(base, protocol)
     judged = dataclasses.replace(
         experiment,
         hyper=dataclasses.replace(experiment.hyper, learning_rate=rate),
@@ -76,11 +75,49 @@ def run_cell(
     return load(path)
 
 
+def tuning_of(cell: Cell, base: Conventions, protocol: Protocol) -> Experiment:
+    """Every learning rate of the grid on the tuning seeds."""
+    experiment = cell.experiment(base, protocol)
+    return dataclasses.replace(experiment, learning_rates=protocol.learning_rates, seeds=protocol.tuning_seeds)
+
+
+def tuned_rate(measures: xarray.Dataset, tie: float) -> float:
+    """The rate that ends highest, mean over seeds; of those that end within `tie` of it the one of most mean reward.
+
+    At the ceiling the best of ten noisy ends is anyone, and how fast a method looks would be up to chance. Only rates
+    at which the most seeds are finite compete; of equal ones the smallest wins.
+
+    Args:
+        measures: as `all_measures` gives them, dimensions `learning_rate` and one of seeds.
+        tie: in units of reward.
+    """
+    measures = measures.sortby("learning_rate")
+    ends, speeds = (measures[name].transpose("learning_rate", ...).values for name in ("final_reward", "mean_reward"))
+    finite = np.isfinite(ends).sum(axis=1)
+    competes = finite == finite.max()
+    end, speed = (
+        np.where(competes, np.nan_to_num(v).sum(axis=1) / max(finite.max(), 1), -np.inf) for v in (ends, speeds)
+    )
+    tied = end >= end.max() - tie
+    return float(measures["learning_rate"].values[int(np.argmax(np.where(tied, speed, -np.inf)))])
+
+
 def _sweep(experiment: Experiment, path: Path, progress: bool) -> xarray.Dataset | None:
     if path.exists():
-        return load(path)
+        return _checked(path, experiment)
     sweep = run_sweep(experiment, path, progress=progress)
     return sweep.dataset if sweep.complete else None
+
+
+def _checked(path: Path, experiment: Experiment) -> xarray.Dataset:
+    """A finished stage of an unfinished cell, unless it is of something else."""
+    dataset = load(path)
+    if experiment_of(dataset) != experiment:
+        raise ValueError(
+            f"{path} is of another protocol or configuration, or was judged at another rate: choose another --out, or "
+            "move it away"
+        )
+    return dataset
 
 
 def compact(tuned: xarray.Dataset, fresh: xarray.Dataset, rate: float) -> xarray.Dataset:
@@ -88,10 +125,7 @@ def compact(tuned: xarray.Dataset, fresh: xarray.Dataset, rate: float) -> xarray
 
     Dimensions: `seed` (tuning seeds, then fresh ones), `step`; `learning_rate`, `tuning_seed`.
     """
-    at = {"algorithm": 0, "reward": 0}
-    # A hundred points draw a curve; one a gradient step would fill the repository.
-    every = {"step": slice(None, None, max(1, (tuned.sizes["step"] - 1) // 100))}
-    tuning, judging = tuned.isel(at | every, drop=True), fresh.isel(at | every, drop=True)
+    tuning, judging = _thinned(tuned), _thinned(fresh)
     chosen = tuning.sel(learning_rate=rate, drop=True)
     curves = xarray.concat(
         [chosen[list(CURVES)], judging[list(CURVES)]], dim="seed", coords="minimal", compat="override", join="exact"
@@ -106,6 +140,18 @@ def compact(tuned: xarray.Dataset, fresh: xarray.Dataset, rate: float) -> xarray
         },
         attrs={"learning_rate": rate, "tuning_seeds": tuning.sizes["seed"]},
     )
+
+
+def _thinned(runs: xarray.Dataset) -> xarray.Dataset:
+    """A hundred points draw a curve; one a gradient step would fill the repository.
+
+    KL(policy ‖ behavior) is the highest since the point before: claims are about its peak, and of a hundred points out
+    of five hundred the highest is too low.
+    """
+    every = max(1, (runs.sizes["step"] - 1) // 100)
+    runs = runs.isel(algorithm=0, reward=0, drop=True)
+    peaks = runs["kl_to_behavior"].rolling(step=every, min_periods=1).max().where(runs["kl_to_behavior"].notnull())
+    return runs.assign(kl_to_behavior=peaks).isel(step=slice(None, None, every))
 
 
 def read_cell(cell: Cell, base: Conventions, protocol: Protocol, folder: Path) -> xarray.Dataset:
@@ -155,6 +201,9 @@ def run_cells(
     """
     absent = missing(cells, folder)
     done = {name: read_cell(cells[name], base, protocol, folder) for name in cells if name not in absent}
+    for name in absent:
+        if (path := folder / f"{name}.tuning.nc").exists():
+            _checked(path, tuning_of(cells[name], base, protocol))
     for i, name in enumerate(absent):
         say(f"cell {i + 1} of {len(absent)}: {name}")
         result = run_cell(cells[name], base, protocol, folder)

@@ -74,12 +74,13 @@ def _fig4() -> list[Claim]:
 
 
 def _fig14() -> list[Claim]:
-    def faster(more: int, fewer: int, claim: str) -> Claim:
+    def faster(more: int, fewer: int, claim: str, source: str = "J.2, figure 14") -> Claim:
         cells = f"rwr-T{more}-R1", f"rwr-T{fewer}-R1"
-        return Claim(f"reuse-{more}-over-{fewer}", "fig14", claim, "J.2, figure 14", difference("mean_reward", *cells))
+        return Claim(f"reuse-{more}-over-{fewer}", "fig14", claim, source, difference("mean_reward", *cells))
 
     drop = lambda m: (f"{m}-T1-R1", f"{m}-T10-R1")
     return [
+        faster(2, 1, "RWR learns faster with T = 2 than with T = 1 (R1).", "section 4.1"),
         faster(5, 2, "RWR learns faster with T = 5 than with T = 2 (R1)."),
         faster(10, 7, "RWR learns faster with T = 10 than with T = 7 (R1)."),
         faster(1, 10, "Increasing T slows RWR down in general: T = 1 is faster than T = 10 (R1)."),
@@ -90,6 +91,14 @@ def _fig14() -> list[Claim]:
             "section 4.1, J.2",
             difference_of_differences("mean_reward", drop("best_of_n"), drop("ppo")),
         ),
+        Claim(
+            "reuse-costs-ppo-little",
+            "fig14",
+            "PPO learns as fast with T = 10 as with T = 1 (R1).",
+            "section 4.1",
+            difference("mean_reward", *reversed(drop("ppo"))),
+            "at_least",
+        ),
     ]
 
 
@@ -97,18 +106,31 @@ def _fig16() -> list[Claim]:
     cell = lambda method, r: f"{method}-100-steps-{r}"
     bon, rwr, negative = "offline_best_of_n", "offline_rwr", "best_of_n_negative"
     named = {bon: "Best-of-N", rwr: "RWR", negative: "Best-of-N + negative gradient", "ipo": "IPO"}
-    beats = [("ipo", bon, "R1"), ("ipo", rwr, "R1"), (negative, bon, "R1"), (negative, rwr, "R1")]
-    beats += [("ipo", bon, "R2"), ("ipo", rwr, "R2"), (negative, bon, "R2")]
-    claims = [
-        Claim(
-            f"offline-{better}-over-{worse.removeprefix('offline_')}-{r}",
-            "fig16",
-            f"Offline on {r}, {named[better]} ends higher than {named[worse]}.",
-            "section 4.2, J.3, figure 16",
-            difference("final_reward", cell(better, r), cell(worse, r)),
+    claims = []
+    for r in ("R1", "R2"):
+        for better in ("ipo", negative):
+            for worse in (bon, rwr):
+                pair = cell(better, r), cell(worse, r)
+                for measure, what in (("final_reward", "ends higher"), ("mean_reward", "learns faster")):
+                    claims.append(
+                        Claim(
+                            f"offline-{better}-over-{worse.removeprefix('offline_')}-{measure.split('_')[0]}-{r}",
+                            "fig16",
+                            f"Offline on {r}, {named[better]} {what} than {named[worse]}.",
+                            "section 4.2, J.3, figure 16" if measure == "final_reward" else "section 4.2, its heading",
+                            difference(measure, *pair),
+                        )
+                    )
+        claims.append(
+            Claim(
+                f"offline-best_of_n_negative-closes-gap-{r}",
+                "fig16",
+                f"Offline on {r}, Best-of-N + negative gradient closes the gap to IPO: it ends at least as high.",
+                "J.3",
+                difference("final_reward", cell(negative, r), cell("ipo", r)),
+                "at_least",
+            )
         )
-        for better, worse, r in beats
-    ]
     claims += [
         Claim(
             "offline-gap-smaller-on-R2",
@@ -118,6 +140,13 @@ def _fig16() -> list[Claim]:
             difference_of_differences(
                 "final_reward", (cell("ipo", "R1"), cell(rwr, "R1")), (cell("ipo", "R2"), cell(rwr, "R2"))
             ),
+        ),
+        Claim(
+            "offline-rwr-over-best_of_n-R2",
+            "fig16",
+            "Offline on R2, RWR is the best without a negative gradient: it ends higher than Best-of-N.",
+            "J.3",
+            difference("final_reward", cell(rwr, "R2"), cell(bon, "R2")),
         ),
         Claim(
             "offline-best-of-n-better-on-R2",

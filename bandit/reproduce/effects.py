@@ -57,13 +57,11 @@ def effects_table(target: str, cells: Cells) -> str:
     for change in changes:
         v = effect(change, cells, len(changes))
         rate = f"{cells[change.changed].attrs['learning_rate']:g}"
-        rewards = " → ".join(f"{_mean(name, cells):.3f}" for name in (change.plain, change.changed))
+        plain, changed = (fresh_values(level("final_reward", name), cells) for name in (change.plain, change.changed))
+        there = np.isfinite(plain) & np.isfinite(changed)
+        rewards = " → ".join(f"{values[there].mean():.3f}" if there.any() else "—" for values in (plain, changed))
+        seeds = f"{v.seeds}" if there.all() else f"{v.seeds} of {len(there)}, the others diverged"
         interval = f"{v.effect:+.3f} ({v.low:+.3f} … {v.high:+.3f})"
         word = WORDS.get(v.word, v.wanting)
-        lines.append(f"| {change.text} | {rate} | {rewards} | {interval} | {v.seeds} | **{word}** |")
+        lines.append(f"| {change.text} | {rate} | {rewards} | {interval} | {seeds} | **{word}** |")
     return "\n".join(lines)
-
-
-def _mean(name: str, cells: Cells) -> float:
-    """Of the seeds that did not diverge; the table's number of seeds says how many those are."""
-    return float(np.nanmean(fresh_values(level("final_reward", name), cells)))

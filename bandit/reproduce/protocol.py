@@ -21,6 +21,7 @@ class Protocol:
         fresh_seeds: others, at the chosen rate alone; verdicts are made on these.
         most_steps: gradient steps at which a run is cut short, or None.
         first_fresh_seed: where those begin; if None, right after the tuning seeds.
+        tie: rates whose mean final rewards are this near to the best are tied, and the fastest of them is chosen.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Protocol:
     fresh_seeds: int
     most_steps: int | None = None
     first_fresh_seed: int | None = None
+    tie: float = 0.02
 
     @property
     def judged_from(self) -> int:

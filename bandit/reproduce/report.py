@@ -32,7 +32,9 @@ ABOUT = {
 DEVIATIONS = {
     "fig4": "The paper names neither B nor the minibatch: B = 100, 200, 500, 1000, minibatches of 100, 100 prompts.",
     "fig14": "500 gradient steps for each T (the paper: 100 collections, so fewer steps for small T); R1 alone.",
-    "fig16": "The paper does not say how many prompts: 10. Each gradient step sees the whole data set.",
+    "fig16": "The paper does not say how many prompts: 10. Each gradient step sees the whole data set. Runs are "
+    "evaluated every 10 steps, by when most have passed 10 nats: the reward within 10 nats lies on the line from the "
+    "start to there.",
     "fig18": "The paper does not say which reward: R1. Each gradient step sees the whole data set.",
     "one-token": "Offline, 10 prompts, 100 gradient steps, as figure 16.",
     "ablation": "Ours. 500 steps, three learning rates, 2 tuning seeds, 6 fresh ones.",
@@ -89,7 +91,7 @@ def write_target(target: str, protocol: Protocol, conventions: str, cells: Cells
     if target in DEVIATIONS:
         text += [f"Against the paper: {DEVIATIONS[target]}", ""]
     if cells:
-        text += [numbers(cells), ""]
+        text += [numbers(cells), at_edges(cells).strip(), ""]
     if target in CHANGES:
         text += [effects_table(target, cells), ""]
     if assessments:
@@ -112,7 +114,10 @@ def chapter(target: str, protocol: Protocol, conventions: str, cells: Cells, ass
     if cells:
         minutes = sum(float(d.attrs["seconds"]) for d in cells.values()) / 60
         machines = sorted({str(d.attrs["machine"]) for d in cells.values()})
-        lines += [f"{len(cells)} cells, {minutes:.0f} minutes of computation ({'; '.join(machines)}).", ""]
+        lines += [
+            f"{len(cells)} cells, {minutes:.0f} minutes of computation ({'; '.join(machines)}).{at_edges(cells)}",
+            "",
+        ]
     if target in CHANGES:
         lines += [effects_table(target, cells), ""]
     if assessments:
@@ -130,6 +135,16 @@ def numbers(cells: Cells) -> str:
         mean = finite.mean() if len(finite) else np.nan
         lines.append(f"| {name} | {dataset.attrs['learning_rate']:g} | {mean:.3f} ± {error:.3f} | {len(finite)} |")
     return "\n".join(lines)
+
+
+def at_edges(cells: Cells) -> str:
+    """A sentence on cells whose tuned rate is the first or last of the grid, where a wider one might do better."""
+    named = [
+        f"{name} ({d.attrs['learning_rate']:g})"
+        for name, d in cells.items()
+        if d.attrs["learning_rate"] in (d["learning_rate"].values.min(), d["learning_rate"].values.max())
+    ]
+    return f" Tuned rates at an edge of the grid: {', '.join(named)}." if named else ""
 
 
 def alt_text(target: str, conventions: str, cells: Cells) -> str:
