@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 from llm.mass import log_mass
@@ -48,15 +49,20 @@ class Drawn(NamedTuple):
 
 
 def check_sampling(sampling: Sampling) -> None:
-    """Refuse what no distribution is drawn by.
+    """Refuse what no distribution is drawn by, as float32 and int32 hold it.
 
     Raises:
-        ValueError: a temperature below 0, a top_k below 0, a top_p outside (0, 1].
+        ValueError: a temperature below 0, or that float32 takes for 0, for infinity or for a number of fewer digits; a
+            top_k below 0 or above 2³¹ - 1; a top_p outside (0, 1].
     """
-    if not 0 <= sampling.temperature < float("inf"):
-        raise ValueError(f"temperature must be a number of at least 0 (0 is greedy), got {sampling.temperature}")
-    if sampling.top_k < 0 or sampling.top_k != int(sampling.top_k):
-        raise ValueError(f"top_k must be a whole number of at least 0 (0 keeps all), got {sampling.top_k}")
+    coldest, hottest = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
+    if not (sampling.temperature == 0 or coldest <= sampling.temperature <= hottest):
+        raise ValueError(
+            f"temperature must be a number of at least 0 (0 is greedy; all others are from {coldest:.1e} to "
+            f"{hottest:.1e}), got {sampling.temperature}"
+        )
+    if not 0 <= sampling.top_k < 2**31 or sampling.top_k != int(sampling.top_k):
+        raise ValueError(f"top_k must be a whole number of at least 0 (0 keeps all), below 2^31, got {sampling.top_k}")
     if not 0 < sampling.top_p <= 1:
         raise ValueError(f"top_p must be more than 0 and at most 1 (1 keeps all), got {sampling.top_p}")
 

@@ -101,15 +101,15 @@ def training(
 ) -> Memory:
     """One step of Adam on `batch` rows of `length` tokens, taken in `accumulate` parts.
 
-    Parameters, gradients (twice, where parts are added up), two moments, what the forward pass keeps for the backward
-    one, and logits of `chunk` tokens with their gradient. On a mesh with `fsdp` also one layer's parameters, gathered,
-    with their gradient.
+    Parameters, gradients (twice, where parts are added up), two moments in at least float32, what the forward pass
+    keeps for the backward one, and logits of `chunk` tokens with their gradient. On a mesh with `fsdp` also one layer's
+    parameters, gathered, with their gradient.
     """
     own, share = _BYTES[parameter_dtype], _share(config, mesh)
     parts = {
         "parameters": own * share,
         "gradients": own * share * (1 if accumulate == 1 else 2),
-        "Adam's moments": 2 * own * share,
+        "Adam's moments": 2 * max(own, 4) * share,
     }
     parts |= _at_work(config, compute, mesh, batch, length, chunk, accumulate)
     if mesh.fsdp > 1:
@@ -128,7 +128,11 @@ def training_adapters(
     chunk: int = 4096,
     accumulate: int = 1,
 ) -> Memory:
-    """As `training`, of float32 adapters of this rank (`llm.lora`): the model's own parameters are only read."""
+    """As `training`, of float32 adapters of this rank (`llm.lora`): the model's own parameters are only read.
+
+    Raises:
+        ValueError: a rank that no adapters have.
+    """
     own = _BYTES[parameter_dtype]
     numbers = sum(count_on_a_device(p, mesh) for p in adapters(config, rank))
     parts = {

@@ -31,12 +31,24 @@ class Adam(NamedTuple):
     weight_decay: float | Array = 0.0
 
     def moments(self) -> optax.GradientTransformation:
-        """Gradients to steps of about 1, by optax."""
-        return optax.scale_by_adam(self.mean_decay, self.square_decay, self.epsilon)
+        """Gradients to steps of about 1, by optax, but in at least float32 whatever the parameters are.
+
+        In bfloat16 a decay of .999 is 1: the mean of squares would take up every gradient and never forget one.
+        """
+        adam = optax.scale_by_adam(self.mean_decay, self.square_decay, self.epsilon)
+
+        def start(params: Params) -> optax.ScaleByAdamState:
+            zeros = lambda: jax.tree.map(lambda leaf: jnp.zeros_like(leaf, dtype=_wide(leaf)), params)
+            return optax.ScaleByAdamState(jnp.zeros((), jnp.int32), zeros(), zeros())
+
+        def update(gradients: Params, moments: Any, params: Params | None = None) -> tuple[Params, Any]:
+            return adam.update(jax.tree.map(lambda leaf: leaf.astype(_wide(leaf)), gradients), moments, params)
+
+        return optax.GradientTransformation(start, update)
 
 
 class State(NamedTuple):
-    """What a step changes: master weights in their own dtype, and Adam's moments in the same."""
+    """What a step changes: master weights in their own dtype, and Adam's moments in at least float32."""
 
     params: Params
     moments: Any
@@ -185,6 +197,11 @@ def mean_gradients(
         (loss, gradients), _ = jax.lax.scan(add, zeros, parts)
     count = jnp.maximum((lengths - 1).clip(0).sum(), 1).astype(jnp.float32)
     return loss / count, jax.tree.map(lambda g: g / count.astype(g.dtype), gradients)
+
+
+def _wide(leaf: Array) -> Any:
+    """float32, but float64 where that is what comes."""
+    return jnp.float64 if leaf.dtype == jnp.float64 else jnp.float32
 
 
 def summed_loss(

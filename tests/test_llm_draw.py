@@ -131,6 +131,11 @@ def test_ties_are_kept_and_extremes_are_finite():
     [
         (Sampling(-0.1), "temperature must be a number of at least 0"),
         (Sampling(float("nan")), "temperature must be"),
+        (Sampling(1e-40), r"all others are from 1\.2e-38 to 3\.4e\+38\), got 1e-40"),
+        (Sampling(1e-50), r"got 1e-50"),
+        (Sampling(1e39), r"got 1e\+39"),
+        (Sampling(1.0, 10**10), r"top_k must be .* below 2\^31, got 10000000000"),
+        (Sampling(1.0, float("inf")), "top_k must be"),
         (Sampling(1.0, -1), "top_k must be a whole number of at least 0"),
         (Sampling(1.0, 0, 0.0), "top_p must be more than 0 and at most 1"),
     ],

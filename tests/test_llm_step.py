@@ -9,11 +9,12 @@ import optax
 import pytest
 from llm_cases import CASES, LENGTHS, padded, random_params
 
-from llm import lora
+from llm import lora, memory
 from llm.chunks import cross_entropy
 from llm.models.hugging_face import config_from
 from llm.models.model import Compute, Model
-from llm.step import Adam, make_step, mean_gradients, start
+from llm.sharding import Mesh
+from llm.step import Adam, apply, make_step, mean_gradients, start
 
 ROWS = jnp.asarray(np.concatenate([padded(), padded()[:1, ::-1]]))
 COUNTS = jnp.asarray(np.append(LENGTHS, 6).astype(np.int32))
@@ -119,6 +120,25 @@ def test_sixteen_bit_computing_keeps_master_weights_and_learns():
             losses.append(float(loss))
     assert {leaf.dtype for leaf in jax.tree.leaves(state.params)} == {jnp.dtype("float32")}
     assert losses[-1] < losses[0] - 0.5
+
+
+@pytest.mark.parametrize("numbers", [Adam(1e-3), Adam(*map(jnp.float32, Adam(1e-3)))], ids=["numbers", "arrays"])
+def test_moments_of_sixteen_bit_parameters_forget(numbers):
+    """Five gradients of 100 and 395 of .01, beside the recursions in 64 bits; in bfloat16 .999 would be 1."""
+    state, compiled = start({"w": jnp.ones(4, jnp.bfloat16)}), jax.jit(lambda *given: apply(*given))
+    first, second = 0.0, 0.0
+    for turn in range(400):
+        gradient = jnp.full(4, 100.0 if turn < 5 else 0.01, jnp.bfloat16)
+        state = compiled(state, {"w": gradient}, numbers)
+        exact = float(gradient[0])
+        first, second = 0.9 * first + 0.1 * exact, 0.999 * second + 0.001 * exact**2
+    assert compiled._cache_size() == 1
+    assert state.params["w"].dtype == jnp.bfloat16
+    np.testing.assert_allclose(state.moments.mu["w"], np.full(4, first, np.float32), rtol=1e-4)
+    np.testing.assert_allclose(state.moments.nu["w"], np.full(4, second, np.float32), rtol=1e-4)
+    estimate = functools.partial(memory.training, config_from(CASES["pythia"]), Compute("bfloat16"), Mesh(), 4, 8)
+    half, whole = estimate("bfloat16").parts, estimate("float32").parts
+    assert (half["Adam's moments"], 2 * half["gradients"]) == (whole["Adam's moments"], whole["gradients"])
 
 
 def test_parts_that_do_not_divide_are_refused():

@@ -11,6 +11,8 @@ import tyro
 from llm.commands.lines import Format
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from llm.memory import Memory
     from llm.models.model import Compute
 
@@ -43,6 +45,24 @@ class OnRows:
         for field in fields:
             if getattr(self, field) < 1:
                 raise ValueError(f"{field} must be at least 1, got {getattr(self, field)}")
+
+    def check_finite(self, numbers: "np.ndarray", what: str) -> None:
+        """Refuse what overflow leaves: softmax gives every token a finite log-prob.
+
+        Args:
+            numbers: one a token, of one kind.
+            what: whose and which they are, in the error.
+
+        Raises:
+            ValueError: NaN, an infinity or minus infinity (no token of a finite model is impossible).
+        """
+        import numpy as np
+
+        for token in np.flatnonzero(~np.isfinite(numbers))[:1]:
+            cure = "take --dtype bfloat16 or float32" if self.dtype == "float16" else "are all its weights finite?"
+            raise ValueError(
+                f"{what} is {numbers[token]} at token {token}: the model overflows in {self.dtype}; {cure}"
+            )
 
     def counted_in(self) -> "Compute":
         """How the model is computed, as memory is to be counted: a CPU computes 16-bit numbers in float32 copies."""

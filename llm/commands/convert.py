@@ -1,6 +1,7 @@
 """`modeseek llm convert`: a checkpoint in another type and other files."""
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -33,8 +34,8 @@ class Convert:
         Raises:
             ValueError: the source is not a checkpoint that fits its configuration, or the output cannot be written.
         """
-        if not self.shard_gigabytes > 0:
-            raise ValueError(f"shard_gigabytes must be positive, got {self.shard_gigabytes}")
+        if not 0 < self.shard_gigabytes * 1e9 < math.inf:
+            raise ValueError(f"shard_gigabytes must be positive and finite, got {self.shard_gigabytes}")
         from llm.commands.common import progress
         from llm.memory import readable
         from llm.source import local_folder

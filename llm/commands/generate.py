@@ -1,6 +1,7 @@
 """`modeseek llm generate`: continue prompts."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
@@ -8,6 +9,8 @@ import tyro
 from llm.commands.common import OnRows
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from llm.draw import Sampling
     from llm.models.model import Model
     from llm.models.parameters import Params
@@ -30,7 +33,8 @@ class Generate(OnRows):
         temperature: divides the logits; 0 is greedy.
         top_k: draw from this many of the most probable tokens; 0 for all.
         top_p: draw from the most probable tokens that together have this probability; 1 for all.
-        stop: texts that end a response once their tokens have been generated, beside the model's EOS.
+        stop: texts that end a response, beside the model's EOS: it is cut after the token that completes the first of
+            them, however it was tokenised, and keeps them; all that follow the option are stops, so put prompts first.
         ignore_eos: go on after EOS.
         seed: of all draws.
         batch: responses at once.
@@ -56,22 +60,34 @@ class Generate(OnRows):
         """
         self.check_counts("max_new_tokens", "samples", "batch")
         from llm import memory
-        from llm.commands.lines import check_new_file, prompt_ids, read_records, write
-        from llm.commands.loading import eos_ids, lazy_tokenizer, load_model, open_language_model
+        from llm.commands.lines import check_new_file, check_text, prompt_ids, read_records, write
+        from llm.commands.loading import eos_ids, lazy_tokenizer, load_model, open_language_model, tokenizer_to_show
         from llm.draw import Sampling, check_sampling
         from llm.prompts import bucket, check_ids
-        from llm.tokenizer import FILES, decode, encode_alone
+        from llm.stops import ordinary_ids
+        from llm.tokenizer import decode
 
         sampling = Sampling(self.temperature, self.top_k, self.top_p)
         check_sampling(sampling)
+        if not 0 <= self.seed < 2**32:  # JAX would take other numbers for one of these
+            raise ValueError(f"seed must be a whole number from 0 to {2**32 - 1}, got {self.seed}")
+        for stop in self.stop:
+            check_text(stop, "a stop")
+            if not stop:
+                raise ValueError("a stop must be a text of at least one character, got an empty one")
+        if self.stop and not self.prompts and self.file is None:
+            raise ValueError(
+                f"there are no prompts: all {len(self.stop)} texts after --stop are stops; put prompts before it"
+            )
         check_new_file(self.out)
         records = read_records(self.prompts, self.file)
         checkpoint = open_language_model(self.source)
         tokenizer = lazy_tokenizer(checkpoint.folder)
+        stops = [] if self.ignore_eos else [[i] for i in eos_ids(checkpoint)]
         ids = prompt_ids(records, tokenizer, chat=self.chat)
         check_ids(ids, checkpoint.config, new_tokens=self.max_new_tokens)
-        stops = [] if self.ignore_eos else [[i] for i in eos_ids(checkpoint)]
-        stops += encode_alone(tokenizer(), self.stop) if self.stop else []
+        stops += [written for stop in self.stop for written in ordinary_ids(tokenizer(), stop)]
+        shown_by = tokenizer_to_show(checkpoint.folder, tokenizer)
         rows = [row for row in ids for _ in range(self.samples)]
         size, prompt = min(self.batch, len(rows)), bucket(max(map(len, rows)))
         model_of = checkpoint.config, self.counted_in(), memory.Mesh()
@@ -79,9 +95,9 @@ class Generate(OnRows):
         self.check_room(needed, f"generating {size} responses at once", "a smaller --batch or fewer --max-new-tokens")
         self.check_room(memory.taking_apart(*model_of), "loading the model", "a smaller model")
         model, params = load_model(checkpoint, self.dtype)
-        results = self._generate(model, model.for_decoding(params, donate=True), rows, size, sampling, stops)
-        readable = any((checkpoint.folder / name).is_file() for name in FILES)
-        texts = decode(tokenizer(), [r["response_ids"] for r in results]) if readable else None
+        params = model.for_decoding(params, donate=True)
+        results = self._generate(model, params, rows, size, sampling, stops, tokenizer)
+        texts = None if shown_by is None else decode(shown_by, [r["response_ids"] for r in results])
         for i, result in enumerate(results):
             record = records[i // self.samples]
             given: dict[str, Any] = {name: record[name] for name in ("prompt", "messages") if name in record}
@@ -98,6 +114,7 @@ class Generate(OnRows):
         size: int,
         sampling: "Sampling",
         stops: list[list[int]],
+        tokenizer: Callable[[], Any],
     ) -> list[dict[str, Any]]:
         """A record for each row, from its own key whatever batch it is in."""
         import jax
@@ -115,18 +132,36 @@ class Generate(OnRows):
             padded = pad_right([rows[i] for i in batch])
             out = jax.device_get(generate(model, params, *padded, self.max_new_tokens, keys=keys, **how))
             return [
-                {
-                    "prompt_ids": rows[i],
-                    "response_ids": tokens[:length].tolist(),
-                    "log_prob": float(log_probs[:length].sum(dtype="float64")),
-                    "stopped": bool(stopped),
-                }
+                self._record(i, rows[i], tokens[:length].tolist(), log_probs[:length], bool(stopped), tokenizer)
                 for i, tokens, length, stopped, log_probs in zip(
                     batch, out.tokens, out.lengths, out.stopped, out.log_probs, strict=True
                 )
             ]
 
         return in_batches(rows, size, run)
+
+    def _record(
+        self,
+        number: int,
+        prompt: list[int],
+        ids: list[int],
+        log_probs: "np.ndarray",
+        stopped: bool,
+        tokenizer: Callable[[], Any],
+    ) -> dict[str, Any]:
+        """Of a response whose end the loop may have missed: it knows a stop's ordinary ids alone."""
+        from llm.stops import end_of_text
+
+        self.check_finite(log_probs, f"the log-prob of a response to prompt {number // self.samples}")
+
+        end = end_of_text(tokenizer(), ids, self.stop) if self.stop else None
+        kept = ids[:end]  # None keeps all
+        return {
+            "prompt_ids": prompt,
+            "response_ids": kept,
+            "log_prob": float(log_probs[: len(kept)].sum(dtype="float64")),
+            "stopped": stopped or end is not None,
+        }
 
 
 def _as_text(texts: list[str]) -> list[str]:

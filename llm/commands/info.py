@@ -25,10 +25,10 @@ class Info:
         fsdp: devices that share the sequences and the parameters.
         tensor: devices that share each layer's features.
         dtype: of computing.
-        parameter_dtype: of parameters, gradients and moments in training.
+        parameter_dtype: of parameters and gradients in training; Adam's moments are float32.
         remat: what the backward pass computes again: nothing, all but products with weights, or all inside a layer.
         attention: xla keeps a layer's attention weights, cudnn does not.
-        rank: of the adapters.
+        rank: of the adapters; 16, or the smallest side of a kernel if that is less, if not given.
     """
 
     source: Source
@@ -41,7 +41,7 @@ class Info:
     parameter_dtype: Literal["float32", "bfloat16"] = "float32"
     remat: Literal["none", "dots", "full"] = "full"
     attention: Literal["xla", "cudnn"] = "xla"
-    rank: int = 16
+    rank: int | None = None
 
     def run(self) -> int:
         """Read, estimate, print.
@@ -49,13 +49,14 @@ class Info:
         Raises:
             ValueError: the source has no configuration of a known model, or a number is impossible.
         """
-        for field in ("batch", "length", "data", "fsdp", "tensor", "rank"):
+        for field in ("batch", "length", "data", "fsdp", "tensor"):
             value = getattr(self, field)
             if value is not None and value < 1:
                 raise ValueError(f"{field} must be at least 1, got {value}")
         from llm import memory
         from llm.models.hugging_face import config_from, head_of, read_config
         from llm.models.model import Compute
+        from llm.models.parameters import largest_rank
         from llm.sharding import Mesh, check_mesh
         from llm.source import CONFIGURATION, local_folder
 
@@ -67,18 +68,19 @@ class Info:
         compute = Compute(self.dtype, self.remat, self.attention)
         mesh = Mesh(self.data, self.fsdp, self.tensor)
         check_mesh(config, mesh, self.batch)
+        rank = min(16, largest_rank(config)) if self.rank is None else self.rank
+        work = config, compute, mesh, self.batch, length
+        adapters = memory.training_adapters(*work, rank, self.dtype)
         print(_sizes(config, head))
         print(
             f"\nper device, {self.batch} sequences of {length} tokens, data {self.data} x fsdp {self.fsdp} x "
             f"tensor {self.tensor}:"
         )
-        work = config, compute, mesh, self.batch, length
         how = f"({self.parameter_dtype} parameters, {self.dtype} computing, remat {self.remat})"
         print(_table("inference", memory.inference(*work)))
         print(_table(f"training {how}", memory.training(*work, self.parameter_dtype)))
         frozen = f"({self.dtype} parameters, float32 adapters, remat {self.remat})"
-        adapters = memory.training_adapters(*work, self.rank, self.dtype)
-        print(_table(f"training adapters of rank {self.rank} {frozen}", adapters))
+        print(_table(f"training adapters of rank {rank} {frozen}", adapters))
         return 0
 
 

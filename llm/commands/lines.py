@@ -22,6 +22,8 @@ def read_records(arguments: Sequence[str], file: Path | None) -> list[dict[str, 
     if arguments and file is not None:
         raise ValueError("prompts came as arguments and in a file: give one of them")
     if arguments:
+        for number, argument in enumerate(arguments, 1):
+            check_text(argument, f"argument {number}")
         return [{"prompt": text} for text in arguments]
     if file is None:
         raise ValueError("there are no prompts: give some as arguments, or --file PATH (- for standard input)")
@@ -32,10 +34,28 @@ def read_records(arguments: Sequence[str], file: Path | None) -> list[dict[str, 
     if file.suffix == ".jsonl" or (str(file) == "-" and text.lstrip().startswith("{")):
         found = [_record(line, number, file) for number, line in enumerate(lines, 1) if line.strip()]
     else:
+        for number, line in enumerate(lines, 1):
+            check_text(line, f"line {number} of {_named(file)}")
         found = [{"prompt": line.rstrip("\r")} for line in lines]
     if not found:
-        raise ValueError(f"there are no prompts: {'standard input' if str(file) == '-' else file} is empty")
+        raise ValueError(f"there are no prompts: {_named(file)} is empty")
     return found
+
+
+def check_text(text: str, where: str) -> None:
+    """Refuse half of a pair of surrogates, which JSON can write and no text holds.
+
+    Raises:
+        ValueError: it is there.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{where} is not text: it holds the lone surrogate {text[error.start]!a}") from error
+
+
+def _named(file: Path) -> str:
+    return "standard input" if str(file) == "-" else str(file)
 
 
 def _read(file: Path) -> str:
@@ -48,7 +68,7 @@ def _read(file: Path) -> str:
 
 
 def _record(line: str, number: int, file: Path) -> dict[str, Any]:
-    where = f"line {number} of {'standard input' if str(file) == '-' else file}"
+    where = f"line {number} of {_named(file)}"
     try:
         record = json.loads(line)
     except json.JSONDecodeError as error:
@@ -56,6 +76,7 @@ def _record(line: str, number: int, file: Path) -> dict[str, Any]:
     record = {"prompt": record} if isinstance(record, str) else record
     if not isinstance(record, dict):
         raise ValueError(f"{where} must be a JSON object or a string, got {type(record).__name__}")
+    check_text(json.dumps(record, ensure_ascii=False), where)
     for name, value in record.items():
         if name in ("prompt", "response", "text") and not isinstance(value, str):
             raise ValueError(f"{where}: {name} must be a string")

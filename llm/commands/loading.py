@@ -2,6 +2,7 @@
 
 import functools
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,14 +44,35 @@ def lazy_tokenizer(folder: Path) -> Callable[[], Any]:
     return functools.cache(lambda: load_tokenizer(folder))
 
 
+def tokenizer_to_show(folder: Path, tokenizer: Callable[[], Any]) -> Any | None:
+    """What writes responses as text, read before any work; None if the folder has no tokenizer, and, with a note on
+    standard error, if it cannot be read: prompts that came as ids can do without."""
+    from llm.tokenizer import FILES
+
+    if not any((folder / name).is_file() for name in FILES):
+        return None
+    try:
+        return tokenizer()
+    except ValueError as error:
+        print(f"modeseek: note: {error}; responses are written as ids alone", file=sys.stderr)
+        return None
+
+
 def eos_ids(checkpoint: "Checkpoint") -> list[int]:
-    """The ids that end a response: of `generation_config.json`, else of `config.json`; possibly none."""
-    given = None
-    file = checkpoint.folder / "generation_config.json"
+    """The ids that end a response: of `generation_config.json`, else of `config.json`; possibly none.
+
+    Raises:
+        ValueError: the file cannot be read, or what it names is no id.
+    """
+    file, given = checkpoint.folder / "generation_config.json", None
     if file.is_file():
         try:
-            given = json.loads(file.read_text()).get("eos_token_id")
+            given = json.loads(file.read_text(encoding="utf-8")).get("eos_token_id")
         except (OSError, ValueError, AttributeError) as error:
             raise ValueError(f"cannot read {file}: {error}") from error
-    given = checkpoint.raw.get("eos_token_id") if given is None else given
-    return [] if given is None else [int(i) for i in (given if isinstance(given, list) else [given])]
+    if given is None:
+        file, given = checkpoint.folder / "config.json", checkpoint.raw.get("eos_token_id")
+    ids = [] if given is None else given if isinstance(given, list) else [given]
+    if not all(type(i) is int and i >= 0 for i in ids):  # True is an int too
+        raise ValueError(f"{file}: eos_token_id must be an id, a list of ids or null, got {json.dumps(given)}")
+    return [i for i in ids if i < checkpoint.config.vocab_size]  # no other is ever generated

@@ -88,16 +88,18 @@ class Score(OnRows):
             # One more than a bucket: the last token is scored, not read.
             tokens, lengths = pad_right([rows[i] for i in batch], bucket(len(rows[batch[0]]) - 1) + 1)
             first = np.array([starts[i] for i in batch], np.int32)
-            return self._records(jax.device_get(compiled(params, tokens, lengths, first)))
+            return self._records(batch, jax.device_get(compiled(params, tokens, lengths, first)))
 
         return in_batches(rows, size, run)
 
-    def _records(self, scores: Any) -> list[dict[str, Any]]:
+    def _records(self, batch: list[int], scores: Any) -> list[dict[str, Any]]:
         """Sums over each row's real tokens, and the tokens' own numbers if wanted."""
         numbers = {"log_prob": scores.log_probs, "entropy": scores.entropy, "kl": scores.kl}
         records = []
         for row, mask in enumerate(scores.mask):
             kept = {name: each[row][mask] for name, each in numbers.items() if each is not None}
+            for name, each in kept.items():
+                self.check_finite(each, f"the {name} of record {batch[row]}")
             record: dict[str, Any] = {"tokens": int(mask.sum())}
             record |= {name: float(each.sum(dtype="float64")) for name, each in kept.items()}
             if self.per_token:

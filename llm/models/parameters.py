@@ -92,7 +92,13 @@ def adapters(config: ModelConfig, rank: int) -> tuple[Parameter, ...]:
     """Low-rank adapters of every kernel of attention and MLP (`llm.lora`): A `[layers, in, r]`, B `[layers, r, out]`.
 
     No tensor of a checkpoint holds them. Their leaves stand beside the kernel's; the rank is never cut.
+
+    Raises:
+        ValueError: a rank below 1, or above the smallest side of a kernel.
     """
+    most = largest_rank(config)
+    if not 1 <= rank <= most:
+        raise ValueError(f"rank must be 1 to {most} (the smallest side of a kernel), got {rank}")
     found = []
     for p in parameters(config, ()):
         if p.stacked and p.path[-1] == "kernel":
@@ -101,6 +107,11 @@ def adapters(config: ModelConfig, rank: int) -> tuple[Parameter, ...]:
             found.append(Parameter((*beside, "lora_a"), (layers, read, rank), ("layers", read_axis, "rank"), ()))
             found.append(Parameter((*beside, "lora_b"), (layers, rank, written), ("layers", "rank", written_axis), ()))
     return tuple(found)
+
+
+def largest_rank(config: ModelConfig) -> int:
+    """The smallest side of a layer's kernel: no adapter needs more."""
+    return min(min(p.shape[1:]) for p in parameters(config, ()) if p.stacked and p.path[-1] == "kernel")
 
 
 def tree_of(entries: "dict[tuple[str, ...], Any]") -> Params:
