@@ -16,7 +16,7 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array
 
-from llm.models.config import Head, ModelConfig
+from llm.models.config import HEADS, Head, ModelConfig
 from llm.models.hugging_face import config_to
 from llm.models.parameters import Parameter, Params, parameters
 from llm.weights.checkpoint import INDEX, SINGLE, Checkpoint, damaged, without_numbers
@@ -68,8 +68,8 @@ def save(
         progress: wraps the tensors that are written.
 
     Raises:
-        ValueError: the folder is there already, a type that is not offered, a head that the parameters lack, or
-            a number beyond the range of float16.
+        ValueError: the folder is there already, a type that is not offered, a head that the parameters lack, leaves
+            that no file holds (adapters: merge them first), or a number beyond the range of float16.
     """
     kind = _format(dtype)
     entries = parameters(config, (head,))
@@ -77,6 +77,7 @@ def save(
         shape = getattr(_leaf(params, p), "shape", None)
         if shape != p.shape:
             raise ValueError(f"parameters lack {'/'.join(p.path)} {list(p.shape)}: got {shape}")
+    _check_known(config, params)
     pending = [
         Pending(name, kind, p.tensor_shape, functools.partial(_tensor, _leaf(params, p), p, layer, name, dtype))
         for p in entries
@@ -115,6 +116,20 @@ def _format(dtype: str) -> str:
     if dtype not in FORMATS:
         raise ValueError(f"dtype must be one of {', '.join(FORMATS)}, got {dtype!r}")
     return FORMATS[dtype]
+
+
+def _check_known(config: ModelConfig, params: Params) -> None:
+    """Raises ValueError for leaves that no file of this model holds, whatever its head: they would be lost."""
+    known = {"/".join(p.path) for p in parameters(config, HEADS)}
+    paths = (
+        jax.tree_util.keystr(path, simple=True, separator="/")
+        for path, _ in jax.tree_util.tree_leaves_with_path(params)
+    )
+    unknown = [path for path in paths if path not in known]
+    if any("/lora_" in path for path in unknown):
+        raise ValueError(f"adapters are not written ({unknown[0]} …): merge them first (llm.lora.merge)")
+    if unknown:
+        raise ValueError(f"no file of a {config.architecture} model holds {', '.join(unknown)}: leave them out")
 
 
 def _leaf(params: Params, parameter: Parameter) -> Any:
