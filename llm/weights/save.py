@@ -19,7 +19,7 @@ from jaxtyping import Array
 from llm.models.config import HEADS, Head, ModelConfig
 from llm.models.hugging_face import config_to
 from llm.models.parameters import Parameter, Params, parameters
-from llm.weights.checkpoint import INDEX, SINGLE, Checkpoint, damaged, without_numbers
+from llm.weights.checkpoint import INDEX, SINGLE, Checkpoint, beyond, damaged, without_numbers
 from llm.weights.safetensors import Pending, write_file
 
 FORMATS = {"float32": "F32", "bfloat16": "BF16", "float16": "F16"}
@@ -69,7 +69,7 @@ def save(
 
     Raises:
         ValueError: the folder is there already, a type that is not offered, a head that the parameters lack, leaves
-            that no file holds (adapters: merge them first), or a number beyond the range of float16.
+            that no file holds (adapters: merge them first), or a number beyond the type's range.
     """
     kind = _format(dtype)
     entries = parameters(config, (head,))
@@ -97,18 +97,21 @@ def convert(
     shard_bytes: int = 5_000_000_000,
     progress: Progress = lambda items: items,
 ) -> None:
-    """Write a checkpoint to a new folder in another type (its own, if None) and other shards; nothing else changes.
+    """Write a checkpoint to a new folder in another type and other shards; nothing else changes.
+
+    With no type given every tensor keeps its own, whatever the others have.
 
     Raises:
         ValueError: as `save`, or tensors that hold NaN or infinity: all of them are listed.
     """
-    dtype = checkpoint.dtype if dtype is None else dtype
+    kind = None if dtype is None else _format(dtype)
     pending = [
-        Pending(name, _format(dtype), stored.shape, functools.partial(_converted, checkpoint, name, dtype))
+        Pending(name, kind or stored.dtype, stored.shape, functools.partial(_converted, checkpoint, name, dtype))
         for name, stored in checkpoint.tensors.items()
     ]
     raw = {key: value for key, value in checkpoint.raw.items() if key != "auto_map"}
-    raw |= {"dtype": dtype, "torch_dtype": dtype}
+    named = dtype or raw.get("dtype") or raw.get("torch_dtype") or checkpoint.dtype
+    raw |= {"dtype": named, "torch_dtype": named}
     _write(Path(folder), raw, pending, shard_bytes, checkpoint.folder, progress)
 
 
@@ -153,11 +156,11 @@ def _gather(leaf: Array, layer: int | None) -> np.ndarray:
     return np.asarray(leaf if layer is None else leaf[layer])
 
 
-def _converted(checkpoint: Checkpoint, name: str, dtype: str) -> np.ndarray:
+def _converted(checkpoint: Checkpoint, name: str, dtype: str | None) -> np.ndarray:
     tensor = checkpoint.tensors[name].read()
     if not np.isfinite(tensor).all():
         raise damaged(checkpoint.folder, without_numbers(checkpoint.tensors))
-    return _cast(tensor, name, dtype)
+    return tensor if dtype is None else _cast(tensor, name, dtype)
 
 
 def _cast(tensor: np.ndarray, name: str, dtype: str) -> np.ndarray:
@@ -166,9 +169,8 @@ def _cast(tensor: np.ndarray, name: str, dtype: str) -> np.ndarray:
         return tensor
     with np.errstate(over="ignore"):
         converted = tensor.astype(target)
-    if dtype == "float16" and not np.isfinite(converted).all() and np.isfinite(tensor).all():
-        largest = float(np.abs(tensor.astype(np.float32)).max())
-        raise ValueError(f"{name} holds {largest:.3g}, beyond float16's 65504: choose bfloat16 or float32")
+    if not np.isfinite(converted).all() and np.isfinite(tensor).all():
+        raise ValueError(beyond(tensor, name, dtype))
     return converted
 
 
