@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -144,10 +145,15 @@ def _headers(folder: Path) -> tuple[dict[str, Stored], list[str]]:
         problems += [f"corrupt index: {n} is not in {where[n]}" for n in absent if (folder / where[n]).exists()]
         problems += [f"corrupt index: {n} in {stored[n].file.name} is not listed" for n in unlisted]
         return stored, problems
-    pickles = sorted(p.name for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt") for p in folder.glob(pattern))
+    raise without_safetensors(str(folder), [file.name for file in folder.iterdir()])
+
+
+def without_safetensors(source: str, files: Iterable[str]) -> ValueError:
+    """The error of a place whose files, of these names, hold no weights that are read."""
+    pickles = sorted(name for name in files if name.endswith((".bin", ".pt", ".pth", ".ckpt")))
     found = f"only pickled ones ({pickles[0]})" if pickles else f"neither {SINGLE} nor {INDEX}"
-    raise ValueError(
-        f"{folder} holds no safetensors weights, {found}. Pickles can run any code when they are opened and are never "
+    return ValueError(
+        f"{source} holds no safetensors weights, {found}. Pickles can run any code when they are opened and are never "
         "read here: ask for a revision with safetensors or, if you trust their source, open them with transformers "
         "and call save_pretrained, which writes safetensors"
     )
