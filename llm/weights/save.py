@@ -1,12 +1,11 @@
 """From a parameter tree to a folder that transformers opens, one tensor at a time; and from one folder to another."""
 
-import contextlib
 import functools
 import json
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array
 
+from llm.hosts import together
 from llm.models.config import HEADS, Head, ModelConfig
 from llm.models.hugging_face import config_to
 from llm.models.parameters import Parameter, Params, parameters
@@ -27,14 +27,17 @@ COMPANIONS = (
     "generation_config.json",
     "tokenizer.json",
     "tokenizer.model",
+    "tokenizer.model.v?",
+    "tekken.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
     "added_tokens.json",
     "vocab.json",
     "merges.txt",
     "chat_template.jinja",
+    "additional_chat_templates/*.jinja",
 )
-"""What goes with the weights from folder to folder: the tokenizer's files, never code."""
+"""What goes with the weights from folder to folder, as patterns: the tokenizer's files, never code."""
 
 Progress = Callable[[Any], Any]
 
@@ -53,7 +56,8 @@ def save(
 ) -> None:
     """Write a model as Hugging Face writes it: `AutoModelFor…` opens it.
 
-    The host holds one tensor at a time. With several hosts all must call it; the first writes.
+    The host holds one tensor at a time. With several hosts all must call it; the first writes, and what it
+    cannot write is an error on all.
 
     Args:
         folder: a new one; it appears when it is complete.
@@ -179,27 +183,62 @@ def _write(
 ) -> None:
     if shard_bytes < 1:
         raise ValueError(f"a shard must hold at least 1 byte, got {shard_bytes}")
-    shards = _shards(pending, shard_bytes)
-    if jax.process_index() > 0:  # takes part in gathering, writes nothing
-        for tensor in pending:
-            tensor.make()
-        return
-    with _appearing(folder) as temporary:
+    first = jax.process_index() == 0
+    with together():
+        temporary = _temporary(folder) if first else None
+    with together():
+        if temporary is None:  # takes part in gathering, writes nothing
+            for tensor in pending:
+                tensor.make()
+            return
+        try:
+            _fill(temporary, raw, pending, shard_bytes, like, progress)
+            if folder.exists():
+                folder.rmdir()
+            temporary.rename(folder)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _fill(
+    folder: Path, raw: dict[str, Any], pending: list[Pending], shard_bytes: int, like: Path | None, progress: Progress
+) -> None:
+    made = 0
+
+    def counted(make: Callable[[], np.ndarray]) -> np.ndarray:
+        nonlocal made
+        made += 1
+        return make()
+
+    try:
         if like is not None:
-            for name in COMPANIONS:
-                if (like / name).is_file():
-                    shutil.copyfile(like / name, temporary / name)
+            _copy_companions(like, folder)
+        shards = _shards([t._replace(make=functools.partial(counted, t.make)) for t in pending], shard_bytes)
         turn = iter(progress(pending))
         where: dict[str, str] = {}
         for number, shard in enumerate(shards, start=1):
             file = SINGLE if len(shards) == 1 else f"model-{number:05d}-of-{len(shards):05d}.safetensors"
-            write_file(temporary / file, shard, lambda: next(turn))
+            write_file(folder / file, shard, lambda: next(turn))
             where |= {tensor.name: file for tensor in shard}
         next(turn, None)  # ends the progress bar
         if len(shards) > 1:
             metadata = {"total_size": sum(tensor.size for tensor in pending)}
-            (temporary / INDEX).write_text(json.dumps({"metadata": metadata, "weight_map": where}, indent=2))
-        (temporary / "config.json").write_text(json.dumps(raw, indent=2, sort_keys=True) + "\n")
+            (folder / INDEX).write_text(json.dumps({"metadata": metadata, "weight_map": where}, indent=2))
+        (folder / "config.json").write_text(json.dumps(raw, indent=2, sort_keys=True) + "\n")
+    except OSError:
+        if jax.process_count() > 1:  # the others gather all tensors, and would wait for this host
+            for tensor in pending[made:]:
+                tensor.make()
+        raise
+
+
+def _copy_companions(source: Path, folder: Path) -> None:
+    for pattern in COMPANIONS:
+        for file in source.glob(pattern):
+            if file.is_file():
+                copy = folder / file.relative_to(source)
+                copy.parent.mkdir(exist_ok=True)
+                shutil.copyfile(file, copy)
 
 
 def _shards(pending: list[Pending], shard_bytes: int) -> list[list[Pending]]:
@@ -220,19 +259,12 @@ def check_new(folder: Path) -> None:
         raise ValueError(f"{folder} is there already and is not overwritten: name a new folder")
 
 
-@contextlib.contextmanager
-def _appearing(folder: Path) -> Iterator[Path]:
-    """A temporary folder that takes the folder's name when everything is in it, and is removed if that fails."""
+def _temporary(folder: Path) -> Path:
+    """An empty folder beside the new one, whose name it takes when everything is in it."""
     check_new(folder)
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}-{secrets.token_hex(4)}")
     try:
         temporary.mkdir(parents=True)
     except OSError as error:
         raise ValueError(f"cannot write to {folder.parent}: {error.strerror}") from error
-    try:
-        yield temporary
-        if folder.exists():
-            folder.rmdir()
-        temporary.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    return temporary
