@@ -93,12 +93,10 @@ def _of_tensor(sharding: Sharding | None, p: Parameter) -> Sharding | None:
 
 
 def _place(tensor: np.ndarray, sharding: Sharding | None) -> Array:
-    kind = jax.dtypes.canonicalize_dtype(tensor.dtype)  # of float64 JAX makes float32, unless told otherwise
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore"):  # JAX makes float32 of float64; what does not fit is told afterwards
         if sharding is None:
-            return jnp.asarray(tensor, kind)
-        part = lambda index: np.ascontiguousarray(tensor[index], kind)
-        return jax.make_array_from_callback(tensor.shape, sharding, part)
+            return jnp.asarray(tensor)
+        return jax.make_array_from_callback(tensor.shape, sharding, lambda index: np.ascontiguousarray(tensor[index]))
 
 
 def _fault(tensor: np.ndarray, name: str, dtype: str) -> str:
