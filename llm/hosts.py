@@ -1,8 +1,12 @@
 """Several hosts as one: each runs the same program, and the devices of all make one mesh."""
 
+import contextlib
 import os
+from collections.abc import Iterator
 
 import jax
+import numpy as np
+from jax.experimental import multihost_utils
 
 VARIABLES = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
 """The environment's names of coordinator, processes and process."""
@@ -46,6 +50,29 @@ def join(
         raise ValueError(f"timeout must be at least 1 second, got {timeout}")
     jax.distributed.initialize(address, count, index, initialization_timeout=timeout)
     return True
+
+
+@contextlib.contextmanager
+def together() -> Iterator[None]:
+    """What fails on one host fails on all, instead of leaving them to wait for it; none goes on before all are here.
+
+    Raises:
+        ValueError: another host failed, whose own error says why.
+    """
+    failure = None
+    try:
+        yield
+    except Exception as error:
+        if jax.process_count() == 1:
+            raise
+        failure = error
+    if jax.process_count() == 1:
+        return
+    fine = multihost_utils.process_allgather(np.array(failure is None))
+    if failure is not None:
+        raise failure
+    if not fine.all():
+        raise ValueError(f"host {int(np.argmin(fine))} failed: its own error says why")
 
 
 def _whole(name: str, value: object) -> int:

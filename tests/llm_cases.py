@@ -145,3 +145,18 @@ def write_word_tokenizer(folder: Path, words: list[str], unknown: str, template:
 def copied(case: str, folder: Path) -> Path:
     """A copy of a golden checkpoint, to be spoilt."""
     return Path(shutil.copytree(golden(case), folder / case))
+
+
+def edit(folder: Path, change: Any) -> Path:
+    """Rewrite a folder's single file, its tensors changed as `change` changes a dictionary of arrays."""
+    from llm.weights.checkpoint import SINGLE
+    from llm.weights.safetensors import DTYPES, Pending, read_header, write_file
+
+    header = read_header(folder / SINGLE)[0]
+    arrays = {name: np.array(stored.read()) for name, stored in header.items()}
+    change(arrays)
+    names = {dtype: name for name, dtype in DTYPES.items()}
+    pending = [Pending(n, names[a.dtype], a.shape, lambda a=a: a) for n, a in arrays.items()]
+    write_file(folder / "new", pending)
+    (folder / "new").rename(folder / SINGLE)
+    return folder

@@ -237,7 +237,7 @@ def on_devices(result):
 
 
 def one_process(address, index, folder, result):
-    """Load a checkpoint over two processes of two devices each, take gradients, save it again."""
+    """Load a checkpoint over two processes of two devices each, take gradients, save it again, and again in vain."""
     from llm.hosts import join
 
     assert join(address, 2, index, timeout=60)
@@ -263,8 +263,28 @@ def one_process(address, index, folder, result):
     logits, loss, gradients = jax.jit(found(model), out_shardings=everywhere)(params, tokens, lengths)
     save(result.with_name("again"), config, params, like=checkpoint, shard_bytes=30_000)
     flat = {jax.tree_util.keystr(path): np.asarray(g) for path, g in jax.tree_util.tree_leaves_with_path(gradients)}
+    refused = errors_of_saving(result, config, params)
     held = sum(shard.data.size for shard in kernel.addressable_shards) / kernel.size
-    np.savez(result, logits=np.asarray(logits), loss=np.asarray(loss), held=held, **flat)
+    np.savez(result, logits=np.asarray(logits), loss=np.asarray(loss), held=held, refused=refused, **flat)
+
+
+def errors_of_saving(result, config, params):
+    """What this process says where the first finds the folder taken, and where its disk is full after two tensors."""
+    import llm.weights.save
+
+    def full(file, tensors, wrote):
+        for tensor in tensors[:2]:
+            tensor.make()
+        raise OSError(28, "No space left on device")
+
+    errors = []
+    for name in ("again", "full"):
+        try:
+            llm.weights.save.save(result.with_name(name), config, params, shard_bytes=30_000)
+        except (OSError, ValueError) as error:
+            errors.append(str(error))
+        llm.weights.save.write_file = full
+    return errors
 
 
 if __name__ == "__main__":

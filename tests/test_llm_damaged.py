@@ -2,28 +2,15 @@
 
 import json
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
-from llm_cases import copied
+from llm_cases import copied, edit
 
 from llm.weights.checkpoint import INDEX, SINGLE, open_checkpoint
 from llm.weights.load import load
-from llm.weights.safetensors import DTYPES, Pending, read_header, write_file
+from llm.weights.safetensors import Pending, read_header, write_file
 from llm.weights.save import convert
-
-
-def edit(folder: Path, change) -> Path:
-    """Rewrite a folder's single file, its tensors changed as `change` changes a dictionary of arrays."""
-    header = read_header(folder / SINGLE)[0]
-    arrays = {name: np.array(stored.read()) for name, stored in header.items()}
-    change(arrays)
-    names = {dtype: name for name, dtype in DTYPES.items()}
-    pending = [Pending(n, names[a.dtype], a.shape, lambda a=a: a) for n, a in arrays.items()]
-    write_file(folder / "new", pending)
-    (folder / "new").rename(folder / SINGLE)
-    return folder
 
 
 @pytest.fixture
@@ -88,6 +75,7 @@ GOOD = {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}
         (GOOD | {"shape": 6}, "has no readable dtype"),
         (GOOD | {"data_offsets": [24]}, "has no readable dtype"),
         (GOOD | {"dtype": "F8_E4M3"}, r"is of type F8_E4M3, which is not read \(only F64, F32"),
+        (GOOD | {"dtype": ["F32"]}, "has no readable dtype"),
         ({"dtype": "F32"}, "has no readable dtype"),
         ("F32", "has no readable dtype"),
     ],

@@ -11,7 +11,7 @@ from llm_cases import CASES, golden, needs_transformers, write_word_tokenizer
 
 from llm.models.hugging_face import config_from
 from llm.prompts import bucket, check_ids, pad_right
-from llm.source import local_folder
+from llm.source import CONFIGURATION, local_folder
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 
@@ -133,3 +133,33 @@ def test_names_on_the_hub_are_fetched_without_code_and_pickles(monkeypatch):
     monkeypatch.setattr("huggingface_hub.snapshot_download", fails)
     with pytest.raises(ValueError, match=r"the hub did not give 'EleutherAI/pythia': no way out$"):
         local_folder("EleutherAI/pythia")
+
+
+@needs_transformers
+@pytest.mark.parametrize(
+    ("listed", "message"),
+    [
+        (["config.json", "pytorch_model.bin"], r"only pickled ones \(pytorch_model.bin\).*never read here.*save_pre"),
+        (["config.json"], "neither model.safetensors nor model.safetensors.index.json"),
+        (None, "neither model.safetensors nor"),
+    ],
+)
+def test_a_name_on_the_hub_without_safetensors_is_told_with_what_is_there(listed, message, monkeypatch, tmp_path):
+    """Pickles are not fetched, so that the folder does not tell; without a way to the hub neither does the list."""
+
+    def names(name, revision):
+        assert (name, revision) == ("owner/old", "main")
+        if listed is None:
+            raise OSError("no way out")
+        return listed
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_, **__: str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.list_repo_files", names)
+    with pytest.raises(ValueError, match=f"^owner/old@main on the hub holds no safetensors weights, {message}"):
+        local_folder("owner/old@main")
+    assert local_folder("owner/old@main", CONFIGURATION) == tmp_path
+
+
+def test_the_home_of_a_user_that_there_is_not_is_no_folder():
+    with pytest.raises(ValueError, match="there is no folder ~nobody_of_this_name/model"):
+        local_folder("~nobody_of_this_name/model")

@@ -116,6 +116,7 @@ def test_eight_devices_work_quietly(eight):
 
 @slow
 def test_two_processes_give_the_gradients_of_one_and_save_what_they_loaded(tmp_path):
+    """And where the first cannot write, both have an error, and none waits for the other."""
     config = cases()["pythia"]
     params = random_params(config)
     save(tmp_path / "model", config, params, shard_bytes=30_000)
@@ -136,6 +137,11 @@ def test_two_processes_give_the_gradients_of_one_and_save_what_they_loaded(tmp_p
         for path, leaf in jax.tree_util.tree_leaves_with_path(gradients):
             apart = np.abs(result[jax.tree_util.keystr(path)] - leaf).max()
             assert apart < 2e-5 * np.abs(leaf).max(), path
+    refused = [list(np.load(folder / "result.npz")["refused"]) for folder in folders]
+    assert refused[0][0].endswith("again is there already and is not overwritten: name a new folder")
+    assert refused[0][1] == "[Errno 28] No space left on device"
+    assert refused[1] == ["host 0 failed: its own error says why"] * 2
+    assert not list(folders[0].glob("*full*"))
     # The first process writes; what it wrote is what was read, byte for byte.
     assert not (folders[1] / "again").exists()
     saved, read = folders[0] / "again", tmp_path / "model"

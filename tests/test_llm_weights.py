@@ -221,11 +221,18 @@ def test_convert_changes_the_type_alone(tmp_path):
 def test_the_tokenizer_goes_along_and_code_does_not(tmp_path):
     folder = copied("pythia", tmp_path)
     (folder / "tokenizer.json").write_text('{"a": 1}')
+    for name in ("tekken.json", "tokenizer.model.v3"):
+        (folder / name).touch()
+    (folder / "additional_chat_templates").mkdir()
+    (folder / "additional_chat_templates" / "rag.jinja").write_text("{{ documents }}")
+    (folder / "additional_chat_templates" / "rag.py").write_text("raise SystemExit")
     (folder / "modeling.py").write_text("raise SystemExit")
     raw = json.loads((folder / "config.json").read_text()) | {"auto_map": {"AutoModel": "modeling.py"}}
     (folder / "config.json").write_text(json.dumps(raw))
     convert(open_checkpoint(folder), tmp_path / "out", dtype="float16")
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["config.json", SINGLE, "tokenizer.json"]
+    copied_files = {str(p.relative_to(tmp_path / "out")) for p in (tmp_path / "out").rglob("*") if p.is_file()}
+    tokenizer = {"tokenizer.json", "tokenizer.model.v3", "tekken.json", "additional_chat_templates/rag.jinja"}
+    assert copied_files == {"config.json", SINGLE, *tokenizer}
     assert (tmp_path / "out" / "tokenizer.json").read_text() == '{"a": 1}'
     written = json.loads((tmp_path / "out" / "config.json").read_text())
     assert "auto_map" not in written

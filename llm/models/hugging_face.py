@@ -58,18 +58,15 @@ def config_from(raw: dict[str, Any]) -> ModelConfig:
 def _shared(raw: dict[str, Any]) -> dict[str, Any]:
     """The keys that all families have in common."""
     width, heads = raw["hidden_size"], raw["num_attention_heads"]
-    head_size = raw.get("head_dim")
-    if head_size is None:
-        if width % heads:
-            raise ValueError(f"hidden_size ({width}) must be a multiple of num_attention_heads ({heads})")
-        head_size = width // heads
+    if width % heads and raw["model_type"] != "mistral":  # transformers refuses it of the others, head_dim or not
+        raise ValueError(f"hidden_size ({width}) must be a multiple of num_attention_heads ({heads})")
     return {
         "architecture": raw["model_type"],
         "vocab_size": raw["vocab_size"],
         "width": width,
         "layers": raw["num_hidden_layers"],
         "heads": heads,
-        "head_size": head_size,
+        "head_size": _or(raw.get("head_dim"), width // heads),
         "mlp_width": raw["intermediate_size"],
         "tied": bool(raw.get("tie_word_embeddings", False)),
         "init_std": _number(raw, "initializer_range", 0.02),
@@ -77,19 +74,26 @@ def _shared(raw: dict[str, Any]) -> dict[str, Any]:
 
 
 def _rotary(raw: dict[str, Any], base_key: str, fraction_key: str, fraction: float) -> dict[str, Any]:
-    """Base and fraction: from `rope_parameters` (transformers 5), else from the family's older keys."""
-    new, scaling = _object(raw, "rope_parameters"), _object(raw, "rope_scaling")
-    kind = new.get("rope_type") or scaling.get("rope_type") or scaling.get("type") or "default"
-    if kind != "default":
-        raise ValueError(f"rotary positions of type {kind!r} are not there: only 'default' is")
+    """Base and fraction: from `rope_scaling` if there is one, else `rope_parameters` (transformers 5); what neither
+    holds, from the family's older keys."""
+    objects = _object(raw, "rope_scaling"), _object(raw, "rope_parameters")
+    kinds = [given[key] for given in objects for key in ("rope_type", "type") if given.get(key) is not None]
+    strange = next((kind for kind in kinds if kind != "default"), None)
+    if strange is not None:
+        raise ValueError(f"rotary positions of type {strange!r} are not there: only 'default' is")
+    given = objects[0] or objects[1]
+    if any(isinstance(value, dict) for value in given.values()):
+        raise ValueError(f"rotary positions that differ by layer are not there, got {given}")
     return {
-        "rotary_base": _number(new, "rope_theta", _number(raw, base_key, 10_000.0)),
-        "rotary_fraction": _number(new, "partial_rotary_factor", _number(raw, fraction_key, fraction)),
+        "rotary_base": _number(given, "rope_theta", _number(raw, base_key, 10_000.0)),
+        "rotary_fraction": _number(given, "partial_rotary_factor", _number(raw, fraction_key, fraction)),
     }
 
 
 def _gpt_neox(raw: dict[str, Any]) -> ModelConfig:
     shared = _shared(raw)
+    if shared["head_size"] != shared["width"] // shared["heads"]:  # transformers' GPT-NeoX has no such key
+        raise ValueError(f"head_dim must be hidden_size / num_attention_heads in GPT-NeoX, got {raw['head_dim']}")
     return ModelConfig(
         **shared,
         **_rotary(raw, "rotary_emb_base", "rotary_pct", 0.25),

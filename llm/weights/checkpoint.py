@@ -2,9 +2,11 @@
 
 import dataclasses
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 
 from llm.models.config import Head, ModelConfig
@@ -44,6 +46,9 @@ class Checkpoint:
 def open_checkpoint(folder: Path) -> Checkpoint:
     """Read a folder's configuration and headers, and check them against each other; no weights are read.
 
+    As in transformers, a tied model's one tensor may have either name; if it has two, they are compared, and a model
+    whose unembedding differs from its embedding is not tied, whatever its configuration says.
+
     Raises:
         ValueError: the folder is not there, holds no safetensors, is of an unknown architecture, or has tensors
             that are missing, left over, misshapen or corrupt: all of them are listed.
@@ -56,8 +61,13 @@ def open_checkpoint(folder: Path) -> Checkpoint:
     heads = (head_of(raw),)
     stored, problems = _headers(folder)
     names = NAMES[config.architecture]
-    # A tied model's file may repeat the embedding under the head's name.
-    ignored = {f"{names.lm}.weight"} if config.tied else set()
+    twin = f"{names.lm}.weight"
+    if config.tied and heads == ("lm",) and twin in stored:
+        if names.embedding not in stored:
+            stored[names.embedding] = stored.pop(twin)
+        elif not _same(stored[names.embedding], stored[twin]):
+            config, raw = dataclasses.replace(config, tied=False), raw | {"tie_word_embeddings": False}
+    ignored = {twin} if config.tied else set()
     expected = {name: p for p in parameters(config, heads) for name in p.tensors}
     problems += [f"missing: {name}" for name in expected if name not in stored and not _mentioned(name, problems)]
     problems += [
@@ -78,13 +88,32 @@ def open_checkpoint(folder: Path) -> Checkpoint:
 
 def without_numbers(tensors: dict[str, Stored]) -> list[str]:
     """A line for each tensor that holds NaN or infinity; reads them all."""
-    return [f"corrupt: {name} holds NaN or infinity" for name, t in tensors.items() if not np.isfinite(t.read()).all()]
+    return [not_finite(name) for name, tensor in tensors.items() if not np.isfinite(tensor.read()).all()]
+
+
+def not_finite(name: str) -> str:
+    """What is said of a tensor that holds NaN or infinity."""
+    return f"corrupt: {name} holds NaN or infinity"
+
+
+def beyond(tensor: np.ndarray, name: str, dtype: str) -> str:
+    """What is said of a tensor whose numbers a type cannot hold."""
+    largest, limit = float(np.abs(tensor.astype(np.float64)).max()), float(ml_dtypes.finfo(dtype).max)
+    advice = ": choose bfloat16 or float32" if dtype == "float16" else ""
+    return f"{name} holds {largest:.3g}, beyond {dtype}'s {limit:.5g}{advice}"
 
 
 def damaged(folder: Path, problems: list[str]) -> ValueError:
     """The error of weights that can be read and must not be used."""
     listed = "\n  ".join(problems)
     return ValueError(f"the weights in {folder} are damaged ({len(problems)} problems):\n  {listed}")
+
+
+def _same(a: Stored, b: Stored) -> bool:
+    """Whether two matrices hold the same numbers; read row by row, until they differ."""
+    if a.shape != b.shape or len(a.shape) != 2:
+        return False
+    return all(np.array_equal(x, y) for x, y in zip(a.read(), b.read(), strict=True))
 
 
 def _mentioned(name: str, problems: list[str]) -> bool:
@@ -100,7 +129,12 @@ def _misfits(name: str, stored: Stored, parameter: Parameter) -> list[str]:
 
 
 def _headers(folder: Path) -> tuple[dict[str, Stored], list[str]]:
-    """Every tensor in the folder's safetensors files, and what is wrong with the files."""
+    """Every tensor in the folder's safetensors files, and what is wrong with the files.
+
+    Where there is a single file, that one is read and an index is not: as transformers does.
+    """
+    if (folder / SINGLE).exists():
+        return _files([folder / SINGLE])
     if (folder / INDEX).exists():
         where = _index(folder / INDEX)
         stored, problems = _files([folder / name for name in sorted(set(where.values()))])
@@ -111,12 +145,15 @@ def _headers(folder: Path) -> tuple[dict[str, Stored], list[str]]:
         problems += [f"corrupt index: {n} is not in {where[n]}" for n in absent if (folder / where[n]).exists()]
         problems += [f"corrupt index: {n} in {stored[n].file.name} is not listed" for n in unlisted]
         return stored, problems
-    if (folder / SINGLE).exists():
-        return _files([folder / SINGLE])
-    pickles = sorted(p.name for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt") for p in folder.glob(pattern))
+    raise without_safetensors(str(folder), [file.name for file in folder.iterdir()])
+
+
+def without_safetensors(source: str, files: Iterable[str]) -> ValueError:
+    """The error of a place whose files, of these names, hold no weights that are read."""
+    pickles = sorted(name for name in files if name.endswith((".bin", ".pt", ".pth", ".ckpt")))
     found = f"only pickled ones ({pickles[0]})" if pickles else f"neither {SINGLE} nor {INDEX}"
-    raise ValueError(
-        f"{folder} holds no safetensors weights, {found}. Pickles can run any code when they are opened and are never "
+    return ValueError(
+        f"{source} holds no safetensors weights, {found}. Pickles can run any code when they are opened and are never "
         "read here: ask for a revision with safetensors or, if you trust their source, open them with transformers "
         "and call save_pretrained, which writes safetensors"
     )

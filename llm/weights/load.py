@@ -12,7 +12,7 @@ from jaxtyping import Array
 
 from llm.models.config import Head, check_heads
 from llm.models.parameters import Parameter, Params, parameters, start, tree_of
-from llm.weights.checkpoint import Checkpoint, damaged
+from llm.weights.checkpoint import Checkpoint, beyond, damaged, not_finite
 
 
 def load(
@@ -42,7 +42,8 @@ def load(
         progress: wraps the tensors that are read.
 
     Raises:
-        ValueError: a fresh head without a key, or tensors that hold NaN or infinity: all of them are listed.
+        ValueError: a fresh head without a key, or tensors that hold NaN, infinity or numbers beyond the type's range:
+            all of them are listed.
     """
     heads = checkpoint.heads if heads is None else heads
     check_heads(heads)
@@ -66,7 +67,7 @@ def load(
         if not bool(finite):  # waits for the tensor, so that only one is in flight
             wrong.append(name)
     if wrong:
-        raise damaged(checkpoint.folder, [f"corrupt: {name} holds NaN or infinity" for name in wrong])
+        raise damaged(checkpoint.folder, [_fault(checkpoint.tensors[name].read(), name, dtype) for name in wrong])
     if fresh:
         assert key is not None
         for p, fresh_key in zip(fresh, jax.random.split(key, len(fresh)), strict=True):
@@ -92,18 +93,24 @@ def _of_tensor(sharding: Sharding | None, p: Parameter) -> Sharding | None:
 
 
 def _place(tensor: np.ndarray, sharding: Sharding | None) -> Array:
-    if sharding is None:
-        return jnp.asarray(tensor)
-    return jax.make_array_from_callback(tensor.shape, sharding, lambda index: np.ascontiguousarray(tensor[index]))
+    with np.errstate(over="ignore"):  # JAX makes float32 of float64; what does not fit is told afterwards
+        if sharding is None:
+            return jnp.asarray(tensor)
+        return jax.make_array_from_callback(tensor.shape, sharding, lambda index: np.ascontiguousarray(tensor[index]))
+
+
+def _fault(tensor: np.ndarray, name: str, dtype: str) -> str:
+    """Why a tensor is not finite in this type."""
+    return f"too large: {beyond(tensor, name, dtype)}" if np.isfinite(tensor).all() else not_finite(name)
 
 
 @functools.lru_cache
 def _writer(sharding: Sharding | None, stacked: bool, transposed: bool) -> Any:
-    """`(leaf, tensor, layer) → (leaf with the tensor in it, is the tensor finite)`; updates the leaf in place."""
+    """`(leaf, tensor, layer) → (leaf with the tensor in it, is it finite there)`; updates the leaf in place."""
 
     def write(leaf: Array, tensor: Array, layer: Array) -> tuple[Array, Array]:
         converted = (tensor.T if transposed else tensor).astype(leaf.dtype)
         written = jax.lax.dynamic_update_index_in_dim(leaf, converted, layer, 0) if stacked else converted
-        return written, jnp.isfinite(tensor).all()
+        return written, jnp.isfinite(converted).all()
 
     return jax.jit(write, donate_argnums=0, out_shardings=(sharding, None))

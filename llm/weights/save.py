@@ -1,12 +1,11 @@
 """From a parameter tree to a folder that transformers opens, one tensor at a time; and from one folder to another."""
 
-import contextlib
 import functools
 import json
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +15,11 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array
 
-from llm.models.config import Head, ModelConfig
+from llm.hosts import together
+from llm.models.config import HEADS, Head, ModelConfig
 from llm.models.hugging_face import config_to
 from llm.models.parameters import Parameter, Params, parameters
-from llm.weights.checkpoint import INDEX, SINGLE, Checkpoint, damaged, without_numbers
+from llm.weights.checkpoint import INDEX, SINGLE, Checkpoint, beyond, damaged, without_numbers
 from llm.weights.safetensors import Pending, write_file
 
 FORMATS = {"float32": "F32", "bfloat16": "BF16", "float16": "F16"}
@@ -27,14 +27,17 @@ COMPANIONS = (
     "generation_config.json",
     "tokenizer.json",
     "tokenizer.model",
+    "tokenizer.model.v?",
+    "tekken.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
     "added_tokens.json",
     "vocab.json",
     "merges.txt",
     "chat_template.jinja",
+    "additional_chat_templates/*.jinja",
 )
-"""What goes with the weights from folder to folder: the tokenizer's files, never code."""
+"""What goes with the weights from folder to folder, as patterns: the tokenizer's files, never code."""
 
 Progress = Callable[[Any], Any]
 
@@ -53,7 +56,8 @@ def save(
 ) -> None:
     """Write a model as Hugging Face writes it: `AutoModelFor…` opens it.
 
-    The host holds one tensor at a time. With several hosts all must call it; the first writes.
+    The host holds one tensor at a time. With several hosts all must call it; the first writes, and what it
+    cannot write is an error on all.
 
     Args:
         folder: a new one; it appears when it is complete.
@@ -68,8 +72,8 @@ def save(
         progress: wraps the tensors that are written.
 
     Raises:
-        ValueError: the folder is there already, a type that is not offered, a head that the parameters lack, or
-            a number beyond the range of float16.
+        ValueError: the folder is there already, a type that is not offered, a head that the parameters lack, leaves
+            that no file holds (adapters: merge them first), or a number beyond the type's range.
     """
     kind = _format(dtype)
     entries = parameters(config, (head,))
@@ -77,6 +81,7 @@ def save(
         shape = getattr(_leaf(params, p), "shape", None)
         if shape != p.shape:
             raise ValueError(f"parameters lack {'/'.join(p.path)} {list(p.shape)}: got {shape}")
+    _check_known(config, params)
     pending = [
         Pending(name, kind, p.tensor_shape, functools.partial(_tensor, _leaf(params, p), p, layer, name, dtype))
         for p in entries
@@ -96,18 +101,21 @@ def convert(
     shard_bytes: int = 5_000_000_000,
     progress: Progress = lambda items: items,
 ) -> None:
-    """Write a checkpoint to a new folder in another type (its own, if None) and other shards; nothing else changes.
+    """Write a checkpoint to a new folder in another type and other shards; nothing else changes.
+
+    With no type given every tensor keeps its own, whatever the others have.
 
     Raises:
         ValueError: as `save`, or tensors that hold NaN or infinity: all of them are listed.
     """
-    dtype = checkpoint.dtype if dtype is None else dtype
+    kind = None if dtype is None else _format(dtype)
     pending = [
-        Pending(name, _format(dtype), stored.shape, functools.partial(_converted, checkpoint, name, dtype))
+        Pending(name, kind or stored.dtype, stored.shape, functools.partial(_converted, checkpoint, name, dtype))
         for name, stored in checkpoint.tensors.items()
     ]
     raw = {key: value for key, value in checkpoint.raw.items() if key != "auto_map"}
-    raw |= {"dtype": dtype, "torch_dtype": dtype}
+    named = dtype or raw.get("dtype") or raw.get("torch_dtype") or checkpoint.dtype
+    raw |= {"dtype": named, "torch_dtype": named}
     _write(Path(folder), raw, pending, shard_bytes, checkpoint.folder, progress)
 
 
@@ -115,6 +123,20 @@ def _format(dtype: str) -> str:
     if dtype not in FORMATS:
         raise ValueError(f"dtype must be one of {', '.join(FORMATS)}, got {dtype!r}")
     return FORMATS[dtype]
+
+
+def _check_known(config: ModelConfig, params: Params) -> None:
+    """Raises ValueError for leaves that no file of this model holds, whatever its head: they would be lost."""
+    known = {"/".join(p.path) for p in parameters(config, HEADS)}
+    paths = (
+        jax.tree_util.keystr(path, simple=True, separator="/")
+        for path, _ in jax.tree_util.tree_leaves_with_path(params)
+    )
+    unknown = [path for path in paths if path not in known]
+    if any("/lora_" in path for path in unknown):
+        raise ValueError(f"adapters are not written ({unknown[0]} …): merge them first (llm.lora.merge)")
+    if unknown:
+        raise ValueError(f"no file of a {config.architecture} model holds {', '.join(unknown)}: leave them out")
 
 
 def _leaf(params: Params, parameter: Parameter) -> Any:
@@ -138,11 +160,11 @@ def _gather(leaf: Array, layer: int | None) -> np.ndarray:
     return np.asarray(leaf if layer is None else leaf[layer])
 
 
-def _converted(checkpoint: Checkpoint, name: str, dtype: str) -> np.ndarray:
+def _converted(checkpoint: Checkpoint, name: str, dtype: str | None) -> np.ndarray:
     tensor = checkpoint.tensors[name].read()
     if not np.isfinite(tensor).all():
         raise damaged(checkpoint.folder, without_numbers(checkpoint.tensors))
-    return _cast(tensor, name, dtype)
+    return tensor if dtype is None else _cast(tensor, name, dtype)
 
 
 def _cast(tensor: np.ndarray, name: str, dtype: str) -> np.ndarray:
@@ -151,9 +173,8 @@ def _cast(tensor: np.ndarray, name: str, dtype: str) -> np.ndarray:
         return tensor
     with np.errstate(over="ignore"):
         converted = tensor.astype(target)
-    if dtype == "float16" and not np.isfinite(converted).all() and np.isfinite(tensor).all():
-        largest = float(np.abs(tensor.astype(np.float32)).max())
-        raise ValueError(f"{name} holds {largest:.3g}, beyond float16's 65504: choose bfloat16 or float32")
+    if not np.isfinite(converted).all() and np.isfinite(tensor).all():
+        raise ValueError(beyond(tensor, name, dtype))
     return converted
 
 
@@ -162,27 +183,62 @@ def _write(
 ) -> None:
     if shard_bytes < 1:
         raise ValueError(f"a shard must hold at least 1 byte, got {shard_bytes}")
-    shards = _shards(pending, shard_bytes)
-    if jax.process_index() > 0:  # takes part in gathering, writes nothing
-        for tensor in pending:
-            tensor.make()
-        return
-    with _appearing(folder) as temporary:
+    first = jax.process_index() == 0
+    with together():
+        temporary = _temporary(folder) if first else None
+    with together():
+        if temporary is None:  # takes part in gathering, writes nothing
+            for tensor in pending:
+                tensor.make()
+            return
+        try:
+            _fill(temporary, raw, pending, shard_bytes, like, progress)
+            if folder.exists():
+                folder.rmdir()
+            temporary.rename(folder)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _fill(
+    folder: Path, raw: dict[str, Any], pending: list[Pending], shard_bytes: int, like: Path | None, progress: Progress
+) -> None:
+    made = 0
+
+    def counted(make: Callable[[], np.ndarray]) -> np.ndarray:
+        nonlocal made
+        made += 1
+        return make()
+
+    try:
         if like is not None:
-            for name in COMPANIONS:
-                if (like / name).is_file():
-                    shutil.copyfile(like / name, temporary / name)
+            _copy_companions(like, folder)
+        shards = _shards([t._replace(make=functools.partial(counted, t.make)) for t in pending], shard_bytes)
         turn = iter(progress(pending))
         where: dict[str, str] = {}
         for number, shard in enumerate(shards, start=1):
             file = SINGLE if len(shards) == 1 else f"model-{number:05d}-of-{len(shards):05d}.safetensors"
-            write_file(temporary / file, shard, lambda: next(turn))
+            write_file(folder / file, shard, lambda: next(turn))
             where |= {tensor.name: file for tensor in shard}
         next(turn, None)  # ends the progress bar
         if len(shards) > 1:
             metadata = {"total_size": sum(tensor.size for tensor in pending)}
-            (temporary / INDEX).write_text(json.dumps({"metadata": metadata, "weight_map": where}, indent=2))
-        (temporary / "config.json").write_text(json.dumps(raw, indent=2, sort_keys=True) + "\n")
+            (folder / INDEX).write_text(json.dumps({"metadata": metadata, "weight_map": where}, indent=2))
+        (folder / "config.json").write_text(json.dumps(raw, indent=2, sort_keys=True) + "\n")
+    except OSError:
+        if jax.process_count() > 1:  # the others gather all tensors, and would wait for this host
+            for tensor in pending[made:]:
+                tensor.make()
+        raise
+
+
+def _copy_companions(source: Path, folder: Path) -> None:
+    for pattern in COMPANIONS:
+        for file in source.glob(pattern):
+            if file.is_file():
+                copy = folder / file.relative_to(source)
+                copy.parent.mkdir(exist_ok=True)
+                shutil.copyfile(file, copy)
 
 
 def _shards(pending: list[Pending], shard_bytes: int) -> list[list[Pending]]:
@@ -203,19 +259,12 @@ def check_new(folder: Path) -> None:
         raise ValueError(f"{folder} is there already and is not overwritten: name a new folder")
 
 
-@contextlib.contextmanager
-def _appearing(folder: Path) -> Iterator[Path]:
-    """A temporary folder that takes the folder's name when everything is in it, and is removed if that fails."""
+def _temporary(folder: Path) -> Path:
+    """An empty folder beside the new one, whose name it takes when everything is in it."""
     check_new(folder)
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}-{secrets.token_hex(4)}")
     try:
         temporary.mkdir(parents=True)
     except OSError as error:
         raise ValueError(f"cannot write to {folder.parent}: {error.strerror}") from error
-    try:
-        yield temporary
-        if folder.exists():
-            folder.rmdir()
-        temporary.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    return temporary
