@@ -282,4 +282,5 @@ class _Rates(Panel):
         means = {s: float(np.mean(v[np.isfinite(v)])) if np.isfinite(v).any() else math.nan for s, v in found.items()}
         self._means.set_data(list(means), list(means.values()))
         fresh = model.fresh()
+        self._fresh.set_markersize(5 if fresh.size <= 20 else 3)  # a hundred must not hide one another
         self._fresh.set_data(np.linspace(-0.2, 0.2, fresh.size) if fresh.size > 1 else np.zeros(fresh.size), fresh)

@@ -106,15 +106,16 @@ def _fig16() -> list[Claim]:
     cell = lambda method, r: f"{method}-100-steps-{r}"
     bon, rwr, negative = "offline_best_of_n", "offline_rwr", "best_of_n_negative"
     named = {bon: "Best-of-N", rwr: "RWR", negative: "Best-of-N + negative gradient", "ipo": "IPO"}
+    short = {"ipo": "ipo", negative: "negative"}
     claims = []
     for r in ("R1", "R2"):
-        for better in ("ipo", negative):
+        for better in short:
             for worse in (bon, rwr):
                 pair = cell(better, r), cell(worse, r)
                 for measure, what in (("final_reward", "ends higher"), ("mean_reward", "learns faster")):
                     claims.append(
                         Claim(
-                            f"offline-{better}-over-{worse.removeprefix('offline_')}-{measure.split('_')[0]}-{r}",
+                            f"{short[better]}-over-{worse.removeprefix('offline_')}-{measure.split('_')[0]}-{r}",
                             "fig16",
                             f"Offline on {r}, {named[better]} {what} than {named[worse]}.",
                             "section 4.2, J.3, figure 16" if measure == "final_reward" else "section 4.2, its heading",
@@ -123,7 +124,7 @@ def _fig16() -> list[Claim]:
                     )
         claims.append(
             Claim(
-                f"offline-best_of_n_negative-closes-gap-{r}",
+                f"negative-closes-gap-{r}",
                 "fig16",
                 f"Offline on {r}, Best-of-N + negative gradient closes the gap to IPO: it ends at least as high.",
                 "J.3",
@@ -165,7 +166,7 @@ def _fig16() -> list[Claim]:
     ]
     claims += [
         Claim(
-            f"negative-gradient-kl-{better}-{r}",
+            f"larger-kl-{short[better]}-{r}",
             "fig16",
             f"On {r}, {named[better]} reaches a larger KL(policy ‖ reference) than {named[worse]}.",
             "J.3, figure 16",
