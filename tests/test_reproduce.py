@@ -171,6 +171,8 @@ def test_the_highest_end_is_tuned_for_and_of_tied_ones_the_fastest():
     assert running.tuned_rate(_tuning(ends, speeds), tie=0.2) == 0.001
     lost = [[0.99, np.nan], [1.0, 1.0], [0.9, 0.9]]  # a rate at which a seed diverged does not compete
     assert running.tuned_rate(_tuning(lost, [[0.8, np.nan], *speeds[1:]]), tie=0.02) == 0.01
+    best_lost = [[0.99] * 4 + [np.nan], [0.5] * 5, [0.4] * 5]  # however well the others did
+    assert running.tuned_rate(_tuning(best_lost, best_lost), tie=0.02) == 0.01
     all_lost = [[0.5, np.nan], [0.7, np.nan], [np.nan, 0.6]]  # unless they all lost one
     assert running.tuned_rate(_tuning(all_lost, all_lost), tie=0.02) == 0.01
     equal = [[0.5, 0.5]] * 3
