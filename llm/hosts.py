@@ -62,13 +62,11 @@ def together() -> Iterator[None]:
     failure = None
     try:
         yield
-    except Exception as error:
-        if jax.process_count() == 1:
-            raise
+    except Exception as error:  # whatever it is: the others wait
         failure = error
-    if jax.process_count() == 1:
-        return
-    fine = multihost_utils.process_allgather(np.array(failure is None))
+    fine = np.array([True])
+    if jax.process_count() > 1:
+        fine = multihost_utils.process_allgather(np.array(failure is None))
     if failure is not None:
         raise failure
     if not fine.all():

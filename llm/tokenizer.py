@@ -26,7 +26,7 @@ def load_tokenizer(folder: Path) -> Any:
         raise ValueError(f"no tokenizer could be read from {folder}: it holds none of {', '.join(FILES)}")
     try:
         return AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False, local_files_only=True)
-    except Exception as error:  # its parsers' own errors have no common ancestor that says so
+    except Exception as error:  # a broken tokenizer.json is a bare Exception of its parser
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ValueError(f"no tokenizer could be read from {folder}: {reason}") from error
 

@@ -157,28 +157,6 @@ class TinyCell(Cell):
         return self.small
 
 
-def _tuning(ends, speeds):
-    """Measures of three rates, `[rate][seed]`; given from the largest rate down, as the paper's grid is."""
-    measures = {"final_reward": ends, "mean_reward": speeds}
-    data = {name: (("learning_rate", "seed"), np.array(values, float)) for name, values in measures.items()}
-    return xarray.Dataset(data, {"learning_rate": [0.1, 0.01, 0.001]})
-
-
-def test_the_highest_end_is_tuned_for_and_of_tied_ones_the_fastest():
-    ends, speeds = [[0.99, 0.99], [1.0, 1.0], [0.9, 0.9]], [[0.8, 0.8], [0.7, 0.7], [0.95, 0.95]]
-    assert running.tuned_rate(_tuning(ends, speeds), tie=0.02) == 0.1
-    assert running.tuned_rate(_tuning(ends, speeds), tie=0.0) == 0.01
-    assert running.tuned_rate(_tuning(ends, speeds), tie=0.2) == 0.001
-    lost = [[0.99, np.nan], [1.0, 1.0], [0.9, 0.9]]  # a rate at which a seed diverged does not compete
-    assert running.tuned_rate(_tuning(lost, [[0.8, np.nan], *speeds[1:]]), tie=0.02) == 0.01
-    best_lost = [[0.99] * 4 + [np.nan], [0.5] * 5, [0.4] * 5]  # however well the others did
-    assert running.tuned_rate(_tuning(best_lost, best_lost), tie=0.02) == 0.01
-    all_lost = [[0.5, np.nan], [0.7, np.nan], [np.nan, 0.6]]  # unless they all lost one
-    assert running.tuned_rate(_tuning(all_lost, all_lost), tie=0.02) == 0.01
-    equal = [[0.5, 0.5]] * 3
-    assert running.tuned_rate(_tuning(equal, equal), tie=0.02) == 0.001
-
-
 def test_the_highest_divergence_is_kept_between_the_points_that_are():
     dims, steps = ("algorithm", "reward", "seed", "step"), np.arange(501)
     values = np.random.default_rng(0).random((1, 1, 3, 501))
@@ -210,7 +188,7 @@ def test_a_stage_of_another_run_is_not_taken_over(tiny, tmp_path):
 def test_rates_at_an_edge_of_the_grid_are_named():
     inside, edge = fake_cell(0.5), fake_cell(0.5)
     edge.attrs["learning_rate"] = 0.1
-    assert report.at_edges({"a": inside, "b": edge}) == " Tuned rates at an edge of the grid: b (0.1)."
+    assert report.at_edges({"a": inside, "b": edge}) == "Tuned rates at an edge of the grid: b (0.1)."
     assert report.at_edges({"a": inside}) == ""
 
 

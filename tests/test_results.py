@@ -152,3 +152,32 @@ def test_snapshots_keep_every_collection(tiny):
     dataset = assemble(kept, make_plan(kept), {}, np.zeros(2), 0.0)
     assert dataset["token_distribution"].sizes["snapshot"] == 1 + kept.algorithm.collections
     np.testing.assert_array_equal(dataset["snapshot"], [0, 4, 8, 12])
+
+
+def _tuning(ends, speeds):
+    """Runs of three rates, `[rate][seed]`, with this last and this mean reward; from the largest rate down."""
+    ends, speeds = np.array(ends, float), np.array(speeds, float)
+    before = np.repeat((10 * speeds - ends)[..., None] / 9, 9, axis=-1)
+    curves = np.concatenate([before, ends[..., None]], axis=-1)
+    return xarray.Dataset(
+        {"expected_reward": (("learning_rate", "seed", "step"), curves)}, {"learning_rate": [0.1, 0.01, 0.001]}
+    )
+
+
+def _chosen(runs, tie):
+    return float(choose_learning_rate(runs, tie)["learning_rate"])
+
+
+def test_the_highest_end_is_tuned_for_and_of_tied_ones_the_fastest():
+    ends, speeds = [[0.99, 0.99], [1.0, 1.0], [0.9, 0.9]], [[0.8, 0.8], [0.7, 0.7], [0.95, 0.95]]
+    assert _chosen(_tuning(ends, speeds), tie=0.02) == 0.1
+    assert _chosen(_tuning(ends, speeds), tie=0.0) == 0.01
+    assert _chosen(_tuning(ends, speeds), tie=0.2) == 0.001
+    lost = [[0.99, np.nan], [1.0, 1.0], [0.9, 0.9]]  # a rate at which a seed diverged does not compete
+    assert _chosen(_tuning(lost, [[0.8, np.nan], *speeds[1:]]), tie=0.02) == 0.01
+    best_lost = [[0.99] * 4 + [np.nan], [0.5] * 5, [0.4] * 5]  # however well the others did
+    assert _chosen(_tuning(best_lost, best_lost), tie=0.02) == 0.01
+    all_lost = [[0.5, np.nan], [0.7, np.nan], [np.nan, 0.6]]  # unless they all lost one
+    assert _chosen(_tuning(all_lost, all_lost), tie=0.02) == 0.01
+    equal = [[0.5, 0.5]] * 3
+    assert _chosen(_tuning(equal, equal), tie=0.02) == 0.001

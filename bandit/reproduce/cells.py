@@ -16,6 +16,7 @@ from bandit.reproduce.settings import Cell
 from bandit.simulator.conventions import Conventions
 from bandit.simulator.experiment import Experiment
 from bandit.simulator.results import experiment_of, load, save
+from bandit.simulator.summary import choose_learning_rate
 from bandit.simulator.sweep import run_sweep
 
 
@@ -52,7 +53,7 @@ def run_cell(
     tuned = _sweep(tuning, folder / f"{cell.name}.tuning.nc", progress)
     if tuned is None:
         return None
-    rate = tuned_rate(all_measures(_thinned(tuned)), protocol.tie)
+    rate = float(choose_learning_rate(_thinned(tuned), protocol.tie)["learning_rate"].item())
     experiment = cell.experiment(base, protocol)
     judged = dataclasses.replace(
         experiment,
@@ -79,27 +80,6 @@ def tuning_of(cell: Cell, base: Conventions, protocol: Protocol) -> Experiment:
     """Every learning rate of the grid on the tuning seeds."""
     experiment = cell.experiment(base, protocol)
     return dataclasses.replace(experiment, learning_rates=protocol.learning_rates, seeds=protocol.tuning_seeds)
-
-
-def tuned_rate(measures: xarray.Dataset, tie: float) -> float:
-    """The rate that ends highest, mean over seeds; of those that end within `tie` of it the one of most mean reward.
-
-    At the ceiling the best of ten noisy ends is anyone, and how fast a method looks would be up to chance. Only rates
-    at which the most seeds are finite compete; of equal ones the smallest wins.
-
-    Args:
-        measures: as `all_measures` gives them, dimensions `learning_rate` and one of seeds.
-        tie: in units of reward.
-    """
-    measures = measures.sortby("learning_rate")
-    ends, speeds = (measures[name].transpose("learning_rate", ...).values for name in ("final_reward", "mean_reward"))
-    finite = np.isfinite(ends).sum(axis=1)
-    competes = finite == finite.max()
-    end, speed = (
-        np.where(competes, np.nan_to_num(v).sum(axis=1) / max(finite.max(), 1), -np.inf) for v in (ends, speeds)
-    )
-    tied = end >= end.max() - tie
-    return float(measures["learning_rate"].values[int(np.argmax(np.where(tied, speed, -np.inf)))])
 
 
 def _sweep(experiment: Experiment, path: Path, progress: bool) -> xarray.Dataset | None:

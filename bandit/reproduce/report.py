@@ -91,7 +91,7 @@ def write_target(target: str, protocol: Protocol, conventions: str, cells: Cells
     if target in DEVIATIONS:
         text += [f"Against the paper: {DEVIATIONS[target]}", ""]
     if cells:
-        text += [numbers(cells), at_edges(cells).strip(), ""]
+        text += [numbers(cells), at_edges(cells), ""]
     if target in CHANGES:
         text += [effects_table(target, cells), ""]
     if assessments:
@@ -114,10 +114,8 @@ def chapter(target: str, protocol: Protocol, conventions: str, cells: Cells, ass
     if cells:
         minutes = sum(float(d.attrs["seconds"]) for d in cells.values()) / 60
         machines = sorted({str(d.attrs["machine"]) for d in cells.values()})
-        lines += [
-            f"{len(cells)} cells, {minutes:.0f} minutes of computation ({'; '.join(machines)}).{at_edges(cells)}",
-            "",
-        ]
+        computed = f"{len(cells)} cells, {minutes:.0f} minutes of computation ({'; '.join(machines)})."
+        lines += [f"{computed} {at_edges(cells)}".rstrip(), ""]
     if target in CHANGES:
         lines += [effects_table(target, cells), ""]
     if assessments:
@@ -144,7 +142,7 @@ def at_edges(cells: Cells) -> str:
         for name, d in cells.items()
         if d.attrs["learning_rate"] in (d["learning_rate"].values.min(), d["learning_rate"].values.max())
     ]
-    return f" Tuned rates at an edge of the grid: {', '.join(named)}." if named else ""
+    return f"Tuned rates at an edge of the grid: {', '.join(named)}." if named else ""
 
 
 def alt_text(target: str, conventions: str, cells: Cells) -> str:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from bandit.objectives import divergences
 from bandit.objectives.log_probs import gather, shift, weighted_mean
@@ -68,7 +68,14 @@ def with_live_mlp(frozen: Params, live: Params) -> Params:
 
 
 def rescored(
-    data: Collected, live: Params, frozen: FrozenCopies, run: Run, config: Static, policy: Policy, *, reported: Array
+    data: Collected,
+    live: Params,
+    frozen: FrozenCopies,
+    run: Run,
+    config: Static,
+    policy: Policy,
+    *,
+    reported: Bool[Array, ""],
 ) -> Collected:
     """A minibatch with the frozen log-probs that the released code computes anew at every gradient step.
 
