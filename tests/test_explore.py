@@ -13,7 +13,7 @@ from PIL import Image
 
 from bandit.categorical.closed_forms import logarithmic_mean
 from bandit.explore import DemoExplorer, KLExplorer
-from bandit.explore.canvas import Canvas, encode
+from bandit.explore.canvas import Canvas, encode, encode_small
 from bandit.explore.kl_model import KLModel
 from bandit.explore.kl_scene import KLScene
 
@@ -155,6 +155,16 @@ def test_the_blitted_picture_is_the_fresh_one():
 def test_the_fast_png_is_the_picture():
     pixels = np.random.default_rng(0).integers(0, 256, (7, 5, 3)).astype(np.uint8)
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(encode(pixels)))), pixels)
+
+
+def test_a_busy_picture_gets_fewer_colours_rather_than_too_many_bytes():
+    pixels = np.random.default_rng(0).integers(0, 256, (100, 100, 3), np.uint8)
+    colors = lambda data: len(Image.open(io.BytesIO(data)).getcolors(256))
+    whole = encode_small(pixels)
+    smaller = encode_small(pixels, len(whole) - 1)
+    assert colors(whole) > 64 >= colors(smaller) > 32
+    assert len(smaller) < len(whole)
+    assert 0 < colors(encode_small(pixels, 1)) <= 32  # as small as it gets
 
 
 def test_a_picture_without_widgets_has_its_caption_and_is_small():

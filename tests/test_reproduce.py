@@ -56,6 +56,11 @@ def test_offline_cells_take_a_hundred_steps_each_on_the_whole_data_set():
         assert algorithm.minibatch_size == algorithm.samples_per_collection
 
 
+def test_trade_offs_offline_are_read_off_every_step():
+    assert {cell.experiment(PAPER, FULL).static.evaluation_interval for cell in FIGURES["fig16"]} == {1}
+    assert {cell.experiment(PAPER, FULL).static.evaluation_interval for cell in FIGURES["fig18"]} == {10}
+
+
 def test_the_ablation_mends_every_difference_between_the_presets():
     differing = {
         field.name

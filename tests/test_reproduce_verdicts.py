@@ -93,7 +93,7 @@ def test_measures_on_a_curve_computed_by_hand():
     )
     # The first curve passes 10 nats halfway between .2 and .9; the second stays below; the third diverged.
     np.testing.assert_allclose(measure(curves, "reward_within_budget"), [0.55, 0.7, np.nan])
-    np.testing.assert_allclose(measure(curves, "mean_reward"), [0.3, 0.45, np.nan])
+    np.testing.assert_allclose(measure(curves, "mean_reward"), [1.15 / 3, 1.45 / 3, np.nan])
     np.testing.assert_allclose(measure(curves, "peak_behavior_kl"), [2, 3, np.nan])
     np.testing.assert_allclose(measure(curves, "final_reward"), [0.1, 0.7, np.nan])
     assert set(MEANING) == set(MEASURES)

@@ -12,6 +12,7 @@ from bandit.simulator.summary import (
     choose_learning_rate,
     final_values,
     learning_rate_on_edge,
+    mean_over_run,
     over_seeds,
     table,
 )
@@ -154,10 +155,23 @@ def test_snapshots_keep_every_collection(tiny):
     np.testing.assert_array_equal(dataset["snapshot"], [0, 4, 8, 12])
 
 
+def test_the_mean_over_a_run_does_not_depend_on_how_often_it_was_measured():
+    steps = np.arange(101)
+    rising = xarray.DataArray(np.stack([np.minimum(1, steps / 50), 0 * steps]), dims=("seed", "step")).assign_coords(
+        step=steps
+    )
+    for every in (1, 5, 25):
+        np.testing.assert_allclose(mean_over_run(rising.isel(step=slice(None, None, every))), [0.75, 0])
+    uneven = rising.isel(step=[0, 50, 51, 52, 100])
+    np.testing.assert_allclose(mean_over_run(uneven), [0.75, 0])
+    np.testing.assert_allclose(mean_over_run(rising.isel(step=[7])), [0.14, 0])
+    assert np.isnan(mean_over_run(rising.where(rising.step < 90))).all()
+
+
 def _tuning(ends, speeds):
     """Runs of three rates, `[rate][seed]`, with this last and this mean reward; from the largest rate down."""
     ends, speeds = np.array(ends, float), np.array(speeds, float)
-    before = np.repeat((10 * speeds - ends)[..., None] / 9, 9, axis=-1)
+    before = np.repeat((9 * speeds - ends / 2)[..., None] / 8.5, 9, axis=-1)  # nine steps, the last to the end
     curves = np.concatenate([before, ends[..., None]], axis=-1)
     return xarray.Dataset(
         {"expected_reward": (("learning_rate", "seed", "step"), curves)}, {"learning_rate": [0.1, 0.01, 0.001]}

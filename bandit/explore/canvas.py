@@ -153,14 +153,18 @@ def encode(pixels: np.ndarray) -> bytes:
     )
 
 
-def encode_small(pixels: np.ndarray, colors: int = 128) -> bytes:
-    """PNG as small as it goes, with a palette: for a committed notebook.
+def encode_small(pixels: np.ndarray, most_bytes: int = 60_000) -> bytes:
+    """PNG as small as it goes, with a palette: for a committed notebook, where a picture has at most so many bytes.
 
     The octree keeps the grammar's colours; by median cut vermillion and orange become one (and the file is larger).
+    Fewer than 128 colours only where a busy picture needs it; with fewer than 32 shades would merge.
     """
-    stream = io.BytesIO()
-    few = Image.fromarray(pixels).quantize(colors, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
-    few.save(stream, "PNG", optimize=True)
+    for colors in (128, 64, 32):
+        stream = io.BytesIO()
+        few = Image.fromarray(pixels).quantize(colors, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+        few.save(stream, "PNG", optimize=True)
+        if stream.tell() <= most_bytes:
+            break
     return stream.getvalue()
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import xarray
 
-from bandit.simulator.summary import final_values
+from bandit.simulator.summary import final_values, mean_over_run
 
 CURVES = (
     "expected_reward",
@@ -25,7 +25,7 @@ def _final(name: str) -> Callable[[xarray.Dataset], xarray.DataArray]:
 
 
 def _mean_reward(curves: xarray.Dataset) -> xarray.DataArray:
-    return curves["expected_reward"].mean("step", skipna=False)
+    return mean_over_run(curves["expected_reward"])
 
 
 def _peak_behavior_kl(curves: xarray.Dataset) -> xarray.DataArray:
@@ -59,7 +59,7 @@ MEASURES: dict[str, Callable[[xarray.Dataset], xarray.DataArray]] = {
 
 MEANING = {
     "final_reward": "expected reward, mean of the last tenth of the run",
-    "mean_reward": "expected reward, mean over the whole run: higher is faster",
+    "mean_reward": "expected reward, mean over gradient steps: higher is faster",
     "final_kl": "KL(policy ‖ reference) at the end, nats a response",
     "peak_behavior_kl": "highest KL(policy ‖ behavior), nats a response",
     "reward_within_budget": f"best expected reward within {KL_BUDGET:g} nats of the reference",

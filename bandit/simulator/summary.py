@@ -14,6 +14,22 @@ def final_values(dataset: xarray.Dataset, share: float = 0.1) -> xarray.Dataset:
     return tail[names].mean("step", skipna=False)
 
 
+def mean_over_run(curves: xarray.DataArray) -> xarray.DataArray:
+    """Mean over gradient steps, of straight lines between measurements: how fast a run that ends high got there.
+
+    The mean of the measurements themselves would count the start for more where there are fewer of them.
+
+    Args:
+        curves: dimension `step`, with gradient steps as its coordinate.
+    """
+    values, axis = curves.values, curves.get_axis_num("step")
+    if values.shape[axis] == 1:
+        return curves.isel(step=0, drop=True)
+    steps = curves["step"].values.astype(np.float64)
+    area = np.trapezoid(values, steps, axis=axis)  # NaN where a run diverged
+    return curves.isel(step=0, drop=True).copy(data=area / (steps[-1] - steps[0]))
+
+
 def over_seeds(values: xarray.DataArray) -> tuple[xarray.DataArray, xarray.DataArray]:
     """Mean and standard error of the mean (divisor S-1; NaN for one seed) over the finite seeds."""
     # In NumPy: the same in xarray's own terms takes 30 times longer, and a figure has dozens of curves.
@@ -32,7 +48,7 @@ def choose_learning_rate(dataset: xarray.Dataset, tie: float = 0.0) -> xarray.Da
     """Keep, for each method, reward and other hyper-parameter, the learning rate that ends highest. Paper I.3.
 
     "Ends highest": the mean over seeds of `final_values` of the expected reward. Of those within `tie` of the highest
-    the fastest (most mean reward over the run), since at the ceiling the best of ten noisy ends is anyone; of equal
+    the fastest (`mean_over_run`), since at the ceiling the best of ten noisy ends is anyone; of equal
     ones the smallest. Only rates at which the most seeds are finite compete: one at which a seed diverged is chosen
     only if all rates lose one.
 
@@ -50,7 +66,7 @@ def choose_learning_rate(dataset: xarray.Dataset, tie: float = 0.0) -> xarray.Da
     finite = ends.notnull().sum("seed")
     # Rates with the most finite seeds come first: all of them, wherever there is such a rate.
     mean = ends.mean("seed").where(finite == finite.max("learning_rate"))
-    speed = dataset["expected_reward"].mean("step", skipna=False).mean("seed")
+    speed = mean_over_run(dataset["expected_reward"]).mean("seed")
     tied = mean >= mean.max("learning_rate") - tie
     return dataset.isel(learning_rate=speed.where(tied).fillna(-np.inf).argmax("learning_rate"))
 
