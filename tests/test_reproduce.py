@@ -18,7 +18,7 @@ from bandit.reproduce.contrasts import difference, fresh_values, level
 from bandit.reproduce.draw import DRAWINGS, verdict_figure
 from bandit.reproduce.effects import CHANGES, effect, effects_table
 from bandit.reproduce.measures import CURVES, measure
-from bandit.reproduce.protocol import FULL, QUICK, SHORT, Protocol
+from bandit.reproduce.protocol import FULL, MORE, QUICK, SHORT, Protocol
 from bandit.reproduce.settings import FIGURES, MENDS, Cell, cells_of
 from bandit.reproduce.verdicts import MOST_SEEDS, interval
 from bandit.simulator.conventions import PAPER, RELEASED_CODE
@@ -263,10 +263,12 @@ def test_a_stored_cell_can_be_made_again(tmp_path):
 
 
 def test_the_report_says_what_is_stored_and_what_is_not(tmp_path, monkeypatch, capsys):
-    real = running.stored_folder(SHORT, "paper")
+    real = running.stored_folder
     monkeypatch.setattr(
         "bandit.reproduce.document.stored_folder",
-        lambda protocol, conventions: real if (protocol, conventions) == (SHORT, "paper") else tmp_path / "nothing",
+        lambda protocol, conventions: (
+            real(protocol, conventions) if conventions == "paper" and protocol is not MORE else tmp_path / "nothing"
+        ),
     )
     with pytest.raises(SystemExit, match="0"):
         main(["reproduce", "report", "--out", str(tmp_path)])
@@ -275,6 +277,7 @@ def test_the_report_says_what_is_stored_and_what_is_not(tmp_path, monkeypatch, c
     assert "| reference = policy of each collection | 0.01 | 0.473 → 0.999 | +0.526" in text
     assert (tmp_path / "reproduction" / "short-paper-remedies.png").exists()
     assert "**reversed**" in text
-    assert "| reversed (short) | not run yet |" in text
+    assert "| reversed | not run yet |" in text
+    assert "| undecided, needs 96 seeds (quick) | not run yet |" in text  # of the one-token bandit
     for claim in CLAIMS.values():
         assert claim.text in text

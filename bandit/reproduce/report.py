@@ -33,6 +33,8 @@ DEVIATIONS = {
     "fig4": "The paper names neither B nor the minibatch: B = 100, 200, 500, 1000, minibatches of 100, 100 prompts.",
     "fig14": "500 gradient steps for each T (the paper: 100 collections, so fewer steps for small T); R1 alone.",
     "fig16": "The paper does not say how many prompts: 10. Each gradient step sees the whole data set.",
+    "fig19": "Measured every 10 steps: where RWR passes 10 nats before the second measurement (R2), its reward within "
+    "them lies on the line from the start.",
     "fig18": "The paper does not say which reward: R1. Each gradient step sees the whole data set.",
     "one-token": "Offline, 10 prompts, 100 gradient steps, as figure 16.",
     "ablation": "Ours. 500 steps, three learning rates, 2 tuning seeds, 6 fresh ones.",

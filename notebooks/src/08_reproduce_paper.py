@@ -148,7 +148,7 @@ print(explorer.caption())
 # %% [markdown]
 # | the paper | here |
 # |---|---|
-# | On-policy IPO ends as high as PPO on R1 (section 4.3, Table 3). | Not under the text's conventions: near one half, at any learning rate tried. A margin target of 50 nats, a moving reference, or DPO reach the ceiling. |
+# | On-policy IPO ends as high as PPO on R1 (section 4.3, Table 3). | Under the text's conventions it rests near one half, at rates up to .01; above, a run may collapse onto one token, good or bad. A margin target of 50 nats, a moving reference, or DPO reach the ceiling. |
 # | Table 3's .92. | It is the ceiling of the released code's convention, where the random prompt counts as a tenth of the response: .9 + .1 · .177 = .918. Under the text's the ceiling is 1. |
 # | Theorem E.5, cases 1 and 3. | Hold under conditions that the statement leaves out; see the table of slips. |
 #
