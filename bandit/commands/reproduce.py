@@ -24,7 +24,7 @@ class Reproduce:
 
     fig2 fig4 fig14 fig16 fig18 fig19 table3 one-token, or all of them; and two of ours: ablation (from the released
     code, one difference mended at a time) and remedies (on-policy IPO on R1). The full protocol is the paper's (I.3:
-    ten learning rates, five seeds) and ten fresh seeds for the verdicts: up to an hour a figure on two cores. --more
+    ten learning rates, five seeds) and ten fresh seeds for the verdicts: up to two hours a figure on two cores. --more
     has a hundred fresh seeds, for what ten leave undecided; --short three learning rates and six fresh seeds, enough
     for verdicts; --quick takes minutes and has too few. The last two are marked on the figure. Ctrl-C keeps what was
     done; the same command goes on.
