@@ -179,7 +179,7 @@ FIGURES: dict[str, tuple[Cell, ...]] = {
         *(Cell(f"rwr-T{t}-R1", "rwr", "R1", reuse(t)) for t in INNER_STEPS),
         *(Cell(f"{m}-T{t}-R1", m, "R1", reuse(t)) for m in ("best_of_n", "ppo") for t in (1, 10)),
     ),
-    # A reward within 10 nats is read off the curve, and offline IPO is beyond them after two collections.
+    # A reward within 10 nats is read off the curve, and offline IPO is beyond them within ten steps.
     "fig16": tuple(c for m in FIG16_METHODS for c in _both(f"{m}-100-steps", m, algorithm=offline(10), interval=1)),
     "fig18": tuple(Cell(f"ipo-{p}-prompts-R1", "ipo", "R1", offline(p), quick=p in (5, 20, 100)) for p in PROMPTS),
     "fig19": tuple(c for m in FIG19_METHODS for c in _both(m, m)),
