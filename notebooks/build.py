@@ -16,11 +16,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from bandit.explore.canvas import LARGEST_PICTURE
+
 HERE = Path(__file__).resolve().parent
 SOURCES = HERE / "src"
 LARGEST = 400_000
 """Bytes of a committed notebook."""
-LARGEST_PICTURE = 60_000
 SOLUTION = re.compile(r"<details><summary>A solution</summary>.*?```python\n(.*?)```.*?</details>", re.DOTALL)
 KEPT = ("image/png", "text/markdown", "text/html", "text/plain")
 FORBIDDEN = re.compile(r"^\s*(def|class|for|while|lambda|import matplotlib|from matplotlib)\b", re.MULTILINE)

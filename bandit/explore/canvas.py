@@ -20,6 +20,8 @@ from PIL import Image
 from bandit.figures.style import save_figure, style
 
 DPI = 100
+LARGEST_PICTURE = 60_000
+"""Bytes of a picture in a committed notebook."""
 
 
 class Panel:
@@ -153,7 +155,7 @@ def encode(pixels: np.ndarray) -> bytes:
     )
 
 
-def encode_small(pixels: np.ndarray, most_bytes: int = 60_000) -> bytes:
+def encode_small(pixels: np.ndarray, most_bytes: int = LARGEST_PICTURE) -> bytes:
     """PNG as small as it goes, with a palette: for a committed notebook, where a picture has at most so many bytes.
 
     The octree keeps the grammar's colours; by median cut vermillion and orange become one (and the file is larger).

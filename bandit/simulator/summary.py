@@ -20,13 +20,16 @@ def mean_over_run(curves: xarray.DataArray) -> xarray.DataArray:
     The mean of the measurements themselves would count the start for more where there are fewer of them.
 
     Args:
-        curves: dimension `step`, with gradient steps as its coordinate.
+        curves: any dimensions, among them `step`, with gradient steps as its coordinate, growing.
+
+    Returns:
+        the other dimensions, in the unit of the curves; NaN where a run has one (it diverged).
     """
     values, axis = curves.values, curves.get_axis_num("step")
     if values.shape[axis] == 1:
         return curves.isel(step=0, drop=True)
     steps = curves["step"].values.astype(np.float64)
-    area = np.trapezoid(values, steps, axis=axis)  # NaN where a run diverged
+    area = np.trapezoid(values, steps, axis=axis)
     return curves.isel(step=0, drop=True).copy(data=area / (steps[-1] - steps[0]))
 
 
