@@ -61,14 +61,17 @@ def collect(
     if prompts.shape[0] > rows[0]:
         prompts = jax.random.permutation(prompt_key, prompts)[: rows[0]]
     rollout = sample(policy, params, jnp.repeat(prompts, rows[1]), config.new_tokens, key=sample_key)
-    behavior = score(policy, params, rollout.tokens, conventions.scoring)
+    # Copies that are not frozen whole are scored anew at every gradient step; before, only rewards can want them.
+    needed = conventions.frozen_copies == "whole" or conventions.kl_placement == "reward"
+    unscored = jnp.zeros((rollout.tokens.shape[0], config.input_length))
+    behavior = score(policy, params, rollout.tokens, conventions.scoring) if needed else unscored
     if conventions.reference_model == "exact":
         _, targets = shift(rollout.tokens, conventions.scoring)
         reference = run.problem.reference_log_probs[targets]
     elif conventions.reference_model == "behavior":
         reference = behavior
     else:
-        reference = score(policy, reference_params, rollout.tokens, conventions.scoring)
+        reference = score(policy, reference_params, rollout.tokens, conventions.scoring) if needed else unscored
     rewards = response_rewards(rollout.tokens, run.problem.token_rewards, conventions.prompt_in_response)
     labels = rewards
     if conventions.kl_placement == "reward":

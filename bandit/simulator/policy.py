@@ -49,7 +49,7 @@ def gpt_policy(
     def train_logits(params: Params, tokens: Array, key: jax.Array) -> Any:
         if dropout == 0:
             return logits(params, tokens)
-        return module.apply({"params": params}, tokens, deterministic=False, rngs={"dropout": key})
+        return module.apply({"params": params}, tokens, key)
 
     def step(params: Params, token: Array, position: Array, cache: Any) -> tuple[Array, Any]:
         return module.apply({"params": params}, token, position, cache, method="step")
