@@ -114,3 +114,24 @@ def test_what_is_not_read_changes_no_step_and_no_report(released: Experiment, th
             np.testing.assert_allclose(one, two, atol=2e-6, err_msg=name)
         for field, one, two in zip(last._fields, metrics.training, last, strict=True):
             np.testing.assert_allclose(one[0], two, rtol=2e-4, atol=1e-5, err_msg=f"{name}: {field}")
+
+
+def test_a_collection_is_scored_where_its_rewards_want_it(released: Experiment, three_policies, problem):
+    """As released no step reads a collection's own scores; the KL that shapes rewards is of the whole copies."""
+    live, _, reference = three_policies
+    for placement in ("loss", "reward"):
+        conventions = dataclasses.replace(RELEASED_CODE, kl_placement=placement)
+        static = dataclasses.replace(released, conventions=conventions).static
+        policy, run = (
+            make_policy(static),
+            make_run(problem, static, method="ppo", hyper=HyperParameters(kl_coefficient=0.1)),
+        )
+        fresh = initial_state(live, run, static)
+        data, _ = collect(policy, live, reference, fresh.prompts, fresh.moments, run, static, key=jax.random.key(5))
+        tokens = data.tokens.reshape(-1, data.tokens.shape[-1])
+        behavior, of_reference = (
+            score(policy, params, tokens, "same_token").sum(axis=-1).reshape(data.rewards.shape)
+            for params in (live, reference)
+        )
+        expected = data.rewards - 0.1 * (behavior - of_reference) if placement == "reward" else data.rewards
+        np.testing.assert_allclose(data.labels, expected, rtol=1e-4, err_msg=placement)

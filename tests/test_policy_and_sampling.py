@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from bandit.simulator import gpt
+from bandit.simulator.gpt import dropout_masks
 from bandit.simulator.policy import gpt_policy, parameter_count, tabular_policy
 from bandit.simulator.sampling import draw, sample, score
 
@@ -149,6 +151,55 @@ def test_dropout_acts_in_training_alone():
     one, other = (policy.train_logits(weights, tokens, jax.random.key(k)) for k in (1, 2))
     assert not np.array_equal(one, other)
     np.testing.assert_array_equal(policy.logits(weights, tokens), policy.logits(weights, tokens))
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.5])
+def test_dropout_masks_keep_the_mean(rate: float):
+    """E[mask] = 1 and P(mask = 0) = rate, within four standard errors √(rate (1 - rate) / n); odd sizes too.
+
+    Both halves of a word are used, so neighbours are looked at: kept or dropped independently.
+    """
+    masks = dropout_masks([(301, 7), (3, 200, 101), (5,)], rate, key=jax.random.key(3))
+    assert [mask.shape for mask in masks] == [(301, 7), (3, 200, 101), (5,)]
+    for mask in masks[:2]:
+        kept, n = np.asarray(mask) > 0, mask.size
+        error = math.sqrt(rate * (1 - rate) / n)
+        assert abs(kept.mean() - (1 - rate)) < 4 * error
+        np.testing.assert_allclose(np.asarray(mask)[kept], 1 / (1 - rate), rtol=2e-5)
+        flat = kept.ravel().astype(float) - kept.mean()
+        for lag in (1, 2, 3):
+            correlation = (flat[:-lag] * flat[lag:]).mean() / flat.var()
+            assert abs(correlation) < 4 / math.sqrt(n)
+    one, two = dropout_masks([(301, 7)] * 2, rate, key=jax.random.key(3))
+    assert not np.array_equal(one, two)
+    assert not np.array_equal(one, dropout_masks([(301, 7)], rate, key=jax.random.key(4))[0])
+
+
+def test_dropout_acts_at_every_place_of_minigpt(monkeypatch):
+    """On the embedding, and in each block on attention weights, attention and MLP: each mask changes the logits."""
+    module = gpt.GPTNano(5, 3, layers=2, heads=2, width=4, dropout=0.5)
+    params = {"params": jax.tree.map(lambda p: p * 10.0, gpt.init_params(module, key=jax.random.key(0)))}
+    tokens = jnp.asarray([[0, 1, 2], [3, 4, 0]])
+    base = module.apply(params, tokens)
+
+    def only(place: int | None):
+        def masks(shapes, rate, *, key):
+            scale = np.random.default_rng(0).uniform(0.5, 2.0, (len(shapes), 100))
+            return [
+                jnp.asarray(scale[i, : math.prod(shape)].reshape(shape), jnp.float32) if i == place else jnp.ones(shape)
+                for i, shape in enumerate(shapes)
+            ]
+
+        return masks
+
+    def masked(place: int | None) -> np.ndarray:
+        monkeypatch.setattr(gpt, "dropout_masks", only(place))
+        return np.asarray(module.apply(params, tokens, jax.random.key(1)))
+
+    np.testing.assert_allclose(masked(None), base, rtol=1e-6)
+    changed = [masked(place) for place in range(1 + 3 * module.layers)]
+    assert all(np.abs(logits - base).max() > 1e-3 for logits in changed)
+    assert len({logits.tobytes() for logits in changed}) == len(changed)
 
 
 def test_tabular_policy_is_its_table():

@@ -19,13 +19,11 @@ class Cache(NamedTuple):
     values: tuple[Float[Array, "S B D"], ...]
 
 
-def dropout_masks(
-    shapes: Sequence[tuple[int, ...]], rate: float, *, key: jax.Array
-) -> list[Float[Array, "..."]]:
+def dropout_masks(shapes: Sequence[tuple[int, ...]], rate: float, *, key: jax.Array) -> list[Float[Array, "..."]]:
     """Inverted dropout: for each shape a mask of 0 and 1/(1 - rate), which is 1 on average; the key is consumed.
 
-    One draw for all masks, and 16 bits a number in place of 32: random bits were a fifth of a training step. The rate is
-    rounded to a multiple of 2⁻¹⁶.
+    One draw for all masks, and 16 bits a number in place of 32: random bits were a fifth of a training step. The rate
+    is rounded to a multiple of 2⁻¹⁶.
     """
     sizes = [math.prod(shape) for shape in shapes]
     words = jax.random.bits(key, (-(-sum(sizes) // 2),), jnp.uint32)
