@@ -47,7 +47,13 @@ class Turn(NamedTuple):
 
 
 def take_turn(state: TrainState, run: Run, config: Static) -> tuple[TrainState, Turn]:
-    """`run_collection`, and what its batch looked like to the policy before and after."""
+    """`run_collection`, and what its batch looked like to the policy before and after.
+
+    Raises:
+        ValueError: frozen copies are not whole, so that a collection does not hold their log-probs.
+    """
+    if config.conventions.frozen_copies != "whole":
+        raise ValueError(f"an explorer trains with frozen_copies 'whole', got {config.conventions.frozen_copies!r}")
     policy, before = make_policy(config), state.params
     state, metrics = run_collection(state, run, config)
     data = state.batch

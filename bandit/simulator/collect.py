@@ -19,6 +19,7 @@ class Collected(NamedTuple):
     """One collection: P prompts with N labelled responses each.
 
     `rewards` are the problem's own; `labels`, what the method learns from, have the KL of `kl_placement="reward"` in.
+    Log-probs of copies that are not frozen whole are 0 unless that KL wants them: `objective.rescored` has them anew.
     """
 
     tokens: Int[Array, "P N S"]
