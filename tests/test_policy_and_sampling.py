@@ -170,6 +170,7 @@ def test_dropout_masks_keep_the_mean(rate: float):
         for lag in (1, 2, 3):
             correlation = (flat[:-lag] * flat[lag:]).mean() / flat.var()
             assert abs(correlation) < 4 / math.sqrt(n)
+    assert np.isfinite(dropout_masks([(9,)], 1 - 1e-9, key=jax.random.key(3))[0]).all()
     one, two = dropout_masks([(301, 7)] * 2, rate, key=jax.random.key(3))
     assert not np.array_equal(one, two)
     assert not np.array_equal(one, dropout_masks([(301, 7)], rate, key=jax.random.key(4))[0])

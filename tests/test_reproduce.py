@@ -252,13 +252,18 @@ def test_unknown_figures_and_missing_stored_cells_say_what_to_do(capsys, tmp_pat
 
 
 def test_a_stored_cell_can_be_made_again(tmp_path):
-    """Not to the bit: another processor rounds otherwise, and training magnifies it; hence the tolerances."""
+    """Not to the bit: another processor rounds otherwise, and training magnifies it.
+
+    AMD's EPYC and an Intel Xeon are .10 apart in one of the four seeds at the end, .02 in the mean of the four, and .016
+    in each run's mean reward.
+    """
     cell = cells_of(("one-token",), QUICK)["offline_best_of_n-one-token-R2"]
     stored = running.read_cell(cell, PAPER, QUICK, running.stored_folder(QUICK, "paper"))
     made = running.run_cell(cell, PAPER, QUICK, tmp_path, progress=False)
-    start, end = {"step": slice(0, 2)}, {"step": slice(-1, None)}
+    start, end = {"step": slice(0, 2)}, {"step": -1}
     np.testing.assert_allclose(made["expected_reward"].isel(start), stored["expected_reward"].isel(start), atol=0.02)
-    np.testing.assert_allclose(made["expected_reward"].isel(end), stored["expected_reward"].isel(end), atol=0.1)
+    final = (dataset["expected_reward"].isel(end).mean("seed") for dataset in (made, stored))
+    np.testing.assert_allclose(*final, atol=0.05)
     np.testing.assert_allclose(made["grid_mean_reward"], stored["grid_mean_reward"], atol=0.05)
 
 

@@ -28,7 +28,7 @@ def dropout_masks(shapes: Sequence[tuple[int, ...]], rate: float, *, key: jax.Ar
     sizes = [math.prod(shape) for shape in shapes]
     words = jax.random.bits(key, (-(-sum(sizes) // 2),), jnp.uint32)
     bits = jax.lax.bitcast_convert_type(words, jnp.uint16).reshape(-1)
-    dropped = round(rate * 2**16)
+    dropped = min(round(rate * 2**16), 2**16 - 1)
     ends = np.cumsum(sizes)
     return [
         jnp.where(bits[end - size : end].reshape(shape) >= dropped, 2**16 / (2**16 - dropped), 0.0)
