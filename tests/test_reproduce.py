@@ -254,8 +254,8 @@ def test_unknown_figures_and_missing_stored_cells_say_what_to_do(capsys, tmp_pat
 def test_a_stored_cell_can_be_made_again(tmp_path):
     """Not to the bit: another processor rounds otherwise, and training magnifies it.
 
-    AMD's EPYC and an Intel Xeon are .10 apart in one of the four seeds at the end, .02 in the mean of the four, and .016
-    in each run's mean reward.
+    AMD's EPYC and an Intel Xeon are .10 apart in one of the four seeds at the end, .02 in the mean of the four, and at
+    most .016 in a run's mean reward.
     """
     cell = cells_of(("one-token",), QUICK)["offline_best_of_n-one-token-R2"]
     stored = running.read_cell(cell, PAPER, QUICK, running.stored_folder(QUICK, "paper"))
