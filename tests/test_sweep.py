@@ -217,3 +217,26 @@ def test_many_leaves_come_back_in_order(tmp_path):
         store.save_finished(np.asarray([0]), [np.asarray([i]) for i in range(1200)])
         ((_, leaves),) = store.load_finished()
     np.testing.assert_array_equal(np.concatenate(leaves), np.arange(1200))
+
+
+def test_the_seconds_of_all_processes_are_counted(tmp_path, monkeypatch):
+    """5 s up to a save and 7 s more that were lost, then 3 s of a second process: 5 + 3."""
+    now = [100.0]
+    monkeypatch.setattr("bandit.simulator.store.time.monotonic", lambda: now[0])
+    with Store(tmp_path / "one", {"format": 1}) as store:
+        now[0] += 5
+        store.save_finished(np.asarray([0]), [np.zeros(1)])
+        now[0] += 7
+        assert store.seconds == 12
+    now[0] = 1000.0
+    with Store(tmp_path / "one", {"format": 1}) as store:
+        now[0] += 3
+        assert store.seconds == 8
+
+
+def test_a_resumed_sweep_says_the_seconds_of_both_processes(tiny, tmp_path):
+    path = tmp_path / "results.nc"
+    with Store(path.with_suffix(".partial"), results.identity(tiny)) as store:
+        store._earlier = 1000.0
+        store._save("none.npz", {})
+    assert run_sweep(tiny, path, progress=False).dataset.attrs["seconds"] > 1000

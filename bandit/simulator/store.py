@@ -8,6 +8,7 @@ import contextlib
 import json
 import secrets
 import shutil
+import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -89,9 +90,25 @@ class Store:
         self._lock = _lock(self.folder)
         try:
             self._identify(identity)
+            self._earlier = self._earlier_seconds()
         except BaseException:
             self._lock.close()
             raise
+        self._opened = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Time at work on the sweep, with that of earlier processes up to what they saved last."""
+        return self._earlier + time.monotonic() - self._opened
+
+    def _earlier_seconds(self) -> float:
+        path = self.folder / "seconds.json"
+        return float(_read_json(path)) if path.exists() else 0.0
+
+    def _save(self, name: str, arrays: dict[str, np.ndarray]) -> None:
+        _write(self.folder / name, arrays)
+        with replacing(self.folder / "seconds.json") as temporary:
+            temporary.write_text(json.dumps(self.seconds))
 
     def _identify(self, identity: dict[str, Any]) -> None:
         path = self.folder / "identity.json"
@@ -121,7 +138,7 @@ class Store:
 
     def save_pretrained(self, leaves: list[np.ndarray]) -> None:
         """Keep the policies at the reference, one per seed."""
-        _write(self.folder / "pretrained.npz", _numbered("leaf", leaves))
+        self._save("pretrained.npz", _numbered("leaf", leaves))
 
     def load_pretrained(self) -> list[np.ndarray] | None:
         """What `save_pretrained` kept, or nothing."""
@@ -133,7 +150,7 @@ class Store:
 
     def save_finished(self, runs: np.ndarray, leaves: list[np.ndarray]) -> None:
         """Keep the results of runs that are done; their in-flight state is dropped."""
-        _write(self.folder / f"runs-{int(runs[0]):06d}.npz", {"runs": runs, **_numbered("leaf", leaves)})
+        self._save(f"runs-{int(runs[0]):06d}.npz", {"runs": runs, **_numbered("leaf", leaves)})
         (self.folder / "in-flight.npz").unlink(missing_ok=True)
 
     def load_finished(self) -> list[tuple[np.ndarray, list[np.ndarray]]]:
@@ -148,7 +165,7 @@ class Store:
         """Keep the state of runs in the middle of training."""
         arrays = {"runs": runs, "collections": np.asarray(collections)}
         arrays |= _numbered("state", jax.tree.leaves(state)) | _numbered("metric", jax.tree.leaves(metrics))
-        _write(self.folder / "in-flight.npz", arrays)
+        self._save("in-flight.npz", arrays)
 
     def load_in_flight(self) -> InFlight | None:
         """What `save_in_flight` kept last, or nothing."""

@@ -295,7 +295,8 @@ def _run_sweep(experiment: Experiment, out: Path | None, store: Store | None, pr
                 break
             keep(rows, trained)
     reached = np.full(experiment.seeds, np.nan) if pretrained is None else pretrained.kl_to_reference
-    dataset = results.assemble(experiment, plan, finished, reached, seconds=time.monotonic() - started)
+    seconds = store.seconds if store else time.monotonic() - started
+    dataset = results.assemble(experiment, plan, finished, reached, seconds=seconds)
     complete = len(finished) == plan.total
     if out is not None:
         results.save(dataset, out if complete else out.with_suffix(".partial.nc"))
