@@ -18,6 +18,7 @@ from bandit.explore.canvas import Canvas
 from bandit.explore.frontier import best_at, frontier, kl, tilted
 from bandit.explore.runs import take_turn, train
 from bandit.objectives.methods import METHODS
+from bandit.simulator.conventions import RELEASED_CODE
 from bandit.simulator.experiment import Experiment
 from bandit.simulator.plan import make_plan
 from bandit.simulator.sweep import run_sweep
@@ -67,6 +68,17 @@ def test_the_first_seed_of_a_recording_is_the_simulators():
     data = run_sweep(asked, progress=False).dataset.isel(algorithm=0, reward=0, seed=0)
     for name, curve in BanditModel("R1-ppo").run.curves.items():
         np.testing.assert_allclose(curve[0, :3], data[name].values, rtol=0.02, atol=2e-3)
+
+
+def test_copies_that_are_not_frozen_whole_are_refused():
+    """A collection does not hold their log-probs, and an explorer would draw zeros."""
+    asked = Experiment(conventions=RELEASED_CODE)
+    run = jax.tree.map(lambda a: jnp.asarray(a[0]), make_plan(asked).runs)
+    state, *_ = jax.eval_shape(
+        lambda: start(pretrain_seed(run.problem, run.seed, asked.static).params, run, asked.static)
+    )
+    with pytest.raises(ValueError, match="frozen_copies 'whole', got 'live_mlp'"):
+        take_turn(state, run, asked.static)
 
 
 def test_the_frontier_is_the_tilted_reference():
