@@ -18,7 +18,7 @@ from bandit.reproduce.contrasts import difference, fresh_values, level
 from bandit.reproduce.draw import DRAWINGS, verdict_figure
 from bandit.reproduce.effects import CHANGES, effect, effects_table
 from bandit.reproduce.measures import CURVES, measure
-from bandit.reproduce.protocol import FULL, MORE, QUICK, SHORT, Protocol
+from bandit.reproduce.protocol import FULL, QUICK, SHORT, Protocol
 from bandit.reproduce.settings import FIGURES, MENDS, Cell, cells_of
 from bandit.reproduce.verdicts import MOST_SEEDS, interval
 from bandit.simulator.conventions import PAPER, RELEASED_CODE
@@ -265,24 +265,3 @@ def test_a_stored_cell_can_be_made_again(tmp_path):
     final = (dataset["expected_reward"].isel(end).mean("seed") for dataset in (made, stored))
     np.testing.assert_allclose(*final, atol=0.05)
     np.testing.assert_allclose(made["grid_mean_reward"], stored["grid_mean_reward"], atol=0.05)
-
-
-def test_the_report_says_what_is_stored_and_what_is_not(tmp_path, monkeypatch, capsys):
-    real = running.stored_folder
-    monkeypatch.setattr(
-        "bandit.reproduce.document.stored_folder",
-        lambda protocol, conventions: (
-            real(protocol, conventions) if conventions == "paper" and protocol is not MORE else tmp_path / "nothing"
-        ),
-    )
-    with pytest.raises(SystemExit, match="0"):
-        main(["reproduce", "report", "--out", str(tmp_path)])
-    text = (tmp_path / "reproduction.md").read_text()
-    assert "Not stored yet: `modeseek reproduce fig4 --conventions released_code` makes it." in text
-    assert "| reference = policy of each collection | 0.01 | 0.473 → 0.999 | +0.526" in text
-    assert (tmp_path / "reproduction" / "short-paper-remedies.png").exists()
-    assert "**reversed**" in text
-    assert "| reversed | not run yet |" in text
-    assert "| undecided, needs 96 seeds (quick) | not run yet |" in text  # of the one-token bandit
-    for claim in CLAIMS.values():
-        assert claim.text in text

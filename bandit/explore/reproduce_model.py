@@ -17,6 +17,7 @@ from bandit.reproduce.contrasts import Cells, Contrast, fresh_values, level, shi
 from bandit.reproduce.protocol import MORE, QUICK, SHORT, Protocol
 from bandit.reproduce.report import ABOUT
 from bandit.reproduce.settings import FIGURES, OURS, Cell, cells_of, protocols_of, whole
+from bandit.reproduce.verdicts import counted
 from bandit.simulator.conventions import PRESETS as CONVENTIONS
 
 PROTOCOLS = {
@@ -184,12 +185,12 @@ class ReproduceModel(ViewModel):
         if a is None or a.verdict is None:
             error = finite.std(ddof=1) / np.sqrt(finite.size) if finite.size > 1 else np.nan
             mean = finite.mean() if finite.size else np.nan
-            return f"{text} {mean:.3f} ± {error:.3f} over {finite.size} fresh seeds."
+            return f"{text} {mean:.3f} ± {error:.3f}; fresh seeds: {counted(finite.size, values.size - finite.size)}."
         v = a.verdict
         bounds = f"{v.low:+.3f} to {v.high:+.3f}" if np.isfinite(v.low) else "unbounded"
         return (
-            f"{text} {a.word.capitalize()}: effect {v.effect:+.3f}, simultaneous 95 % interval {bounds}, {v.seeds} "
-            f"fresh seeds; too small to matter is {a.claim.margin:g}. One place down the grid of learning rates: "
+            f"{text} {a.word.capitalize()}: effect {v.effect:+.3f}, simultaneous 95 % interval {bounds}; fresh seeds: "
+            f"{v.counted}; too small to matter is {a.claim.margin:g}. One place down the grid of learning rates: "
             f"{a.moved['lower']}; one place up: {a.moved['higher']}."
         )
 

@@ -73,10 +73,10 @@ def table(assessments: list[Assessment]) -> str:
         "|---|---|---|---:|---|---|",
     ]
     for a in assessments:
-        effect, seeds = "—", 0
+        effect, seeds = "—", "0"
         if v := a.verdict:
             effect = f"{v.effect:+.3f} ({_range(v.low_alone, v.high_alone)}; {_range(v.low, v.high)})"
-            seeds = v.seeds
+            seeds = v.counted
         moved = " · ".join(a.moved[name] for name in SHIFTS)
         lines.append(f"| {a.claim.text} | {a.claim.source} | {effect} | {seeds} | **{a.word}** | {moved} |")
     return "\n".join(lines)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from bandit.figures.style import save_figure
 from bandit.files import replacing, writable_folder
-from bandit.reproduce.assess import assess_target
+from bandit.reproduce.assess import Assessment, assess_target
 from bandit.reproduce.cells import missing, read_cell, stored_folder
 from bandit.reproduce.claims import CLAIMS, NATS, REWARD
 from bandit.reproduce.contrasts import Cells
@@ -34,6 +34,8 @@ themselves, ablation and remedies among their own).
   number (Table 3), it lies more than .03 away.
 - *Undecided*, with the number of seeds that would decide if the effect is as large as it looks; ten seeds do not
   know that well, and the number may be several times too small or too large.
+- A seed whose run diverged (in any cell of the claim) has no number. The verdict is of the others, holds only where
+  training does not diverge, and is marked with how many those are.
 - Rates ÷3 · ×3: the verdict from the tuning seeds with every learning rate moved one place along the grid, not
   corrected for many claims; — where there is no such rate, a run diverged, or there are fewer than five tuning
   seeds.
@@ -89,7 +91,7 @@ def write_document(folder: Path) -> list[Path]:
             paths += _draw(target, conventions, there, folder)
             judged = assess_target(target, there.cells)
             for a in judged:
-                words[a.claim.name][conventions] = a.word + MARKS.get(there.protocol.name, "")
+                words[a.claim.name][conventions] = a.word + MARKS.get(there.protocol.name, "") + _lost(a)
             lines.append(chapter(target, there.protocol, conventions, there.cells, judged))
         chapters.append("\n".join(lines))
     text = "\n".join(
@@ -104,6 +106,13 @@ def _draw(target: str, conventions: str, there: Stored, folder: Path) -> list[Pa
     figure = figure_of(target, there.cells, note_of(there.protocol, conventions, there.cells), conventions)
     stem = folder / "reproduction" / f"{there.protocol.name}-{conventions}-{target}"
     return save_figure(figure, stem, ("png",))
+
+
+def _lost(assessment: Assessment) -> str:
+    verdict = assessment.verdict
+    if verdict is None or not verdict.lost:
+        return ""
+    return f"; {verdict.lost} of {verdict.seeds + verdict.lost} seeds diverged"
 
 
 def _summary(words: dict[str, dict[str, str]]) -> Iterator[str]:

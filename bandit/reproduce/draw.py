@@ -123,7 +123,10 @@ def _final(cells: Cells, name: str, label: str, mark: float | None = None) -> li
     finite = values[np.isfinite(values)]
     rate = float(cells[name].attrs["learning_rate"])
     mean = float(finite.mean()) if len(finite) else math.nan
-    return [Interval(label, mean, *interval(finite), f"{mean:.2f}, rate {rate:g}", mark, cell=name)]
+    note = f"{mean:.2f}, rate {rate:g}"
+    if lost := len(values) - len(finite):
+        note += f", {lost} of {len(values)} diverged"
+    return [Interval(label, mean, *interval(finite), note, mark, cell=name)]
 
 
 def _table3(cells: Cells) -> list[Interval]:
@@ -158,11 +161,17 @@ INTERVALS: dict[str, tuple[str, Callable[[Cells], list[Interval]], str]] = {
 """Target of final rewards → its title, its rows and their axis; the row of a cell that is not there is left out."""
 
 
+def _left_out(cells: Cells) -> str:
+    """For a title: how many curves' runs end before the others do."""
+    lost = sum(int(runs["expected_reward"].isel(step=-1).isnull().sum()) for runs in cells.values())
+    return f"; {lost} diverged run(s) left out from where they end" if lost else ""
+
+
 def _drawing(target: str) -> Drawing:
     def draw(cells: Cells, note: str) -> Figure:
         if target in PANELS:
             title, panels = PANELS[target]
-            return panels_figure(f"{title}\n{note}; mean ± standard error", panels(cells))
+            return panels_figure(f"{title}\n{note}; mean ± standard error{_left_out(cells)}", panels(cells))
         title, intervals, xlabel = INTERVALS[target]
         return intervals_figure(
             f"{title}\n{note}\nmean of the fresh seeds and its 95 % interval", intervals(cells), xlabel

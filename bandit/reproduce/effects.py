@@ -60,8 +60,7 @@ def effects_table(target: str, cells: Cells) -> str:
         plain, changed = (fresh_values(level("final_reward", name), cells) for name in (change.plain, change.changed))
         there = np.isfinite(plain) & np.isfinite(changed)
         rewards = " → ".join(f"{values[there].mean():.3f}" if there.any() else "—" for values in (plain, changed))
-        seeds = f"{v.seeds}" if there.all() else f"{v.seeds} of {len(there)}, the others diverged"
         interval = f"{v.effect:+.3f} ({v.low:+.3f} … {v.high:+.3f})"
         word = WORDS.get(v.word, v.wanting)
-        lines.append(f"| {change.text} | {rate} | {rewards} | {interval} | {seeds} | **{word}** |")
+        lines.append(f"| {change.text} | {rate} | {rewards} | {interval} | {v.counted} | **{word}** |")
     return "\n".join(lines)

@@ -14,6 +14,7 @@ from bandit.reproduce.contrasts import Cells, fresh_values, level
 from bandit.reproduce.draw import figure_of, verdict_figure
 from bandit.reproduce.effects import CHANGES, effects_table
 from bandit.reproduce.protocol import Protocol
+from bandit.reproduce.verdicts import counted
 from bandit.simulator.results import versions
 
 ABOUT = {
@@ -131,7 +132,8 @@ def numbers(cells: Cells) -> str:
         finite = values[np.isfinite(values)]
         error = finite.std(ddof=1) / np.sqrt(len(finite)) if len(finite) > 1 else np.nan
         mean = finite.mean() if len(finite) else np.nan
-        lines.append(f"| {name} | {dataset.attrs['learning_rate']:g} | {mean:.3f} ± {error:.3f} | {len(finite)} |")
+        seeds = counted(len(finite), len(values) - len(finite))
+        lines.append(f"| {name} | {dataset.attrs['learning_rate']:g} | {mean:.3f} ± {error:.3f} | {seeds} |")
     return "\n".join(lines)
 
 

@@ -37,6 +37,7 @@ class Verdict(NamedTuple):
         low_alone: of the interval that takes this claim alone.
         high_alone: of the interval that takes this claim alone.
         seeds: n, finite ones.
+        lost: seeds that have no number: their runs diverged.
         needed: seeds that would decide, by the spread seen so far; 0 where it is decided.
     """
 
@@ -47,6 +48,7 @@ class Verdict(NamedTuple):
     low_alone: float
     high_alone: float
     seeds: int
+    lost: int
     needed: int
 
     @property
@@ -54,9 +56,19 @@ class Verdict(NamedTuple):
         """Of an undecided claim: what would decide it."""
         return f"undecided, needs {self.needed if self.needed < MOST_SEEDS else f'{MOST_SEEDS} or more'} seeds"
 
+    @property
+    def counted(self) -> str:
+        """Of how many seeds it is."""
+        return counted(self.seeds, self.lost)
+
 
 MOST_SEEDS = 1000
 """From here on the answer is "that many or more"."""
+
+
+def counted(seeds: int, lost: int) -> str:
+    """Seeds, and whether those are all: what is said of the others holds only where training does not diverge."""
+    return f"{seeds} of {seeds + lost}, the others diverged" if lost else f"{seeds}"
 
 
 def quantile(probability: float, freedom: int) -> float:
@@ -96,20 +108,20 @@ def judge(values: Float[np.ndarray, "n"], kind: Kind, margin: float, claims: int
     """The verdict on one claim.
 
     Args:
-        values: d of each seed; NaN of a seed that diverged or is missing.
+        values: d of each seed; NaN of a seed that diverged.
         kind: `more`: the effect is above 0; `at_least`: above -margin; `equal`: within ±margin.
         margin: the effect that is too small to matter, in the measure's unit.
         claims: how many claims are judged together.
     """
     finite = values[np.isfinite(values)]
-    n = len(finite)
+    n, lost = len(finite), len(values) - len(finite)
     if n == 0:
-        return Verdict("undecided", math.nan, -math.inf, math.inf, -math.inf, math.inf, 0, LEAST_SEEDS)
+        return Verdict("undecided", math.nan, -math.inf, math.inf, -math.inf, math.inf, 0, lost, LEAST_SEEDS)
     low, high = interval(finite, claims)
     alone = interval(finite)
     word = decide(low, high, kind, margin) if n >= LEAST_SEEDS else "undecided"
     needed = seeds_needed(finite, kind, margin, claims) if word == "undecided" else 0
-    return Verdict(word, float(finite.mean()), low, high, *alone, n, needed)
+    return Verdict(word, float(finite.mean()), low, high, *alone, n, lost, needed)
 
 
 def seeds_needed(values: Float[np.ndarray, "n"], kind: Kind, margin: float, claims: int) -> int:

@@ -1,0 +1,60 @@
+"""The report: what is stored, what is not, and of how many seeds each number is."""
+
+import numpy as np
+import pytest
+from reproduce_cases import fake_cell
+
+from bandit.cli import main
+from bandit.reproduce import cells as running
+from bandit.reproduce import document, report
+from bandit.reproduce.claims import CLAIMS
+from bandit.reproduce.draw import DRAWINGS
+from bandit.reproduce.protocol import FULL, MORE
+from bandit.reproduce.settings import cells_of
+from bandit.simulator.conventions import PRESETS
+
+
+def test_the_report_says_what_is_stored_and_what_is_not(tmp_path, monkeypatch, capsys):
+    real = running.stored_folder
+    monkeypatch.setattr(
+        "bandit.reproduce.document.stored_folder",
+        lambda protocol, conventions: (
+            real(protocol, conventions) if conventions == "paper" and protocol is not MORE else tmp_path / "nothing"
+        ),
+    )
+    with pytest.raises(SystemExit, match="0"):
+        main(["reproduce", "report", "--out", str(tmp_path)])
+    text = (tmp_path / "reproduction.md").read_text()
+    assert "Not stored yet: `modeseek reproduce fig4 --conventions released_code` makes it." in text
+    assert "| reference = policy of each collection | 0.01 | 0.473 → 0.999 | +0.526" in text
+    assert (tmp_path / "reproduction" / "short-paper-remedies.png").exists()
+    assert "**reversed**" in text
+    assert "| reversed | not run yet |" in text
+    assert "| undecided, needs 96 seeds (quick) | not run yet |" in text  # of the one-token bandit
+    for claim in CLAIMS.values():
+        assert claim.text in text
+
+
+def test_seeds_that_diverged_are_named_wherever_a_verdict_or_a_number_stands(tmp_path, monkeypatch):
+    cells = {name: fake_cell(0.5, seed=i) for i, name in enumerate(cells_of(("fig19",), FULL))}
+    cells["ppo-R2"]["expected_reward"][-3:, 5:] = np.nan
+    there = document.Stored(FULL, cells)
+    monkeypatch.setattr(document, "stored", lambda target, conventions: there if target == "fig19" else None)
+    document.write_document(tmp_path)
+    lines = (tmp_path / "reproduction.md").read_text().splitlines()
+    concerned = [c.text for c in CLAIMS.values() if c.figure == "fig19" and "ppo-R2" in c.contrast.cells]
+    assert len(concerned) == 2
+    for text in concerned:
+        in_brief, *at_length = (line for line in lines if text in line)
+        assert in_brief.count("; 3 of 10 seeds diverged") == len(at_length) == len(PRESETS)
+        assert all("| 7 of 10, the others diverged |" in line for line in at_length)
+    other = CLAIMS["on-policy-ipo-over-rwr-final-R1"].text
+    assert not [line for line in lines if other in line and "diverged" in line]
+    assert "| 7 of 10, the others diverged |" in report.numbers(cells)
+    title = DRAWINGS["fig19"](cells, "note").get_suptitle()
+    assert title.endswith("; 3 diverged run(s) left out from where they end")
+    whole = cells | {"ppo-R2": fake_cell(0.5)}
+    assert "diverged" not in DRAWINGS["fig19"](whole, "note").get_suptitle()
+    cells["ppo-R1"]["expected_reward"][-1, -1] = np.nan
+    notes = [text.get_text() for text in DRAWINGS["table3"](cells, "note").axes[0].texts]
+    assert sum("1 of 10 diverged" in note for note in notes) == 1
