@@ -10,6 +10,7 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from bandit.simulator.config import AlgorithmConfig, EvaluationConfig
@@ -50,16 +51,18 @@ def test_mending_the_scoring_alone_takes_best_of_n_to_the_ceiling():
     assert _final_rewards("best_of_n", 0.001, 30, scoring="next_token") == pytest.approx(CEILING, abs=0.01)
 
 
-def _repetition(scoring, learning_rate=0.003, collections=20):
-    """Mean probability that the next token is the one just read, over uniform prefixes: before and after training."""
+def _repetition(scoring, learning_rate=0.003, collections=20, seeds=4):
+    """Mean probability that the next token is the one just read, over uniform prefixes: before and after training,
+    for each seed."""
     experiment = Experiment(
         methods=("best_of_n",),
+        seeds=seeds,
         conventions=dataclasses.replace(RELEASED_CODE, scoring=scoring),
         hyper=dataclasses.replace(Experiment().hyper, learning_rate=learning_rate),
         algorithm=AlgorithmConfig(collections=collections),
         evaluation=EvaluationConfig(interval=0, behavior_kl=False),
     )
-    config, run = experiment.static, jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), make_plan(experiment).runs)
+    config, runs = experiment.static, make_plan(experiment).runs
     prefixes = jax.random.randint(jax.random.key(1), (200, config.new_tokens), 0, config.vocab_size)
 
     @jax.jit
@@ -67,21 +70,29 @@ def _repetition(scoring, learning_rate=0.003, collections=20):
         probs = jax.nn.softmax(make_policy(config).logits(params, prefixes), axis=-1)
         return jnp.take_along_axis(probs, prefixes[..., None], axis=-1).mean()
 
-    turn = jax.jit(lambda state: run_collection(state, run, config)[0])
-    state = initial_state(pretrain_seed(run.problem, run.seed, config).params, run, config)
-    before = repeated(state.params)
-    for _ in range(collections):
-        state = turn(state)
-    return float(before), float(repeated(state.params))
+    @jax.jit
+    def start(run):
+        return initial_state(pretrain_seed(run.problem, run.seed, config).params, run, config)
+
+    turn = jax.jit(lambda state, run: run_collection(state, run, config)[0])
+    pairs = []
+    for seed in range(seeds):
+        run = jax.tree.map(lambda leaf, i=seed: jnp.asarray(leaf[i]), runs)
+        state = start(run)
+        before = float(repeated(state.params))
+        for _ in range(collections):
+            state = turn(state, run)
+        pairs.append((before, float(repeated(state.params))))
+    return np.array(pairs).T
 
 
 def test_the_scoring_slip_teaches_best_of_n_to_repeat_the_token_it_has_read():
     """Where a token is scored by logits that have read it, the likelihood of any response grows by copying; sampled
     one after the other, such a policy repeats itself. This is why every B of figure 4 falls back as released."""
     before, after = _repetition("same_token")
-    assert before < 0.02
-    assert after > 0.08  # .12 here
-    assert _repetition("next_token")[1] < 0.02
+    assert before.max() < 0.02
+    assert after.min() > 3 * before.max()  # .06 to .09 here; .12 with other draws of dropout
+    assert _repetition("next_token", seeds=2)[1].max() < 0.02
 
 
 def test_on_policy_ipo_owes_its_ceiling_to_the_reference_that_moves():
