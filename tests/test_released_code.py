@@ -52,8 +52,8 @@ def test_mending_the_scoring_alone_takes_best_of_n_to_the_ceiling():
 
 
 def _repetition(scoring, learning_rate=0.003, collections=20, seeds=4):
-    """Mean probability that the next token is the one just read, over uniform prefixes: before and after training,
-    for each seed."""
+    """Mean probability that the next token is the one just read, over uniform prefixes: before and after training;
+    `[2, seeds]`."""
     experiment = Experiment(
         methods=("best_of_n",),
         seeds=seeds,
@@ -88,7 +88,8 @@ def _repetition(scoring, learning_rate=0.003, collections=20, seeds=4):
 
 def test_the_scoring_slip_teaches_best_of_n_to_repeat_the_token_it_has_read():
     """Where a token is scored by logits that have read it, the likelihood of any response grows by copying; sampled
-    one after the other, such a policy repeats itself. This is why every B of figure 4 falls back as released."""
+    one after the other, such a policy repeats itself. This is why Best-of-N falls back as released, at rates of .001
+    and above."""
     before, after = _repetition("same_token")
     assert before.max() < 0.02
     assert after.min() > 3 * before.max()  # .06 to .09 here; .12 with other draws of dropout

@@ -7,8 +7,9 @@ from reproduce_cases import fake_cell
 from bandit.cli import main
 from bandit.reproduce import cells as running
 from bandit.reproduce import document, report
+from bandit.reproduce.assess import assess_target
 from bandit.reproduce.claims import CLAIMS
-from bandit.reproduce.draw import DRAWINGS
+from bandit.reproduce.draw import DRAWINGS, verdict_rows
 from bandit.reproduce.protocol import FULL, MORE
 from bandit.reproduce.settings import cells_of
 from bandit.simulator.conventions import PRESETS
@@ -46,10 +47,12 @@ def test_seeds_that_diverged_are_named_wherever_a_verdict_or_a_number_stands(tmp
     assert len(concerned) == 2
     for text in concerned:
         in_brief, *at_length = (line for line in lines if text in line)
-        assert in_brief.count("; 3 of 10 seeds diverged") == len(at_length) == len(PRESETS)
+        assert in_brief.count("; 3/10 diverged") == len(at_length) == len(PRESETS)
         assert all("| 7 of 10, the others diverged |" in line for line in at_length)
     other = CLAIMS["on-policy-ipo-over-rwr-final-R1"].text
     assert not [line for line in lines if other in line and "diverged" in line]
+    notes = [row.note for row in verdict_rows(assess_target("fig19", cells))]
+    assert sum(note.endswith("; 3/10 diverged") for note in notes) == len(concerned)
     assert "| 7 of 10, the others diverged |" in report.numbers(cells)
     title = DRAWINGS["fig19"](cells, "note").get_suptitle()
     assert title.endswith("; 3 diverged run(s) left out from where they end")

@@ -268,7 +268,7 @@ class _Rates(Panel):
         if row is not None and not values.size:
             text += " (its cells are not stored)"
         elif row is not None and row.assessment:
-            text += f" — {row.assessment.word}"
+            text += f" — {row.assessment.word}{row.assessment.mark}"
         self._title.set_text("\n".join(textwrap.wrap(text, 78)[:3]))
         if values.size:
             low, high = min(0.0, values.min()), max(0.0, values.max())

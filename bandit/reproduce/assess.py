@@ -36,6 +36,13 @@ class Assessment(NamedTuple):
             return self.verdict.word
         return self.verdict.wanting
 
+    @property
+    def mark(self) -> str:
+        """What goes behind the word where seeds diverged, of which it says nothing; else empty."""
+        if self.verdict is None or not self.verdict.lost:
+            return ""
+        return f"; {self.verdict.lost}/{self.verdict.seeds + self.verdict.lost} diverged"
+
 
 def assess(claims: Iterable[Claim], cells: Cells) -> list[Assessment]:
     """Judge claims on the cells that are there."""

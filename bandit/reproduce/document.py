@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from bandit.figures.style import save_figure
 from bandit.files import replacing, writable_folder
-from bandit.reproduce.assess import Assessment, assess_target
+from bandit.reproduce.assess import assess_target
 from bandit.reproduce.cells import missing, read_cell, stored_folder
 from bandit.reproduce.claims import CLAIMS, NATS, REWARD
 from bandit.reproduce.contrasts import Cells
@@ -91,7 +91,7 @@ def write_document(folder: Path) -> list[Path]:
             paths += _draw(target, conventions, there, folder)
             judged = assess_target(target, there.cells)
             for a in judged:
-                words[a.claim.name][conventions] = a.word + MARKS.get(there.protocol.name, "") + _lost(a)
+                words[a.claim.name][conventions] = a.word + MARKS.get(there.protocol.name, "") + a.mark
             lines.append(chapter(target, there.protocol, conventions, there.cells, judged))
         chapters.append("\n".join(lines))
     text = "\n".join(
@@ -106,13 +106,6 @@ def _draw(target: str, conventions: str, there: Stored, folder: Path) -> list[Pa
     figure = figure_of(target, there.cells, note_of(there.protocol, conventions, there.cells), conventions)
     stem = folder / "reproduction" / f"{there.protocol.name}-{conventions}-{target}"
     return save_figure(figure, stem, ("png",))
-
-
-def _lost(assessment: Assessment) -> str:
-    verdict = assessment.verdict
-    if verdict is None or not verdict.lost:
-        return ""
-    return f"; {verdict.lost} of {verdict.seeds + verdict.lost} seeds diverged"
 
 
 def _summary(words: dict[str, dict[str, str]]) -> Iterator[str]:

@@ -214,7 +214,7 @@ def verdict_rows(assessments: list[Assessment]) -> list[Interval]:
         v, m = a.verdict, a.claim.margin
         effect, low, high = (float(np.clip(x / m, -60, 60)) for x in (v.effect, v.low, v.high))
         emphasis = v.word in ("reversed", "not reproduced")
-        rows.append(Interval(a.claim.name, effect, low, high, a.word, emphasis=emphasis))
+        rows.append(Interval(a.claim.name, effect, low, high, a.word + a.mark, emphasis=emphasis))
     return rows
 
 
