@@ -24,6 +24,7 @@ from bandit.reproduce.verdicts import MOST_SEEDS, interval
 from bandit.simulator.conventions import PAPER, RELEASED_CODE
 from bandit.simulator.experiment import Experiment
 from bandit.simulator.results import FORMAT
+from bandit.simulator.sweep import run_sweep
 
 
 def test_every_cell_is_a_valid_experiment_and_names_are_unique():
@@ -133,7 +134,7 @@ def test_every_target_draws_its_cells(target):
 
 
 def test_what_is_kept_is_of_the_chosen_rate_and_counts_what_diverged():
-    rates, steps = [0.1, 0.01], np.arange(0, 401)
+    rates, steps = [0.01, 0.1], np.arange(0, 401)
 
     def runs(seeds, first):
         dims = ("algorithm", "reward", "learning_rate", "seed", "step")
@@ -142,14 +143,15 @@ def test_what_is_kept_is_of_the_chosen_rate_and_counts_what_diverged():
         diverged = np.full((1, 1, len(rates), seeds), -1)
         diverged[0, 0, 0, -1] = 3
         coords = {"learning_rate": rates, "seed": np.arange(first, first + seeds), "step": steps}
-        return xarray.Dataset(dict.fromkeys(CURVES, (dims, level)) | {"diverged_at": (dims[:-1], diverged)}, coords)
+        data = dict.fromkeys(CURVES, (dims, level)) | {"diverged_at": (dims[:-1], diverged)}
+        return xarray.Dataset(data, coords, attrs={"seconds": 7.0 + first})
 
-    kept = running.compact(runs(5, 0), runs(3, 5).isel(learning_rate=1), 0.01)
+    kept = running.with_fresh(running.tuned(runs(5, 0), tie=0.0), runs(3, 5).isel(learning_rate=1))
     assert kept.sizes["step"] == 101
-    np.testing.assert_allclose(kept["expected_reward"].isel(step=-1), np.arange(8) + 0.01, rtol=1e-6)
+    np.testing.assert_allclose(kept["expected_reward"].isel(step=-1), np.arange(8) + 0.1, rtol=1e-6)
     np.testing.assert_allclose(kept["grid_final_reward"], np.add.outer(rates, np.arange(5)), rtol=1e-6)
     assert kept["diverged"].values.tolist() == [1, 0]
-    assert kept.attrs == {"learning_rate": 0.01, "tuning_seeds": 5}
+    assert kept.attrs == {"learning_rate": 0.1, "tuning_seeds": 5, "seconds": 7.0 + 12.0}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -197,7 +199,7 @@ def test_rates_at_an_edge_of_the_grid_are_named():
     assert report.at_edges({"a": inside}) == ""
 
 
-def test_a_cell_is_tuned_judged_on_fresh_seeds_kept_and_refused_to_another_protocol(tiny, tmp_path):
+def test_a_cell_is_tuned_judged_on_fresh_seeds_kept_and_refused_to_another_protocol(tiny, tmp_path, monkeypatch):
     # Both of its methods, the first of which is the cell's: the programs of the other tests serve here too.
     small = dataclasses.replace(tiny, hyper=dataclasses.replace(tiny.hyper, learning_rate=1e-3))
     cell = TinyCell("tiny", "ppo", "R1", small=small)
@@ -221,6 +223,26 @@ def test_a_cell_is_tuned_judged_on_fresh_seeds_kept_and_refused_to_another_proto
     other = dataclasses.replace(protocol, fresh_seeds=4)
     with pytest.raises(ValueError, match="another protocol: fresh_seeds differ"):
         running.read_cell(cell, PAPER, other, tmp_path)
+
+    # With `protocol` as the full one, its tuning is taken, and what comes out is what was tuned anew.
+    monkeypatch.setattr(running, "FULL", protocol)
+    swept = []
+    monkeypatch.setattr(running, "run_sweep", lambda *args, **kwargs: swept.append(args) or run_sweep(*args, **kwargs))
+    more = dataclasses.replace(protocol, first_fresh_seed=7)
+    taken = running.run_cell(cell, PAPER, more, tmp_path / "more", tuned_in=tmp_path, progress=False)
+    xarray.testing.assert_equal(taken, later)
+    assert [(experiment.seeds, experiment.first_seed) for experiment, _ in swept] == [(3, 7)]
+    assert taken.attrs["tuned_by"] == "test"
+    assert 0 < taken.attrs["seconds"] < later.attrs["seconds"]
+    assert "Their learning rates were tuned by the protocol `test`." in report.chapter(
+        "fig19", more, "paper", {"a": taken}, []
+    )
+    for changed in ({"tie": 0.01}, {"learning_rates": (0.001, 0.003)}, {"tuning_seeds": 1}):
+        another = dataclasses.replace(more, **changed)
+        assert running.tuning_before(cell, PAPER, another, tmp_path) is None
+    assert running.tuning_before(dataclasses.replace(cell, name="other"), PAPER, more, tmp_path) is None
+    edited = dataclasses.replace(small, hyper=dataclasses.replace(small.hyper, tau=0.3))
+    assert running.tuning_before(dataclasses.replace(cell, small=edited), PAPER, more, tmp_path) is None
 
 
 def test_unknown_figures_and_missing_stored_cells_say_what_to_do(capsys, tmp_path, monkeypatch):

@@ -25,16 +25,16 @@ class Reproduce:
     fig2 fig4 fig14 fig16 fig18 fig19 table3 one-token, or all of them; and two of ours: ablation (from the released
     code, one difference mended at a time) and remedies (on-policy IPO on R1). The full protocol is the paper's (I.3:
     ten learning rates, five seeds) and ten fresh seeds for the verdicts: up to two hours a figure on two cores. --more
-    has a hundred fresh seeds, for what ten leave undecided; --short three learning rates and six fresh seeds, enough
-    for verdicts; --quick takes minutes and has too few. The last two are marked on the figure. Ctrl-C keeps what was
-    done; the same command goes on.
+    has a hundred other fresh seeds, for what ten leave undecided, at the learning rates that the stored full protocol
+    found; --short three learning rates and six fresh seeds, enough for verdicts; --quick takes minutes and has too few.
+    The last two are marked on the figure. Ctrl-C keeps what was done; the same command goes on.
 
     `report` writes reproduction.md, with a chapter for each of these, from the results that come with modeseek.
 
     Attributes:
         target: fig2, fig4, fig14, fig16, fig18, fig19, table3, one-token, all, ablation, remedies or report.
         conventions: the paper's text, or its released code; each difference is listed in `modeseek bandit --help`.
-        more: ten learning rates, five tuning seeds, a hundred fresh ones.
+        more: a hundred fresh seeds, at the stored full protocol's learning rates (or tuned anew, where none is stored).
         short: three learning rates, eight seeds, at most 500 gradient steps; ours never have more.
         quick: three learning rates, four seeds, at most 200 gradient steps.
         stored: draw and judge the results that come with modeseek, and run nothing.
@@ -71,6 +71,7 @@ class Reproduce:
         if self.more and targets[0] in ALSO:
             raise ValueError(f"{targets[0]} is run under --short or --quick alone, got --more")
         from bandit.reproduce.cells import read_cell, run_cells, stored_folder
+        from bandit.reproduce.protocol import FULL
         from bandit.reproduce.report import write_target
         from bandit.reproduce.settings import cells_of
         from bandit.simulator.conventions import PRESETS
@@ -91,7 +92,8 @@ class Reproduce:
                 cells = {name: read_cell(cell, base, protocol, source) for name, cell in wanted.items()}
             else:
                 say(f"{target}: {len(wanted)} cells, protocol {protocol.name}, conventions {self.conventions}")
-                found = run_cells(wanted, base, protocol, folder / "cells", say=say)
+                tuned_in = stored_folder(FULL, self.conventions) if self.more else None
+                found = run_cells(wanted, base, protocol, folder / "cells", say=say, tuned_in=tuned_in)
                 if found is None:
                     say("stopped; what was done is kept, and the same command goes on from here")
                     return 130

@@ -11,7 +11,7 @@ import xarray
 
 from bandit.files import writable_folder
 from bandit.reproduce.measures import CURVES, all_measures
-from bandit.reproduce.protocol import Protocol
+from bandit.reproduce.protocol import FULL, Protocol
 from bandit.reproduce.settings import Cell
 from bandit.simulator.conventions import Conventions
 from bandit.simulator.experiment import Experiment
@@ -31,7 +31,13 @@ def identity(cell: Cell, base: Conventions, protocol: Protocol) -> dict[str, Any
 
 
 def run_cell(
-    cell: Cell, base: Conventions, protocol: Protocol, folder: Path, *, progress: bool = True
+    cell: Cell,
+    base: Conventions,
+    protocol: Protocol,
+    folder: Path,
+    *,
+    tuned_in: Path | None = None,
+    progress: bool = True,
 ) -> xarray.Dataset | None:
     """Run a cell, or read it if it was run before; None if Ctrl-C stopped it, to be gone on with.
 
@@ -40,6 +46,8 @@ def run_cell(
         base: the conventions, before the cell's own changes.
         protocol: seeds and learning rates.
         folder: holds `NAME.nc` once done, and until then the unfinished sweeps.
+        tuned_in: a folder with cells of the full protocol; where that tunes this one as `protocol` does, its tuning is
+            taken and fresh seeds alone are run.
         progress: show bars.
 
     Raises:
@@ -49,31 +57,45 @@ def run_cell(
     if path.exists():
         return read_cell(cell, base, protocol, folder)
     writable_folder(folder)
-    tuning = tuning_of(cell, base, protocol)
-    tuned = _sweep(tuning, folder / f"{cell.name}.tuning.nc", progress)
-    if tuned is None:
-        return None
-    rate = float(choose_learning_rate(_thinned(tuned), protocol.tie)["learning_rate"].item())
+    tuning = None if tuned_in is None else tuning_before(cell, base, protocol, tuned_in)
+    if tuning is None:
+        runs = _sweep(tuning_of(cell, base, protocol), folder / f"{cell.name}.tuning.nc", progress)
+        if runs is None:
+            return None
+        tuning = tuned(runs, protocol.tie)
     experiment = cell.experiment(base, protocol)
     judged = dataclasses.replace(
         experiment,
-        hyper=dataclasses.replace(experiment.hyper, learning_rate=rate),
+        hyper=dataclasses.replace(experiment.hyper, learning_rate=tuning.attrs["learning_rate"]),
         seeds=protocol.fresh_seeds,
         first_seed=protocol.judged_from,
     )
     fresh = _sweep(judged, folder / f"{cell.name}.fresh.nc", progress)
     if fresh is None:
         return None
-    dataset = compact(tuned, fresh, rate)
+    dataset = with_fresh(tuning, fresh)
     dataset.attrs |= {
-        **{name: tuned.attrs[name] for name in ("modeseek_format", "versions", "machine", "command", "created")},
+        **{name: fresh.attrs[name] for name in ("modeseek_format", "versions", "machine", "command", "created")},
         "identity": json.dumps(identity(cell, base, protocol)),
-        "seconds": float(tuned.attrs["seconds"]) + float(fresh.attrs["seconds"]),
     }
     save(dataset, path, small=True)
     for stage in ("tuning", "fresh"):
         (folder / f"{cell.name}.{stage}.nc").unlink(missing_ok=True)
     return load(path)
+
+
+def tuning_before(cell: Cell, base: Conventions, protocol: Protocol, folder: Path) -> xarray.Dataset | None:
+    """What `tuned` gives, from a folder's cell of the full protocol; None if it has none that was tuned in this way."""
+    path = folder / f"{cell.name}.nc"
+    if FULL.tie != protocol.tie or tuning_of(cell, base, FULL) != tuning_of(cell, base, protocol) or not path.exists():
+        return None
+    stored = load(path)
+    if _another(stored, identity(cell, base, FULL)):
+        return None
+    rate, seeds = float(stored.attrs["learning_rate"]), int(stored.attrs["tuning_seeds"])
+    # No seconds: they were spent by another command.
+    attrs = {"learning_rate": rate, "tuning_seeds": seeds, "seconds": 0.0, "tuned_by": FULL.name}
+    return stored.isel(seed=slice(0, seeds)).drop_attrs(deep=False).assign_attrs(attrs)
 
 
 def tuning_of(cell: Cell, base: Conventions, protocol: Protocol) -> Experiment:
@@ -100,26 +122,45 @@ def _checked(path: Path, experiment: Experiment) -> xarray.Dataset:
     return dataset
 
 
-def compact(tuned: xarray.Dataset, fresh: xarray.Dataset, rate: float) -> xarray.Dataset:
-    """One cell: curves at the chosen rate for all seeds, and every measure at every rate for the tuning seeds.
+def tuned(runs: xarray.Dataset, tie: float) -> xarray.Dataset:
+    """Choose a learning rate; keep the curves at it, and every measure at every rate.
 
-    Dimensions: `seed` (tuning seeds, then fresh ones), `step`; `learning_rate`, `tuning_seed`.
+    Args:
+        runs: every rate of the grid on the tuning seeds.
+        tie: as `Protocol.tie`.
+
+    Returns:
+        dimensions `seed` (the tuning seeds), `step`; `learning_rate`, `tuning_seed`.
     """
-    tuning, judging = _thinned(tuned), _thinned(fresh)
-    chosen = tuning.sel(learning_rate=rate, drop=True)
-    curves = xarray.concat(
-        [chosen[list(CURVES)], judging[list(CURVES)]], dim="seed", coords="minimal", compat="override", join="exact"
-    )
-    grid = all_measures(tuning).rename({"seed": "tuning_seed"})
-    diverged = (tuning["diverged_at"] >= 0).sum("seed").astype(np.int32)
+    runs = _thinned(runs)
+    rate = float(choose_learning_rate(runs, tie)["learning_rate"].item())
+    grid = all_measures(runs).rename({"seed": "tuning_seed"})
+    diverged = (runs["diverged_at"] >= 0).sum("seed").astype(np.int32)
     return xarray.Dataset(
         {
-            **{name: values.astype(np.float32) for name, values in curves.data_vars.items()},
+            **_curves(runs.sel(learning_rate=rate, drop=True)),
             **{f"grid_{name}": values.astype(np.float32) for name, values in grid.data_vars.items()},
             "diverged": diverged.assign_attrs(long_name="tuning seeds that diverged"),
         },
-        attrs={"learning_rate": rate, "tuning_seeds": tuning.sizes["seed"]},
+        attrs={
+            "learning_rate": rate,
+            "tuning_seeds": runs.sizes["seed"],
+            "seconds": float(runs.attrs["seconds"]),
+        },
     )
+
+
+def with_fresh(tuning: xarray.Dataset, fresh: xarray.Dataset) -> xarray.Dataset:
+    """One cell: what `tuned` gives, with the curves of the fresh seeds behind those of the tuning ones."""
+    rest = tuning.drop_dims("seed")
+    curves = [tuning[list(CURVES)], xarray.Dataset(_curves(_thinned(fresh)))]
+    joined = xarray.concat(curves, dim="seed", coords="minimal", compat="override", join="exact")
+    seconds = float(tuning.attrs["seconds"]) + float(fresh.attrs["seconds"])
+    return xarray.Dataset({**joined.data_vars, **rest.data_vars}, attrs={**tuning.attrs, "seconds": seconds})
+
+
+def _curves(runs: xarray.Dataset) -> dict[str, xarray.DataArray]:
+    return {name: runs[name].astype(np.float32) for name in CURVES}
 
 
 def _thinned(runs: xarray.Dataset) -> xarray.Dataset:
@@ -142,16 +183,22 @@ def read_cell(cell: Cell, base: Conventions, protocol: Protocol, folder: Path) -
     """
     path = folder / f"{cell.name}.nc"
     dataset = load(path)
-    found, wanted = json.loads(dataset.attrs["identity"]), identity(cell, base, protocol)
+    another = _another(dataset, identity(cell, base, protocol))
+    if another:
+        raise ValueError(f"{path} is of {another}. Choose another --out, or move it away")
+    return dataset
+
+
+def _another(dataset: xarray.Dataset, wanted: dict[str, Any]) -> str:
+    """In what a cell is not the wanted one: words, none if it is."""
+    found = json.loads(dataset.attrs["identity"])
     for part in ("protocol", "experiment"):
         # A field that is younger than the cell is None there: what was done before there was a choice.
         names = found[part].keys() | wanted[part].keys()
         differing = sorted(name for name in names if found[part].get(name) != wanted[part].get(name))
         if differing:
-            raise ValueError(
-                f"{path} is of another {part}: {', '.join(differing)} differ. Choose another --out, or move it away"
-            )
-    return dataset
+            return f"another {part}: {', '.join(differing)} differ"
+    return ""
 
 
 def stored_folder(protocol: Protocol, conventions: str) -> Path:
@@ -165,7 +212,13 @@ def missing(cells: dict[str, Cell], folder: Path) -> list[str]:
 
 
 def run_cells(
-    cells: dict[str, Cell], base: Conventions, protocol: Protocol, folder: Path, *, say: Callable[[str], None]
+    cells: dict[str, Cell],
+    base: Conventions,
+    protocol: Protocol,
+    folder: Path,
+    *,
+    say: Callable[[str], None],
+    tuned_in: Path | None = None,
 ) -> dict[str, xarray.Dataset] | None:
     """Run what is missing of some cells; None if Ctrl-C stopped it.
 
@@ -175,6 +228,7 @@ def run_cells(
         protocol: seeds and learning rates.
         folder: where they are kept.
         say: takes a line of progress at each cell.
+        tuned_in: as for `run_cell`.
 
     Raises:
         ValueError: as `run_cell`; before any work, if the folder holds a cell of another protocol.
@@ -186,7 +240,7 @@ def run_cells(
             _checked(path, tuning_of(cells[name], base, protocol))
     for i, name in enumerate(absent):
         say(f"cell {i + 1} of {len(absent)}: {name}")
-        result = run_cell(cells[name], base, protocol, folder)
+        result = run_cell(cells[name], base, protocol, folder, tuned_in=tuned_in)
         if result is None:
             return None
         done[name] = result

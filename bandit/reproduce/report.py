@@ -65,6 +65,7 @@ def run_card(target: str, protocol: Protocol, conventions: str, cells: Cells) ->
             name: {
                 "learning_rate": float(d.attrs["learning_rate"]),
                 "seconds": float(d.attrs["seconds"]),
+                "tuned_by": d.attrs.get("tuned_by", protocol.name),
                 "created": d.attrs["created"],
                 "machine": d.attrs["machine"],
                 "versions": json.loads(d.attrs["versions"]),
@@ -116,6 +117,9 @@ def chapter(target: str, protocol: Protocol, conventions: str, cells: Cells, ass
         minutes = sum(float(d.attrs["seconds"]) for d in cells.values()) / 60
         machines = sorted({str(d.attrs["machine"]) for d in cells.values()})
         computed = f"{len(cells)} cells, {minutes:.0f} minutes of computation ({'; '.join(machines)})."
+        tuned_by = sorted({str(d.attrs["tuned_by"]) for d in cells.values() if "tuned_by" in d.attrs})
+        if tuned_by:
+            computed += f" Their learning rates were tuned by the protocol `{'`, `'.join(tuned_by)}`."
         lines += [f"{computed} {at_edges(cells)}".rstrip(), ""]
     if target in CHANGES:
         lines += [effects_table(target, cells), ""]
