@@ -113,6 +113,8 @@ def intervals_figure(title: str, rows: Sequence[Interval], xlabel: str, zero: bo
         figure, axes = new_figure(1, 1, panel=(8.2, 0.29 * len(rows) + 1.1))
         draw_intervals(axes[0, 0], rows, xlabel, zero)
         axes[0, 0].set_title(title, fontsize=10, loc="left")
+    # Notes stand outside the axes, and are wider when saved than when they were laid out.
+    figure.get_layout_engine().set(w_pad=0.12)
     return figure
 
 
