@@ -18,7 +18,7 @@ from bandit.reproduce.contrasts import difference, fresh_values, level
 from bandit.reproduce.draw import DRAWINGS, verdict_figure
 from bandit.reproduce.effects import CHANGES, effect, effects_table
 from bandit.reproduce.measures import CURVES, measure
-from bandit.reproduce.protocol import FULL, QUICK, SHORT, Protocol
+from bandit.reproduce.protocol import FULL, MORE, QUICK, SHORT, Protocol
 from bandit.reproduce.settings import FIGURES, MENDS, Cell, cells_of
 from bandit.reproduce.verdicts import MOST_SEEDS, interval
 from bandit.simulator.conventions import PAPER, RELEASED_CODE
@@ -256,6 +256,9 @@ def test_unknown_figures_and_missing_stored_cells_say_what_to_do(capsys, tmp_pat
         main(["reproduce", "ablation", "--more", "--out", str(tmp_path)])
     assert "ablation is run under --short or --quick alone" in capsys.readouterr().err
     with pytest.raises(SystemExit, match="2"):
+        main(["reproduce", "ablation", "--conventions", "paper", "--out", str(tmp_path)])
+    assert "ablation is about the conventions released_code alone, got --conventions paper" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
         main(["reproduce", "report", "--quick", "--out", str(tmp_path)])
     assert "give it --out alone" in capsys.readouterr().err
     with pytest.raises(SystemExit, match="2"):
@@ -271,6 +274,33 @@ def test_unknown_figures_and_missing_stored_cells_say_what_to_do(capsys, tmp_pat
     message = capsys.readouterr().err
     assert "not stored: on_policy_ipo-R1, ipo-R1, rwr-R1, ppo-R1" in message
     assert "modeseek reproduce table3 --conventions paper" in message
+
+
+def test_stored_results_are_the_fullest_there_are_with_the_data_behind_them(capsys, tmp_path):
+    with pytest.raises(SystemExit, match="0"):
+        main(["reproduce", "one-token", "--stored", "--out", str(tmp_path)])
+    assert "paper; 5 + 100 seeds" in capsys.readouterr().out
+    kept = sorted(path.name for path in (tmp_path / "stored-cells").iterdir())
+    assert kept == sorted(f"{name}.nc" for name in cells_of(("one-token",), FULL))
+    source = running.stored_folder(MORE, "paper")
+    assert all((tmp_path / "stored-cells" / name).read_bytes() == (source / name).read_bytes() for name in kept)
+    with pytest.raises(SystemExit, match="0"):
+        main(["reproduce", "remedies", "--stored", "--out", str(tmp_path)])  # its own conventions, its own protocol
+    assert "paper; 2 + 6 seeds; SHORT" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="0"):
+        main(["reproduce", "fig2", "--conventions", "released_code", "--out", str(tmp_path)])
+    assert "seeds" not in capsys.readouterr().out.split("\n\n")[1]
+    data = xarray.load_dataset(tmp_path / "fig2.nc")
+    assert data.attrs["reference_recipe"] == "tanh"
+    np.testing.assert_allclose(data["reference_probs"].sum(), 1, atol=1e-6)
+
+
+def test_pictures_are_of_the_fresh_seeds_that_verdicts_are_made_on():
+    cells = {name: fake_cell(0.5, seed=i) for i, name in enumerate(cells_of(("fig4",), FULL))}
+    cell = cells["best_of_n-B100-R1"]
+    cell["expected_reward"][:5] = 0.9  # the tuning seeds, on which the rate was chosen
+    line = DRAWINGS["fig4"](cells, "note").axes[0].lines[0]
+    np.testing.assert_allclose(line.get_ydata(), cell["expected_reward"][5:].mean("seed"), rtol=1e-6)
 
 
 def test_a_stored_cell_can_be_made_again(tmp_path):

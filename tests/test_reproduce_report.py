@@ -1,5 +1,7 @@
 """The report: what is stored, what is not, and of how many seeds each number is."""
 
+import re
+
 import numpy as np
 import pytest
 from reproduce_cases import fake_cell
@@ -31,7 +33,7 @@ def test_the_report_says_what_is_stored_and_what_is_not(tmp_path, monkeypatch, c
     assert (tmp_path / "reproduction" / "short-paper-remedies.png").exists()
     assert "**reversed**" in text
     assert "| reversed | not run yet |" in text
-    assert "| undecided, needs 96 seeds (quick) | not run yet |" in text  # of the one-token bandit
+    assert re.search(r"\| undecided, needs \d+ seeds \(quick\) \| not run yet \|", text)  # of the one-token bandit
     for claim in CLAIMS.values():
         assert claim.text in text
 

@@ -82,6 +82,13 @@ def test_seeds_needed_is_the_smallest_that_decides():
     assert values.mean() - half(n - 1) <= 0
 
 
+def test_of_more_seeds_as_many_will_be_lost():
+    values = 0.1 + 0.2 * RNG.standard_normal(6)
+    whole, lossy = judge(values, "more", 0.02, 10), judge(np.append(values, [np.nan] * 4), "more", 0.02, 10)
+    assert whole.word == lossy.word == "undecided"
+    assert lossy.needed == math.ceil(whole.needed * 10 / 6)
+
+
 def test_measures_on_a_curve_computed_by_hand():
     curves = xarray.Dataset(
         {
@@ -157,9 +164,13 @@ def test_every_claim_can_be_judged_from_its_figures_cells():
         ),
         ("reuse-2-over-1", "expected_reward", "rwr-T2-R1", "rwr-T1-R1"),
         ("reuse-costs-ppo-little", "expected_reward", "ppo-T10-R1", "ppo-T1-R1"),
-        ("offline-gap-smaller-on-R2", "expected_reward", "ipo-100-steps-R1", "ipo-100-steps-R2"),
+        ("offline-gap-smaller-on-R2-ipo-rwr", "expected_reward", "ipo-100-steps-R1", "ipo-100-steps-R2"),
         ("offline-best-of-n-better-on-R2", "expected_reward", "offline_best_of_n-100-steps-R2", None),
-        ("larger-kl-ipo-R1", "kl_to_reference", "ipo-100-steps-R1", "offline_rwr-100-steps-R1"),
+        ("larger-kl-ipo-rwr-R1", "kl_to_reference", "ipo-100-steps-R1", "offline_rwr-100-steps-R1"),
+        ("larger-kl-negative-rwr-R2", "kl_to_reference", "best_of_n_negative-100-steps-R2", "offline_rwr-100-steps-R2"),
+        ("negative-underperforms-R1", "expected_reward", "ipo-100-steps-R1", "best_of_n_negative-100-steps-R1"),
+        ("negative-closes-gap-R1", "expected_reward", "best_of_n_negative-100-steps-R1", "ipo-100-steps-R1"),
+        ("offline-trade-off-best_of_n-R1", "expected_reward", "ipo-100-steps-R1", "offline_best_of_n-100-steps-R1"),
         ("displacement-few-chosen", "chosen_implicit_reward", "ipo-5-prompts-R1", None),
         ("displacement-few-rejected", "rejected_implicit_reward", None, "ipo-5-prompts-R1"),
         ("displacement-many-chosen", "chosen_implicit_reward", None, "ipo-100-prompts-R1"),

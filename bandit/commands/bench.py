@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import platform
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, NamedTuple
 from bandit.files import replacing, writable_folder
 from bandit.simulator.config import EvaluationConfig, Static
 from bandit.simulator.experiment import Experiment
+from bandit.simulator.results import processor
 
 
 class Row(NamedTuple):
@@ -61,7 +61,7 @@ class Bench:
         rate = matmul_gflops(self.repeats)
         rows, compile_seconds = measure(self.repeats)
         machine = (
-            f"{_processor()}, {jax.device_count()} JAX {jax.devices()[0].platform} device(s), jax {jax.__version__}"
+            f"{processor()}, {jax.device_count()} JAX {jax.devices()[0].platform} device(s), jax {jax.__version__}"
         )
         print(f"machine: {machine}")
         print(f"a 1000 x 1000 product runs at {rate:.0f} GFLOP/s on one device")
@@ -76,16 +76,6 @@ class Bench:
             with replacing(self.out) as temporary:
                 temporary.write_text(json.dumps(content | {"rows": [r._asdict() for r in rows]}, indent=1))
         return 0
-
-
-def _processor() -> str:
-    """The processor's own name, where the system tells it."""
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
 
 
 def _times(call: Callable[[], Any], repeats: int) -> list[float]:

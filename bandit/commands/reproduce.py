@@ -33,16 +33,18 @@ class Reproduce:
 
     Attributes:
         target: fig2, fig4, fig14, fig16, fig18, fig19, table3, one-token, all, ablation, remedies or report.
-        conventions: the paper's text, or its released code; each difference is listed in `modeseek bandit --help`.
+        conventions: of the paper's text (without this option), or of its released code; `modeseek bandit --help` lists
+            the differences. ablation and remedies are about one of them alone.
         more: a hundred fresh seeds, at the stored full protocol's learning rates (or tuned anew, where none is stored).
         short: three learning rates, eight seeds, at most 500 gradient steps; ours never have more.
         quick: three learning rates, four seeds, at most 200 gradient steps.
-        stored: draw and judge the results that come with modeseek, and run nothing.
+        stored: draw and judge the results that come with modeseek, the fullest unless a protocol is named, and run
+            nothing.
         out: folder; without, modeseek-results/reproduce/PROTOCOL/CONVENTIONS.
     """
 
     target: tyro.conf.Positional[str]
-    conventions: Literal["paper", "released_code"] = "paper"
+    conventions: Literal["paper", "released_code"] | None = None
     more: bool = False
     short: bool = False
     quick: bool = False
@@ -58,7 +60,7 @@ class Reproduce:
         if self.target == "report":
             from bandit.reproduce.document import write_document
 
-            if self._asked() or self.stored or self.conventions != "paper":
+            if self._asked() or self.stored or self.conventions:
                 raise ValueError("report covers both conventions and the fullest stored protocols: give it --out alone")
             paths = write_document(self.out or DEFAULT_ROOT / "reproduce" / "report")
             print(f"Saved {paths[0]} and {len(paths) - 1} figures beside it")
@@ -70,7 +72,8 @@ class Reproduce:
         targets = self._targets()
         if self.more and targets[0] in ALSO:
             raise ValueError(f"{targets[0]} is run under --short or --quick alone, got --more")
-        from bandit.reproduce.cells import read_cell, run_cells, stored_folder
+        conventions = self._conventions(targets[0])
+        from bandit.reproduce.cells import keep, read_cell, run_cells, stored_folder
         from bandit.reproduce.protocol import FULL
         from bandit.reproduce.report import write_target
         from bandit.reproduce.settings import cells_of
@@ -79,27 +82,39 @@ class Reproduce:
 
         use_host_devices()
         use_compilation_cache()
-        base = PRESETS[self.conventions]
+        base = PRESETS[conventions]
         if self.stored:
             for target in targets:
-                self._check_stored(target)
+                self._check_stored(target, conventions)
         for target in targets:
-            protocol = self._protocol(target)
-            folder = self._folder(protocol)
+            protocol = self._protocol(target, conventions)
+            folder = self._folder(protocol, conventions)
             wanted = cells_of((target,), protocol)
             if self.stored:
-                source = stored_folder(protocol, self.conventions)
+                source = stored_folder(protocol, conventions)
                 cells = {name: read_cell(cell, base, protocol, source) for name, cell in wanted.items()}
+                keep([source / f"{name}.nc" for name in wanted], folder / "stored-cells")
             else:
-                say(f"{target}: {len(wanted)} cells, protocol {protocol.name}, conventions {self.conventions}")
-                tuned_in = stored_folder(FULL, self.conventions) if self.more else None
+                say(f"{target}: {len(wanted)} cells, protocol {protocol.name}, conventions {conventions}")
+                tuned_in = stored_folder(FULL, conventions) if self.more else None
                 found = run_cells(wanted, base, protocol, folder / "cells", say=say, tuned_in=tuned_in)
                 if found is None:
                     say("stopped; what was done is kept, and the same command goes on from here")
                     return 130
                 cells = found
-            print(write_target(target, protocol, self.conventions, cells, folder))
+            print(write_target(target, protocol, conventions, cells, folder))
         return 0
+
+    def _conventions(self, target: str) -> str:
+        """Those that were asked for; of one of ours, those that it is about."""
+        if target not in ALSO:
+            return self.conventions or "paper"
+        from bandit.reproduce.settings import OURS
+
+        about = OURS[target]
+        if self.conventions not in (None, about):
+            raise ValueError(f"{target} is about the conventions {about} alone, got --conventions {self.conventions}")
+        return about
 
     def _targets(self) -> tuple[str, ...]:
         if self.target == "all":
@@ -110,32 +125,35 @@ class Reproduce:
             )
         return (self.target,)
 
-    def _protocol(self, target: str) -> "Protocol":
+    def _protocol(self, target: str, conventions: str) -> "Protocol":
+        from bandit.reproduce.document import stored
         from bandit.reproduce.protocol import PROTOCOLS
         from bandit.reproduce.settings import whole
 
-        asked = self._asked()
-        return PROTOCOLS[asked[0]] if asked else whole(target)
+        if asked := self._asked():
+            return PROTOCOLS[asked[0]]
+        there = stored(target, conventions) if self.stored else None
+        return there.protocol if there else whole(target)
 
     def _asked(self) -> list[str]:
         """Protocols by their flags: one at most, once checked."""
         return [name for name in ("more", "short", "quick") if getattr(self, name)]
 
-    def _folder(self, protocol: "Protocol") -> Path:
+    def _folder(self, protocol: "Protocol", conventions: str) -> Path:
         from bandit.files import writable_folder
 
-        return writable_folder(self.out or DEFAULT_ROOT / "reproduce" / protocol.name / self.conventions)
+        return writable_folder(self.out or DEFAULT_ROOT / "reproduce" / protocol.name / conventions)
 
-    def _check_stored(self, target: str) -> None:
+    def _check_stored(self, target: str, conventions: str) -> None:
         from bandit.reproduce.cells import missing, stored_folder
         from bandit.reproduce.settings import cells_of, protocols_of
 
         def absent(protocol: "Protocol") -> list[str]:
-            return missing(cells_of((target,), protocol), stored_folder(protocol, self.conventions))
+            return missing(cells_of((target,), protocol), stored_folder(protocol, conventions))
 
-        lacking = absent(self._protocol(target))
+        lacking = absent(self._protocol(target, conventions))
         if lacking:
-            flags = f"{target} --conventions {self.conventions}" + "".join(f" --{name}" for name in self._asked())
+            flags = f"{target} --conventions {conventions}" + "".join(f" --{name}" for name in self._asked())
             others = [f"--{p.name}" for p in protocols_of(target) if p.name != "full" and not absent(p)]
             instead = f", or take what is stored: {' or '.join(others)}" if others else ""
             raise ValueError(

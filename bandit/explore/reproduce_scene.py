@@ -120,7 +120,8 @@ class _Figure(Panel):
                 draw_panel(axes, panel)
                 axes.title.set_fontsize(8.5)
                 axes.grid(True, axis="both")
-                axes.locator_params(nbins=4)  # numbers on axes take most of a drawing's time
+                # Numbers on axes take most of a drawing's time; a logarithmic axis chooses its own.
+                axes.locator_params("y" if panel.log_steps else "both", nbins=4)
                 _fit(axes, panel)
                 handles, labels = axes.get_legend_handles_labels()
                 found |= dict(zip(labels, handles, strict=True))

@@ -7,6 +7,7 @@ import numpy as np
 import xarray
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import ScalarFormatter
 
 from bandit.figures.style import BLACK, GREY, VERMILLION, LineStyle, new_figure, style
 from bandit.simulator.summary import over_seeds
@@ -32,6 +33,10 @@ class Panel(NamedTuple):
     y: str = "expected_reward"
     x: str = "step"
     reward_axis: bool = True
+    log_steps: bool = False
+    """Steps from 10 on stand on a logarithmic axis."""
+    signed: bool = False
+    """The sign of y matters: zero is drawn, and a figure's panels have one scale."""
 
 
 LABELS = {
@@ -68,6 +73,12 @@ def draw_panel(axes: Axes, panel: Panel) -> None:
     axes.set(title=panel.title, xlabel=LABELS[panel.x], ylabel=LABELS.get(panel.y, panel.y))
     if panel.reward_axis:
         axes.set_ylim(0, 1.03)
+    if panel.log_steps:
+        axes.set_xscale("symlog", linthresh=10)
+        axes.set_xlim(left=0)
+        axes.xaxis.set_major_formatter(ScalarFormatter())
+    if panel.signed:
+        axes.axhline(0, color=GREY, linewidth=1)
 
 
 def panels_figure(title: str, panels: Sequence[Sequence[Panel]]) -> Figure:
@@ -78,6 +89,8 @@ def panels_figure(title: str, panels: Sequence[Sequence[Panel]]) -> Figure:
         for row, drawn in zip(axes, panels, strict=True):
             for one, panel in zip(row, drawn, strict=True):
                 draw_panel(one, panel)
+                if panel.signed and one is not axes[0, 0]:
+                    one.sharey(axes[0, 0])
                 handles, labels = one.get_legend_handles_labels()
                 found |= dict(zip(labels, handles, strict=True))
         figure.legend(

@@ -2,14 +2,15 @@
 
 import dataclasses
 import json
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray
 
-from bandit.files import writable_folder
+from bandit.files import replacing, writable_folder
 from bandit.reproduce.measures import CURVES, all_measures
 from bandit.reproduce.protocol import FULL, Protocol
 from bandit.reproduce.settings import Cell
@@ -209,6 +210,14 @@ def stored_folder(protocol: Protocol, conventions: str) -> Path:
 def missing(cells: dict[str, Cell], folder: Path) -> list[str]:
     """Names of cells that the folder does not hold."""
     return [name for name in cells if not (folder / f"{name}.nc").exists()]
+
+
+def keep(paths: Iterable[Path], folder: Path) -> None:
+    """Copy cells into a folder, as the data behind a figure; one of the same name there is replaced."""
+    for path in paths:
+        writable_folder(folder)
+        with replacing(folder / path.name) as temporary:
+            shutil.copyfile(path, temporary)
 
 
 def run_cells(

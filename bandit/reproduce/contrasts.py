@@ -48,13 +48,16 @@ def level(name: str, cell: str, sign: float = 1.0, constant: float = 0.0) -> Con
     return Contrast((Term(sign, cell, name),), constant)
 
 
+def fresh_runs(dataset: xarray.Dataset) -> xarray.Dataset:
+    """The curves of a cell's fresh seeds: those on which its learning rate was not chosen."""
+    return dataset[list(CURVES)].isel(seed=slice(int(dataset.attrs["tuning_seeds"]), None))
+
+
 def fresh_values(contrast: Contrast, cells: Cells) -> Float[np.ndarray, "n"]:
     """The contrast for each fresh seed, each cell at its own tuned learning rate."""
     total = np.asarray(-contrast.constant)
     for term in contrast.terms:
-        dataset = cells[term.cell]
-        fresh = dataset[list(CURVES)].isel(seed=slice(int(dataset.attrs["tuning_seeds"]), None))
-        total = total + term.coefficient * measure(fresh, term.measure).values.astype(np.float64)
+        total = total + term.coefficient * measure(fresh_runs(cells[term.cell]), term.measure).values.astype(np.float64)
     return total
 
 

@@ -29,11 +29,14 @@ what is not a reward (a KL) depends on which was taken. The rule is the same for
 paired differences over fresh seeds, simultaneous for all {count} claims (Bonferroni; the two conventions each by
 themselves, ablation and remedies among their own).
 
-- *Reproduced*, *reversed*: the simultaneous interval lies on one side of zero.
-- *Not reproduced*: it lies within what is too small to matter, {reward:g} of reward or {nats:g} nat; of a reported
-  number (Table 3), it lies more than .03 away.
-- *Undecided*, with the number of seeds that would decide if the effect is as large as it looks; ten seeds do not
-  know that well, and the number may be several times too small or too large.
+- Of a claim of more: *reproduced* and *reversed* where the simultaneous interval lies above and below zero; *not
+  reproduced* where it lies within what is too small to matter, {reward:g} of reward or {nats:g} nat.
+- Of "at least as high" and "as fast": *reproduced* where it lies above minus what is too small to matter, *reversed*
+  where it lies below.
+- Of a reported number (Table 3): *reproduced* where it lies within .03 of it, *not reproduced* where it lies further
+  away. The paper's own standard errors (.04 of offline IPO's .82, .01 of the others) are not in it.
+- *Undecided*, with the number of seeds that would decide with an even chance if the effect is as large as it looks; ten
+  seeds do not know that well, and the number may be several times too small or too large.
 - A seed whose run diverged (in any cell of the claim) has no number. The verdict is of the others, holds only where
   training does not diverge, and is marked with how many those are.
 - Rates ÷3 · ×3: the verdict from the tuning seeds with every learning rate moved one place along the grid, not

@@ -14,7 +14,7 @@ from bandit.figures.style import LineStyle
 from bandit.objectives.methods import variant
 from bandit.reproduce.assess import Assessment
 from bandit.reproduce.claims import TABLE3
-from bandit.reproduce.contrasts import Cells, fresh_values, level
+from bandit.reproduce.contrasts import Cells, fresh_runs, fresh_values, level
 from bandit.reproduce.settings import (
     BATCHES,
     FIG16_METHODS,
@@ -40,8 +40,10 @@ _PLACE = {"R1": "R1 (peak far from the reference)", "R2": "R2 (peak near it)"}
 
 
 def _curves(cells: Cells, wanted: list[tuple[str, str, LineStyle, bool]]) -> list[Curve]:
-    """Curves of `(label, cell, style, open)`, as far as their cells are there."""
-    return [Curve(label, cells[name], line, empty, name) for label, name, line, empty in wanted if name in cells]
+    """Curves of `(label, cell, style, open)`, as far as their cells are there; of fresh seeds, as verdicts are."""
+    return [
+        Curve(label, fresh_runs(cells[name]), line, empty, name) for label, name, line, empty in wanted if name in cells
+    ]
 
 
 def _methods(cells: Cells, methods: tuple[str, ...], suffix: str) -> list[Curve]:
@@ -69,7 +71,9 @@ def _fig4(cells: Cells) -> list[list[Panel]]:
     rows = []
     for r in REWARDS:
         curves = _curves(cells, [(f"B = {b}", f"best_of_n-B{b}-{r}", styles[b], False) for b in BATCHES])
-        rows.append([Panel(_PLACE[r], curves), Panel(_PLACE[r], curves, y="kl_to_behavior", reward_axis=False)])
+        # Most of what happens happens in the first tenth of the run.
+        above = Panel(_PLACE[r], curves, log_steps=True)
+        rows.append([above, above._replace(y="kl_to_behavior", reward_axis=False)])
     return rows
 
 
@@ -89,13 +93,13 @@ def _fig18(cells: Cells) -> list[list[Panel]]:
     chosen_style, rejected_style, *_ = ladder(2)
     for p in there:
         name = f"ipo-{p}-prompts-R1"
-        runs = cells[name]
+        runs = fresh_runs(cells[name])
         renamed = runs.drop_vars("chosen_implicit_reward").rename(rejected_implicit_reward="chosen_implicit_reward")
         curves = [
             Curve("preferred", runs, chosen_style, cell=name),
             Curve("dispreferred", renamed, rejected_style, cell=name),
         ]
-        panels.append(Panel(f"{p} prompts", curves, y="chosen_implicit_reward", reward_axis=False))
+        panels.append(Panel(f"{p} prompts", curves, y="chosen_implicit_reward", reward_axis=False, signed=True))
     half = 3 if len(panels) > 3 else max(1, len(panels))
     return [panels[i : i + half] for i in range(0, len(panels), half)]
 
@@ -163,7 +167,7 @@ INTERVALS: dict[str, tuple[str, Callable[[Cells], list[Interval]], str]] = {
 
 def _left_out(cells: Cells) -> str:
     """For a title: how many curves' runs end before the others do."""
-    lost = sum(int(runs["expected_reward"].isel(step=-1).isnull().sum()) for runs in cells.values())
+    lost = sum(int(fresh_runs(cell)["expected_reward"].isel(step=-1).isnull().sum()) for cell in cells.values())
     return f"; {lost} diverged run(s) left out from where they end" if lost else ""
 
 
@@ -171,7 +175,9 @@ def _drawing(target: str) -> Drawing:
     def draw(cells: Cells, note: str) -> Figure:
         if target in PANELS:
             title, panels = PANELS[target]
-            return panels_figure(f"{title}\n{note}; mean ± standard error{_left_out(cells)}", panels(cells))
+            return panels_figure(
+                f"{title}\n{note}; mean ± standard error of the fresh seeds{_left_out(cells)}", panels(cells)
+            )
         title, intervals, xlabel = INTERVALS[target]
         return intervals_figure(
             f"{title}\n{note}\nmean of the fresh seeds and its 95 % interval", intervals(cells), xlabel
@@ -192,6 +198,7 @@ def problem_dataset(base: Conventions) -> xarray.Dataset:
             "token_rewards": (("reward", "token"), np.stack([token_rewards(r, 100) for r in REWARDS])),
         },
         coords={"reward": list(REWARDS)},
+        attrs={"reference_recipe": base.reference_recipe},
     )
 
 

@@ -38,7 +38,8 @@ class Verdict(NamedTuple):
         high_alone: of the interval that takes this claim alone.
         seeds: n, finite ones.
         lost: seeds that have no number: their runs diverged.
-        needed: seeds that would decide, by the spread seen so far; 0 where it is decided.
+        needed: seeds with an even chance of deciding, by the effect and spread seen so far, and where some were lost
+            as many more; 0 where it is decided.
     """
 
     word: str
@@ -121,11 +122,15 @@ def judge(values: Float[np.ndarray, "n"], kind: Kind, margin: float, claims: int
     alone = interval(finite)
     word = decide(low, high, kind, margin) if n >= LEAST_SEEDS else "undecided"
     needed = seeds_needed(finite, kind, margin, claims) if word == "undecided" else 0
+    needed = min(MOST_SEEDS, math.ceil(needed * (n + lost) / n))  # as many of them will be lost
     return Verdict(word, float(finite.mean()), low, high, *alone, n, lost, needed)
 
 
 def seeds_needed(values: Float[np.ndarray, "n"], kind: Kind, margin: float, claims: int) -> int:
-    """The smallest n at which this mean and spread would decide; at least `LEAST_SEEDS`, at most `MOST_SEEDS`."""
+    """The smallest n at which this mean and spread would decide; at least `LEAST_SEEDS`, at most `MOST_SEEDS`.
+
+    If they are the true ones, the mean of so many seeds lies on either side of this one with even chances.
+    """
     if len(values) < 2:
         return LEAST_SEEDS
     mean, spread = float(values.mean()), float(values.std(ddof=1))

@@ -1,5 +1,6 @@
 """Results as labelled arrays: an `xarray.Dataset` with named dimensions, and everything needed to repeat it."""
 
+import contextlib
 import datetime
 import json
 import platform
@@ -144,13 +145,22 @@ def assemble(
     return xarray.Dataset(data, coords=coords, attrs=_attributes(experiment, seconds))
 
 
+def processor() -> str:
+    """The architecture, and the processor's name where the system tells it: rounding differs from one to another."""
+    names = set()
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+        names = {line.partition(":")[2].strip() for line in lines if line.startswith("model name")}
+    return ", ".join([platform.machine(), *sorted(names)])
+
+
 def _attributes(experiment: Experiment, seconds: float) -> dict[str, Any]:
     """NetCDF attributes hold strings and numbers alone: what is nested becomes a JSON string."""
     return {
         "modeseek_format": FORMAT,
         "configuration": experiment.to_json(),
         "versions": json.dumps(versions()),
-        "machine": f"{platform.machine()}, {jax.device_count()} {jax.devices()[0].device_kind} device(s)",
+        "machine": f"{processor()}, {jax.device_count()} {jax.devices()[0].device_kind} device(s)",
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "seconds": float(seconds),
