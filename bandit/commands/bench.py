@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 from bandit.files import replacing, writable_folder
 from bandit.simulator.config import EvaluationConfig, Static
 from bandit.simulator.experiment import Experiment
-from bandit.simulator.results import processor
 
 
 class Row(NamedTuple):
@@ -57,6 +56,8 @@ class Bench:
 
         use_host_devices()
         import jax
+
+        from bandit.simulator.results import processor
 
         rate = matmul_gflops(self.repeats)
         rows, compile_seconds = measure(self.repeats)
