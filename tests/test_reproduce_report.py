@@ -63,3 +63,14 @@ def test_seeds_that_diverged_are_named_wherever_a_verdict_or_a_number_stands(tmp
     cells["ppo-R1"]["expected_reward"][-1, -1] = np.nan
     notes = [text.get_text() for text in DRAWINGS["table3"](cells, "note").axes[0].texts]
     assert sum("1 of 10 diverged" in note for note in notes) == 1
+
+
+def test_what_is_known_of_a_last_process_alone_is_a_lower_bound():
+    whole, resumed = fake_cell(0.5), fake_cell(0.5)
+    resumed.attrs["seconds_of"] = "last process"
+    assert running.spent(whole) == "1.0 min"
+    assert running.spent(whole, resumed, digits=0) == "at least 2 min"
+    cells = {name: fake_cell(0.5) for name in cells_of(("table3",), FULL)} | {"ppo-R1": resumed}
+    notes = [text.get_text() for text in DRAWINGS["table3"](cells, "note").axes[0].texts]
+    assert sum("at least 1.0 min in all" in note for note in notes) == 1
+    assert "4 cells, at least 4 min of computation" in report.chapter("table3", FULL, "paper", cells, [])

@@ -202,6 +202,13 @@ def _another(dataset: xarray.Dataset, wanted: dict[str, Any]) -> str:
     return ""
 
 
+def spent(*cells: xarray.Dataset, digits: int = 1) -> str:
+    """What cells took, in minutes; "at least" where those of some are of the last of their processes alone."""
+    minutes = sum(float(cell.attrs["seconds"]) for cell in cells) / 60
+    partial = any(cell.attrs.get("seconds_of", "") == "last process" for cell in cells)
+    return f"{'at least ' if partial else ''}{minutes:.{digits}f} min"
+
+
 def stored_folder(protocol: Protocol, conventions: str) -> Path:
     """The results that come with the package."""
     return Path(__file__).parent / "stored" / protocol.name / conventions

@@ -13,6 +13,7 @@ from bandit.figures.reproduction import Curve, Interval, Panel, intervals_figure
 from bandit.figures.style import LineStyle
 from bandit.objectives.methods import variant
 from bandit.reproduce.assess import Assessment
+from bandit.reproduce.cells import spent
 from bandit.reproduce.claims import TABLE3
 from bandit.reproduce.contrasts import Cells, fresh_runs, fresh_values, level
 from bandit.reproduce.settings import (
@@ -137,8 +138,7 @@ def _table3(cells: Cells) -> list[Interval]:
     rows = []
     for method, reported in TABLE3.items():
         for row in _final(cells, f"{method}-R1", variant(method).title, reported):
-            minutes = float(cells[f"{method}-R1"].attrs["seconds"]) / 60
-            rows.append(row._replace(note=f"{row.note}, paper {reported:.2f}; {minutes:.1f} min in all"))
+            rows.append(row._replace(note=f"{row.note}, paper {reported:.2f}; {spent(cells[row.cell])} in all"))
     return rows
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from bandit.figures.style import save_figure
 from bandit.files import replacing
 from bandit.reproduce.assess import Assessment, assess_target, table
+from bandit.reproduce.cells import spent
 from bandit.reproduce.contrasts import Cells, fresh_values, level
 from bandit.reproduce.draw import figure_of, problem_dataset, verdict_figure
 from bandit.reproduce.effects import CHANGES, effects_table
@@ -127,9 +128,8 @@ def chapter(target: str, protocol: Protocol, conventions: str, cells: Cells, ass
     lines = [f"### Conventions `{conventions}`, protocol `{protocol.name}`", ""]
     lines += [f"![{alt_text(target, conventions, cells)}](reproduction/{stem}.png)", ""]
     if cells:
-        minutes = sum(float(d.attrs["seconds"]) for d in cells.values()) / 60
         machines = sorted({str(d.attrs["machine"]) for d in cells.values()})
-        computed = f"{len(cells)} cells, {minutes:.0f} minutes of computation ({'; '.join(machines)})."
+        computed = f"{len(cells)} cells, {spent(*cells.values(), digits=0)} of computation ({'; '.join(machines)})."
         tuned_by = sorted({str(d.attrs["tuned_by"]) for d in cells.values() if "tuned_by" in d.attrs})
         if tuned_by:
             computed += f" Their learning rates were tuned by the protocol `{'`, `'.join(tuned_by)}`."
