@@ -57,7 +57,7 @@ def test_seeds_that_diverged_are_named_wherever_a_verdict_or_a_number_stands(tmp
     assert sum(note.endswith("; 3/10 diverged") for note in notes) == len(concerned)
     assert "| 7 of 10, the others diverged |" in report.numbers(cells)
     title = DRAWINGS["fig19"](cells, "note").get_suptitle()
-    assert title.endswith("; 3 diverged run(s) left out from where they end")
+    assert title.endswith("\n3 diverged run(s) left out from where they end")
     whole = cells | {"ppo-R2": fake_cell(0.5)}
     assert "diverged" not in DRAWINGS["fig19"](whole, "note").get_suptitle()
     cells["ppo-R1"]["expected_reward"][-1, -1] = np.nan

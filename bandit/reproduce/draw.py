@@ -168,7 +168,7 @@ INTERVALS: dict[str, tuple[str, Callable[[Cells], list[Interval]], str]] = {
 def _left_out(cells: Cells) -> str:
     """For a title: how many curves' runs end before the others do."""
     lost = sum(int(fresh_runs(cell)["expected_reward"].isel(step=-1).isnull().sum()) for cell in cells.values())
-    return f"; {lost} diverged run(s) left out from where they end" if lost else ""
+    return f"\n{lost} diverged run(s) left out from where they end" if lost else ""
 
 
 def _drawing(target: str) -> Drawing:
