@@ -306,7 +306,7 @@ def test_pictures_are_of_the_fresh_seeds_that_verdicts_are_made_on():
 def test_a_stored_cell_can_be_made_again(tmp_path):
     """Not to the bit: another processor rounds otherwise, and training magnifies it.
 
-    AMD's EPYC and an Intel Xeon are .10 apart in one of the four seeds at the end, .02 in the mean of the four, and at
+    AMD's EPYC and an Intel Xeon were .10 apart in one of four seeds at the end, .02 in the mean of the four, and at
     most .016 in a run's mean reward.
     """
     cell = cells_of(("one-token",), QUICK)["offline_best_of_n-one-token-R2"]

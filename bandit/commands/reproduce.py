@@ -37,7 +37,7 @@ class Reproduce:
             the differences. ablation and remedies are about one of them alone.
         more: a hundred fresh seeds, at the stored full protocol's learning rates (or tuned anew, where none is stored).
         short: three learning rates, eight seeds, at most 500 gradient steps; ours never have more.
-        quick: three learning rates, four seeds, at most 200 gradient steps.
+        quick: three learning rates, three seeds, at most 200 gradient steps, and fewer curves of figures 4 and 18.
         stored: draw and judge the results that come with modeseek, the fullest unless a protocol is named, and run
             nothing.
         out: folder; without, modeseek-results/reproduce/PROTOCOL/CONVENTIONS.

@@ -53,7 +53,7 @@ FULL = Protocol("full", PAPER_LEARNING_RATES, tuning_seeds=5, fresh_seeds=10)
 MORE = Protocol("more", PAPER_LEARNING_RATES, tuning_seeds=5, fresh_seeds=100, first_fresh_seed=15)
 """The full protocol with a hundred other fresh seeds, for what ten left undecided; those ten judge no more."""
 
-QUICK = Protocol("quick", (0.01, 0.003, 0.001), tuning_seeds=2, fresh_seeds=2, most_steps=200)
+QUICK = Protocol("quick", (0.01, 0.003, 0.001), tuning_seeds=1, fresh_seeds=2, most_steps=200)
 
 SHORT = Protocol("short", (0.01, 0.003, 0.001), tuning_seeds=2, fresh_seeds=6, most_steps=500)
 """Three rates that win, half the steps, and fresh seeds enough for verdicts: a tenth to a fifth of the work."""

@@ -174,7 +174,13 @@ def _remedies() -> tuple[Cell, ...]:
 
 FIGURES: dict[str, tuple[Cell, ...]] = {
     "fig2": (),
-    "fig4": tuple(c for b in BATCHES for c in _both(f"best_of_n-B{b}", "best_of_n", algorithm=staleness(b))),
+    "fig4": tuple(
+        cell
+        for b in BATCHES
+        for cell in _both(
+            f"best_of_n-B{b}", "best_of_n", algorithm=staleness(b), quick=b in (min(BATCHES), max(BATCHES))
+        )
+    ),
     "fig14": (
         *(Cell(f"rwr-T{t}-R1", "rwr", "R1", reuse(t)) for t in INNER_STEPS),
         *(Cell(f"{m}-T{t}-R1", m, "R1", reuse(t)) for m in ("best_of_n", "ppo") for t in (1, 10)),

@@ -35,7 +35,7 @@ remedy
 #   `remedies`: what might help on-policy IPO);
 # - **conventions**: the paper's text, or what its released code does;
 # - **protocol**: the paper's ten learning rates and five seeds with ten fresh ones for the verdicts, or a quick one of
-#   minutes, whose four seeds decide nothing (a verdict needs five fresh ones);
+#   minutes, whose three seeds decide nothing (a verdict needs five fresh ones);
 # - **claim or row**: its curves are underlaid in the figure, its interval is ringed, and below that the number itself, seed by
 #   seed, at the tuned learning rates and along the grid.
 #
