@@ -303,6 +303,16 @@ def test_pictures_are_of_the_fresh_seeds_that_verdicts_are_made_on():
     np.testing.assert_allclose(line.get_ydata(), cell["expected_reward"][5:].mean("seed"), rtol=1e-6)
 
 
+def test_signs_are_seen_on_one_scale_and_the_first_steps_on_a_logarithmic_one():
+    cells = {name: fake_cell(-10.0 * i, seed=i) for i, name in enumerate(cells_of(("fig18",), FULL))}
+    limits = {axes.get_ylim() for axes in DRAWINGS["fig18"](cells, "note").axes}
+    assert len(limits) == 1
+    low, high = limits.pop()
+    assert low < -50 < 0 < high
+    cells = {name: fake_cell(0.5) for name in cells_of(("fig4",), FULL)}
+    assert {(axes.get_xscale(), axes.get_xlim()[0]) for axes in DRAWINGS["fig4"](cells, "note").axes} == {("symlog", 0)}
+
+
 def test_a_stored_cell_can_be_made_again(tmp_path):
     """Not to the bit: another processor rounds otherwise, and training magnifies it.
 

@@ -91,6 +91,7 @@ def panels_figure(title: str, panels: Sequence[Sequence[Panel]]) -> Figure:
                 draw_panel(one, panel)
                 if panel.signed and one is not axes[0, 0]:
                     one.sharey(axes[0, 0])
+                    one.autoscale(axis="y")  # sharing alone leaves the first panel's limits
                 handles, labels = one.get_legend_handles_labels()
                 found |= dict(zip(labels, handles, strict=True))
         figure.legend(
