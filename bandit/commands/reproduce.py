@@ -126,14 +126,16 @@ class Reproduce:
         return (self.target,)
 
     def _protocol(self, target: str, conventions: str) -> "Protocol":
-        from bandit.reproduce.document import stored
+        from bandit.reproduce.cells import missing, stored_folder
         from bandit.reproduce.protocol import PROTOCOLS
-        from bandit.reproduce.settings import whole
+        from bandit.reproduce.settings import cells_of, protocols_of, whole
 
         if asked := self._asked():
             return PROTOCOLS[asked[0]]
-        there = stored(target, conventions) if self.stored else None
-        return there.protocol if there else whole(target)
+        for protocol in protocols_of(target) if self.stored else ():  # the fullest first
+            if not missing(cells_of((target,), protocol), stored_folder(protocol, conventions)):
+                return protocol
+        return whole(target)
 
     def _asked(self) -> list[str]:
         """Protocols by their flags: one at most, once checked."""
