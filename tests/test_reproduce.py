@@ -18,10 +18,10 @@ from bandit.reproduce.contrasts import difference, fresh_values, level
 from bandit.reproduce.draw import DRAWINGS, verdict_figure
 from bandit.reproduce.effects import CHANGES, effect, effects_table
 from bandit.reproduce.measures import CURVES, measure
-from bandit.reproduce.protocol import FULL, MORE, QUICK, SHORT, Protocol
-from bandit.reproduce.settings import FIGURES, MENDS, Cell, cells_of
+from bandit.reproduce.protocol import FULL, MORE, MORE_OF_SHORT, QUICK, SHORT, Protocol
+from bandit.reproduce.settings import FIGURES, MENDS, OURS, Cell, cells_of, protocol_called, whole
 from bandit.reproduce.verdicts import MOST_SEEDS, interval
-from bandit.simulator.conventions import PAPER, RELEASED_CODE
+from bandit.simulator.conventions import PAPER, PRESETS, RELEASED_CODE
 from bandit.simulator.experiment import Experiment
 from bandit.simulator.results import FORMAT
 from bandit.simulator.sweep import run_sweep
@@ -224,12 +224,12 @@ def test_a_cell_is_tuned_judged_on_fresh_seeds_kept_and_refused_to_another_proto
     with pytest.raises(ValueError, match="another protocol: fresh_seeds differ"):
         running.read_cell(cell, PAPER, other, tmp_path)
 
-    # With `protocol` as the full one, its tuning is taken, and what comes out is what was tuned anew.
-    monkeypatch.setattr(running, "FULL", protocol)
+    # The tuning that is there is taken, and what comes out is what was tuned anew.
+    before = running.Before(protocol, tmp_path)
     swept = []
     monkeypatch.setattr(running, "run_sweep", lambda *args, **kwargs: swept.append(args) or run_sweep(*args, **kwargs))
     more = dataclasses.replace(protocol, first_fresh_seed=7)
-    taken = running.run_cell(cell, PAPER, more, tmp_path / "more", tuned_in=tmp_path, progress=False)
+    taken = running.run_cell(cell, PAPER, more, tmp_path / "more", before=before, progress=False)
     xarray.testing.assert_equal(taken, later)
     assert [(experiment.seeds, experiment.first_seed) for experiment, _ in swept] == [(3, 7)]
     assert taken.attrs["tuned_by"] == "test"
@@ -239,10 +239,24 @@ def test_a_cell_is_tuned_judged_on_fresh_seeds_kept_and_refused_to_another_proto
     )
     for changed in ({"tie": 0.01}, {"learning_rates": (0.001, 0.003)}, {"tuning_seeds": 1}):
         another = dataclasses.replace(more, **changed)
-        assert running.tuning_before(cell, PAPER, another, tmp_path) is None
-    assert running.tuning_before(dataclasses.replace(cell, name="other"), PAPER, more, tmp_path) is None
+        assert running.tuning_before(cell, PAPER, another, before) is None
+    assert running.tuning_before(dataclasses.replace(cell, name="other"), PAPER, more, before) is None
     edited = dataclasses.replace(small, hyper=dataclasses.replace(small.hyper, tau=0.3))
-    assert running.tuning_before(dataclasses.replace(cell, small=edited), PAPER, more, tmp_path) is None
+    assert running.tuning_before(dataclasses.replace(cell, small=edited), PAPER, more, before) is None
+
+
+@pytest.mark.parametrize("target", OURS)
+def test_more_seeds_of_ours_are_other_seeds_at_the_rates_that_were_found(target):
+    more, short = protocol_called("more", target), whole(target)
+    assert (more, short) == (MORE_OF_SHORT, SHORT)
+    assert protocol_called("more", "fig19") is protocol_called("more", "fig2") is MORE
+    assert more.judged_from == short.judged_from + short.fresh_seeds
+    conventions = OURS[target]
+    before = running.Before(short, running.stored_folder(short, conventions))
+    for cell in FIGURES[target]:
+        taken = running.tuning_before(cell, PRESETS[conventions], more, before)
+        assert taken.attrs["learning_rate"] in more.learning_rates
+        assert taken.sizes["seed"] == more.tuning_seeds
 
 
 def test_unknown_figures_and_missing_stored_cells_say_what_to_do(capsys, tmp_path, monkeypatch):
@@ -252,9 +266,6 @@ def test_unknown_figures_and_missing_stored_cells_say_what_to_do(capsys, tmp_pat
     with pytest.raises(SystemExit, match="2"):
         main(["reproduce", "fig2", "--short", "--quick", "--out", str(tmp_path)])
     assert "--short and --quick are 2 protocols" in capsys.readouterr().err
-    with pytest.raises(SystemExit, match="2"):
-        main(["reproduce", "ablation", "--more", "--out", str(tmp_path)])
-    assert "ablation is run under --short or --quick alone" in capsys.readouterr().err
     with pytest.raises(SystemExit, match="2"):
         main(["reproduce", "ablation", "--conventions", "paper", "--out", str(tmp_path)])
     assert "ablation is about the conventions released_code alone, got --conventions paper" in capsys.readouterr().err

@@ -27,7 +27,8 @@ class Reproduce:
     ten learning rates, five seeds) and ten fresh seeds for the verdicts: up to two hours a figure on two cores. --more
     has a hundred other fresh seeds, for what ten leave undecided, at the learning rates that the stored full protocol
     found; --short three learning rates and six fresh seeds, enough for verdicts; --quick takes minutes and has too few.
-    The last two are marked on the figure. Ctrl-C keeps what was done; the same command goes on.
+    The last two are marked on the figure. Ours are run as by --short, and with --more on twenty other fresh seeds.
+    Ctrl-C keeps what was done; the same command goes on.
 
     `report` writes reproduction.md, with a chapter for each of these, from the results that come with modeseek.
 
@@ -35,8 +36,9 @@ class Reproduce:
         target: fig2, fig4, fig14, fig16, fig18, fig19, table3, one-token, all, ablation, remedies or report.
         conventions: of the paper's text (without this option), or of its released code; `modeseek bandit --help` lists
             the differences. ablation and remedies are about one of them alone.
-        more: a hundred fresh seeds, at the stored full protocol's learning rates (or tuned anew, where none is stored).
-        short: three learning rates, eight seeds, at most 500 gradient steps; ours never have more.
+        more: a hundred fresh seeds (of ours twenty), at the learning rates that were found before, or tuned anew where
+            none are stored.
+        short: three learning rates, eight seeds, at most 500 gradient steps.
         quick: three learning rates, three seeds, at most 200 gradient steps, and fewer curves of figures 4 and 18.
         stored: draw and judge the results that come with modeseek, the fullest unless a protocol is named, and run
             nothing.
@@ -70,13 +72,10 @@ class Reproduce:
             flags = " and ".join(f"--{name}" for name in asked)
             raise ValueError(f"{flags} are {len(asked)} protocols: expected one of them")
         targets = self._targets()
-        if self.more and targets[0] in ALSO:
-            raise ValueError(f"{targets[0]} is run under --short or --quick alone, got --more")
         conventions = self._conventions(targets[0])
-        from bandit.reproduce.cells import keep, read_cell, run_cells, stored_folder
-        from bandit.reproduce.protocol import FULL
+        from bandit.reproduce.cells import Before, keep, read_cell, run_cells, stored_folder
         from bandit.reproduce.report import write_target
-        from bandit.reproduce.settings import cells_of
+        from bandit.reproduce.settings import cells_of, whole
         from bandit.simulator.conventions import PRESETS
         from bandit.simulator.devices import use_compilation_cache, use_host_devices
 
@@ -96,8 +95,8 @@ class Reproduce:
                 keep([source / f"{name}.nc" for name in wanted], folder / "stored-cells")
             else:
                 say(f"{target}: {len(wanted)} cells, protocol {protocol.name}, conventions {conventions}")
-                tuned_in = stored_folder(FULL, conventions) if self.more else None
-                found = run_cells(wanted, base, protocol, folder / "cells", say=say, tuned_in=tuned_in)
+                before = Before(whole(target), stored_folder(whole(target), conventions)) if self.more else None
+                found = run_cells(wanted, base, protocol, folder / "cells", say=say, before=before)
                 if found is None:
                     say("stopped; what was done is kept, and the same command goes on from here")
                     return 130
@@ -127,11 +126,10 @@ class Reproduce:
 
     def _protocol(self, target: str, conventions: str) -> "Protocol":
         from bandit.reproduce.cells import missing, stored_folder
-        from bandit.reproduce.protocol import PROTOCOLS
-        from bandit.reproduce.settings import cells_of, protocols_of, whole
+        from bandit.reproduce.settings import cells_of, protocol_called, protocols_of, whole
 
         if asked := self._asked():
-            return PROTOCOLS[asked[0]]
+            return protocol_called(asked[0], target)
         for protocol in protocols_of(target) if self.stored else ():  # the fullest first
             if not missing(cells_of((target,), protocol), stored_folder(protocol, conventions)):
                 return protocol

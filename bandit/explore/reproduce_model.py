@@ -14,7 +14,7 @@ from bandit.reproduce.assess import Assessment, assess
 from bandit.reproduce.cells import read_cell, stored_folder
 from bandit.reproduce.claims import CLAIMS
 from bandit.reproduce.contrasts import Cells, Contrast, fresh_values, level, shifted_values
-from bandit.reproduce.protocol import MORE, QUICK, SHORT, Protocol
+from bandit.reproduce.protocol import QUICK, Protocol
 from bandit.reproduce.report import ABOUT
 from bandit.reproduce.settings import FIGURES, OURS, Cell, cells_of, protocols_of, whole
 from bandit.reproduce.verdicts import counted
@@ -112,8 +112,8 @@ class ReproduceModel(ViewModel):
         """Read what is stored, and judge it."""
         target, name = values["preset"], values["conventions"]
         every = protocols_of(target)
-        only = {"more": (MORE,), "whole": (whole(target),), "short": (SHORT,), "quick": (QUICK,)}
-        choices = only.get(values["protocol"], every)
+        wanted_name = whole(target).name if values["protocol"] == "whole" else values["protocol"]
+        choices = tuple(protocol for protocol in every if protocol.name == wanted_name) or every
         found = []
         for protocol in choices:
             wanted = cells_of((target,), protocol)

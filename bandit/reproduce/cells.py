@@ -5,20 +5,27 @@ import json
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray
 
 from bandit.files import replacing, writable_folder
 from bandit.reproduce.measures import CURVES, all_measures
-from bandit.reproduce.protocol import FULL, Protocol
+from bandit.reproduce.protocol import Protocol
 from bandit.reproduce.settings import Cell
 from bandit.simulator.conventions import Conventions
 from bandit.simulator.experiment import Experiment
 from bandit.simulator.results import experiment_of, load, save
 from bandit.simulator.summary import choose_learning_rate
 from bandit.simulator.sweep import run_sweep
+
+
+class Before(NamedTuple):
+    """Cells that were run under a protocol before, whose tuning may be taken."""
+
+    protocol: Protocol
+    folder: Path
 
 
 def identity(cell: Cell, base: Conventions, protocol: Protocol) -> dict[str, Any]:
@@ -37,7 +44,7 @@ def run_cell(
     protocol: Protocol,
     folder: Path,
     *,
-    tuned_in: Path | None = None,
+    before: Before | None = None,
     progress: bool = True,
 ) -> xarray.Dataset | None:
     """Run a cell, or read it if it was run before; None if Ctrl-C stopped it, to be gone on with.
@@ -47,8 +54,8 @@ def run_cell(
         base: the conventions, before the cell's own changes.
         protocol: seeds and learning rates.
         folder: holds `NAME.nc` once done, and until then the unfinished sweeps.
-        tuned_in: a folder with cells of the full protocol; where that tunes this one as `protocol` does, its tuning is
-            taken and fresh seeds alone are run.
+        before: cells of another protocol; where that tunes this one as `protocol` does, its tuning is taken and fresh
+            seeds alone are run.
         progress: show bars.
 
     Raises:
@@ -58,7 +65,7 @@ def run_cell(
     if path.exists():
         return read_cell(cell, base, protocol, folder)
     writable_folder(folder)
-    tuning = None if tuned_in is None else tuning_before(cell, base, protocol, tuned_in)
+    tuning = None if before is None else tuning_before(cell, base, protocol, before)
     if tuning is None:
         runs = _sweep(tuning_of(cell, base, protocol), folder / f"{cell.name}.tuning.nc", progress)
         if runs is None:
@@ -85,17 +92,18 @@ def run_cell(
     return load(path)
 
 
-def tuning_before(cell: Cell, base: Conventions, protocol: Protocol, folder: Path) -> xarray.Dataset | None:
-    """What `tuned` gives, from a folder's cell of the full protocol; None if it has none that was tuned in this way."""
-    path = folder / f"{cell.name}.nc"
-    if FULL.tie != protocol.tie or tuning_of(cell, base, FULL) != tuning_of(cell, base, protocol) or not path.exists():
+def tuning_before(cell: Cell, base: Conventions, protocol: Protocol, before: Before) -> xarray.Dataset | None:
+    """What `tuned` gives, from a cell that was run before; None if there is none that was tuned in this way."""
+    path = before.folder / f"{cell.name}.nc"
+    alike = tuning_of(cell, base, before.protocol) == tuning_of(cell, base, protocol)
+    if not alike or before.protocol.tie != protocol.tie or not path.exists():
         return None
     stored = load(path)
-    if _another(stored, identity(cell, base, FULL)):
+    if _another(stored, identity(cell, base, before.protocol)):
         return None
     rate, seeds = float(stored.attrs["learning_rate"]), int(stored.attrs["tuning_seeds"])
     # No seconds: they were spent by another command.
-    attrs = {"learning_rate": rate, "tuning_seeds": seeds, "seconds": 0.0, "tuned_by": FULL.name}
+    attrs = {"learning_rate": rate, "tuning_seeds": seeds, "seconds": 0.0, "tuned_by": before.protocol.name}
     return stored.isel(seed=slice(0, seeds)).drop_attrs(deep=False).assign_attrs(attrs)
 
 
@@ -234,7 +242,7 @@ def run_cells(
     folder: Path,
     *,
     say: Callable[[str], None],
-    tuned_in: Path | None = None,
+    before: Before | None = None,
 ) -> dict[str, xarray.Dataset] | None:
     """Run what is missing of some cells; None if Ctrl-C stopped it.
 
@@ -244,7 +252,7 @@ def run_cells(
         protocol: seeds and learning rates.
         folder: where they are kept.
         say: takes a line of progress at each cell.
-        tuned_in: as for `run_cell`.
+        before: as for `run_cell`.
 
     Raises:
         ValueError: as `run_cell`; before any work, if the folder holds a cell of another protocol.
@@ -256,7 +264,7 @@ def run_cells(
             _checked(path, tuning_of(cells[name], base, protocol))
     for i, name in enumerate(absent):
         say(f"cell {i + 1} of {len(absent)}: {name}")
-        result = run_cell(cells[name], base, protocol, folder, tuned_in=tuned_in)
+        result = run_cell(cells[name], base, protocol, folder, before=before)
         if result is None:
             return None
         done[name] = result

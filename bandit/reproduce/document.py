@@ -43,11 +43,12 @@ themselves, ablation and remedies among their own).
   corrected for many claims; — where there is no such rate, a run diverged, or there are fewer than five tuning
   seeds.
 
-The protocol `more` judges on a hundred other fresh seeds; it is for what ten leave undecided, and stands where it
-was run. `short` (three learning rates, two tuning and six fresh seeds, at most 500 steps) is judged by the same
-rule, but provisional: where some seeds reach the ceiling and others do not, intervals from six seeds miss more
-often than they say, and the best rate may lie outside its three. `quick` (two fresh seeds, at most 200 steps) has
-too few seeds for any verdict. Each stands here only where no fuller one is stored, and is marked.
+The protocol `more` judges on a hundred other fresh seeds (in ablation and remedies, on twenty other than the six of
+`short`); it is for what the fewer leave undecided, and stands where it was run. `short` (three learning rates, two
+tuning and six fresh seeds, at most 500 steps) is judged by the same rule, but provisional: where some seeds reach the
+ceiling and others do not, intervals from six seeds miss more often than they say, and the best rate may lie outside its
+three. `quick` (two fresh seeds, at most 200 steps) has too few seeds for any verdict. Each stands here only where no
+fuller one is stored, and is marked.
 """
 
 

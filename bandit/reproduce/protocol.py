@@ -15,7 +15,7 @@ class Protocol:
     than it is.
 
     Attributes:
-        name: of the protocol, in file names and on figures.
+        name: of the protocol, in commands, file names and on figures; a target has one of each name.
         learning_rates: the grid.
         tuning_seeds: seeds 0, 1, … of every learning rate of the grid (the paper: 5).
         fresh_seeds: others, at the chosen rate alone; verdicts are made on these.
@@ -58,5 +58,5 @@ QUICK = Protocol("quick", (0.01, 0.003, 0.001), tuning_seeds=1, fresh_seeds=2, m
 SHORT = Protocol("short", (0.01, 0.003, 0.001), tuning_seeds=2, fresh_seeds=6, most_steps=500)
 """Three rates that win, half the steps, and fresh seeds enough for verdicts: a tenth to a fifth of the work."""
 
-PROTOCOLS: dict[str, Protocol] = {p.name: p for p in (MORE, FULL, SHORT, QUICK)}
-"""By name, the fullest first."""
+MORE_OF_SHORT = dataclasses.replace(SHORT, name="more", fresh_seeds=20, first_fresh_seed=8)
+"""The same with twenty other fresh seeds; what `more` is for targets whose whole protocol is `short`."""

@@ -45,8 +45,8 @@ DEVIATIONS = {
     "table3": "Ten prompts for offline IPO too, whose number the paper does not say, and 1000 gradient steps where it "
     "ran to convergence. Its hours are of other machines; ours are in benchmarks/README.md.",
     "one-token": "Offline, 10 prompts, 100 gradient steps, as figure 16.",
-    "ablation": "Ours. 500 steps, three learning rates, 2 tuning seeds, 6 fresh ones.",
-    "remedies": "Ours. 500 steps (2000 for `longer`), three learning rates, 2 tuning seeds, 6 fresh ones.",
+    "ablation": "Ours. 500 steps, three learning rates, 2 tuning seeds.",
+    "remedies": "Ours. 500 steps (2000 for `longer`), three learning rates, 2 tuning seeds.",
 }
 
 

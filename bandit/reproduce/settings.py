@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any, NamedTuple
 
 from bandit.objectives.methods import HyperParameters
-from bandit.reproduce.protocol import FULL, MORE, QUICK, SHORT, Protocol
+from bandit.reproduce.protocol import FULL, MORE, MORE_OF_SHORT, QUICK, SHORT, Protocol
 from bandit.simulator.config import AlgorithmConfig, EvaluationConfig
 from bandit.simulator.conventions import PAPER, Conventions
 from bandit.simulator.experiment import Experiment
@@ -207,9 +207,16 @@ OURS = {"ablation": "released_code", "remedies": "paper"}
 def protocols_of(target: str) -> tuple[Protocol, ...]:
     """Those that a target is run under, the fullest first: what is ours has none of the paper's, and figure 2 has
     no seeds."""
-    if not FIGURES[target]:
-        return (FULL,)
-    return (SHORT, QUICK) if target in OURS else (MORE, FULL, SHORT, QUICK)
+    return _offered(target) if FIGURES[target] else (FULL,)
+
+
+def protocol_called(name: str, target: str) -> Protocol:
+    """The protocol that a name stands for where it is asked for with a target."""
+    return next(protocol for protocol in _offered(target) if protocol.name == name)
+
+
+def _offered(target: str) -> tuple[Protocol, ...]:
+    return (MORE_OF_SHORT, SHORT, QUICK) if target in OURS else (MORE, FULL, SHORT, QUICK)
 
 
 def whole(target: str) -> Protocol:
