@@ -12,19 +12,20 @@ from bandit.reproduce import document, report
 from bandit.reproduce.assess import assess_target
 from bandit.reproduce.claims import CLAIMS
 from bandit.reproduce.draw import DRAWINGS, verdict_rows
-from bandit.reproduce.protocol import FULL, MORE
+from bandit.reproduce.protocol import FULL
 from bandit.reproduce.settings import cells_of
 from bandit.simulator.conventions import PRESETS
 
 
 def test_the_report_says_what_is_stored_and_what_is_not(tmp_path, monkeypatch, capsys):
     real = running.stored_folder
-    monkeypatch.setattr(
-        "bandit.reproduce.document.stored_folder",
-        lambda protocol, conventions: (
-            real(protocol, conventions) if conventions == "paper" and protocol is not MORE else tmp_path / "nothing"
-        ),
-    )
+
+    def some(protocol, conventions):
+        there = conventions == "paper" and protocol.name != "more"
+        return real(protocol, conventions) if there else tmp_path / "nothing"
+
+    for module in (running, document):
+        monkeypatch.setattr(module, "stored_folder", some)
     with pytest.raises(SystemExit, match="0"):
         main(["reproduce", "report", "--out", str(tmp_path)])
     text = (tmp_path / "reproduction.md").read_text()

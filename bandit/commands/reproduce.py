@@ -125,15 +125,12 @@ class Reproduce:
         return (self.target,)
 
     def _protocol(self, target: str, conventions: str) -> "Protocol":
-        from bandit.reproduce.cells import missing, stored_folder
-        from bandit.reproduce.settings import cells_of, protocol_called, protocols_of, whole
+        from bandit.reproduce.cells import fullest
+        from bandit.reproduce.settings import protocol_called, whole
 
         if asked := self._asked():
             return protocol_called(asked[0], target)
-        for protocol in protocols_of(target) if self.stored else ():  # the fullest first
-            if not missing(cells_of((target,), protocol), stored_folder(protocol, conventions)):
-                return protocol
-        return whole(target)
+        return (fullest(target, conventions) if self.stored else None) or whole(target)
 
     def _asked(self) -> list[str]:
         """Protocols by their flags: one at most, once checked."""

@@ -12,12 +12,11 @@ from matplotlib.figure import Figure, SubFigure
 
 from bandit.explore.canvas import Panel, Scene, axes_in, rectangles
 from bandit.explore.reproduce_model import SHIFTS, ReproduceModel
-from bandit.figures.reproduction import Interval, draw_intervals, draw_panel
+from bandit.figures.reproduction import Interval, draw_intervals, draw_panel, points
 from bandit.figures.reproduction import Panel as Drawn
 from bandit.figures.style import BLACK, GREY, PURPLE, VERMILLION
 from bandit.reproduce.draw import INTERVALS, PANELS, VERDICT_AXIS, problem_dataset, verdict_rows
 from bandit.simulator.conventions import PRESETS as CONVENTIONS
-from bandit.simulator.summary import over_seeds
 
 MOST_ROWS, MOST_COLUMNS, MOST_CURVES = 2, 3, 8
 CHOSEN: dict[str, Any] = {"color": PURPLE, "linewidth": 5.0, "alpha": 0.45, "solid_capstyle": "round"}
@@ -176,8 +175,7 @@ class _Figure(Panel):
                 if curve is None or panel is None:
                     line.set_data([], [])
                     continue
-                x = curve.runs["step"] if panel.x == "step" else over_seeds(curve.runs[panel.x])[0]
-                line.set_data(x.values, over_seeds(curve.runs[panel.y])[0].values)
+                line.set_data(*points(curve, panel)[:2])
         at = [len(self._rows) - 1 - i for i, each in enumerate(self._rows) if each.cell in chosen]
         self._marks.set_data([self._rows[len(self._rows) - 1 - y].value for y in at], at)
 
@@ -186,10 +184,9 @@ def _fit(axes: Axes, panel: Drawn) -> None:
     """Limits from the curves themselves: axes remember what was removed from them."""
     xs, ys = [], []
     for curve in panel.curves:
-        x = curve.runs["step"].values if panel.x == "step" else over_seeds(curve.runs[panel.x])[0].values
-        mean, error = over_seeds(curve.runs[panel.y])
+        x, mean, error = points(curve, panel)
         xs.append(x)
-        ys += [(mean - error).values, (mean + error).values]
+        ys += [mean - error, mean + error]
     if not xs:
         axes.text(0.5, 0.5, "not stored yet", transform=axes.transAxes, ha="center", color=GREY)
         return

@@ -23,6 +23,8 @@ class Curve(NamedTuple):
     """An open marker: offline."""
     cell: str = ""
     """Whose runs they are."""
+    y: str = ""
+    """What is drawn of them, where it is not what the panel says."""
 
 
 class Panel(NamedTuple):
@@ -57,18 +59,22 @@ def ladder(count: int) -> list[LineStyle]:
     return [LineStyle(_LADDER[i], _MARKERS[i], _DASHES[i]) for i in range(count)]
 
 
+def points(curve: Curve, panel: Panel) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A curve's x, mean over seeds and its standard error, each of one length."""
+    mean, error = over_seeds(curve.runs[curve.y or panel.y])
+    x = curve.runs["step"] if panel.x == "step" else over_seeds(curve.runs[panel.x])[0]
+    return x.values, mean.values, error.values
+
+
 def draw_panel(axes: Axes, panel: Panel) -> None:
     """Mean over seeds as a line, its standard error as a band where x is the step."""
     for curve in panel.curves:
-        mean, error = over_seeds(curve.runs[panel.y])
+        x, mean, error = points(curve, panel)
         keywords = curve.style.line(every=(0.05, 0.17))
         if curve.open:
             keywords |= {"markerfacecolor": "white", "markeredgecolor": curve.style.color, "markeredgewidth": 1.2}
         if panel.x == "step":
-            x = curve.runs["step"].values
             axes.fill_between(x, mean - error, mean + error, color=curve.style.color, alpha=0.18, linewidth=0)
-        else:
-            x = over_seeds(curve.runs[panel.x])[0].values
         axes.plot(x, mean, label=curve.label, **keywords)
     axes.set(title=panel.title, xlabel=LABELS[panel.x], ylabel=LABELS.get(panel.y, panel.y))
     if panel.reward_axis:

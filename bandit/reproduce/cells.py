@@ -13,7 +13,7 @@ import xarray
 from bandit.files import replacing, writable_folder
 from bandit.reproduce.measures import CURVES, all_measures
 from bandit.reproduce.protocol import Protocol
-from bandit.reproduce.settings import Cell
+from bandit.reproduce.settings import Cell, cells_of, protocols_of
 from bandit.simulator.conventions import Conventions
 from bandit.simulator.experiment import Experiment
 from bandit.simulator.results import experiment_of, load, save
@@ -225,6 +225,14 @@ def stored_folder(protocol: Protocol, conventions: str) -> Path:
 def missing(cells: dict[str, Cell], folder: Path) -> list[str]:
     """Names of cells that the folder does not hold."""
     return [name for name in cells if not (folder / f"{name}.nc").exists()]
+
+
+def fullest(target: str, conventions: str) -> Protocol | None:
+    """The fullest protocol under which every cell of a target is stored; file names decide."""
+    for protocol in protocols_of(target):
+        if not missing(cells_of((target,), protocol), stored_folder(protocol, conventions)):
+            return protocol
+    return None
 
 
 def keep(paths: Iterable[Path], folder: Path) -> None:

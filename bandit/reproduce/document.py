@@ -7,13 +7,13 @@ from typing import NamedTuple
 from bandit.figures.style import save_figure
 from bandit.files import replacing, writable_folder
 from bandit.reproduce.assess import assess_target
-from bandit.reproduce.cells import missing, read_cell, stored_folder
+from bandit.reproduce.cells import fullest, read_cell, stored_folder
 from bandit.reproduce.claims import CLAIMS, NATS, REWARD
 from bandit.reproduce.contrasts import Cells
 from bandit.reproduce.draw import figure_of
 from bandit.reproduce.protocol import FULL, QUICK, SHORT, Protocol
 from bandit.reproduce.report import ABOUT, DEVIATIONS, chapter, note_of
-from bandit.reproduce.settings import OURS, cells_of, protocols_of
+from bandit.reproduce.settings import OURS, cells_of
 from bandit.simulator.conventions import PRESETS
 
 HEAD = """# Reproduction of the paper's bandit experiments
@@ -64,13 +64,13 @@ class Stored(NamedTuple):
 
 
 def stored(target: str, conventions: str) -> Stored | None:
-    """The fullest protocol under which every cell of a target is stored."""
-    for protocol in protocols_of(target):
-        wanted, folder = cells_of((target,), protocol), stored_folder(protocol, conventions)
-        if not missing(wanted, folder):
-            base = PRESETS[conventions]
-            return Stored(protocol, {name: read_cell(cell, base, protocol, folder) for name, cell in wanted.items()})
-    return None
+    """The fullest that is stored."""
+    protocol = fullest(target, conventions)
+    if protocol is None:
+        return None
+    base, folder = PRESETS[conventions], stored_folder(protocol, conventions)
+    cells = {name: read_cell(cell, base, protocol, folder) for name, cell in cells_of((target,), protocol).items()}
+    return Stored(protocol, cells)
 
 
 def write_document(folder: Path) -> list[Path]:

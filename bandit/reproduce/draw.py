@@ -95,10 +95,9 @@ def _fig18(cells: Cells) -> list[list[Panel]]:
     for p in there:
         name = f"ipo-{p}-prompts-R1"
         runs = fresh_runs(cells[name])
-        renamed = runs.drop_vars("chosen_implicit_reward").rename(rejected_implicit_reward="chosen_implicit_reward")
         curves = [
             Curve("preferred", runs, chosen_style, cell=name),
-            Curve("dispreferred", renamed, rejected_style, cell=name),
+            Curve("dispreferred", runs, rejected_style, cell=name, y="rejected_implicit_reward"),
         ]
         panels.append(Panel(f"{p} prompts", curves, y="chosen_implicit_reward", reward_axis=False, signed=True))
     half = 3 if len(panels) > 3 else max(1, len(panels))
