@@ -19,7 +19,7 @@ from bandit.reproduce.draw import DRAWINGS, verdict_figure
 from bandit.reproduce.effects import CHANGES, effect, effects_table
 from bandit.reproduce.measures import CURVES, measure
 from bandit.reproduce.protocol import FULL, MORE, MORE_OF_SHORT, QUICK, SHORT, Protocol
-from bandit.reproduce.settings import FIGURES, MENDS, OURS, Cell, cells_of, protocol_called, whole
+from bandit.reproduce.settings import FIGURES, MENDS, OURS, Cell, cells_of, protocol_called, protocols_of, whole
 from bandit.reproduce.verdicts import MOST_SEEDS, interval
 from bandit.simulator.conventions import PAPER, PRESETS, RELEASED_CODE
 from bandit.simulator.experiment import Experiment
@@ -253,10 +253,23 @@ def test_more_seeds_of_ours_are_other_seeds_at_the_rates_that_were_found(target)
     assert more.judged_from == short.judged_from + short.fresh_seeds
     conventions = OURS[target]
     before = running.Before(short, running.stored_folder(short, conventions))
-    for cell in FIGURES[target]:
+    for cell in cells_of((target,), more).values():
         taken = running.tuning_before(cell, PRESETS[conventions], more, before)
         assert taken.attrs["learning_rate"] in more.learning_rates
         assert taken.sizes["seed"] == more.tuning_seeds
+
+
+def test_the_fullest_protocol_has_every_cell_and_then_the_most_seeds():
+    assert [p.name for p in protocols_of("fig19")] == ["more", "full", "short", "quick"]
+    assert [p.name for p in protocols_of("fig4")] == ["more", "full", "short", "quick"]
+    assert protocols_of("remedies")[0] is MORE_OF_SHORT
+    assert protocols_of("ablation")[0] is SHORT  # with more seeds there are two of its four methods
+    scattered = cells_of(("ablation",), MORE_OF_SHORT)
+    assert {cell.method for cell in scattered.values()} == {"rwr", "ppo"}
+    changes = [change for change in CHANGES["ablation"] if change.changed in scattered]
+    assert {name for change in changes for name in change[1:]} == set(scattered)
+    lines = effects_table("ablation", {name: fake_cell(0.5, seed=i) for i, name in enumerate(scattered)}).splitlines()
+    assert len(lines) == 2 + len(changes)
 
 
 def test_unknown_figures_and_missing_stored_cells_say_what_to_do(capsys, tmp_path, monkeypatch):

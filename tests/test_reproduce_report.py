@@ -43,7 +43,7 @@ def test_seeds_that_diverged_are_named_wherever_a_verdict_or_a_number_stands(tmp
     cells = {name: fake_cell(0.5, seed=i) for i, name in enumerate(cells_of(("fig19",), FULL))}
     cells["ppo-R2"]["expected_reward"][-3:, 5:] = np.nan
     there = document.Stored(FULL, cells)
-    monkeypatch.setattr(document, "stored", lambda target, conventions: there if target == "fig19" else None)
+    monkeypatch.setattr(document, "stored", lambda target, conventions: [there] if target == "fig19" else [])
     document.write_document(tmp_path)
     lines = (tmp_path / "reproduction.md").read_text().splitlines()
     concerned = [c.text for c in CLAIMS.values() if c.figure == "fig19" and "ppo-R2" in c.contrast.cells]

@@ -27,8 +27,8 @@ class Reproduce:
     ten learning rates, five seeds) and ten fresh seeds for the verdicts: up to two hours a figure on two cores. --more
     has a hundred other fresh seeds, for what ten leave undecided, at the learning rates that the stored full protocol
     found; --short three learning rates and six fresh seeds, enough for verdicts; --quick takes minutes and has too few.
-    The last two are marked on the figure. Ours are run as by --short, and with --more on twenty other fresh seeds.
-    Ctrl-C keeps what was done; the same command goes on.
+    The last two are marked on the figure. Ours are run as by --short, and with --more on twenty other fresh seeds (of
+    the ablation RWR and PPO, whose seeds scatter most). Ctrl-C keeps what was done; the same command goes on.
 
     `report` writes reproduction.md, with a chapter for each of these, from the results that come with modeseek.
 
@@ -125,12 +125,12 @@ class Reproduce:
         return (self.target,)
 
     def _protocol(self, target: str, conventions: str) -> "Protocol":
-        from bandit.reproduce.cells import fullest
+        from bandit.reproduce.cells import stored_protocols
         from bandit.reproduce.settings import protocol_called, whole
 
         if asked := self._asked():
             return protocol_called(asked[0], target)
-        return (fullest(target, conventions) if self.stored else None) or whole(target)
+        return next(iter(stored_protocols(target, conventions) if self.stored else []), whole(target))
 
     def _asked(self) -> list[str]:
         """Protocols by their flags: one at most, once checked."""
@@ -142,16 +142,14 @@ class Reproduce:
         return writable_folder(self.out or DEFAULT_ROOT / "reproduce" / protocol.name / conventions)
 
     def _check_stored(self, target: str, conventions: str) -> None:
-        from bandit.reproduce.cells import missing, stored_folder
-        from bandit.reproduce.settings import cells_of, protocols_of
+        from bandit.reproduce.cells import missing, stored_folder, stored_protocols
+        from bandit.reproduce.settings import cells_of
 
-        def absent(protocol: "Protocol") -> list[str]:
-            return missing(cells_of((target,), protocol), stored_folder(protocol, conventions))
-
-        lacking = absent(self._protocol(target, conventions))
+        protocol = self._protocol(target, conventions)
+        lacking = missing(cells_of((target,), protocol), stored_folder(protocol, conventions))
         if lacking:
             flags = f"{target} --conventions {conventions}" + "".join(f" --{name}" for name in self._asked())
-            others = [f"--{p.name}" for p in protocols_of(target) if p.name != "full" and not absent(p)]
+            others = [f"--{p.name}" for p in stored_protocols(target, conventions) if p.name != "full"]
             instead = f", or take what is stored: {' or '.join(others)}" if others else ""
             raise ValueError(
                 f"these cells of {target} are not stored: {', '.join(lacking)}. Make them with "

@@ -227,12 +227,13 @@ def missing(cells: dict[str, Cell], folder: Path) -> list[str]:
     return [name for name in cells if not (folder / f"{name}.nc").exists()]
 
 
-def fullest(target: str, conventions: str) -> Protocol | None:
-    """The fullest protocol under which every cell of a target is stored; file names decide."""
-    for protocol in protocols_of(target):
-        if not missing(cells_of((target,), protocol), stored_folder(protocol, conventions)):
-            return protocol
-    return None
+def stored_protocols(target: str, conventions: str) -> list[Protocol]:
+    """Those of which every cell of a target is stored, the fullest first; file names decide."""
+    return [
+        protocol
+        for protocol in protocols_of(target)
+        if not missing(cells_of((target,), protocol), stored_folder(protocol, conventions))
+    ]
 
 
 def keep(paths: Iterable[Path], folder: Path) -> None:

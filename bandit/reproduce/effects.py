@@ -47,9 +47,9 @@ def effects_table(target: str, cells: Cells) -> str:
 
     Args:
         target: `ablation` or `remedies`.
-        cells: all of the target's.
+        cells: all of the target's, or of some of its methods: changes of the others are left out.
     """
-    changes = CHANGES[target]
+    changes = [change for change in CHANGES[target] if change.changed in cells]
     lines = [
         "| change | rate | reward without → with | effect (simultaneous 95 % interval) | seeds | verdict |",
         "|---|---:|---|---|---:|---|",

@@ -25,6 +25,7 @@ class Cell:
         hyper: changed hyper-parameters, name and value.
         conventions: changed conventions, name and value.
         quick: whether the quick protocol runs it too.
+        more: whether the protocol with more seeds runs it too.
         stretch: how many times as many collections as the protocol has.
         interval: gradient steps between evaluations; 0 means once a collection.
     """
@@ -37,6 +38,7 @@ class Cell:
     hyper: tuple[tuple[str, float], ...] = ()
     conventions: tuple[tuple[str, Any], ...] = ()
     quick: bool = True
+    more: bool = True
     stretch: int = 1
     interval: int = 0
 
@@ -95,6 +97,8 @@ FIG16_METHODS = ("offline_best_of_n", "offline_rwr", "best_of_n_negative", "ipo"
 FIG19_METHODS = ("on_policy_ipo", "ipo", "rwr", "ppo")
 
 HEADLINES = ("best_of_n", "rwr", "ppo", "on_policy_ipo")
+SCATTERED = ("rwr", "ppo")
+"""Those whose mends six seeds leave undecided and twenty may decide; of the others six decide, or twenty would not."""
 
 
 class Mend(NamedTuple):
@@ -138,7 +142,7 @@ def _ablation() -> tuple[Cell, ...]:
             Cell(f"{method}-{name}-R1", method, "R1", conventions=changed, response_tokens=mend.response_length)
             for method in mend.methods
         ]
-    return tuple(cells)
+    return tuple(dataclasses.replace(cell, more=cell.method in SCATTERED) for cell in cells)
 
 
 REMEDIES: dict[str, dict[str, Any]] = {
@@ -205,9 +209,11 @@ OURS = {"ablation": "released_code", "remedies": "paper"}
 
 
 def protocols_of(target: str) -> tuple[Protocol, ...]:
-    """Those that a target is run under, the fullest first: what is ours has none of the paper's, and figure 2 has
-    no seeds."""
-    return _offered(target) if FIGURES[target] else (FULL,)
+    """Those that a target is run under, the fullest first: by cells, then by seeds. What is ours has none of the
+    paper's, and figure 2 has no seeds."""
+    if not FIGURES[target]:
+        return (FULL,)
+    return tuple(sorted(_offered(target), key=lambda protocol: -len(cells_of((target,), protocol))))
 
 
 def protocol_called(name: str, target: str) -> Protocol:
@@ -227,4 +233,4 @@ def whole(target: str) -> Protocol:
 def cells_of(figures: tuple[str, ...], protocol: Protocol) -> dict[str, Cell]:
     """Every cell that these figures need under a protocol, once, in order."""
     cells = {cell.name: cell for figure in figures for cell in FIGURES[figure]}
-    return {name: cell for name, cell in cells.items() if cell.quick or protocol.name != "quick"}
+    return {name: cell for name, cell in cells.items() if getattr(cell, protocol.name, True)}  # `quick`, `more`
