@@ -11,12 +11,19 @@ from bandit.explore import reproduce_model
 from bandit.explore.canvas import Canvas
 from bandit.explore.reproduce import ReproduceExplorer
 from bandit.explore.reproduce_model import ReproduceModel
-from bandit.explore.reproduce_questions import check_no_effect, check_remedies, check_tau, predict_remedy, remedied
+from bandit.explore.reproduce_questions import (
+    check_no_effect,
+    check_remedies,
+    check_tau,
+    predict_on_policy_ipo,
+    predict_remedy,
+    remedied,
+)
 from bandit.explore.reproduce_scene import ReproduceScene
 from bandit.explore.slips import SLIPS, finding
 from bandit.reproduce.cells import stored_folder
 from bandit.reproduce.claims import CLAIMS
-from bandit.reproduce.protocol import QUICK, SHORT
+from bandit.reproduce.protocol import MORE_OF_SHORT, QUICK, SHORT
 from bandit.reproduce.settings import FIGURES, OURS, cells_of, protocols_of
 
 
@@ -47,14 +54,15 @@ def test_the_whole_protocol_is_taken_where_all_of_it_is_stored():
         fullest = next((protocol for protocol in protocols_of(target) if complete(protocol)), None)
         if fullest is not None:
             assert ReproduceModel(target).result.protocol == fullest
-    assert ReproduceModel("remedies").result.protocol == SHORT
+    assert ReproduceModel("remedies").result.protocol == MORE_OF_SHORT
+    assert ReproduceModel("ablation").result.protocol == SHORT  # with more seeds there is a part of it
 
 
 def test_a_rows_numbers_are_the_stored_files():
     """The last tenth of the fresh seeds' curves, read past our own code."""
     model = ReproduceModel("remedies", row=5)
     name = model.selected().name
-    with xarray_file(stored_folder(SHORT, "paper") / f"{name}.nc") as data:
+    with xarray_file(stored_folder(MORE_OF_SHORT, "paper") / f"{name}.nc") as data:
         rewards = data["expected_reward"].values[int(data.attrs["tuning_seeds"]) :]
         own = rewards[:, -max(1, round(0.1 * rewards.shape[1])) :].mean(1)
         grid = np.sort(data["learning_rate"].values)
@@ -154,11 +162,12 @@ def test_slips_name_statements_and_what_is_right_holds():
 
 def test_remedies_and_their_prediction():
     found = remedied()
-    assert 0.4 < found["none"][0] < 0.55
-    assert min(found[name][0] for name in ("large-margin", "moving", "dpo")) > 0.98
+    assert 0.4 < found["none"].reward < 0.55
+    assert min(found[name].reward for name in ("large-margin", "moving", "dpo")) > 0.98
+    assert f"over {found['none'].seeds} fresh seeds" in predict_on_policy_ipo().truth().because
     truth = predict_remedy().truth()
     assert "margin target" in predict_remedy().options[truth.option]
-    assert f"{found['dpo'][0]:.2f}" in truth.because
+    assert f"{found['dpo'].reward:.2f}" in truth.because
 
 
 WRONG = [

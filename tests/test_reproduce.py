@@ -291,7 +291,7 @@ def test_unknown_figures_and_missing_stored_cells_say_what_to_do(capsys, tmp_pat
     assert not (tmp_path / "all").exists()  # figure 2, which is there, was not begun
     with pytest.raises(SystemExit, match="2"):
         main(["reproduce", "remedies", "--stored", "--quick", "--out", str(tmp_path)])
-    assert "or take what is stored: --short" in capsys.readouterr().err
+    assert "or take what is stored: --more or --short" in capsys.readouterr().err
     monkeypatch.setattr(running, "stored_folder", lambda *_: tmp_path / "nothing")
     with pytest.raises(SystemExit, match="2"):
         main(["reproduce", "table3", "--stored", "--out", str(tmp_path)])
@@ -310,7 +310,7 @@ def test_stored_results_are_the_fullest_there_are_with_the_data_behind_them(caps
     assert all((tmp_path / "stored-cells" / name).read_bytes() == (source / name).read_bytes() for name in kept)
     with pytest.raises(SystemExit, match="0"):
         main(["reproduce", "remedies", "--stored", "--out", str(tmp_path)])  # its own conventions, its own protocol
-    assert "paper; 2 + 6 seeds; SHORT" in capsys.readouterr().out
+    assert "paper; 2 + 20 seeds; MORE" in capsys.readouterr().out
     with pytest.raises(SystemExit, match="0"):
         main(["reproduce", "fig2", "--conventions", "released_code", "--out", str(tmp_path)])
     assert "seeds" not in capsys.readouterr().out.split("\n\n")[1]

@@ -1,7 +1,7 @@
 """Predictions and exercises of notebook 08; every answer is read off stored cells, or is the verdicts' own rule."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,8 +17,17 @@ CEILING = 0.98
 """A mean reward from here on counts as the ceiling."""
 
 
-def remedied() -> dict[str, tuple[float, float, float]]:
-    """Remedy → mean final reward on R1, its standard error, and mean KL(policy ‖ reference) at the end, nats.
+class Remedied(NamedTuple):
+    """Where a remedy's fresh seeds end on R1: mean reward, its standard error, mean KL(policy ‖ reference) in nats."""
+
+    reward: float
+    error: float
+    nats: float
+    seeds: int
+
+
+def remedied() -> dict[str, Remedied]:
+    """By remedy.
 
     Raises:
         ValueError: a cell of the remedies is not stored.
@@ -33,7 +42,7 @@ def remedied() -> dict[str, tuple[float, float, float]]:
         )
         finite = rewards[np.isfinite(rewards)]
         error = float(finite.std(ddof=1) / np.sqrt(finite.size))
-        found[name] = (float(finite.mean()), error, float(np.nanmean(nats)))
+        found[name] = Remedied(float(finite.mean()), error, float(np.nanmean(nats)), finite.size)
     return found
 
 
@@ -41,14 +50,14 @@ def predict_on_policy_ipo() -> Prediction:
     """On-policy IPO on R1 under the paper's text: as high as PPO?"""
 
     def truth() -> Truth:
-        reward, error, nats = remedied()["none"]
-        option = 0 if reward > 0.88 else 1 if reward > 0.7 else 2
+        plain = remedied()["none"]
+        option = 0 if plain.reward > 0.88 else 1 if plain.reward > 0.7 else 2
         return Truth(
             option,
-            f"{reward:.2f} ± {error:.2f} over six fresh seeds, at the best of three learning rates (.001 to .01); "
-            f"Table 3 says {TABLE3['on_policy_ipo']}. It comes to rest {nats:.0f} nats from the reference. With the "
-            "released code's conventions, which score a token with logits that have read it already, the number comes "
-            "out.",
+            f"{plain.reward:.2f} ± {plain.error:.2f} over {plain.seeds} fresh seeds, at the best of three learning "
+            f"rates (.001 to .01); Table 3 says {TABLE3['on_policy_ipo']}. It comes to rest {plain.nats:.0f} nats from "
+            "the reference. With the released code's conventions, which score a token with logits that have read it "
+            "already, the number comes out.",
         )
 
     return Prediction(
@@ -69,14 +78,14 @@ def predict_remedy() -> Prediction:
 
     def truth() -> Truth:
         found = remedied()
-        ends = ", ".join(f"{name} {found[name][0]:.2f}" for name in options)
-        best = max(options, key=lambda name: found[name][0])
+        ends = ", ".join(f"{name} {found[name].reward:.2f}" for name in options)
+        best = max(options, key=lambda name: found[name].reward)
         return Truth(
             list(options).index(best),
             f"{ends}. IPO's loss is (margin - 1/(2τ))²: with τ = .05 the log-ratio of a pair stops growing at 10 nats "
             "relative to a fixed reference, and the optimum of R1 lies farther away. A target of 50 nats, a reference "
-            f"that moves with the policy ({found['moving'][0]:.2f}), or a loss without a target, DPO "
-            f"({found['dpo'][0]:.2f}), reach the ceiling.",
+            f"that moves with the policy ({found['moving'].reward:.2f}), or a loss without a target, DPO "
+            f"({found['dpo'].reward:.2f}), reach the ceiling.",
         )
 
     return Prediction(
@@ -109,12 +118,12 @@ def check_remedies(names: Any) -> str:
     given, found = set(names), remedied()
     if unknown := sorted(map(str, given - set(found))):
         raise Wrong(f"there is no remedy {unknown[0]!r}; there are {', '.join(found)}.")
-    reach = {name for name, (reward, _, _) in found.items() if reward > CEILING}
+    reach = {name for name, ends in found.items() if ends.reward > CEILING}
     if wrong := sorted(given - reach):
-        raise Wrong(f"{wrong[0]} ends at {found[wrong[0]][0]:.2f} only.")
+        raise Wrong(f"{wrong[0]} ends at {found[wrong[0]].reward:.2f} only.")
     if len(given) < len(reach):
         raise Wrong(f"those do, but there are more: {len(given)} of {len(reach)}.")
-    return ", ".join(f"{name} {found[name][0]:.2f}" for name in sorted(reach)) + "."
+    return ", ".join(f"{name} {found[name].reward:.2f}" for name in sorted(reach)) + "."
 
 
 @check
