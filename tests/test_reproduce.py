@@ -327,6 +327,15 @@ def test_pictures_are_of_the_fresh_seeds_that_verdicts_are_made_on():
     np.testing.assert_allclose(line.get_ydata(), cell["expected_reward"][5:].mean("seed"), rtol=1e-6)
 
 
+def test_each_of_two_curves_of_a_cell_is_drawn_from_its_own_variable():
+    cells = {name: fake_cell(0.5, seed=i) for i, name in enumerate(cells_of(("fig18",), FULL))}
+    cell = cells["ipo-5-prompts-R1"]
+    cell["chosen_implicit_reward"][:] = 3.0
+    cell["rejected_implicit_reward"][:] = -7.0
+    drawn = {line.get_label(): line.get_ydata() for line in DRAWINGS["fig18"](cells, "note").axes[0].lines}
+    assert np.all(drawn["preferred"] == 3) and np.all(drawn["dispreferred"] == -7)
+
+
 def test_signs_are_seen_on_one_scale_and_the_first_steps_on_a_logarithmic_one():
     cells = {name: fake_cell(-10.0 * i, seed=i) for i, name in enumerate(cells_of(("fig18",), FULL))}
     limits = {axes.get_ylim() for axes in DRAWINGS["fig18"](cells, "note").axes}
