@@ -25,7 +25,7 @@ ABOUT = {
     "fig16": "Four offline methods, 10 prompts, 100 gradient steps on the whole data set.",
     "fig18": "Implicit reward of preferred and dispreferred responses in offline IPO, by the number of prompts.",
     "fig19": "On-policy IPO, offline IPO, RWR and PPO over 1000 gradient steps.",
-    "table3": "Final rewards on R1 beside the paper's. The time is for all learning rates and seeds.",
+    "table3": "Final rewards on R1 beside the paper's. The time is for all learning rates and seeds that were run.",
     "one-token": "Responses of one token, offline (with the released conventions the prompt counts as a second one).",
     "ablation": "R1 under the released conventions, and with one difference at a time brought to the paper's text.",
     "remedies": "On-policy IPO on R1 under the paper's conventions, and what might help it.",
