@@ -60,7 +60,7 @@ def ladder(count: int) -> list[LineStyle]:
 
 
 def points(curve: Curve, panel: Panel) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A curve's x, mean over seeds and its standard error, each of one length."""
+    """A curve's x, mean over its finite seeds and their standard error, each `[step]`."""
     mean, error = over_seeds(curve.runs[curve.y or panel.y])
     x = curve.runs["step"] if panel.x == "step" else over_seeds(curve.runs[panel.x])[0]
     return x.values, mean.values, error.values

@@ -217,7 +217,7 @@ def protocols_of(target: str) -> tuple[Protocol, ...]:
 
 
 def protocol_called(name: str, target: str) -> Protocol:
-    """The protocol that a name stands for where it is asked for with a target."""
+    """The protocol that a name (`more`, `short`, `quick`) stands for where it is asked for with a target."""
     return next(protocol for protocol in _offered(target) if protocol.name == name)
 
 
