@@ -39,6 +39,14 @@ def test_the_report_says_what_is_stored_and_what_is_not(tmp_path, monkeypatch, c
         assert claim.text in text
 
 
+def test_more_seeds_of_a_part_stand_behind_the_whole():
+    whole, part = document.stored("ablation", "released_code")
+    assert (whole.protocol.name, part.protocol.name) == ("short", "more")
+    assert whole.cells.keys() > part.cells.keys()
+    assert [there.protocol.name for there in document.stored("remedies", "paper")] == ["more"]
+    assert [there.protocol.name for there in document.stored("table3", "released_code")] == ["full"]
+
+
 def test_seeds_that_diverged_are_named_wherever_a_verdict_or_a_number_stands(tmp_path, monkeypatch):
     cells = {name: fake_cell(0.5, seed=i) for i, name in enumerate(cells_of(("fig19",), FULL))}
     cells["ppo-R2"]["expected_reward"][-3:, 5:] = np.nan
