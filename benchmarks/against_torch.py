@@ -16,10 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from bandit.commands.bench import measure
-from bandit.simulator.devices import use_host_devices
-from bandit.simulator.experiment import Experiment
-from bandit.simulator.problem import reference_probs, token_rewards
+from modeseek.bandit.commands.bench import measure
+from modeseek.bandit.simulator.devices import use_host_devices
+from modeseek.bandit.simulator.experiment import Experiment
+from modeseek.bandit.simulator.problem import reference_probs, token_rewards
 
 LAYERS, HEADS, WIDTH, V, T = 3, 3, 48, 100, 10
 

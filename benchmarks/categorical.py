@@ -19,12 +19,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
-from bandit.categorical.dynamics import PAIR, batched, simulate, trajectories
-from bandit.categorical.optimizers import Settings
-from bandit.categorical.presets import named_problem
-from bandit.categorical.problem import Problem
-from bandit.categorical.theory import table
-from bandit.simulator.devices import run_mesh, use_host_devices
+from modeseek.bandit.categorical.dynamics import PAIR, batched, simulate, trajectories
+from modeseek.bandit.categorical.optimizers import Settings
+from modeseek.bandit.categorical.presets import named_problem
+from modeseek.bandit.categorical.problem import Problem
+from modeseek.bandit.categorical.theory import table
+from modeseek.bandit.simulator.devices import run_mesh, use_host_devices
 
 EXPONENTIALS = 1
 """A category and step: the one of the softmax; metrics reuse it."""

@@ -18,9 +18,9 @@ GOALS = {"first picture": 3000, "preset": 300, "redraw": 50}
 
 
 def explorers() -> list[str]:
-    import bandit.explore
+    import modeseek.bandit.explore
 
-    return [name for name in bandit.explore.__all__ if name.endswith("Explorer")]
+    return [name for name in modeseek.bandit.explore.__all__ if name.endswith("Explorer")]
 
 
 def timed(action: Callable[..., Any], **arguments: Any) -> float:
@@ -32,9 +32,9 @@ def timed(action: Callable[..., Any], **arguments: Any) -> float:
 def first_picture(name: str) -> tuple[float, Any]:
     """From nothing imported to the picture's bytes, milliseconds; and the explorer."""
     start = time.perf_counter()
-    import bandit.explore
+    import modeseek.bandit.explore
 
-    explorer = getattr(bandit.explore, name)()
+    explorer = getattr(modeseek.bandit.explore, name)()
     assert explorer.widget is not None  # made when it is asked for
     explorer.png()
     return 1000 * (time.perf_counter() - start), explorer
@@ -48,7 +48,7 @@ def presets(explorer: Any) -> list[float]:
 
 def redraws(explorer: Any, moves: int = 10) -> dict[str, list[float]]:
     """Each number moved along its range: what a slider does, the computation and all widgets included."""
-    from bandit.explore.controls import Number
+    from modeseek.bandit.explore.controls import Number
 
     found = {}
     for control in explorer.model.controls:

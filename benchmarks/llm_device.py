@@ -21,18 +21,18 @@ import jax.numpy as jnp
 import numpy as np
 from llm_training import ADAM, SIZES, config, our_side, tokens
 
-from llm import lora
-from llm.generate import generate, row_keys
-from llm.memory import parameter_count, readable
-from llm.models.hugging_face import config_from
-from llm.models.model import Compute, Model
-from llm.models.parameters import init
-from llm.roofline import decoding_bytes, training_flop
-from llm.scoring import Policy, score
-from llm.step import Adam, start
-from llm.weights.checkpoint import open_checkpoint
-from llm.weights.load import load
-from llm.weights.save import save
+from modeseek.llm import lora
+from modeseek.llm.generate import generate, row_keys
+from modeseek.llm.memory import parameter_count, readable
+from modeseek.llm.models.hugging_face import config_from
+from modeseek.llm.models.model import Compute, Model
+from modeseek.llm.models.parameters import init
+from modeseek.llm.roofline import decoding_bytes, training_flop
+from modeseek.llm.scoring import Policy, score
+from modeseek.llm.step import Adam, start
+from modeseek.llm.weights.checkpoint import open_checkpoint
+from modeseek.llm.weights.load import load
+from modeseek.llm.weights.save import save
 
 PEAKS = {"NVIDIA H200": (989e12, 4.8e12), "NVIDIA H100": (989e12, 3.35e12)}
 """Dense bfloat16 FLOP/s and bytes/s of memory by the maker's sheets, by the beginning of the device's name."""

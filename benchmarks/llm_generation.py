@@ -20,13 +20,13 @@ import numpy as np
 import torch
 import transformers
 
-from llm.draw import Sampling
-from llm.generate import generate, row_keys
-from llm.memory import count_by_part
-from llm.models.hugging_face import config_from
-from llm.models.model import Model
-from llm.models.parameters import parameters, tree_of
-from llm.scoring import Policy, score
+from modeseek.llm.draw import Sampling
+from modeseek.llm.generate import generate, row_keys
+from modeseek.llm.memory import count_by_part
+from modeseek.llm.models.hugging_face import config_from
+from modeseek.llm.models.model import Model
+from modeseek.llm.models.parameters import parameters, tree_of
+from modeseek.llm.scoring import Policy, score
 
 SIZES = {
     "14m": {"hidden_size": 128, "num_hidden_layers": 6, "num_attention_heads": 4, "intermediate_size": 512},

@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 
-from llm.memory import Memory, readable
+from modeseek.llm.memory import Memory, readable
 
 
 def available_bytes(device: Any = None) -> int | None:

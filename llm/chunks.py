@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from llm.mass import log_mass
-from llm.models.model import Model
-from llm.models.parameters import Params
+from modeseek.llm.mass import log_mass
+from modeseek.llm.models.model import Model
+from modeseek.llm.models.parameters import Params
 
 IN_CACHE = 128
 """On a CPU no more tokens are taken at once, whatever is allowed: 128 x 50 304 logits stay in its cache, and larger

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from llm.mass import log_mass
+from modeseek.llm.mass import log_mass
 
 LANES = 128
 """The vocabulary is laid out in this many lanes: entry v is in row v // 128 of lane v % 128."""

@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from llm.draw import Sampling, check_sampling, draw
-from llm.models.model import Cache, Model, last
-from llm.models.parameters import Params
-from llm.prompts import bucket
+from modeseek.llm.draw import Sampling, check_sampling, draw
+from modeseek.llm.models.model import Cache, Model, last
+from modeseek.llm.models.parameters import Params
+from modeseek.llm.prompts import bucket
 
 AS_IT_IS = Sampling()
 """The model's own distribution."""
@@ -98,7 +98,7 @@ def generate(
     Args:
         model: with a language-model head.
         params: as `model.for_decoding` gives them.
-        tokens: prompts, padded on the right, ids checked (`llm.prompts.check_ids`).
+        tokens: prompts, padded on the right, ids checked (`modeseek.llm.prompts.check_ids`).
         lengths: real tokens of each prompt, at least 1.
         new_tokens: the most that are added to a row.
         keys: one a row (`row_keys`); consumed.

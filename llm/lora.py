@@ -13,13 +13,13 @@ import jax.numpy as jnp
 from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array
 
-from llm import memory
-from llm.models import parameters
-from llm.models.config import ModelConfig
-from llm.models.model import Model
-from llm.models.parameters import Params
-from llm.sharding import RULES, everywhere, for_optimizer
-from llm.step import Adam, State, apply, check_batch, check_memory, check_parts, mean_gradients
+from modeseek.llm import memory
+from modeseek.llm.models import parameters
+from modeseek.llm.models.config import ModelConfig
+from modeseek.llm.models.model import Model
+from modeseek.llm.models.parameters import Params
+from modeseek.llm.sharding import RULES, everywhere, for_optimizer
+from modeseek.llm.step import Adam, State, apply, check_batch, check_memory, check_parts, mean_gradients
 
 Adapters = Any
 """`<layer's kernel> → {lora_a [layers, in, r], lora_b [layers, r, out]}`."""
@@ -65,7 +65,7 @@ def attach(params: Params, adapters: Adapters, scale: float | Array) -> Params:
 
 
 def merge(params: Params, adapters: Adapters, scale: float | Array) -> Params:
-    """Plain parameters that compute the same: W + s·A·B, added in float32; what `llm.weights.save` writes."""
+    """Plain parameters that compute the same: W + s·A·B, added in float32; what `modeseek.llm.weights.save` writes."""
     layers = dict(params["layers"])
     for name, adapter in adapters.items():
         kernel = layers[name]["kernel"]
@@ -89,12 +89,12 @@ def state_shardings(model: Model, mesh: jax.sharding.Mesh) -> State:
 
 
 def make_step(model: Model, mesh: jax.sharding.Mesh | None = None, *, accumulate: int = 1, chunk: int = 4096) -> Step:
-    """As `llm.step.make_step`, for adapters.
+    """As `modeseek.llm.step.make_step`, for adapters.
 
     The state holds adapters and their moments alone; the model's parameters, in 16 bits if memory is short, are read.
 
     Args:
-        model: on a mesh, as `llm.sharding.on_mesh` gives it.
+        model: on a mesh, as `modeseek.llm.sharding.on_mesh` gives it.
         mesh: where state and parameters live; one device, if None.
         accumulate: parts that a batch is taken in.
         chunk: tokens whose logits exist at once.

@@ -15,12 +15,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from llm.models import attention
-from llm.models.config import Head, ModelConfig
-from llm.models.layers import rotary
-from llm.models.model import BLOCKS, REMAT_POLICIES, Compute
-from llm.models.parameters import adapters, parameters, shapes
-from llm.sharding import Mesh, count_on_a_device
+from modeseek.llm.models import attention
+from modeseek.llm.models.config import Head, ModelConfig
+from modeseek.llm.models.layers import rotary
+from modeseek.llm.models.model import BLOCKS, REMAT_POLICIES, Compute
+from modeseek.llm.models.parameters import adapters, parameters, shapes
+from modeseek.llm.sharding import Mesh, count_on_a_device
 
 _BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "float64": 8}
 
@@ -128,7 +128,7 @@ def training_adapters(
     chunk: int = 4096,
     accumulate: int = 1,
 ) -> Memory:
-    """As `training`, of float32 adapters of this rank (`llm.lora`): the model's own parameters are only read.
+    """As `training`, of float32 adapters of this rank (`modeseek.llm.lora`): the model's own parameters are only read.
 
     Raises:
         ValueError: a rank that no adapters have.

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from llm.models.config import ModelConfig
+from modeseek.llm.models.config import ModelConfig
 
 
 class Rows(NamedTuple):

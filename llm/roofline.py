@@ -2,8 +2,8 @@
 
 import math
 
-from llm.models.config import ModelConfig
-from llm.models.parameters import parameters
+from modeseek.llm.models.config import ModelConfig
+from modeseek.llm.models.parameters import parameters
 
 
 def training_flop(config: ModelConfig, rows: int, length: int) -> int:

@@ -6,11 +6,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from bandit.objectives.divergences import entropy, kl
-from bandit.objectives.log_probs import sequence_log_probs, shift
-from llm.chunks import columns, cut, join, token_log_probs
-from llm.models.model import Model
-from llm.models.parameters import Params
+from modeseek.bandit.objectives.divergences import entropy, kl
+from modeseek.bandit.objectives.log_probs import sequence_log_probs, shift
+from modeseek.llm.chunks import columns, cut, join, token_log_probs
+from modeseek.llm.models.model import Model
+from modeseek.llm.models.parameters import Params
 
 
 class Policy(NamedTuple):

@@ -17,10 +17,10 @@ import optax
 from jax.sharding import AbstractMesh, AxisType, NamedSharding, PartitionSpec
 from jaxtyping import Array
 
-from llm.models.attention import Memory
-from llm.models.config import Head, ModelConfig
-from llm.models.model import Cache, Model, Places
-from llm.models.parameters import Parameter, Params, axes
+from modeseek.llm.models.attention import Memory
+from modeseek.llm.models.config import Head, ModelConfig
+from modeseek.llm.models.model import Cache, Model, Places
+from modeseek.llm.models.parameters import Parameter, Params, axes
 
 ROWS = ("data", "fsdp")
 """The mesh axes that share a batch's rows."""
@@ -117,7 +117,7 @@ def everywhere(mesh: jax.sharding.Mesh) -> NamedSharding:
 def for_parameters(
     mesh: jax.sharding.Mesh | AbstractMesh, config: ModelConfig, heads: tuple[Head, ...] = ("lm",)
 ) -> Params:
-    """A tree like the parameters with each leaf's sharding; what `llm.weights.load` takes.
+    """A tree like the parameters with each leaf's sharding; what `modeseek.llm.weights.load` takes.
 
     On a mesh without devices (`AbstractMesh`) it says what each would hold.
     """

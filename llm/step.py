@@ -12,13 +12,13 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
 
-from bandit.objectives.log_probs import shift
-from llm import memory
-from llm.available import check_room
-from llm.chunks import columns, cross_entropy
-from llm.models.model import Model
-from llm.models.parameters import Params, shapes
-from llm.sharding import Mesh, everywhere, for_optimizer, for_parameters, row_shards
+from modeseek.bandit.objectives.log_probs import shift
+from modeseek.llm import memory
+from modeseek.llm.available import check_room
+from modeseek.llm.chunks import columns, cross_entropy
+from modeseek.llm.models.model import Model
+from modeseek.llm.models.parameters import Params, shapes
+from modeseek.llm.sharding import Mesh, everywhere, for_optimizer, for_parameters, row_shards
 
 
 class Adam(NamedTuple):
@@ -73,7 +73,7 @@ def make_step(model: Model, mesh: jax.sharding.Mesh | None = None, *, accumulate
     """The compiled step.
 
     Args:
-        model: on a mesh, as `llm.sharding.on_mesh` gives it.
+        model: on a mesh, as `modeseek.llm.sharding.on_mesh` gives it.
         mesh: where the state lives; one device, if None.
         accumulate: parts that a batch is taken in, one after the other, to save memory; the numbers are those of
             the whole batch: losses and gradients are summed, and divided by the tokens of all parts.
@@ -130,7 +130,7 @@ def check_memory(
         model: that is trained.
         mesh: of the step; one device, if None.
         tokens: `[B, S]`, of which S - 1 are read.
-        estimate: as `llm.memory.training`.
+        estimate: as `modeseek.llm.memory.training`.
         there: the parts of the estimate that are on the device by then.
         accumulate: as the step's.
         chunk: as the step's.
@@ -145,7 +145,7 @@ def check_memory(
         needed,
         f"a training step of {rows} rows of {length} tokens",
         "take fewer rows or shorter ones, more parts (accumulate), remat 'full', more devices along fsdp or tensor, or "
-        "adapters (llm.lora) in place of all parameters",
+        "adapters (modeseek.llm.lora) in place of all parameters",
         there=there,
         device=None if mesh is None else mesh.local_devices[0],
     )

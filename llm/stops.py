@@ -8,7 +8,7 @@ import bisect
 from collections.abc import Sequence
 from typing import Any
 
-from llm.tokenizer import decode, encode_alone
+from modeseek.llm.tokenizer import decode, encode_alone
 
 BEFORE = ("", " ", "\n", "a", ".", ")")
 AFTER = ("", " ", "\n", "a", ".")

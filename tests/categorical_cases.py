@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bandit.categorical.problem import Knobs, from_rewards
+from modeseek.bandit.categorical.problem import Knobs, from_rewards
 
 REFERENCE = np.array([0.35, 0.3, 0.2, 0.1, 0.05])
 REWARDS = np.array([0.1, 0.7, 0.3, 1.0, 0.2])

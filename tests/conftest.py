@@ -13,23 +13,23 @@ import jax
 import pytest
 from jaxtyping import install_import_hook
 
-install_import_hook(("bandit", "llm"), "beartype.beartype")
+install_import_hook("modeseek", "beartype.beartype")
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 import xarray  # noqa: E402  (after the hook and JAX's settings)
 
-from bandit.objectives.methods import HyperParameters  # noqa: E402
-from bandit.simulator.config import (  # noqa: E402
+from modeseek.bandit.objectives.methods import HyperParameters  # noqa: E402
+from modeseek.bandit.simulator.config import (  # noqa: E402
     AlgorithmConfig,
     EvaluationConfig,
     PolicyConfig,
     PretrainingConfig,
 )
-from bandit.simulator.devices import use_host_devices  # noqa: E402
-from bandit.simulator.experiment import Experiment  # noqa: E402
-from bandit.simulator.sweep import run_sweep  # noqa: E402
+from modeseek.bandit.simulator.devices import use_host_devices  # noqa: E402
+from modeseek.bandit.simulator.experiment import Experiment  # noqa: E402
+from modeseek.bandit.simulator.sweep import run_sweep  # noqa: E402
 
 use_host_devices(2)
 

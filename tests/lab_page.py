@@ -14,8 +14,8 @@ import pytest
 from lab_server import TOKEN, lab
 from PIL import Image
 
-import bandit.explore
-from bandit.explore.explorer import Explorer
+import modeseek.bandit.explore
+from modeseek.bandit.explore.explorer import Explorer
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
@@ -93,7 +93,7 @@ WATCH = """
 
 def explorer_class(kind: str) -> type[Explorer]:
     """The class whose states begin with this word."""
-    classes = (getattr(bandit.explore, name) for name in bandit.explore.__all__)
+    classes = (getattr(modeseek.bandit.explore, name) for name in modeseek.bandit.explore.__all__)
     return next(c for c in classes if isinstance(c, type) and issubclass(c, Explorer) and c.Model.kind == kind)
 
 

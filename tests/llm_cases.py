@@ -56,7 +56,7 @@ def random_params(config: Any, heads: tuple[str, ...] = ("lm",), std: float = 0.
     import jax
     import jax.numpy as jnp
 
-    from llm.models.parameters import shapes
+    from modeseek.llm.models.parameters import shapes
 
     rng = np.random.default_rng(3)
     return jax.tree.map(lambda leaf: jnp.asarray(std * rng.normal(size=leaf.shape), leaf.dtype), shapes(config, heads))
@@ -66,7 +66,7 @@ def params_of(module: Any, config: Any) -> Any:
     """Our parameter tree from a torch module's tensors by their names, without a file between."""
     import jax.numpy as jnp
 
-    from llm.models.parameters import NAMES, parameters, tree_of
+    from modeseek.llm.models.parameters import NAMES, parameters, tree_of
 
     # A value head has other names than transformers' tied or plain unembedding; modules' own names stand for the rest.
     state = {name: tensor.detach().numpy() for name, tensor in module.state_dict().items()}
@@ -115,7 +115,7 @@ needs_transformers = pytest.mark.skipif(
 
 def command(*arguments: str) -> int:
     """The exit status of `modeseek llm …`."""
-    from bandit.cli import main
+    from modeseek.cli import main
 
     with pytest.raises(SystemExit) as exit_:
         main(["llm", *arguments])
@@ -149,8 +149,8 @@ def copied(case: str, folder: Path) -> Path:
 
 def edit(folder: Path, change: Any) -> Path:
     """Rewrite a folder's single file, its tensors changed as `change` changes a dictionary of arrays."""
-    from llm.weights.checkpoint import SINGLE
-    from llm.weights.safetensors import DTYPES, Pending, read_header, write_file
+    from modeseek.llm.weights.checkpoint import SINGLE
+    from modeseek.llm.weights.safetensors import DTYPES, Pending, read_header, write_file
 
     header = read_header(folder / SINGLE)[0]
     arrays = {name: np.array(stored.read()) for name, stored in header.items()}

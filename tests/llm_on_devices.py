@@ -20,7 +20,7 @@ def cases():
     """Both families with sizes that eight devices divide, and that differ from each other."""
     from llm_cases import MISTRAL, NEOX
 
-    from llm.models.hugging_face import config_from
+    from modeseek.llm.models.hugging_face import config_from
 
     sizes = {"vocab_size": 54, "hidden_size": 48, "num_attention_heads": 6, "intermediate_size": 80}
     return {
@@ -45,7 +45,7 @@ def apart(ours, theirs):
 
 def found(model, chunk=24):
     """The program of logits, loss and gradients."""
-    from llm.step import mean_gradients
+    from modeseek.llm.step import mean_gradients
 
     def program(params, tokens, lengths):
         logits = model.logits(params, model.hidden(params, tokens))
@@ -58,7 +58,7 @@ def shared(model, params, sizes, single):
     """The program on a mesh beside what one device found, and what each device holds."""
     import jax
 
-    from llm import memory, sharding
+    from modeseek.llm import memory, sharding
 
     mesh = sharding.make_mesh(sharding.Mesh(*sizes), model.config, 8)
     model = sharding.on_mesh(model, mesh)
@@ -79,8 +79,8 @@ def stepped(model, params):
     """A step in two parts on 2 x 2 x 2, beside one device's in one part."""
     import jax
 
-    from llm import sharding
-    from llm.step import Adam, make_step, start, state_shardings
+    from modeseek.llm import sharding
+    from modeseek.llm.step import Adam, make_step, start, state_shardings
 
     # A large epsilon: Adam's first step is otherwise the gradient's sign, which rounding decides near zero.
     adam = Adam(0.1, epsilon=1e-3)
@@ -114,8 +114,8 @@ def adapted(model, params):
     """Two steps of adapters in two parts on each mesh, beside one device's in one part; and where the state stays."""
     import jax
 
-    from llm import lora, sharding
-    from llm.step import Adam, start
+    from modeseek.llm import lora, sharding
+    from modeseek.llm.step import Adam, start
 
     adam = Adam(0.1, epsilon=1e-3)
     fresh = jax.tree.map(np.asarray, lora.init(model.config, 4, key=jax.random.key(1)))
@@ -157,10 +157,10 @@ def decoded(model, params):
     """Greedy and drawn responses, and their scores, on 2 x 2 x 2 beside one device."""
     import jax
 
-    from llm import sharding
-    from llm.draw import Sampling
-    from llm.generate import generate, row_keys
-    from llm.scoring import Policy, score
+    from modeseek.llm import sharding
+    from modeseek.llm.draw import Sampling
+    from modeseek.llm.generate import generate, row_keys
+    from modeseek.llm.scoring import Policy, score
 
     tokens, lengths = batch()
     keys = row_keys(jax.random.key(4), 8)
@@ -188,8 +188,8 @@ def sized(model, params):
     """What the compiler sets aside on each of eight devices for a step, and the estimate."""
     import jax
 
-    from llm import memory, sharding
-    from llm.step import Adam, make_step, start, state_shardings
+    from modeseek.llm import memory, sharding
+    from modeseek.llm.step import Adam, make_step, start, state_shardings
 
     results = {}
     for sizes in MESHES:
@@ -218,7 +218,7 @@ def on_devices(result):
     import jax
     from llm_cases import random_params
 
-    from llm.models.model import Compute, Model
+    from modeseek.llm.models.model import Compute, Model
 
     assert jax.device_count() == 8
     results = {}
@@ -238,16 +238,16 @@ def on_devices(result):
 
 def one_process(address, index, folder, result):
     """Load a checkpoint over two processes of two devices each, take gradients, save it again, and again in vain."""
-    from llm.hosts import join
+    from modeseek.llm.hosts import join
 
     assert join(address, 2, index, timeout=60)
     import jax
 
-    from llm import sharding
-    from llm.models.model import Model
-    from llm.weights.checkpoint import open_checkpoint
-    from llm.weights.load import load
-    from llm.weights.save import save
+    from modeseek.llm import sharding
+    from modeseek.llm.models.model import Model
+    from modeseek.llm.weights.checkpoint import open_checkpoint
+    from modeseek.llm.weights.load import load
+    from modeseek.llm.weights.save import save
 
     assert (jax.process_count(), jax.device_count(), jax.local_device_count()) == (2, 4, 2)
     checkpoint = open_checkpoint(folder)
@@ -270,7 +270,7 @@ def one_process(address, index, folder, result):
 
 def errors_of_saving(result, config, params):
     """What this process says where the first finds the folder taken, and where its disk is full after two tensors."""
-    import llm.weights.save
+    import modeseek.llm.weights.save
 
     def full(file, tensors, wrote):
         for tensor in tensors[:2]:
@@ -280,10 +280,10 @@ def errors_of_saving(result, config, params):
     errors = []
     for name in ("again", "full"):
         try:
-            llm.weights.save.save(result.with_name(name), config, params, shard_bytes=30_000)
+            modeseek.llm.weights.save.save(result.with_name(name), config, params, shard_bytes=30_000)
         except (OSError, ValueError) as error:
             errors.append(str(error))
-        llm.weights.save.write_file = full
+        modeseek.llm.weights.save.write_file = full
     return errors
 
 

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bandit.objectives.log_probs import weighted_mean
-from bandit.objectives.methods import (
+from modeseek.bandit.objectives.log_probs import weighted_mean
+from modeseek.bandit.objectives.methods import (
     METHODS,
     Batch,
     HyperParameters,

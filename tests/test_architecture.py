@@ -9,44 +9,49 @@ ROOT = Path(__file__).parents[1]
 FILES = sorted((ROOT / "bandit").rglob("*.py")) + sorted((ROOT / "llm").rglob("*.py"))
 
 ALLOWED = {
-    "bandit.objectives": {"bandit.objectives"},
-    "bandit.simulator": {"bandit", "bandit.files", "bandit.objectives", "bandit.simulator"},
+    "modeseek.bandit.objectives": {"modeseek.bandit.objectives"},
+    "modeseek.bandit.simulator": {
+        "modeseek",
+        "modeseek.bandit.files",
+        "modeseek.bandit.objectives",
+        "modeseek.bandit.simulator",
+    },
     # Two sideways looks: at the bandit's references and rewards (R1 and R2 are defined once), and at its devices.
-    "bandit.categorical": {
-        "bandit",
-        "bandit.files",
-        "bandit.objectives",
-        "bandit.categorical",
-        "bandit.simulator.problem",
-        "bandit.simulator.devices",
+    "modeseek.bandit.categorical": {
+        "modeseek",
+        "modeseek.bandit.files",
+        "modeseek.bandit.objectives",
+        "modeseek.bandit.categorical",
+        "modeseek.bandit.simulator.problem",
+        "modeseek.bandit.simulator.devices",
     },
-    "bandit.figures": {
-        "bandit.files",
-        "bandit.objectives",
-        "bandit.simulator",
-        "bandit.categorical",
-        "bandit.figures",
+    "modeseek.bandit.figures": {
+        "modeseek.bandit.files",
+        "modeseek.bandit.objectives",
+        "modeseek.bandit.simulator",
+        "modeseek.bandit.categorical",
+        "modeseek.bandit.figures",
     },
-    "bandit.reproduce": {
-        "bandit.files",
-        "bandit.objectives",
-        "bandit.simulator",
-        "bandit.figures",
-        "bandit.reproduce",
+    "modeseek.bandit.reproduce": {
+        "modeseek.bandit.files",
+        "modeseek.bandit.objectives",
+        "modeseek.bandit.simulator",
+        "modeseek.bandit.figures",
+        "modeseek.bandit.reproduce",
     },
-    "bandit.explore": {
-        "bandit",
-        "bandit.files",
-        "bandit.objectives",
-        "bandit.simulator",
-        "bandit.categorical",
-        "bandit.figures",
-        "bandit.reproduce",
-        "bandit.explore",
+    "modeseek.bandit.explore": {
+        "modeseek",
+        "modeseek.bandit.files",
+        "modeseek.bandit.objectives",
+        "modeseek.bandit.simulator",
+        "modeseek.bandit.categorical",
+        "modeseek.bandit.figures",
+        "modeseek.bandit.reproduce",
+        "modeseek.bandit.explore",
     },
-    "llm": {"llm", "bandit.objectives"},
+    "modeseek.llm": {"modeseek.llm", "modeseek.bandit.objectives"},
 }
-# `llm.commands` is of the command line: it may import from all, as `bandit.commands` may.
+# `modeseek.llm.commands` is of the command line: it may import from all, as `modeseek.bandit.commands` may.
 """Room → rooms it may import from (commands and the command line may import from all)."""
 
 
@@ -61,31 +66,31 @@ def _imports(path: Path) -> set[str]:
 
 
 def _module(path: Path) -> str:
-    return ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    return ".".join(("modeseek", *path.relative_to(ROOT).with_suffix("").parts))
 
 
 def _within(name: str, room: str) -> bool:
-    return name == room or (room != "bandit" and name.startswith(room + "."))
+    return name == room or (room != "modeseek" and name.startswith(room + "."))
 
 
 @pytest.mark.parametrize("room", ALLOWED)
 def test_arrows_point_one_way(room):
     wrong = []
     for path in FILES:
-        if not _within(_module(path), room) or _within(_module(path), "llm.commands"):
+        if not _within(_module(path), room) or _within(_module(path), "modeseek.llm.commands"):
             continue
         for name in _imports(path):
-            ours = name.split(".")[0] in ("bandit", "llm")
+            ours = name.split(".")[0] == "modeseek"
             ok = any(_within(name, other) for other in ALLOWED[room])
             # `from bandit import x` names the package and then its attribute.
-            if ours and not ok and name != "bandit.__version__":
+            if ours and not ok and name != "modeseek.__version__":
                 wrong.append(f"{_module(path)} imports {name}")
     assert wrong == [], f"{room} may import from {sorted(ALLOWED[room])}"
 
 
 def test_objectives_and_loops_never_import_flax():
     users = {_module(p) for p in FILES if any(n.split(".")[0] == "flax" for n in _imports(p))}
-    assert {u for u in users if u.startswith("bandit.")} == {"bandit.simulator.gpt"}
+    assert {u for u in users if u.startswith("modeseek.bandit.")} == {"modeseek.bandit.simulator.gpt"}
 
 
 def test_the_token_shift_stands_in_one_place():

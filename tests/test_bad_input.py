@@ -5,11 +5,11 @@ import math
 
 import pytest
 
-from bandit.objectives.methods import HyperParameters, variant
-from bandit.simulator.config import AlgorithmConfig, EvaluationConfig, PolicyConfig, PretrainingConfig
-from bandit.simulator.conventions import Conventions
-from bandit.simulator.experiment import Experiment
-from bandit.simulator.problem import ReferenceRecipe
+from modeseek.bandit.objectives.methods import HyperParameters, variant
+from modeseek.bandit.simulator.config import AlgorithmConfig, EvaluationConfig, PolicyConfig, PretrainingConfig
+from modeseek.bandit.simulator.conventions import Conventions
+from modeseek.bandit.simulator.experiment import Experiment
+from modeseek.bandit.simulator.problem import ReferenceRecipe
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from lab_page import IN_BROWSER, NOTEBOOKS, Notebook, Shown, assert_fast, opening
 
-from bandit.explore import BanditExplorer
+from modeseek.bandit.explore import BanditExplorer
 
 pytestmark = IN_BROWSER
 
@@ -181,7 +181,7 @@ def test_a_bandit_is_scrubbed_by_key_and_mouse(bandit_notebook: Notebook, capsys
 
 HELD_BACK = """
 import time
-from bandit.explore import bandit_model
+from modeseek.bandit.explore import bandit_model
 
 def held_back(values, training=bandit_model.training):
     for part in training(values):

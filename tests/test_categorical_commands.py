@@ -9,21 +9,20 @@ import pytest
 import tyro
 import xarray as xr
 
-from bandit.categorical import criteria
-from bandit.categorical.presets import PRESETS, named_problem
-from bandit.categorical.study import kl_study, region_map, steps_to
-from bandit.commands.categorical import KL, Theory
-from bandit.figures.kl_animation import kl_animation
-from bandit.figures.kl_bars import kl_bars
-from bandit.figures.kl_curves import kl_curves
-from bandit.figures.kl_regions import kl_regions
-from bandit.figures.kl_simplex import kl_simplex, to_plane
+from modeseek.bandit.categorical import criteria
+from modeseek.bandit.categorical.presets import PRESETS, named_problem
+from modeseek.bandit.categorical.study import kl_study, region_map, steps_to
+from modeseek.bandit.commands.categorical import KL, Theory
+from modeseek.bandit.figures.kl_animation import kl_animation
+from modeseek.bandit.figures.kl_bars import kl_bars
+from modeseek.bandit.figures.kl_curves import kl_curves
+from modeseek.bandit.figures.kl_regions import kl_regions
+from modeseek.bandit.figures.kl_simplex import kl_simplex, to_plane
 
 
 def test_importing_the_commands_imports_nothing_heavy():
-    code = (
-        "import sys, bandit.commands.categorical; print(*({'jax', 'numpy', 'matplotlib', 'xarray'} & set(sys.modules)))"
-    )
+    heavy = "{'jax', 'numpy', 'matplotlib', 'xarray'}"
+    code = f"import sys, modeseek.bandit.commands.categorical; print(*({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
 

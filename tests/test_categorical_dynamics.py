@@ -7,9 +7,9 @@ import optax
 import pytest
 from categorical_cases import PROBLEM, REFERENCE, REWARDS, to_jax
 
-from bandit.categorical import closed_forms
-from bandit.categorical.divergences import DIVERGENCES
-from bandit.categorical.dynamics import (
+from modeseek.bandit.categorical import closed_forms
+from modeseek.bandit.categorical.divergences import DIVERGENCES
+from modeseek.bandit.categorical.dynamics import (
     OBJECTIVES,
     batched,
     flow_error,
@@ -17,11 +17,11 @@ from bandit.categorical.dynamics import (
     trajectories,
     trajectory_numpy,
 )
-from bandit.categorical.metrics import measure
-from bandit.categorical.optimizers import OPTIMIZERS, Settings, adam, initial
-from bandit.categorical.problem import dirichlet, from_target
-from bandit.categorical.simplex import LOG_ZERO, policy
-from bandit.objectives import divergences
+from modeseek.bandit.categorical.metrics import measure
+from modeseek.bandit.categorical.optimizers import OPTIMIZERS, Settings, adam, initial
+from modeseek.bandit.categorical.problem import dirichlet, from_target
+from modeseek.bandit.categorical.simplex import LOG_ZERO, policy
+from modeseek.bandit.objectives import divergences
 
 K = 5
 START = np.array([0.1, 0.2, 0.3, 0.15, 0.25])

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from bandit.categorical import closed_forms
-from bandit.categorical.dynamics import OBJECTIVES, trajectory_numpy
-from bandit.categorical.methods import best_of_n_distribution, preference_probabilities
-from bandit.categorical.optimizers import Settings
-from bandit.categorical.problem import Knobs, from_rewards
-from bandit.categorical.simplex import policy
+from modeseek.bandit.categorical import closed_forms
+from modeseek.bandit.categorical.dynamics import OBJECTIVES, trajectory_numpy
+from modeseek.bandit.categorical.methods import best_of_n_distribution, preference_probabilities
+from modeseek.bandit.categorical.optimizers import Settings
+from modeseek.bandit.categorical.problem import Knobs, from_rewards
+from modeseek.bandit.categorical.simplex import policy
 
 REFERENCE = np.array([0.35, 0.3, 0.2, 0.1, 0.05])
 REWARDS = np.array([0.1, 0.7, 0.3, 1.0, 0.2])

@@ -8,14 +8,14 @@ from categorical_cases import PROBLEM, to_jax
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bandit.categorical.dynamics import (
+from modeseek.bandit.categorical.dynamics import (
     OBJECTIVES,
     simulate,
     trajectory,
     trajectory_numpy,
 )
-from bandit.categorical.optimizers import OPTIMIZERS, Settings, initial
-from bandit.categorical.problem import Knobs, dirichlet, from_rewards, from_target
+from modeseek.bandit.categorical.optimizers import OPTIMIZERS, Settings, initial
+from modeseek.bandit.categorical.problem import Knobs, dirichlet, from_rewards, from_target
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])

@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from bandit.categorical import closed_forms, criteria, lemmas
-from bandit.categorical.dynamics import trajectory_numpy
-from bandit.categorical.optimizers import Settings
-from bandit.categorical.problem import Knobs, from_rewards
-from bandit.categorical.search import simplex_points
-from bandit.categorical.statements import STATEMENTS
-from bandit.categorical.theorem_statements import _criterion, one_step_gaps
-from bandit.categorical.theory import examine, table
+from modeseek.bandit.categorical import closed_forms, criteria, lemmas
+from modeseek.bandit.categorical.dynamics import trajectory_numpy
+from modeseek.bandit.categorical.optimizers import Settings
+from modeseek.bandit.categorical.problem import Knobs, from_rewards
+from modeseek.bandit.categorical.search import simplex_points
+from modeseek.bandit.categorical.statements import STATEMENTS
+from modeseek.bandit.categorical.theorem_statements import _criterion, one_step_gaps
+from modeseek.bandit.categorical.theory import examine, table
 
 
 def test_means_agree_with_their_definitions_and_order():

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from bandit import cli
-from bandit.commands.demo import Demo
-from bandit.simulator import results
-from bandit.simulator.conventions import RELEASED_CODE
+from modeseek import cli
+from modeseek.bandit.commands.demo import Demo
+from modeseek.bandit.simulator import results
+from modeseek.bandit.simulator.conventions import RELEASED_CODE
 
 TINY = [
     *[
@@ -179,7 +179,7 @@ def test_the_demo_is_the_papers_comparison():
 def test_help_starts_without_plotting_or_networks():
     """Start-up is what a student waits for: matplotlib, xarray and flax are imported when they are needed."""
     code = (
-        "import sys, bandit.cli; "
+        "import sys, modeseek.cli; "
         "heavy = {'matplotlib', 'xarray', 'flax', 'pandas', 'optax'} & set(sys.modules); "
         "sys.exit(str(heavy) if heavy else 0)"
     )

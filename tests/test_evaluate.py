@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bandit.simulator.evaluate import evaluate, evaluation_prompts
-from bandit.simulator.policy import gpt_policy
-from bandit.simulator.problem import make_problem
-from bandit.simulator.sampling import sample, score
+from modeseek.bandit.simulator.evaluate import evaluate, evaluation_prompts
+from modeseek.bandit.simulator.policy import gpt_policy
+from modeseek.bandit.simulator.problem import make_problem
+from modeseek.bandit.simulator.sampling import sample, score
 
 V, T = 3, 2
 POLICY = gpt_policy(V, T, layers=1, heads=1, width=8)

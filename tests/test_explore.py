@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bandit.categorical.closed_forms import logarithmic_mean
-from bandit.explore import DemoExplorer, KLExplorer
-from bandit.explore.canvas import Canvas, encode, encode_small
-from bandit.explore.kl_model import KLModel
-from bandit.explore.kl_scene import KLScene
+from modeseek.bandit.categorical.closed_forms import logarithmic_mean
+from modeseek.bandit.explore import DemoExplorer, KLExplorer
+from modeseek.bandit.explore.canvas import Canvas, encode, encode_small
+from modeseek.bandit.explore.kl_model import KLModel
+from modeseek.bandit.explore.kl_scene import KLScene
 
 PRESETS = list(KLExplorer.presets())
 
@@ -180,7 +180,7 @@ def test_a_picture_without_widgets_has_its_caption_and_is_small():
 def test_without_ipywidgets_there_is_still_a_picture():
     code = (
         "import sys; sys.modules['ipywidgets'] = None\n"
-        "from bandit.explore import DemoExplorer\n"
+        "from modeseek.bandit.explore import DemoExplorer\n"
         "data, _ = DemoExplorer()._repr_mimebundle_()\n"
         "print(*sorted(data)); print(data['text/plain'])"
     )

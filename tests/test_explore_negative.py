@@ -3,17 +3,17 @@
 import numpy as np
 import pytest
 
-from bandit.categorical import closed_forms, lemmas
-from bandit.categorical.contrast import contrastive, contrastive_path, push_down_gains
-from bandit.categorical.simplex import policy
-from bandit.explore.displacement import DisplacementExplorer
-from bandit.explore.displacement_bake import POLICIES, PROMPTS, SEEDS, STEPS
-from bandit.explore.displacement_model import DisplacementModel
-from bandit.explore.figure18 import Figure18Model, recorded
-from bandit.explore.four_methods import FourMethodsModel
-from bandit.explore.negative_model import NegativeModel
-from bandit.explore.unseen import OutOfDistributionExplorer
-from bandit.explore.unseen_model import UnseenModel
+from modeseek.bandit.categorical import closed_forms, lemmas
+from modeseek.bandit.categorical.contrast import contrastive, contrastive_path, push_down_gains
+from modeseek.bandit.categorical.simplex import policy
+from modeseek.bandit.explore.displacement import DisplacementExplorer
+from modeseek.bandit.explore.displacement_bake import POLICIES, PROMPTS, SEEDS, STEPS
+from modeseek.bandit.explore.displacement_model import DisplacementModel
+from modeseek.bandit.explore.figure18 import Figure18Model, recorded
+from modeseek.bandit.explore.four_methods import FourMethodsModel
+from modeseek.bandit.explore.negative_model import NegativeModel
+from modeseek.bandit.explore.unseen import OutOfDistributionExplorer
+from modeseek.bandit.explore.unseen_model import UnseenModel
 
 P = np.array([0.45, 0.25, 0.15, 0.1, 0.05])
 
@@ -170,7 +170,7 @@ def test_probabilities_that_do_not_fit_are_mended_visibly():
 
 def test_figure_18_is_what_was_recorded_and_what_the_notebook_says():
     data = recorded()
-    assert data.attrs["command"] == "python -m bandit.explore.displacement_bake FOLDER"
+    assert data.attrs["command"] == "python -m modeseek.bandit.explore.displacement_bake FOLDER"
     assert (data.sizes["seed"], int(data["step"][-1])) == (SEEDS, STEPS)
     assert tuple(data["prompts"].values) == PROMPTS
     assert tuple(data["policy"].values) == tuple(POLICIES)

@@ -7,16 +7,16 @@ import time
 import numpy as np
 import pytest
 
-from bandit.explore import displacement_questions as displacement_asks
-from bandit.explore import negative_questions as negative_asks
-from bandit.explore import unseen_questions as unseen_asks
-from bandit.explore.canvas import Canvas
-from bandit.explore.displacement import DisplacementExplorer, DisplacementScene
-from bandit.explore.figure18 import Figure18Explorer, Figure18Scene
-from bandit.explore.four_methods import FourMethodsExplorer, FourMethodsScene
-from bandit.explore.negative import NegativeGradientExplorer
-from bandit.explore.negative_scene import NegativeScene
-from bandit.explore.unseen import OutOfDistributionExplorer, UnseenScene
+from modeseek.bandit.explore import displacement_questions as displacement_asks
+from modeseek.bandit.explore import negative_questions as negative_asks
+from modeseek.bandit.explore import unseen_questions as unseen_asks
+from modeseek.bandit.explore.canvas import Canvas
+from modeseek.bandit.explore.displacement import DisplacementExplorer, DisplacementScene
+from modeseek.bandit.explore.figure18 import Figure18Explorer, Figure18Scene
+from modeseek.bandit.explore.four_methods import FourMethodsExplorer, FourMethodsScene
+from modeseek.bandit.explore.negative import NegativeGradientExplorer
+from modeseek.bandit.explore.negative_scene import NegativeScene
+from modeseek.bandit.explore.unseen import OutOfDistributionExplorer, UnseenScene
 
 # All of them.
 
@@ -75,7 +75,7 @@ def test_redrawing_is_fast(kind, scene, changes, capsys):
 
 def test_the_first_picture_is_there_in_three_seconds(capsys):
     for name in ("FourMethodsExplorer", "Figure18Explorer"):  # the two with most to import and compute
-        code = f"import time; from bandit.explore import {name}; {name}().png(); print(time.process_time())"
+        code = f"import time; from modeseek.bandit.explore import {name}; {name}().png(); print(time.process_time())"
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
         with capsys.disabled():
             print(f"\n{name}: import and first picture {float(done.stdout):.1f} s of processor time", end="")

@@ -7,14 +7,14 @@ import re
 import numpy as np
 import pytest
 
-from bandit.explore import BanditExplorer, bake_phase, bandit_presets
-from bandit.explore.canvas import Canvas
-from bandit.explore.phase import PhaseExplorer
-from bandit.explore.phase_model import PhaseModel, centers, recorded
-from bandit.explore.phase_questions import check_change, check_half, check_tie, predict_far, predict_offline
-from bandit.explore.phase_scene import NAMES, PhaseScene
-from bandit.simulator.experiment import Experiment
-from bandit.simulator.problem import token_rewards
+from modeseek.bandit.explore import BanditExplorer, bake_phase, bandit_presets
+from modeseek.bandit.explore.canvas import Canvas
+from modeseek.bandit.explore.phase import PhaseExplorer
+from modeseek.bandit.explore.phase_model import PhaseModel, centers, recorded
+from modeseek.bandit.explore.phase_questions import check_change, check_half, check_tie, predict_far, predict_offline
+from modeseek.bandit.explore.phase_scene import NAMES, PhaseScene
+from modeseek.bandit.simulator.experiment import Experiment
+from modeseek.bandit.simulator.problem import token_rewards
 
 
 def test_the_recorded_runs_are_what_the_command_makes():

@@ -7,11 +7,11 @@ import pytest
 import xarray as xr
 from matplotlib.axes import Axes
 
-from bandit.explore import reproduce_model
-from bandit.explore.canvas import Canvas
-from bandit.explore.reproduce import ReproduceExplorer
-from bandit.explore.reproduce_model import ReproduceModel
-from bandit.explore.reproduce_questions import (
+from modeseek.bandit.explore import reproduce_model
+from modeseek.bandit.explore.canvas import Canvas
+from modeseek.bandit.explore.reproduce import ReproduceExplorer
+from modeseek.bandit.explore.reproduce_model import ReproduceModel
+from modeseek.bandit.explore.reproduce_questions import (
     check_no_effect,
     check_remedies,
     check_tau,
@@ -19,12 +19,12 @@ from bandit.explore.reproduce_questions import (
     predict_remedy,
     remedied,
 )
-from bandit.explore.reproduce_scene import ReproduceScene
-from bandit.explore.slips import SLIPS, finding
-from bandit.reproduce.cells import stored_folder
-from bandit.reproduce.claims import CLAIMS
-from bandit.reproduce.protocol import MORE_OF_SHORT, QUICK, SHORT
-from bandit.reproduce.settings import FIGURES, OURS, cells_of, protocols_of
+from modeseek.bandit.explore.reproduce_scene import ReproduceScene
+from modeseek.bandit.explore.slips import SLIPS, finding
+from modeseek.bandit.reproduce.cells import stored_folder
+from modeseek.bandit.reproduce.claims import CLAIMS
+from modeseek.bandit.reproduce.protocol import MORE_OF_SHORT, QUICK, SHORT
+from modeseek.bandit.reproduce.settings import FIGURES, OURS, cells_of, protocols_of
 
 
 @pytest.mark.parametrize("target", FIGURES)

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bandit.explore import KLExplorer
-from bandit.explore.controls import Bar, Distribution
+from modeseek.bandit.explore import KLExplorer
+from modeseek.bandit.explore.controls import Bar, Distribution
 
 
 def _shell(explorer):
@@ -151,7 +151,7 @@ def test_redrawing_is_fast(capsys):
 
 
 def test_the_first_picture_is_there_in_three_seconds(capsys):
-    code = "import time; from bandit.explore import KLExplorer; KLExplorer().png(); print(time.process_time())"
+    code = "import time; from modeseek.bandit.explore import KLExplorer; KLExplorer().png(); print(time.process_time())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     with capsys.disabled():
         print(f"\nimport and first picture: {float(done.stdout):.1f} s of processor time", end="")

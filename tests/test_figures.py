@@ -5,13 +5,13 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from bandit.figures.curves import learning_rate_figure, reward_figure
-from bandit.figures.problem import problem_figure
-from bandit.figures.reproduction import Interval, draw_intervals
-from bandit.figures.style import BLACK, METHOD_STYLES, VERMILLION, method_style, save_figure
-from bandit.figures.tokens import token_figure
-from bandit.objectives.methods import METHODS
-from bandit.simulator.summary import final_values, over_seeds
+from modeseek.bandit.figures.curves import learning_rate_figure, reward_figure
+from modeseek.bandit.figures.problem import problem_figure
+from modeseek.bandit.figures.reproduction import Interval, draw_intervals
+from modeseek.bandit.figures.style import BLACK, METHOD_STYLES, VERMILLION, method_style, save_figure
+from modeseek.bandit.figures.tokens import token_figure
+from modeseek.bandit.objectives.methods import METHODS
+from modeseek.bandit.simulator.summary import final_values, over_seeds
 
 
 def test_curves_are_the_means_of_the_results(tiny_results):

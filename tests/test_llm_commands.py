@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from llm_cases import command, copied, golden, needs_transformers, write_word_tokenizer
 
-from llm.commands.lines import read_records
-from llm.weights.checkpoint import open_checkpoint
+from modeseek.llm.commands.lines import read_records
+from modeseek.llm.weights.checkpoint import open_checkpoint
 
 
 @pytest.fixture
@@ -183,7 +183,7 @@ def test_ctrl_c_leaves_nothing_half_done(tmp_path):
     options = ["--file", str(prompts), "--batch", "1", "--max-new-tokens", "60", "--out", str(tmp_path / "out.jsonl")]
     # A shell that starts tests in the background has them ignore SIGINT, and their children with them; it is the child
     # that hears it again, as a function between fork and exec is refused by JAX, whose threads do not survive a fork.
-    heard = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); from bandit import cli; "
+    heard = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); from modeseek import cli; "
     program = [sys.executable, "-c", heard + "sys.exit(cli.main())", "llm", "generate", str(golden("pythia")), *options]
     process = subprocess.Popen(program, stderr=subprocess.PIPE, text=True)
     try:
@@ -199,7 +199,7 @@ def test_ctrl_c_leaves_nothing_half_done(tmp_path):
 
 
 def test_a_reader_that_stops_early_is_no_error(tmp_path):
-    program = f"{sys.executable} -m bandit.cli llm info {golden('pythia')} | true; exit ${{PIPESTATUS[0]}}"
+    program = f"{sys.executable} -m modeseek.cli llm info {golden('pythia')} | true; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", program], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -227,7 +227,7 @@ def test_help_reads_well(capsys):
 def test_other_commands_import_nothing_of_the_language_models():
     """`modeseek --help` stays as quick as it was, and the language models' own help does without transformers."""
     program = (
-        "import sys; from bandit.cli import main\n"
+        "import sys; from modeseek.cli import main\n"
         "try: main(sys.argv[1:])\n"
         "except SystemExit: pass\n"
         "print(sorted({n.split('.')[0] for n in sys.modules} & {'transformers', 'torch', 'huggingface_hub', 'llm'}))"

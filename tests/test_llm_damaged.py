@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from llm_cases import copied, edit
 
-from llm.weights.checkpoint import INDEX, SINGLE, open_checkpoint
-from llm.weights.load import load
-from llm.weights.safetensors import Pending, read_header, write_file
-from llm.weights.save import convert
+from modeseek.llm.weights.checkpoint import INDEX, SINGLE, open_checkpoint
+from modeseek.llm.weights.load import load
+from modeseek.llm.weights.safetensors import Pending, read_header, write_file
+from modeseek.llm.weights.save import convert
 
 
 @pytest.fixture

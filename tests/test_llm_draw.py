@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from llm.draw import NEAREST, Sampling, check_sampling, draw
+from modeseek.llm.draw import NEAREST, Sampling, check_sampling, draw
 
 # --- one token --------------------------------------------------------------------------------------------------------
 

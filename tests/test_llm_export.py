@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from llm_cases import CASES, copied, edit, random_params
 
-from llm import lora
-from llm.models.hugging_face import config_from
-from llm.sharding import Mesh, for_parameters, make_mesh
-from llm.weights.checkpoint import open_checkpoint
-from llm.weights.load import load
-from llm.weights.save import convert, save
+from modeseek.llm import lora
+from modeseek.llm.models.hugging_face import config_from
+from modeseek.llm.sharding import Mesh, for_parameters, make_mesh
+from modeseek.llm.weights.checkpoint import open_checkpoint
+from modeseek.llm.weights.load import load
+from modeseek.llm.weights.save import convert, save
 
 
 def test_adapters_are_merged_before_they_are_written(tmp_path):

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from llm_cases import CASES, golden, params_of, random_params, torch_model
 
-from llm import lora
-from llm.draw import Sampling
-from llm.generate import ANY, NEVER, _generate, generate, row_keys, stop_table
-from llm.models.hugging_face import config_from
-from llm.models.model import Compute, Model
-from llm.prompts import pad_right
-from llm.scoring import Policy, score
-from llm.weights.checkpoint import open_checkpoint
-from llm.weights.load import load
+from modeseek.llm import lora
+from modeseek.llm.draw import Sampling
+from modeseek.llm.generate import ANY, NEVER, _generate, generate, row_keys, stop_table
+from modeseek.llm.models.hugging_face import config_from
+from modeseek.llm.models.model import Compute, Model
+from modeseek.llm.prompts import pad_right
+from modeseek.llm.scoring import Policy, score
+from modeseek.llm.weights.checkpoint import open_checkpoint
+from modeseek.llm.weights.load import load
 
 RNG = np.random.default_rng(11)
 PROMPTS = pad_right([RNG.integers(2, 53, n).tolist() for n in (5, 2, 9)])

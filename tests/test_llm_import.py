@@ -28,10 +28,10 @@ def write_checkpoint(folder: Path) -> int:
     """A sharded checkpoint whose tensors hold one number each; the bytes of all its parameters."""
     import numpy as np
 
-    from llm.models.hugging_face import config_from
-    from llm.models.parameters import parameters
-    from llm.weights.checkpoint import INDEX
-    from llm.weights.safetensors import Pending, write_file
+    from modeseek.llm.models.hugging_face import config_from
+    from modeseek.llm.models.parameters import parameters
+    from modeseek.llm.weights.checkpoint import INDEX
+    from modeseek.llm.weights.safetensors import Pending, write_file
 
     shapes = {name: p.tensor_shape for p in parameters(config_from(CONFIG)) for name in p.tensors}
     pending = [Pending(n, "F32", s, lambda s=s: np.full(s, 0.5, np.float32)) for n, s in shapes.items()]
@@ -52,9 +52,9 @@ def report(small: Path, folder: Path) -> None:
     """
     import jax
 
-    from llm.sharding import Mesh, for_parameters, make_mesh
-    from llm.weights.checkpoint import open_checkpoint
-    from llm.weights.load import load
+    from modeseek.llm.sharding import Mesh, for_parameters, make_mesh
+    from modeseek.llm.weights.checkpoint import open_checkpoint
+    from modeseek.llm.weights.load import load
 
     def loaded(folder: Path) -> tuple[int, int]:
         checkpoint = open_checkpoint(folder)

@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 from llm_cases import CASES, command, golden, random_params
 
-from llm import available, lora, memory
-from llm.available import available_bytes, check_room
-from llm.draw import Sampling
-from llm.generate import _generate, stop_table
-from llm.memory import Memory, parameter_count, readable
-from llm.models.hugging_face import config_from
-from llm.models.model import Compute, Model
-from llm.models.parameters import shapes
-from llm.scoring import Policy, score
-from llm.sharding import Mesh
-from llm.step import Adam, make_step, start
+from modeseek.llm import available, lora, memory
+from modeseek.llm.available import available_bytes, check_room
+from modeseek.llm.draw import Sampling
+from modeseek.llm.generate import _generate, stop_table
+from modeseek.llm.memory import Memory, parameter_count, readable
+from modeseek.llm.models.hugging_face import config_from
+from modeseek.llm.models.model import Compute, Model
+from modeseek.llm.models.parameters import shapes
+from modeseek.llm.scoring import Policy, score
+from modeseek.llm.sharding import Mesh
+from modeseek.llm.step import Adam, make_step, start
 
 ADAM = Adam(*map(jnp.float32, Adam()))
 SIZES = {"hidden_size": 192, "num_hidden_layers": 5, "max_position_embeddings": 600, "vocab_size": 3001}
@@ -168,7 +168,7 @@ def test_too_little_memory_is_said_with_the_numbers():
 def little(monkeypatch):
     """A thousand bytes, and nothing may be loaded or compiled."""
     monkeypatch.setattr(available, "available_bytes", lambda device=None: 1000)
-    monkeypatch.setattr("llm.weights.load.load", lambda *_, **__: pytest.fail("it was loaded"))
+    monkeypatch.setattr("modeseek.llm.weights.load.load", lambda *_, **__: pytest.fail("it was loaded"))
     monkeypatch.setattr("jax.stages.Lowered.compile", lambda *_, **__: pytest.fail("it was compiled"))
 
 

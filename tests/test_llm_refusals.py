@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 from llm_cases import command, copied, golden, needs_transformers
 
-from llm.commands.loading import eos_ids, load_model
-from llm.generate import Generation
-from llm.weights.checkpoint import open_checkpoint
+from modeseek.llm.commands.loading import eos_ids, load_model
+from modeseek.llm.generate import Generation
+from modeseek.llm.weights.checkpoint import open_checkpoint
 
 
 @pytest.fixture
 def unloaded(monkeypatch):
     """No model may be loaded."""
-    monkeypatch.setattr("llm.weights.load.load", lambda *_, **__: pytest.fail("it was loaded"))
+    monkeypatch.setattr("modeseek.llm.weights.load.load", lambda *_, **__: pytest.fail("it was loaded"))
 
 
 @pytest.mark.parametrize("value", ["-1", '"2"', '{"a": 1}', "[2, 2.5]", "true"])
@@ -60,7 +60,7 @@ def made(monkeypatch):
         rows, tokens = log_probs.shape
         full = lambda value, shape: np.full(shape, value)
         out = Generation(full(4, log_probs.shape), full(tokens, rows), full(False, rows), log_probs, log_probs)
-        monkeypatch.setattr("llm.generate.generate", lambda *_, **__: out)
+        monkeypatch.setattr("modeseek.llm.generate.generate", lambda *_, **__: out)
 
     return give
 
@@ -86,7 +86,7 @@ def test_scores_that_overflow_are_refused(tmp_path, capsys, monkeypatch):
         model, params = real(*given)
         return model, jax.tree.map(lambda leaf: 1e30 * leaf, params)
 
-    monkeypatch.setattr("llm.commands.loading.load_model", load)
+    monkeypatch.setattr("modeseek.llm.commands.loading.load_model", load)
     (tmp_path / "ids.jsonl").write_text('{"text_ids": [3, 4]}\n')
     assert command("score", str(golden("pythia")), "--file", str(tmp_path / "ids.jsonl")) == 2
     said = "the log_prob of record 0 is nan at token 0: the model overflows in float32; are all its weights finite?"

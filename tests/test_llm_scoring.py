@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from llm_cases import CASES, random_params
 
-from llm.models.hugging_face import config_from
-from llm.models.model import Model
-from llm.models.parameters import shapes
-from llm.scoring import Policy, response_mask, score
+from modeseek.llm.models.hugging_face import config_from
+from modeseek.llm.models.model import Model
+from modeseek.llm.models.parameters import shapes
+from modeseek.llm.scoring import Policy, response_mask, score
 
 TOKENS, LENGTHS = jnp.asarray(llm_cases.padded()), jnp.asarray(llm_cases.LENGTHS)
 STARTS = jnp.array([3, 1, 5])

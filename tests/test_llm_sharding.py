@@ -13,13 +13,13 @@ import pytest
 from llm_cases import CASES, random_params
 from llm_on_devices import MESHES, batch, cases, found
 
-from llm.hosts import join
-from llm.models.hugging_face import config_from
-from llm.models.model import Model
-from llm.models.parameters import shapes
-from llm.sharding import Mesh, for_parameters, make_mesh
-from llm.weights.safetensors import read_header
-from llm.weights.save import save
+from modeseek.llm.hosts import join
+from modeseek.llm.models.hugging_face import config_from
+from modeseek.llm.models.model import Model
+from modeseek.llm.models.parameters import shapes
+from modeseek.llm.sharding import Mesh, for_parameters, make_mesh
+from modeseek.llm.weights.safetensors import read_header
+from modeseek.llm.weights.save import save
 
 slow = pytest.mark.slow  # two minutes of compiling in processes of their own
 

@@ -10,13 +10,13 @@ import pytest
 from jax.sharding import AbstractMesh, NamedSharding
 from llm_cases import command
 
-from llm import lora, memory
-from llm.memory import count_by_part, parameter_count
-from llm.models.hugging_face import config_from
-from llm.models.model import Compute, Model
-from llm.models.parameters import parameters, shapes
-from llm.sharding import Mesh, check_mesh, for_parameters
-from llm.step import Adam, make_step, mean_gradients, start
+from modeseek.llm import lora, memory
+from modeseek.llm.memory import count_by_part, parameter_count
+from modeseek.llm.models.hugging_face import config_from
+from modeseek.llm.models.model import Compute, Model
+from modeseek.llm.models.parameters import parameters, shapes
+from modeseek.llm.sharding import Mesh, check_mesh, for_parameters
+from modeseek.llm.step import Adam, make_step, mean_gradients, start
 
 NEOX = {
     "model_type": "gpt_neox",

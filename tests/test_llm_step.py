@@ -9,12 +9,12 @@ import optax
 import pytest
 from llm_cases import CASES, LENGTHS, padded, random_params
 
-from llm import lora, memory
-from llm.chunks import cross_entropy
-from llm.models.hugging_face import config_from
-from llm.models.model import Compute, Model
-from llm.sharding import Mesh
-from llm.step import Adam, apply, make_step, mean_gradients, start
+from modeseek.llm import lora, memory
+from modeseek.llm.chunks import cross_entropy
+from modeseek.llm.models.hugging_face import config_from
+from modeseek.llm.models.model import Compute, Model
+from modeseek.llm.sharding import Mesh
+from modeseek.llm.step import Adam, apply, make_step, mean_gradients, start
 
 ROWS = jnp.asarray(np.concatenate([padded(), padded()[:1, ::-1]]))
 COUNTS = jnp.asarray(np.append(LENGTHS, 6).astype(np.int32))

@@ -7,17 +7,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bandit.objectives.methods import METHODS, HyperParameters
-from bandit.simulator.collect import collect
-from bandit.simulator.config import EvaluationConfig
-from bandit.simulator.conventions import RELEASED_CODE
-from bandit.simulator.experiment import Experiment
-from bandit.simulator.objective import FrozenCopies, loss_and_batch, rescored, response_weights, with_live_mlp
-from bandit.simulator.plan import make_plan
-from bandit.simulator.policy import make_policy
-from bandit.simulator.run import Run, make_run
-from bandit.simulator.sampling import score
-from bandit.simulator.train import _keys, _shuffled_rows, gradient_step, initial_state, run_collection
+from modeseek.bandit.objectives.methods import METHODS, HyperParameters
+from modeseek.bandit.simulator.collect import collect
+from modeseek.bandit.simulator.config import EvaluationConfig
+from modeseek.bandit.simulator.conventions import RELEASED_CODE
+from modeseek.bandit.simulator.experiment import Experiment
+from modeseek.bandit.simulator.objective import FrozenCopies, loss_and_batch, rescored, response_weights, with_live_mlp
+from modeseek.bandit.simulator.plan import make_plan
+from modeseek.bandit.simulator.policy import make_policy
+from modeseek.bandit.simulator.run import Run, make_run
+from modeseek.bandit.simulator.sampling import score
+from modeseek.bandit.simulator.train import _keys, _shuffled_rows, gradient_step, initial_state, run_collection
 
 
 def test_weights_are_the_gradients(tabular: Experiment):

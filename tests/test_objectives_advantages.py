@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bandit.objectives.advantages import (
+from modeseek.bandit.objectives.advantages import (
     STANDARDIZATIONS,
     RunningMoments,
     kl_shaped_rewards,
@@ -17,7 +17,7 @@ from bandit.objectives.advantages import (
     standardize_per_prompt,
     standardize_running,
 )
-from bandit.objectives.preference import log_ratios
+from modeseek.bandit.objectives.preference import log_ratios
 
 
 def _rewards(seed=0, shape=(3, 4)):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax.test_util import check_grads
 
-from bandit.objectives.divergences import entropy, expectation, kl, sampled_kl
+from modeseek.bandit.objectives.divergences import entropy, expectation, kl, sampled_kl
 
 pytestmark = pytest.mark.usefixtures("float64")
 

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from method_cases import HYPER, OPTIONS, TOKEN_RATIO, every_method, loss_of, random_batch, slope_of
 
-from bandit.objectives.methods import (
+from modeseek.bandit.objectives.methods import (
     METHODS,
     Batch,
     HyperParameters,
     ObjectiveOptions,
     pair_weights,
 )
-from bandit.objectives.pairs import PAIR_SCHEMES, PairScheme
+from modeseek.bandit.objectives.pairs import PAIR_SCHEMES, PairScheme
 
 
 def _extreme(log_probs, rewards):

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bandit.objectives.log_probs import gather, sequence_log_probs, shift, token_log_probs, weighted_mean
+from modeseek.bandit.objectives.log_probs import gather, sequence_log_probs, shift, token_log_probs, weighted_mean
 
 
 def test_next_token_reads_all_but_the_last_and_scores_all_but_the_first():

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from method_cases import HYPER, OPTIONS, TOKEN_RATIO, compiled, every_method, loss_of, random_batch, slope_of
 
-from bandit.objectives.methods import (
+from modeseek.bandit.objectives.methods import (
     METHODS,
     HyperParameters,
 )

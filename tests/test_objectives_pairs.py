@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bandit.objectives.pairs import PAIR_SCHEMES, adjacent, all_pairs, best_against_worst, ranks
+from modeseek.bandit.objectives.pairs import PAIR_SCHEMES, adjacent, all_pairs, best_against_worst, ranks
 
 DISTINCT = jnp.asarray([[0.3, 0.9, 0.1, 0.5], [4.0, 3.0, 2.0, 1.0]])
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bandit.objectives.policy_gradient import fraction_clipped, ppo, reinforce
+from modeseek.bandit.objectives.policy_gradient import fraction_clipped, ppo, reinforce
 
 EPSILON = 0.2
 RATIOS = (0.3, 0.79, 0.81, 1.0, 1.19, 1.21, 3.0)

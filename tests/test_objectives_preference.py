@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bandit.objectives.preference import dpo, implicit_reward, ipo, log_ratios, margins
+from modeseek.bandit.objectives.preference import dpo, implicit_reward, ipo, log_ratios, margins
 
 BETA, TAU = 0.3, 0.05
 

@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bandit.objectives.log_probs import weighted_mean
-from bandit.objectives.methods import METHODS, Batch, HyperParameters, ObjectiveOptions
-from bandit.objectives.pairs import all_pairs
-from bandit.objectives.weighted_likelihood import (
+from modeseek.bandit.objectives.log_probs import weighted_mean
+from modeseek.bandit.objectives.methods import METHODS, Batch, HyperParameters, ObjectiveOptions
+from modeseek.bandit.objectives.pairs import all_pairs
+from modeseek.bandit.objectives.weighted_likelihood import (
     averaged_negatives,
     best_of_n_negative_gradient,
     best_of_n_weights,

@@ -5,10 +5,10 @@ import math
 import numpy as np
 import pytest
 
-from bandit.explore import OnPolicyExplorer
-from bandit.explore.canvas import Canvas
-from bandit.explore.on_policy_model import OnPolicyModel
-from bandit.explore.on_policy_presets import BUDGET, MINIBATCH, PASSES, PRESETS, SIZES
+from modeseek.bandit.explore import OnPolicyExplorer
+from modeseek.bandit.explore.canvas import Canvas
+from modeseek.bandit.explore.on_policy_model import OnPolicyModel
+from modeseek.bandit.explore.on_policy_presets import BUDGET, MINIBATCH, PASSES, PRESETS, SIZES
 
 
 @pytest.mark.parametrize("preset", PRESETS)

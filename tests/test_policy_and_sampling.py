@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bandit.simulator import gpt
-from bandit.simulator.gpt import dropout_masks
-from bandit.simulator.policy import gpt_policy, parameter_count, tabular_policy
-from bandit.simulator.sampling import draw, sample, score
+from modeseek.bandit.simulator import gpt
+from modeseek.bandit.simulator.gpt import dropout_masks
+from modeseek.bandit.simulator.policy import gpt_policy, parameter_count, tabular_policy
+from modeseek.bandit.simulator.sampling import draw, sample, score
 
 V, T = 3, 2
 POLICY = gpt_policy(V, T, layers=2, heads=2, width=8)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bandit.simulator.problem import (
+from modeseek.bandit.simulator.problem import (
     ReferenceRecipe,
     gaussian_bump,
     make_problem,

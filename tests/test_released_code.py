@@ -13,13 +13,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bandit.simulator.config import AlgorithmConfig, EvaluationConfig
-from bandit.simulator.conventions import RELEASED_CODE
-from bandit.simulator.experiment import Experiment
-from bandit.simulator.plan import make_plan
-from bandit.simulator.policy import make_policy
-from bandit.simulator.sweep import run_sweep
-from bandit.simulator.train import initial_state, pretrain_seed, run_collection
+from modeseek.bandit.simulator.config import AlgorithmConfig, EvaluationConfig
+from modeseek.bandit.simulator.conventions import RELEASED_CODE
+from modeseek.bandit.simulator.experiment import Experiment
+from modeseek.bandit.simulator.plan import make_plan
+from modeseek.bandit.simulator.policy import make_policy
+from modeseek.bandit.simulator.sweep import run_sweep
+from modeseek.bandit.simulator.train import initial_state, pretrain_seed, run_collection
 
 pytestmark = pytest.mark.slow
 CEILING = 0.918

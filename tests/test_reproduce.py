@@ -9,18 +9,18 @@ import xarray
 from reproduce_cases import fake_cell
 from scipy import stats
 
-from bandit.cli import main
-from bandit.reproduce import cells as running
-from bandit.reproduce import report
-from bandit.reproduce.assess import assess, table
-from bandit.reproduce.claims import CLAIMS
-from bandit.reproduce.contrasts import difference, fresh_values, level
-from bandit.reproduce.draw import DRAWINGS, verdict_figure
-from bandit.reproduce.effects import CHANGES, effect, effects_table
-from bandit.reproduce.protocol import FULL, MORE, MORE_OF_SHORT, QUICK, SHORT
-from bandit.reproduce.settings import FIGURES, MENDS, OURS, cells_of, protocol_called, protocols_of, whole
-from bandit.reproduce.verdicts import MOST_SEEDS, interval
-from bandit.simulator.conventions import PAPER, PRESETS, RELEASED_CODE
+from modeseek.bandit.reproduce import cells as running
+from modeseek.bandit.reproduce import report
+from modeseek.bandit.reproduce.assess import assess, table
+from modeseek.bandit.reproduce.claims import CLAIMS
+from modeseek.bandit.reproduce.contrasts import difference, fresh_values, level
+from modeseek.bandit.reproduce.draw import DRAWINGS, verdict_figure
+from modeseek.bandit.reproduce.effects import CHANGES, effect, effects_table
+from modeseek.bandit.reproduce.protocol import FULL, MORE, MORE_OF_SHORT, QUICK, SHORT
+from modeseek.bandit.reproduce.settings import FIGURES, MENDS, OURS, cells_of, protocol_called, protocols_of, whole
+from modeseek.bandit.reproduce.verdicts import MOST_SEEDS, interval
+from modeseek.bandit.simulator.conventions import PAPER, PRESETS, RELEASED_CODE
+from modeseek.cli import main
 
 
 def test_every_cell_is_a_valid_experiment_and_names_are_unique():

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 from reproduce_cases import fake_cell
 
-from bandit.cli import main
-from bandit.reproduce import cells as running
-from bandit.reproduce import document, report
-from bandit.reproduce.assess import assess_target
-from bandit.reproduce.claims import CLAIMS
-from bandit.reproduce.draw import DRAWINGS, verdict_rows
-from bandit.reproduce.protocol import FULL
-from bandit.reproduce.settings import cells_of
-from bandit.simulator.conventions import PRESETS
+from modeseek.bandit.reproduce import cells as running
+from modeseek.bandit.reproduce import document, report
+from modeseek.bandit.reproduce.assess import assess_target
+from modeseek.bandit.reproduce.claims import CLAIMS
+from modeseek.bandit.reproduce.draw import DRAWINGS, verdict_rows
+from modeseek.bandit.reproduce.protocol import FULL
+from modeseek.bandit.reproduce.settings import cells_of
+from modeseek.bandit.simulator.conventions import PRESETS
+from modeseek.cli import main
 
 
 def test_the_report_says_what_is_stored_and_what_is_not(tmp_path, monkeypatch, capsys):

@@ -8,12 +8,19 @@ import xarray
 from reproduce_cases import fake_cell
 from scipy import stats
 
-from bandit.reproduce.claims import CLAIMS
-from bandit.reproduce.contrasts import Term, difference, difference_of_differences, fresh_values, level, shifted_values
-from bandit.reproduce.measures import MEANING, MEASURES, measure
-from bandit.reproduce.protocol import QUICK
-from bandit.reproduce.settings import FIGURES, cells_of
-from bandit.reproduce.verdicts import LEAST_SEEDS, decide, interval, judge, seeds_needed
+from modeseek.bandit.reproduce.claims import CLAIMS
+from modeseek.bandit.reproduce.contrasts import (
+    Term,
+    difference,
+    difference_of_differences,
+    fresh_values,
+    level,
+    shifted_values,
+)
+from modeseek.bandit.reproduce.measures import MEANING, MEASURES, measure
+from modeseek.bandit.reproduce.protocol import QUICK
+from modeseek.bandit.reproduce.settings import FIGURES, cells_of
+from modeseek.bandit.reproduce.verdicts import LEAST_SEEDS, decide, interval, judge, seeds_needed
 
 RNG = np.random.default_rng(0)
 

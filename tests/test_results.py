@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import xarray
 
-from bandit.simulator import results
-from bandit.simulator.summary import (
+from modeseek.bandit.simulator import results
+from modeseek.bandit.simulator.summary import (
     choose_learning_rate,
     final_values,
     learning_rate_on_edge,
@@ -146,8 +146,8 @@ def test_the_table_says_what_the_data_say(grid):
 
 
 def test_snapshots_keep_every_collection(tiny):
-    from bandit.simulator.plan import make_plan
-    from bandit.simulator.results import assemble
+    from modeseek.bandit.simulator.plan import make_plan
+    from modeseek.bandit.simulator.results import assemble
 
     kept = dataclasses.replace(tiny, evaluation=dataclasses.replace(tiny.evaluation, snapshots=True))
     dataset = assemble(kept, make_plan(kept), {}, np.zeros(2), 0.0)

@@ -6,10 +6,10 @@ import threading
 import numpy as np
 import pytest
 
-from bandit.objectives.methods import HyperParameters
-from bandit.simulator import results, sweep
-from bandit.simulator.store import Store
-from bandit.simulator.sweep import run_sweep
+from modeseek.bandit.objectives.methods import HyperParameters
+from modeseek.bandit.simulator import results, sweep
+from modeseek.bandit.simulator.store import Store
+from modeseek.bandit.simulator.sweep import run_sweep
 
 
 def _equal(first, second):
@@ -160,7 +160,7 @@ def test_an_existing_result_is_not_overwritten(tiny, tmp_path):
 
 
 def test_divergence_is_named_and_the_others_go_on(tiny, tmp_path):
-    from bandit.simulator.summary import diverged_runs
+    from modeseek.bandit.simulator.summary import diverged_runs
 
     wild = dataclasses.replace(tiny, hyper=HyperParameters(), learning_rates=(0.01, 1e30), seeds=1)
     dataset = run_sweep(wild, progress=False).dataset
@@ -222,7 +222,7 @@ def test_many_leaves_come_back_in_order(tmp_path):
 def test_the_seconds_of_all_processes_are_counted(tmp_path, monkeypatch):
     """5 s up to a save and 7 s more that were lost, then 3 s of a second process: 5 + 3."""
     now = [100.0]
-    monkeypatch.setattr("bandit.simulator.store.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("modeseek.bandit.simulator.store.time.monotonic", lambda: now[0])
     with Store(tmp_path / "one", {"format": 1}) as store:
         now[0] += 5
         store.save_finished(np.asarray([0]), [np.zeros(1)])

@@ -7,15 +7,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bandit.objectives.divergences import expectation, kl
-from bandit.simulator.config import AlgorithmConfig, EvaluationConfig, PolicyConfig, PretrainingConfig
-from bandit.simulator.conventions import Conventions
-from bandit.simulator.experiment import Experiment
-from bandit.simulator.objective import with_live_mlp
-from bandit.simulator.plan import make_plan
-from bandit.simulator.policy import gpt_policy, make_policy, tabular_policy
-from bandit.simulator.problem import make_problem
-from bandit.simulator.train import (
+from modeseek.bandit.objectives.divergences import expectation, kl
+from modeseek.bandit.simulator.config import AlgorithmConfig, EvaluationConfig, PolicyConfig, PretrainingConfig
+from modeseek.bandit.simulator.conventions import Conventions
+from modeseek.bandit.simulator.experiment import Experiment
+from modeseek.bandit.simulator.objective import with_live_mlp
+from modeseek.bandit.simulator.plan import make_plan
+from modeseek.bandit.simulator.policy import gpt_policy, make_policy, tabular_policy
+from modeseek.bandit.simulator.problem import make_problem
+from modeseek.bandit.simulator.train import (
     _shuffled_rows,
     initial_state,
     pretrain_seed,

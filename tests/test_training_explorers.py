@@ -10,19 +10,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bandit.explore import BanditExplorer, bandit_model
-from bandit.explore.bandit_model import BanditModel
-from bandit.explore.bandit_presets import PRESETS, experiment
-from bandit.explore.bandit_scene import batch_picture
-from bandit.explore.canvas import Canvas
-from bandit.explore.frontier import best_at, frontier, kl, tilted
-from bandit.explore.runs import take_turn, train
-from bandit.objectives.methods import METHODS
-from bandit.simulator.conventions import RELEASED_CODE
-from bandit.simulator.experiment import Experiment
-from bandit.simulator.plan import make_plan
-from bandit.simulator.sweep import run_sweep
-from bandit.simulator.train import pretrain_seed, run_collection, start
+from modeseek.bandit.explore import BanditExplorer, bandit_model
+from modeseek.bandit.explore.bandit_model import BanditModel
+from modeseek.bandit.explore.bandit_presets import PRESETS, experiment
+from modeseek.bandit.explore.bandit_scene import batch_picture
+from modeseek.bandit.explore.canvas import Canvas
+from modeseek.bandit.explore.frontier import best_at, frontier, kl, tilted
+from modeseek.bandit.explore.runs import take_turn, train
+from modeseek.bandit.objectives.methods import METHODS
+from modeseek.bandit.simulator.conventions import RELEASED_CODE
+from modeseek.bandit.simulator.experiment import Experiment
+from modeseek.bandit.simulator.plan import make_plan
+from modeseek.bandit.simulator.sweep import run_sweep
+from modeseek.bandit.simulator.train import pretrain_seed, run_collection, start
 
 TINY = {"policy": "table", "prompts": 2, "responses": 4, "inner_steps": 2, "collections": 3, "seeds": 2}
 
@@ -48,7 +48,7 @@ def test_presets_are_recorded_whole_and_small(preset: str):
     assert run.whole
     assert not model.stale
     assert len(run.seeds) == model.values["seeds"] == 5
-    assert (files("bandit.explore") / "data" / f"bandit-{preset}.nc").read_bytes().__sizeof__() < 150_100
+    assert (files("modeseek.bandit.explore") / "data" / f"bandit-{preset}.nc").read_bytes().__sizeof__() < 150_100
     np.testing.assert_allclose(run.token_distribution.sum(axis=-1), 1, atol=1e-5)
     np.testing.assert_allclose(run.token_distribution[0], np.tile(model.result.reference, (10, 1)), atol=0.02)
     rewards = model.result.token_rewards[run.responses].mean(axis=-1)

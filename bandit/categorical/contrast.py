@@ -3,10 +3,10 @@
 import numpy as np
 from jaxtyping import Float
 
-from bandit.categorical.divergences import Field, everywhere
-from bandit.categorical.lemmas import alignment
-from bandit.categorical.optimizers import Settings, gradient_descent, initial
-from bandit.categorical.simplex import Policy, Vector
+from modeseek.bandit.categorical.divergences import Field, everywhere
+from modeseek.bandit.categorical.lemmas import alignment
+from modeseek.bandit.categorical.optimizers import Settings, gradient_descent, initial
+from modeseek.bandit.categorical.simplex import Policy, Vector
 
 
 def contrastive(categories: int, chosen: int, rejected: int, c1: float, c2: float) -> Field:

@@ -20,8 +20,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
-from bandit.categorical.closed_forms import identric_mean, logarithmic_mean
-from bandit.categorical.simplex import check_distribution
+from modeseek.bandit.categorical.closed_forms import identric_mean, logarithmic_mean
+from modeseek.bandit.categorical.simplex import check_distribution
 
 
 class Gaps(NamedTuple):

@@ -9,8 +9,8 @@ here sums to zero. A factory takes the problem and returns a `Field`; the arrays
 from collections.abc import Callable
 from typing import NamedTuple
 
-from bandit.categorical.problem import Problem
-from bandit.categorical.simplex import LOG_ZERO, Policy, Vector, finite, namespace, total
+from modeseek.bandit.categorical.problem import Problem
+from modeseek.bandit.categorical.simplex import LOG_ZERO, Policy, Vector, finite, namespace, total
 
 
 class Field(NamedTuple):

@@ -10,13 +10,21 @@ import numpy as np
 from jax.sharding import PartitionSpec
 from jaxtyping import Array, Float
 
-from bandit.categorical.divergences import DIVERGENCES, Field
-from bandit.categorical.methods import METHODS
-from bandit.categorical.metrics import Metrics, measure
-from bandit.categorical.optimizers import OPTIMIZERS, Settings, State, initial
-from bandit.categorical.problem import Problem
-from bandit.categorical.simplex import LOG_ZERO, Policy, check_distribution, check_positive, exact, finite, policy
-from bandit.simulator.devices import run_mesh
+from modeseek.bandit.categorical.divergences import DIVERGENCES, Field
+from modeseek.bandit.categorical.methods import METHODS
+from modeseek.bandit.categorical.metrics import Metrics, measure
+from modeseek.bandit.categorical.optimizers import OPTIMIZERS, Settings, State, initial
+from modeseek.bandit.categorical.problem import Problem
+from modeseek.bandit.categorical.simplex import (
+    LOG_ZERO,
+    Policy,
+    check_distribution,
+    check_positive,
+    exact,
+    finite,
+    policy,
+)
+from modeseek.bandit.simulator.devices import run_mesh
 
 OBJECTIVES: dict[str, Callable[[Problem], Field]] = {**DIVERGENCES, **METHODS}
 """Everything that can be descended, by name."""

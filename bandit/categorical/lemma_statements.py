@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from bandit.categorical import closed_forms, lemmas
-from bandit.categorical.search import EDGE, Checked, Instances, Statement, normalised, simplex_points
+from modeseek.bandit.categorical import closed_forms, lemmas
+from modeseek.bandit.categorical.search import EDGE, Checked, Instances, Statement, normalised, simplex_points
 
 
 def _vanishes(residual: np.ndarray) -> Checked:

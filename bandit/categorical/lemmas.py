@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from bandit.categorical.criteria import reverse_divergence
+from modeseek.bandit.categorical.criteria import reverse_divergence
 
 
 def rl_identity(p: np.ndarray, reference: np.ndarray, rewards: np.ndarray, beta: np.ndarray) -> np.ndarray:

@@ -18,9 +18,9 @@ Where each comes to rest, from a start at the reference (tested):
 from collections.abc import Callable
 from typing import Any
 
-from bandit.categorical.divergences import Field, centered, everywhere, support_of
-from bandit.categorical.problem import Problem
-from bandit.categorical.simplex import LOG_ZERO, Policy, Vector, finite, namespace, policy
+from modeseek.bandit.categorical.divergences import Field, centered, everywhere, support_of
+from modeseek.bandit.categorical.problem import Problem
+from modeseek.bandit.categorical.simplex import LOG_ZERO, Policy, Vector, finite, namespace, policy
 
 Data = Callable[[Policy], Policy]
 """From the current policy to the distribution that the data comes from."""

@@ -2,8 +2,8 @@
 
 from typing import NamedTuple
 
-from bandit.categorical.problem import Problem
-from bandit.categorical.simplex import LOG_ZERO, Vector, finite, namespace, total
+from modeseek.bandit.categorical.problem import Problem
+from modeseek.bandit.categorical.simplex import LOG_ZERO, Vector, finite, namespace, total
 
 
 class Metrics(NamedTuple):

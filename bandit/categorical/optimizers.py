@@ -7,8 +7,8 @@ a common shift, and no gradient here depends on it) and keeps them from drifting
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from bandit.categorical.divergences import Field
-from bandit.categorical.simplex import Policy, Vector, namespace, policy
+from modeseek.bandit.categorical.divergences import Field
+from modeseek.bandit.categorical.simplex import Policy, Vector, namespace, policy
 
 
 class Settings(NamedTuple):

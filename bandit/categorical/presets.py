@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bandit.categorical.problem import Knobs, Problem, bump, dirichlet, from_rewards, from_target, mixture
+from modeseek.bandit.categorical.problem import Knobs, Problem, bump, dirichlet, from_rewards, from_target, mixture
 
 
 class Preset(NamedTuple):
@@ -100,7 +100,7 @@ def _random(name: str, categories: int, seed: int, knobs: Knobs | None) -> Named
 
 
 def _bandit(name: str, categories: int, into_interval: str, knobs: Knobs | None) -> Named:
-    from bandit.simulator.problem import ReferenceRecipe, parse_reward, reference_probs, token_rewards
+    from modeseek.bandit.simulator.problem import ReferenceRecipe, parse_reward, reference_probs, token_rewards
 
     try:
         center, _ = parse_reward(name)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bandit.categorical.simplex import Vector, check_distribution, check_positive, check_rewards, log_of
+from modeseek.bandit.categorical.simplex import Vector, check_distribution, check_positive, check_rewards, log_of
 
 
 class Problem(NamedTuple):

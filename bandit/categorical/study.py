@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from bandit import __version__
-from bandit.categorical.closed_forms import logarithmic_mean
-from bandit.categorical.dynamics import PAIR, Progress, simulate
-from bandit.categorical.optimizers import Settings
-from bandit.categorical.problem import Problem, from_target
+from modeseek import __version__
+from modeseek.bandit.categorical.closed_forms import logarithmic_mean
+from modeseek.bandit.categorical.dynamics import PAIR, Progress, simulate
+from modeseek.bandit.categorical.optimizers import Settings
+from modeseek.bandit.categorical.problem import Problem, from_target
 
 FRACTIONS = (0.1, 0.5, 0.9)
 PAIR_TOLERANCE = 0.02

@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from bandit.categorical import criteria
-from bandit.categorical.divergences import forward_kl, reverse_kl
-from bandit.categorical.optimizers import Settings, gradient_descent, initial
-from bandit.categorical.problem import Problem
-from bandit.categorical.search import (
+from modeseek.bandit.categorical import criteria
+from modeseek.bandit.categorical.divergences import forward_kl, reverse_kl
+from modeseek.bandit.categorical.optimizers import Settings, gradient_descent, initial
+from modeseek.bandit.categorical.problem import Problem
+from modeseek.bandit.categorical.search import (
     EDGE,
     Checked,
     Condition,

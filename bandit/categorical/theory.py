@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bandit.categorical.search import Instances, Statement, simplest, vector_text
-from bandit.categorical.statements import STATEMENTS
+from modeseek.bandit.categorical.search import Instances, Statement, simplest, vector_text
+from modeseek.bandit.categorical.statements import STATEMENTS
 
 CATEGORIES = (2, 3, 4, 5, 10, 30, 100)
 BATCH = 10_000

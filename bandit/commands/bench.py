@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bandit.files import replacing, writable_folder
-from bandit.simulator.config import EvaluationConfig, Static
-from bandit.simulator.experiment import Experiment
+from modeseek.bandit.files import replacing, writable_folder
+from modeseek.bandit.simulator.config import EvaluationConfig, Static
+from modeseek.bandit.simulator.experiment import Experiment
 
 
 class Row(NamedTuple):
@@ -52,12 +52,12 @@ class Bench:
             writable_folder(self.out.parent)
             if self.out.exists():
                 raise ValueError(f"{self.out} exists and is not overwritten: choose another output")
-        from bandit.simulator.devices import use_host_devices
+        from modeseek.bandit.simulator.devices import use_host_devices
 
         use_host_devices()
         import jax
 
-        from bandit.simulator.results import processor
+        from modeseek.bandit.simulator.results import processor
 
         rate = matmul_gflops(self.repeats)
         rows, compile_seconds = measure(self.repeats)
@@ -123,13 +123,13 @@ def measure(repeats: int) -> tuple[list[Row], float]:
     import jax
     import numpy as np
 
-    from bandit.simulator.collect import collect
-    from bandit.simulator.objective import loss_and_batch
-    from bandit.simulator.plan import make_plan
-    from bandit.simulator.policy import make_policy
-    from bandit.simulator.sampling import sample
-    from bandit.simulator.sweep import Programs, run_group_size
-    from bandit.simulator.train import gradient_step, initial_state
+    from modeseek.bandit.simulator.collect import collect
+    from modeseek.bandit.simulator.objective import loss_and_batch
+    from modeseek.bandit.simulator.plan import make_plan
+    from modeseek.bandit.simulator.policy import make_policy
+    from modeseek.bandit.simulator.sampling import sample
+    from modeseek.bandit.simulator.sweep import Programs, run_group_size
+    from modeseek.bandit.simulator.train import gradient_step, initial_state
 
     rows = []
     experiment = Experiment()

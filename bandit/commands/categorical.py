@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     import numpy as np
     import xarray as xr
 
-    from bandit.categorical.optimizers import Settings
-    from bandit.categorical.problem import Problem
-    from bandit.categorical.theory import Finding
+    from modeseek.bandit.categorical.optimizers import Settings
+    from modeseek.bandit.categorical.problem import Problem
+    from modeseek.bandit.categorical.theory import Finding
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,10 +66,10 @@ class KL:
             ValueError: any argument is not as described, before any work is done.
         """
         problem, start, shows, settings = self._checked()
-        from bandit.categorical.dynamics import PAIR, flow_error
-        from bandit.categorical.study import kl_study
-        from bandit.commands.common import output_folder
-        from bandit.simulator.results import check_output
+        from modeseek.bandit.categorical.dynamics import PAIR, flow_error
+        from modeseek.bandit.categorical.study import kl_study
+        from modeseek.bandit.commands.common import output_folder
+        from modeseek.bandit.simulator.results import check_output
 
         folder = output_folder(self.out, "kl")
         check_output(folder / "kl.nc")
@@ -100,12 +100,12 @@ class KL:
         """Everything that can be wrong with the arguments, found before the first step."""
         import numpy as np
 
-        from bandit.categorical.dynamics import check_names, check_run
-        from bandit.categorical.optimizers import Settings
-        from bandit.categorical.presets import named_problem
-        from bandit.categorical.problem import Knobs, from_target
-        from bandit.categorical.simplex import check_distribution
-        from bandit.categorical.study import check_size
+        from modeseek.bandit.categorical.dynamics import check_names, check_run
+        from modeseek.bandit.categorical.optimizers import Settings
+        from modeseek.bandit.categorical.presets import named_problem
+        from modeseek.bandit.categorical.problem import Knobs, from_target
+        from modeseek.bandit.categorical.simplex import check_distribution
+        from modeseek.bandit.categorical.study import check_size
 
         knobs = Knobs(beta=self.beta, tau=self.tau, alpha=self.alpha, draws=self.draws)
         repeated = [name for name in self.also if self.also.count(name) > 1 or name in ("forward_kl", "reverse_kl")]
@@ -131,12 +131,12 @@ class KL:
         return problem, start, shows, settings
 
     def _draw(self, data: "xr.Dataset", folder: Path) -> list[Path]:
-        from bandit.figures.kl_animation import kl_animation
-        from bandit.figures.kl_bars import kl_bars
-        from bandit.figures.kl_curves import kl_curves
-        from bandit.figures.kl_regions import kl_regions
-        from bandit.figures.kl_simplex import kl_simplex
-        from bandit.figures.style import save_figure
+        from modeseek.bandit.figures.kl_animation import kl_animation
+        from modeseek.bandit.figures.kl_bars import kl_bars
+        from modeseek.bandit.figures.kl_curves import kl_curves
+        from modeseek.bandit.figures.kl_regions import kl_regions
+        from modeseek.bandit.figures.kl_simplex import kl_simplex
+        from modeseek.bandit.figures.style import save_figure
 
         drawings = {"curves": kl_curves, "bars": kl_bars, "regions": kl_regions}
         if "simplex_prob" in data:
@@ -170,12 +170,12 @@ class Theory:
         """
         import time
 
-        from bandit.categorical.theory import check_search, table
-        from bandit.commands.common import output_folder
-        from bandit.figures.style import save_figure
-        from bandit.figures.theory_table import theory_chart
-        from bandit.files import replacing
-        from bandit.simulator.results import check_output
+        from modeseek.bandit.categorical.theory import check_search, table
+        from modeseek.bandit.commands.common import output_folder
+        from modeseek.bandit.figures.style import save_figure
+        from modeseek.bandit.figures.theory_table import theory_chart
+        from modeseek.bandit.files import replacing
+        from modeseek.bandit.simulator.results import check_output
 
         check_search(self.instances, self.seed)
         folder = output_folder(self.out, "theory")
@@ -207,7 +207,7 @@ def _progress(what: str) -> Any:
 
 
 def _save_dataset(data: "xr.Dataset", path: Path) -> Path:
-    from bandit.files import replacing
+    from modeseek.bandit.files import replacing
 
     packed = {name: {"zlib": True} for name, array in data.data_vars.items() if array.size > 1000}
     with replacing(path) as temporary:
@@ -243,7 +243,7 @@ def _theory_dataset(findings: "list[Finding]", configuration: dict[str, Any]) ->
 
     import xarray as xr
 
-    from bandit import __version__
+    from modeseek import __version__
 
     broken = [f.name for f in findings if f.held < f.tried]
     columns = ("claim", "tried", "held", "share", "counter_example", "verdict")

@@ -4,8 +4,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bandit.files import free_folder, writable_folder
-from bandit.simulator.experiment import Experiment
+from modeseek.bandit.files import free_folder, writable_folder
+from modeseek.bandit.simulator.experiment import Experiment
 
 if TYPE_CHECKING:
     import xarray
@@ -33,12 +33,12 @@ def say(text: str) -> None:
 
 def run_to_file(experiment: Experiment, folder: Path) -> "xarray.Dataset | None":
     """Run an experiment into `folder/results.nc`; None if it was stopped, after saying how to go on."""
-    from bandit.simulator.devices import use_compilation_cache, use_host_devices
+    from modeseek.bandit.simulator.devices import use_compilation_cache, use_host_devices
 
     use_host_devices()
     use_compilation_cache()
-    from bandit.simulator.summary import diverged_runs
-    from bandit.simulator.sweep import run_sweep
+    from modeseek.bandit.simulator.summary import diverged_runs
+    from modeseek.bandit.simulator.sweep import run_sweep
 
     path = folder / "results.nc"
     if (finished := _finished(path, experiment)) is not None:
@@ -60,7 +60,7 @@ def run_to_file(experiment: Experiment, folder: Path) -> "xarray.Dataset | None"
 
 def _finished(path: Path, experiment: Experiment) -> "xarray.Dataset | None":
     """The results that a run left before it could draw its figures, if they are of this experiment."""
-    from bandit.simulator.results import experiment_of, load
+    from modeseek.bandit.simulator.results import experiment_of, load
 
     try:
         dataset = load(path)
@@ -71,7 +71,7 @@ def _finished(path: Path, experiment: Experiment) -> "xarray.Dataset | None":
 
 def save_all(folder: Path, figures: dict[str, object]) -> None:
     """Save figures by name as PNG and SVG, and say where they and the data are."""
-    from bandit.figures.style import save_figure
+    from modeseek.bandit.figures.style import save_figure
 
     saved = [folder / "results.nc"]
     for name, figure in figures.items():

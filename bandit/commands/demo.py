@@ -3,9 +3,9 @@
 import dataclasses
 from pathlib import Path
 
-from bandit.commands.common import output_folder, run_to_file, save_all, say
-from bandit.simulator.config import AlgorithmConfig, EvaluationConfig
-from bandit.simulator.experiment import Experiment
+from modeseek.bandit.commands.common import output_folder, run_to_file, save_all, say
+from modeseek.bandit.simulator.config import AlgorithmConfig, EvaluationConfig
+from modeseek.bandit.simulator.experiment import Experiment
 
 LEARNING_RATES = {"best_of_n": 1e-3, "rwr": 1e-3, "ppo": 1e-3, "ipo": 3e-3, "on_policy_ipo": 3e-3}
 """Method → learning rate: the best of a grid, as `docs/decisions/0004-demo-learning-rates.md` records."""
@@ -50,10 +50,10 @@ class Demo:
         dataset = run_to_file(experiment, folder)
         if dataset is None:
             return 130
-        from bandit.figures.curves import reward_figure
-        from bandit.figures.problem import problem_figure
-        from bandit.figures.tokens import token_figure
-        from bandit.simulator.summary import table
+        from modeseek.bandit.figures.curves import reward_figure
+        from modeseek.bandit.figures.problem import problem_figure
+        from modeseek.bandit.figures.tokens import token_figure
+        from modeseek.bandit.simulator.summary import table
 
         errors = "mean ± standard error" if self.seeds > 1 else "one seed"
         print(f"the end of training (last tenth of the steps; {errors}):\n{table(dataset)}")

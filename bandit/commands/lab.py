@@ -10,8 +10,8 @@ import sys
 import sysconfig
 from pathlib import Path
 
-from bandit.commands.common import say
-from bandit.files import replacing, writable_folder
+from modeseek.bandit.commands.common import say
+from modeseek.bandit.files import replacing, writable_folder
 
 CLONE = Path(__file__).resolve().parents[2] / "notebooks"
 FIRST = "00_start_here.ipynb"

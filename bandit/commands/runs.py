@@ -6,9 +6,9 @@ from typing import Annotated
 
 import tyro
 
-from bandit.commands.common import output_folder, run_to_file, save_all
-from bandit.reproduce.protocol import PAPER_LEARNING_RATES
-from bandit.simulator.experiment import Experiment
+from modeseek.bandit.commands.common import output_folder, run_to_file, save_all
+from modeseek.bandit.reproduce.protocol import PAPER_LEARNING_RATES
+from modeseek.bandit.simulator.experiment import Experiment
 
 
 def parse_vary(items: tuple[str, ...]) -> tuple[tuple[str, tuple[float, ...]], ...]:
@@ -94,7 +94,7 @@ class Repeat:
 
     def run(self) -> int:
         """Read the configuration, run it, and say whether the numbers are the same."""
-        from bandit.simulator.results import experiment_of, load
+        from modeseek.bandit.simulator.results import experiment_of, load
 
         earlier = load(self.results)
         folder = output_folder(self.out, "repeat")
@@ -127,9 +127,9 @@ def run_and_report(experiment: Experiment, folder: Path) -> int:
     dataset = run_to_file(experiment, folder)
     if dataset is None:
         return 130
-    from bandit.figures.curves import learning_rate_figure, reward_figure
-    from bandit.figures.tokens import token_figure
-    from bandit.simulator.summary import choose_learning_rate, final_values, learning_rate_on_edge, table
+    from modeseek.bandit.figures.curves import learning_rate_figure, reward_figure
+    from modeseek.bandit.figures.tokens import token_figure
+    from modeseek.bandit.simulator.summary import choose_learning_rate, final_values, learning_rate_on_edge, table
 
     best = choose_learning_rate(dataset)
     # Figures show one value of each further hyper-parameter: the configuration's own order, the first.

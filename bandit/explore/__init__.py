@@ -1,4 +1,4 @@
-"""Explorers: what the notebooks show and what the reader moves. `from bandit.explore import KLExplorer`.
+"""Explorers: what the notebooks show and what the reader moves. `from modeseek.bandit.explore import KLExplorer`.
 
 A view-model (NumPy, tested without a browser) computes; a scene draws it on one persistent figure; a shell of widgets
 shows both. ipywidgets is needed by the shell alone: without it an explorer is a picture with a caption.
@@ -8,19 +8,19 @@ import importlib
 from typing import Any
 
 _WHERE = {
-    "KLExplorer": "bandit.explore.kl",
-    "DemoExplorer": "bandit.explore.demo",
-    "PhaseExplorer": "bandit.explore.phase",
-    "ReproduceExplorer": "bandit.explore.reproduce",
-    "BanditExplorer": "bandit.explore.bandit",
-    "OnPolicyExplorer": "bandit.explore.on_policy",
-    "NegativeGradientExplorer": "bandit.explore.negative",
-    "FourMethodsExplorer": "bandit.explore.four_methods",
-    "DisplacementExplorer": "bandit.explore.displacement",
-    "Figure18Explorer": "bandit.explore.figure18",
-    "OutOfDistributionExplorer": "bandit.explore.unseen",
-    "Prediction": "bandit.explore.prediction",
-    "check_environment": "bandit.explore.environment",
+    "KLExplorer": "modeseek.bandit.explore.kl",
+    "DemoExplorer": "modeseek.bandit.explore.demo",
+    "PhaseExplorer": "modeseek.bandit.explore.phase",
+    "ReproduceExplorer": "modeseek.bandit.explore.reproduce",
+    "BanditExplorer": "modeseek.bandit.explore.bandit",
+    "OnPolicyExplorer": "modeseek.bandit.explore.on_policy",
+    "NegativeGradientExplorer": "modeseek.bandit.explore.negative",
+    "FourMethodsExplorer": "modeseek.bandit.explore.four_methods",
+    "DisplacementExplorer": "modeseek.bandit.explore.displacement",
+    "Figure18Explorer": "modeseek.bandit.explore.figure18",
+    "OutOfDistributionExplorer": "modeseek.bandit.explore.unseen",
+    "Prediction": "modeseek.bandit.explore.prediction",
+    "check_environment": "modeseek.bandit.explore.environment",
 }
 """Public name → module. Each notebook pays for the import of what it uses."""
 
@@ -29,7 +29,7 @@ __all__ = list(_WHERE)
 
 def __getattr__(name: str) -> Any:
     if name not in _WHERE:
-        raise AttributeError(f"bandit.explore has no {name!r}; there are {', '.join(_WHERE)}")
+        raise AttributeError(f"modeseek.bandit.explore has no {name!r}; there are {', '.join(_WHERE)}")
     return getattr(importlib.import_module(_WHERE[name]), name)
 
 

@@ -1,4 +1,4 @@
-"""The recorded run that notebook 00 opens with: `python -m bandit.explore.bake FOLDER/results.nc` after
+"""The recorded run that notebook 00 opens with: `python -m modeseek.bandit.explore.bake FOLDER/results.nc` after
 `modeseek demo --out FOLDER`. Kept small: curves, and token distributions at the end averaged over positions."""
 
 import sys
@@ -6,8 +6,8 @@ from pathlib import Path
 
 import xarray as xr
 
-from bandit.files import replacing
-from bandit.simulator.results import load
+from modeseek.bandit.files import replacing
+from modeseek.bandit.simulator.results import load
 
 BAKED = Path(__file__).with_name("data") / "demo.nc"
 KEPT = ("expected_reward", "kl_to_reference", "reference_probs", "token_rewards")
@@ -20,7 +20,7 @@ def bake(results: xr.Dataset) -> xr.Dataset:
     return small.assign_attrs(
         configuration=results.attrs["configuration"],
         versions=results.attrs["versions"],
-        command="modeseek demo --out FOLDER && python -m bandit.explore.bake FOLDER/results.nc",
+        command="modeseek demo --out FOLDER && python -m modeseek.bandit.explore.bake FOLDER/results.nc",
     )
 
 

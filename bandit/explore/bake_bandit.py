@@ -1,14 +1,14 @@
-"""Record the bandit explorer's presets: `python -m bandit.explore.bake_bandit [PRESET …]`."""
+"""Record the bandit explorer's presets: `python -m modeseek.bandit.explore.bake_bandit [PRESET …]`."""
 
 import json
 import sys
 import time
 from pathlib import Path
 
-from bandit.explore.bandit_model import BanditModel, chosen, training
-from bandit.explore.bandit_presets import PRESETS, experiment
-from bandit.explore.recording import save
-from bandit.simulator.results import versions
+from modeseek.bandit.explore.bandit_model import BanditModel, chosen, training
+from modeseek.bandit.explore.bandit_presets import PRESETS, experiment
+from modeseek.bandit.explore.recording import save
+from modeseek.bandit.simulator.results import versions
 
 KEPT = ("token_distribution", "responses", "rewards", "weights")
 DATA = Path(__file__).with_name("data")
@@ -25,7 +25,7 @@ def main(names: list[str]) -> None:
             "configuration": experiment(values).to_json(),
             "method": PRESETS[name].method,
             "versions": json.dumps(versions()),
-            "command": f"python -m bandit.explore.bake_bandit {name}",
+            "command": f"python -m modeseek.bandit.explore.bake_bandit {name}",
         }
         path = DATA / f"bandit-{name}.nc"
         save({"run": last.run}, path, attributes, KEPT)

@@ -1,14 +1,14 @@
-"""Record the on-policy explorer's grids: `python -m bandit.explore.bake_on_policy [PRESET …]`."""
+"""Record the on-policy explorer's grids: `python -m modeseek.bandit.explore.bake_on_policy [PRESET …]`."""
 
 import json
 import sys
 import time
 from pathlib import Path
 
-from bandit.explore.on_policy_model import OnPolicyModel, chosen, training
-from bandit.explore.on_policy_presets import BUDGET, PASSES, PRESETS, experiment
-from bandit.explore.recording import Recording, save
-from bandit.simulator.results import versions
+from modeseek.bandit.explore.on_policy_model import OnPolicyModel, chosen, training
+from modeseek.bandit.explore.on_policy_presets import BUDGET, PASSES, PRESETS, experiment
+from modeseek.bandit.explore.recording import Recording, save
+from modeseek.bandit.simulator.results import versions
 
 KEPT = ("log_ratios",)
 DATA = Path(__file__).with_name("data")
@@ -28,7 +28,7 @@ def main(names: list[str]) -> None:
             "configuration": experiment(values, BUDGET).to_json(),
             "method": PRESETS[name].method,
             "versions": json.dumps(versions()),
-            "command": f"python -m bandit.explore.bake_on_policy {name}",
+            "command": f"python -m modeseek.bandit.explore.bake_on_policy {name}",
         }
         path = DATA / f"on-policy-{name}.nc"
         save(grid, path, attributes, KEPT)

@@ -1,4 +1,4 @@
-"""The recorded runs of notebook 07: `python -m bandit.explore.bake_phase FOLDER`, some ten minutes on two cores.
+"""The recorded runs of notebook 07: `python -m modeseek.bandit.explore.bake_phase FOLDER`, ten minutes on two cores.
 
 Six methods and six places of the reward's peak; FOLDER keeps the whole sweep, and an interrupted one goes on there.
 Kept of it: curves, and token distributions at the end averaged over positions and seeds.
@@ -9,15 +9,15 @@ from pathlib import Path
 
 import xarray as xr
 
-from bandit.files import replacing
-from bandit.simulator.config import AlgorithmConfig, EvaluationConfig
-from bandit.simulator.devices import use_compilation_cache, use_host_devices
-from bandit.simulator.experiment import Experiment
-from bandit.simulator.results import load
-from bandit.simulator.sweep import run_sweep
+from modeseek.bandit.files import replacing
+from modeseek.bandit.simulator.config import AlgorithmConfig, EvaluationConfig
+from modeseek.bandit.simulator.devices import use_compilation_cache, use_host_devices
+from modeseek.bandit.simulator.experiment import Experiment
+from modeseek.bandit.simulator.results import load
+from modeseek.bandit.simulator.sweep import run_sweep
 
 BAKED = Path(__file__).with_name("data") / "phase.nc"
-COMMAND = "python -m bandit.explore.bake_phase FOLDER"
+COMMAND = "python -m modeseek.bandit.explore.bake_phase FOLDER"
 KEPT = ("expected_reward", "kl_to_reference", "reference_probs", "token_rewards")
 CENTERS = (20, 30, 40, 50, 60, 70)
 """Tokens at which the reward has its peak; 20 is R2's and 70 is R1's."""

@@ -1,8 +1,8 @@
 """`BanditExplorer`: what does training look like, token by token?"""
 
-from bandit.explore.bandit_model import BanditModel
-from bandit.explore.bandit_scene import BanditScene
-from bandit.explore.training import TrainingExplorer
+from modeseek.bandit.explore.bandit_model import BanditModel
+from modeseek.bandit.explore.bandit_scene import BanditScene
+from modeseek.bandit.explore.training import TrainingExplorer
 
 
 class BanditExplorer(TrainingExplorer):

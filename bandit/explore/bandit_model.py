@@ -5,13 +5,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bandit.explore.bandit_presets import METHODS, PRESETS, REFERENCE_FLOOR, SETTING, experiment, irrelevant
-from bandit.explore.controls import Choice, Number
-from bandit.explore.frontier import best_at, frontier
-from bandit.explore.recording import CURVES, Recording, bundled, recorded
-from bandit.explore.training import Part, TrainingModel
-from bandit.objectives.methods import variant
-from bandit.simulator.problem import ReferenceRecipe, gaussian_bump, reference_probs
+from modeseek.bandit.explore.bandit_presets import METHODS, PRESETS, REFERENCE_FLOOR, SETTING, experiment, irrelevant
+from modeseek.bandit.explore.controls import Choice, Number
+from modeseek.bandit.explore.frontier import best_at, frontier
+from modeseek.bandit.explore.recording import CURVES, Recording, bundled, recorded
+from modeseek.bandit.explore.training import Part, TrainingModel
+from modeseek.bandit.objectives.methods import variant
+from modeseek.bandit.simulator.problem import ReferenceRecipe, gaussian_bump, reference_probs
 
 LENGTH, TOKENS = 10, 100
 POLICIES = {"gpt": "GPT-Nano, reads the response so far", "table": "table of logits, one row a position"}
@@ -32,7 +32,7 @@ def training(values: dict[str, Any]) -> Iterator[Part]:
     Raises:
         ValueError: they cannot be trained with.
     """
-    from bandit.explore.runs import train
+    from modeseek.bandit.explore.runs import train
 
     asked = experiment(values)
     seeds = tuple(range(asked.first_seed, asked.first_seed + asked.seeds))
@@ -117,7 +117,7 @@ class BanditModel(TrainingModel):
 
     def compiles(self, values: dict[str, Any]) -> bool:
         """Whether these shapes were not met before."""
-        from bandit.explore.runs import compiled
+        from modeseek.bandit.explore.runs import compiled
 
         return not compiled(experiment(values))
 

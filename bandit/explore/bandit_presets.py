@@ -2,10 +2,10 @@
 
 from typing import Any, NamedTuple
 
-from bandit.objectives.methods import HyperParameters, variant
-from bandit.simulator.config import AlgorithmConfig, EvaluationConfig, PolicyConfig
-from bandit.simulator.experiment import Experiment
-from bandit.simulator.problem import R1, R2, ReferenceRecipe
+from modeseek.bandit.objectives.methods import HyperParameters, variant
+from modeseek.bandit.simulator.config import AlgorithmConfig, EvaluationConfig, PolicyConfig
+from modeseek.bandit.simulator.experiment import Experiment
+from modeseek.bandit.simulator.problem import R1, R2, ReferenceRecipe
 
 METHODS = (
     "best_of_n",

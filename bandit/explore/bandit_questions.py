@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from bandit.explore.bandit_model import BanditModel
-from bandit.explore.checks import Wrong, check, number
-from bandit.explore.explorer import Explorer
-from bandit.explore.prediction import Prediction, Truth
+from modeseek.bandit.explore.bandit_model import BanditModel
+from modeseek.bandit.explore.checks import Wrong, check, number
+from modeseek.bandit.explore.explorer import Explorer
+from modeseek.bandit.explore.prediction import Prediction, Truth
 
 BETWEEN = slice(35, 50)
 """Tokens on the way from the reference's bulk to R1's peak at 70."""

@@ -9,9 +9,9 @@ from matplotlib.artist import Artist
 from matplotlib.collections import FillBetweenPolyCollection
 from matplotlib.figure import Figure, SubFigure
 
-from bandit.explore.bandit_model import LENGTH, TOKENS, BanditModel
-from bandit.explore.canvas import Panel, Scene, axes_in, rectangles
-from bandit.figures.style import BLACK, BLUE, GREY, REFERENCE_BARS, TARGET, VERMILLION, LineStyle, method_style
+from modeseek.bandit.explore.bandit_model import LENGTH, TOKENS, BanditModel
+from modeseek.bandit.explore.canvas import Panel, Scene, axes_in, rectangles
+from modeseek.bandit.figures.style import BLACK, BLUE, GREY, REFERENCE_BARS, TARGET, VERMILLION, LineStyle, method_style
 
 MARGINS = (0.75, 0.12)
 """Left and right of the token axes, inches: they stand exactly below each other."""

@@ -17,7 +17,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure, SubFigure
 from PIL import Image
 
-from bandit.figures.style import save_figure, style
+from modeseek.bandit.figures.style import save_figure, style
 
 DPI = 100
 LARGEST_PICTURE = 60_000

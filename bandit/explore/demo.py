@@ -10,14 +10,14 @@ import xarray as xr
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure, SubFigure
 
-from bandit.explore.canvas import Panel, Scene, axes_in, rectangles
-from bandit.explore.controls import Choice, Number
-from bandit.explore.explorer import Explorer
-from bandit.explore.model import ViewModel
-from bandit.figures.curves import method_line, styles_of
-from bandit.figures.style import BLACK, GREY, REFERENCE_BARS, method_style
-from bandit.objectives.methods import variant
-from bandit.simulator.summary import over_seeds
+from modeseek.bandit.explore.canvas import Panel, Scene, axes_in, rectangles
+from modeseek.bandit.explore.controls import Choice, Number
+from modeseek.bandit.explore.explorer import Explorer
+from modeseek.bandit.explore.model import ViewModel
+from modeseek.bandit.figures.curves import method_line, styles_of
+from modeseek.bandit.figures.style import BLACK, GREY, REFERENCE_BARS, method_style
+from modeseek.bandit.objectives.methods import variant
+from modeseek.bandit.simulator.summary import over_seeds
 
 REWARDS = {"R1": "R1: the reward's peak far from the reference", "R2": "R2: its peak near the reference"}
 
@@ -25,7 +25,7 @@ REWARDS = {"R1": "R1: the reward's peak far from the reference", "R2": "R2: its 
 @cache
 def recorded() -> xr.Dataset:
     """The bundled run: five methods, two rewards, three seeds; `bake` says how it was made."""
-    with as_file(files("bandit.explore") / "data" / "demo.nc") as path:
+    with as_file(files("modeseek.bandit.explore") / "data" / "demo.nc") as path:
         return xr.load_dataset(path, engine="h5netcdf")
 
 

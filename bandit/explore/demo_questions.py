@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from bandit.explore.checks import Wrong, check, number
-from bandit.explore.demo import METHODS, DemoModel
-from bandit.explore.prediction import Prediction, Truth
-from bandit.objectives.methods import variant
+from modeseek.bandit.explore.checks import Wrong, check, number
+from modeseek.bandit.explore.demo import METHODS, DemoModel
+from modeseek.bandit.explore.prediction import Prediction, Truth
+from modeseek.bandit.objectives.methods import variant
 
 
 def predict_offline() -> Prediction:

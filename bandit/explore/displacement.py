@@ -6,11 +6,11 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure, SubFigure
 
-from bandit.explore.canvas import Panel, Scene, axes_in, rectangles
-from bandit.explore.displacement_model import RESPONSES, DisplacementModel
-from bandit.explore.explorer import Explorer
-from bandit.explore.negative_scene import CHOSEN, OTHER, REJECTED, round_up
-from bandit.figures.style import BLACK, GREEN, GREY, REFERENCE_BARS, LineStyle
+from modeseek.bandit.explore.canvas import Panel, Scene, axes_in, rectangles
+from modeseek.bandit.explore.displacement_model import RESPONSES, DisplacementModel
+from modeseek.bandit.explore.explorer import Explorer
+from modeseek.bandit.explore.negative_scene import CHOSEN, OTHER, REJECTED, round_up
+from modeseek.bandit.figures.style import BLACK, GREEN, GREY, REFERENCE_BARS, LineStyle
 
 STYLES = (CHOSEN, REJECTED, OTHER, LineStyle(GREEN, "s", (0, (5, 1.5, 1, 1.5))))
 

@@ -1,4 +1,4 @@
-"""The recorded runs behind figure 18 of notebook 05: `python -m bandit.explore.displacement_bake FOLDER`.
+"""The recorded runs behind figure 18 of notebook 05: `python -m modeseek.bandit.explore.displacement_bake FOLDER`.
 
 Offline IPO on 5, 20 and 100 prompts; a policy that can tell prompts apart, and one that cannot; all pairs of a prompt's
 ten responses, or the best against the worst. Every gradient step sees the whole data set, so the implicit rewards that
@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from bandit.files import replacing
-from bandit.objectives.methods import HyperParameters
-from bandit.objectives.pairs import PairScheme
-from bandit.simulator.config import AlgorithmConfig, EvaluationConfig, PolicyConfig
-from bandit.simulator.experiment import Experiment
-from bandit.simulator.results import experiment_of, load
+from modeseek.bandit.files import replacing
+from modeseek.bandit.objectives.methods import HyperParameters
+from modeseek.bandit.objectives.pairs import PairScheme
+from modeseek.bandit.simulator.config import AlgorithmConfig, EvaluationConfig, PolicyConfig
+from modeseek.bandit.simulator.experiment import Experiment
+from modeseek.bandit.simulator.results import experiment_of, load
 
 BAKED = Path(__file__).with_name("data") / "displacement.nc"
 PROMPTS = (5, 20, 100)
@@ -52,7 +52,7 @@ def experiment(prompts: int, name: str, pairs: PairScheme) -> Experiment:
 
 def bake(folder: Path) -> xr.Dataset:
     """Run what is not there yet, and put what is kept side by side."""
-    from bandit.simulator.sweep import run_sweep
+    from modeseek.bandit.simulator.sweep import run_sweep
 
     tables = []
     for name, prompts, pairs in itertools.product(POLICIES, PROMPTS, PAIRS):
@@ -70,13 +70,13 @@ def bake(folder: Path) -> xr.Dataset:
     return ordered.assign_attrs(
         configuration=json.dumps(dataclasses.asdict(experiment(PROMPTS[0], "gpt", PAIRS[0]))),
         versions=found.attrs["versions"],
-        command="python -m bandit.explore.displacement_bake FOLDER",
+        command="python -m modeseek.bandit.explore.displacement_bake FOLDER",
     )
 
 
 def main(folder: Path, to: Path = BAKED) -> None:
     """Write the baked file."""
-    from bandit.simulator.devices import use_compilation_cache, use_host_devices
+    from modeseek.bandit.simulator.devices import use_compilation_cache, use_host_devices
 
     use_host_devices()
     use_compilation_cache()

@@ -4,9 +4,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bandit.categorical.closed_forms import displacement, displacement_slope, displacement_turn
-from bandit.explore.controls import Choice, Number
-from bandit.explore.model import ViewModel
+from modeseek.bandit.categorical.closed_forms import displacement, displacement_slope, displacement_turn
+from modeseek.bandit.explore.controls import Choice, Number
+from modeseek.bandit.explore.model import ViewModel
 
 LEFT = 0.02
 """Least mass of the tokens that the two responses share."""

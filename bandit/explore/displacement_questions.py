@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 
-from bandit.categorical.closed_forms import displacement_slope, displacement_turn
-from bandit.explore.checks import Wrong, check, number
-from bandit.explore.displacement_model import PRESETS
-from bandit.explore.figure18 import Figure18Model
-from bandit.explore.prediction import Prediction, Truth
+from modeseek.bandit.categorical.closed_forms import displacement_slope, displacement_turn
+from modeseek.bandit.explore.checks import Wrong, check, number
+from modeseek.bandit.explore.displacement_model import PRESETS
+from modeseek.bandit.explore.figure18 import Figure18Model
+from modeseek.bandit.explore.prediction import Prediction, Truth
 
 LENGTHS = (3, 10)
 """Of the first prediction."""

@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from bandit.explore.canvas import Canvas, Scene, captioned, encode, encode_small
-from bandit.explore.controls import Choice
-from bandit.explore.model import ViewModel
-from bandit.files import free_folder, replacing
+from modeseek.bandit.explore.canvas import Canvas, Scene, captioned, encode, encode_small
+from modeseek.bandit.explore.controls import Choice
+from modeseek.bandit.explore.model import ViewModel
+from modeseek.bandit.files import free_folder, replacing
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
@@ -153,7 +153,7 @@ class Explorer:
         with self.lock:
             if self._shell is None:
                 try:
-                    from bandit.explore.shell import Shell
+                    from modeseek.bandit.explore.shell import Shell
                 except ImportError as error:
                     raise ValueError('widgets need `pip install "modeseek[notebooks]"`: no ipywidgets found') from error
                 self._shell = Shell(self)

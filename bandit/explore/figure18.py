@@ -10,13 +10,13 @@ import xarray as xr
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure, SubFigure
 
-from bandit.explore.canvas import Panel, Scene, axes_in, rectangles
-from bandit.explore.controls import Choice, Number
-from bandit.explore.explorer import Explorer
-from bandit.explore.model import ViewModel
-from bandit.explore.negative_scene import CHOSEN, REJECTED, round_up
-from bandit.figures.style import BLACK, GREY
-from bandit.simulator.summary import over_seeds
+from modeseek.bandit.explore.canvas import Panel, Scene, axes_in, rectangles
+from modeseek.bandit.explore.controls import Choice, Number
+from modeseek.bandit.explore.explorer import Explorer
+from modeseek.bandit.explore.model import ViewModel
+from modeseek.bandit.explore.negative_scene import CHOSEN, REJECTED, round_up
+from modeseek.bandit.figures.style import BLACK, GREY
+from modeseek.bandit.simulator.summary import over_seeds
 
 POLICIES = {
     "gpt": "GPT-Nano, 94 thousand parameters",
@@ -29,7 +29,7 @@ NAMES = ("chosen_implicit_reward", "rejected_implicit_reward")
 @cache
 def recorded() -> xr.Dataset:
     """The bundled runs; `displacement_bake` says how they were made."""
-    with as_file(files("bandit.explore") / "data" / "displacement.nc") as path:
+    with as_file(files("modeseek.bandit.explore") / "data" / "displacement.nc") as path:
         return xr.load_dataset(path, engine="h5netcdf")
 
 

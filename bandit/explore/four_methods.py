@@ -8,15 +8,15 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure, SubFigure
 
-from bandit.categorical.dynamics import simulate
-from bandit.categorical.optimizers import Settings
-from bandit.categorical.presets import named_problem
-from bandit.categorical.problem import Knobs, Problem, from_rewards
-from bandit.explore.canvas import Panel, Scene, axes_in, rectangles
-from bandit.explore.controls import Choice, Number
-from bandit.explore.explorer import Explorer
-from bandit.explore.model import ViewModel
-from bandit.figures.style import BLACK, GREY, REFERENCE_BARS, method_style
+from modeseek.bandit.categorical.dynamics import simulate
+from modeseek.bandit.categorical.optimizers import Settings
+from modeseek.bandit.categorical.presets import named_problem
+from modeseek.bandit.categorical.problem import Knobs, Problem, from_rewards
+from modeseek.bandit.explore.canvas import Panel, Scene, axes_in, rectangles
+from modeseek.bandit.explore.controls import Choice, Number
+from modeseek.bandit.explore.explorer import Explorer
+from modeseek.bandit.explore.model import ViewModel
+from modeseek.bandit.figures.style import BLACK, GREY, REFERENCE_BARS, method_style
 
 METHODS = {"best_of_n": "Best-of-N", "rwr": "RWR", "best_of_n_negative": "Best-of-N + neg. gradient", "ipo": "IPO"}
 PRESETS = {

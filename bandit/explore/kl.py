@@ -1,8 +1,8 @@
 """`KLExplorer`: both divergences have the same optimum. Who gets there first, and through what?"""
 
-from bandit.explore.explorer import Explorer
-from bandit.explore.kl_model import KLModel
-from bandit.explore.kl_scene import KLScene
+from modeseek.bandit.explore.explorer import Explorer
+from modeseek.bandit.explore.kl_model import KLModel
+from modeseek.bandit.explore.kl_scene import KLScene
 
 
 class KLExplorer(Explorer):

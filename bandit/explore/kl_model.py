@@ -5,15 +5,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from bandit.categorical.criteria import inspect_pair
-from bandit.categorical.dynamics import simulate
-from bandit.categorical.metrics import Metrics
-from bandit.categorical.optimizers import Settings
-from bandit.categorical.presets import PRESETS, named_problem
-from bandit.categorical.problem import Knobs, Problem, from_target
-from bandit.categorical.study import region_map, steps_to
-from bandit.explore.controls import Choice, Distribution, Number, with_bar
-from bandit.explore.model import ViewModel
+from modeseek.bandit.categorical.criteria import inspect_pair
+from modeseek.bandit.categorical.dynamics import simulate
+from modeseek.bandit.categorical.metrics import Metrics
+from modeseek.bandit.categorical.optimizers import Settings
+from modeseek.bandit.categorical.presets import PRESETS, named_problem
+from modeseek.bandit.categorical.problem import Knobs, Problem, from_target
+from modeseek.bandit.categorical.study import region_map, steps_to
+from modeseek.bandit.explore.controls import Choice, Distribution, Number, with_bar
+from modeseek.bandit.explore.model import ViewModel
 
 OPEN = {
     "R1": ("R1", "the bandit, its reward's peak far from the reference"),

@@ -4,14 +4,14 @@ from typing import Any
 
 import numpy as np
 
-from bandit.categorical.closed_forms import logarithmic_mean
-from bandit.categorical.criteria import gaps, inspect_pair
-from bandit.categorical.presets import PRESETS
-from bandit.explore.checks import Wrong, check, number
-from bandit.explore.controls import Distribution
-from bandit.explore.explorer import Explorer
-from bandit.explore.kl_model import KLModel
-from bandit.explore.prediction import Prediction, Truth
+from modeseek.bandit.categorical.closed_forms import logarithmic_mean
+from modeseek.bandit.categorical.criteria import gaps, inspect_pair
+from modeseek.bandit.categorical.presets import PRESETS
+from modeseek.bandit.explore.checks import Wrong, check, number
+from modeseek.bandit.explore.controls import Distribution
+from modeseek.bandit.explore.explorer import Explorer
+from modeseek.bandit.explore.kl_model import KLModel
+from modeseek.bandit.explore.prediction import Prediction, Truth
 
 FACTOR = 0.05
 """Of exercise 3: how far below p₂ the targets have to lie."""

@@ -10,11 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure, SubFigure
 
-from bandit.explore.canvas import Panel, Scene, axes_in, rectangles
-from bandit.explore.kl_model import KLModel
-from bandit.figures.kl_regions import draw_regions
-from bandit.figures.kl_simplex import draw_triangle, to_plane
-from bandit.figures.style import BLACK, FORWARD_KL, GREY, REFERENCE_BARS, REVERSE_KL, TARGET
+from modeseek.bandit.explore.canvas import Panel, Scene, axes_in, rectangles
+from modeseek.bandit.explore.kl_model import KLModel
+from modeseek.bandit.figures.kl_regions import draw_regions
+from modeseek.bandit.figures.kl_simplex import draw_triangle, to_plane
+from modeseek.bandit.figures.style import BLACK, FORWARD_KL, GREY, REFERENCE_BARS, REVERSE_KL, TARGET
 
 STYLES = (FORWARD_KL, REVERSE_KL)
 LEAST_KL = 1e-4

@@ -7,8 +7,8 @@ from urllib.parse import parse_qsl, urlencode
 
 import numpy as np
 
-from bandit import __version__
-from bandit.explore.controls import Choice, Control, Number
+from modeseek import __version__
+from modeseek.bandit.explore.controls import Choice, Control, Number
 
 
 class ViewModel:

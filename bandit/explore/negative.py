@@ -1,8 +1,8 @@
 """`NegativeGradientExplorer`: push this answer down. Who gets the mass?"""
 
-from bandit.explore.explorer import Explorer
-from bandit.explore.negative_model import NegativeModel
-from bandit.explore.negative_scene import NegativeScene
+from modeseek.bandit.explore.explorer import Explorer
+from modeseek.bandit.explore.negative_model import NegativeModel
+from modeseek.bandit.explore.negative_scene import NegativeScene
 
 
 class NegativeGradientExplorer(Explorer):

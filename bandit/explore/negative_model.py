@@ -4,9 +4,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bandit.categorical.contrast import contrastive_path, push_down_gains
-from bandit.explore.controls import Choice, Distribution, Number
-from bandit.explore.model import ViewModel
+from modeseek.bandit.categorical.contrast import contrastive_path, push_down_gains
+from modeseek.bandit.explore.controls import Choice, Distribution, Number
+from modeseek.bandit.explore.model import ViewModel
 
 
 class Preset(NamedTuple):

@@ -4,13 +4,13 @@ from typing import Any
 
 import numpy as np
 
-from bandit.categorical.contrast import contrastive_path, push_down_gains
-from bandit.explore.checks import Wrong, check, number
-from bandit.explore.controls import Distribution
-from bandit.explore.explorer import Explorer
-from bandit.explore.four_methods import METHODS, FourMethodsModel
-from bandit.explore.negative_model import PRESETS, NegativeModel
-from bandit.explore.prediction import Prediction, Truth
+from modeseek.bandit.categorical.contrast import contrastive_path, push_down_gains
+from modeseek.bandit.explore.checks import Wrong, check, number
+from modeseek.bandit.explore.controls import Distribution
+from modeseek.bandit.explore.explorer import Explorer
+from modeseek.bandit.explore.four_methods import METHODS, FourMethodsModel
+from modeseek.bandit.explore.negative_model import PRESETS, NegativeModel
+from modeseek.bandit.explore.prediction import Prediction, Truth
 
 TINY = 1e-4
 """η of a step that is small enough for its first order."""

@@ -7,9 +7,9 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure, SubFigure
 
-from bandit.explore.canvas import Panel, Scene, axes_in, rectangles
-from bandit.explore.negative_model import NegativeModel
-from bandit.figures.style import BLACK, BLUE, GREY, ORANGE, REFERENCE_BARS, VERMILLION, LineStyle
+from modeseek.bandit.explore.canvas import Panel, Scene, axes_in, rectangles
+from modeseek.bandit.explore.negative_model import NegativeModel
+from modeseek.bandit.figures.style import BLACK, BLUE, GREY, ORANGE, REFERENCE_BARS, VERMILLION, LineStyle
 
 CHOSEN, REJECTED, OTHER = LineStyle(BLUE, "^", "-"), LineStyle(VERMILLION, "v", "--"), LineStyle(ORANGE, "o", ":")
 

@@ -1,8 +1,8 @@
 """`OnPolicyExplorer`: a thousand samples, how often do you refresh the policy that draws them?"""
 
-from bandit.explore.on_policy_model import OnPolicyModel
-from bandit.explore.on_policy_scene import OnPolicyScene
-from bandit.explore.training import TrainingExplorer
+from modeseek.bandit.explore.on_policy_model import OnPolicyModel
+from modeseek.bandit.explore.on_policy_scene import OnPolicyScene
+from modeseek.bandit.explore.training import TrainingExplorer
 
 
 class OnPolicyExplorer(TrainingExplorer):

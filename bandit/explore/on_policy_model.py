@@ -5,11 +5,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bandit.explore.controls import Choice, Number
-from bandit.explore.on_policy_presets import BUDGET, METHODS, PASSES, PRESETS, SIZES, experiment
-from bandit.explore.recording import CURVES, Recording, bundled, recorded
-from bandit.explore.training import Part, TrainingModel
-from bandit.objectives.methods import variant
+from modeseek.bandit.explore.controls import Choice, Number
+from modeseek.bandit.explore.on_policy_presets import BUDGET, METHODS, PASSES, PRESETS, SIZES, experiment
+from modeseek.bandit.explore.recording import CURVES, Recording, bundled, recorded
+from modeseek.bandit.explore.training import Part, TrainingModel
+from modeseek.bandit.objectives.methods import variant
 
 Row = dict[int, Recording]
 """B → its training; all of one T. While a training is under way the last ones are missing."""
@@ -21,7 +21,7 @@ def training(values: dict[str, Any]) -> Iterator[Part]:
     Raises:
         ValueError: the values cannot be trained with.
     """
-    from bandit.explore.runs import train
+    from modeseek.bandit.explore.runs import train
 
     row: Row = {}
     for i, samples in enumerate(SIZES):
@@ -102,7 +102,7 @@ class OnPolicyModel(TrainingModel):
 
     def compiles(self, values: dict[str, Any]) -> bool:
         """Whether these shapes were not met before."""
-        from bandit.explore.runs import compiled
+        from modeseek.bandit.explore.runs import compiled
 
         return not all(compiled(experiment(values, samples)) for samples in SIZES)
 

@@ -2,9 +2,9 @@
 
 from typing import Any, NamedTuple
 
-from bandit.objectives.methods import HyperParameters
-from bandit.simulator.config import AlgorithmConfig, EvaluationConfig, PolicyConfig
-from bandit.simulator.experiment import Experiment
+from modeseek.bandit.objectives.methods import HyperParameters
+from modeseek.bandit.simulator.config import AlgorithmConfig, EvaluationConfig, PolicyConfig
+from modeseek.bandit.simulator.experiment import Experiment
 
 BUDGET = 1000
 """Samples that a run may draw, prompt-response pairs."""

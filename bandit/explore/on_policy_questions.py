@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from bandit.explore.checks import Wrong, check, number
-from bandit.explore.on_policy_model import OnPolicyModel
-from bandit.explore.on_policy_presets import BUDGET, MINIBATCH, PASSES, SIZES
-from bandit.explore.prediction import Prediction, Truth
+from modeseek.bandit.explore.checks import Wrong, check, number
+from modeseek.bandit.explore.on_policy_model import OnPolicyModel
+from modeseek.bandit.explore.on_policy_presets import BUDGET, MINIBATCH, PASSES, SIZES
+from modeseek.bandit.explore.prediction import Prediction, Truth
 
 
 def predict_size() -> Prediction:

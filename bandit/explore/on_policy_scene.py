@@ -8,11 +8,11 @@ from matplotlib.artist import Artist
 from matplotlib.collections import FillBetweenPolyCollection
 from matplotlib.figure import Figure, SubFigure
 
-from bandit.explore.canvas import Panel, Scene, axes_in, rectangles
-from bandit.explore.kl_scene import ceiling
-from bandit.explore.on_policy_model import OnPolicyModel
-from bandit.explore.on_policy_presets import BUDGET, PASSES, SIZES
-from bandit.figures.style import BLACK, BLUE, GREEN, GREY, ORANGE, VERMILLION, LineStyle
+from modeseek.bandit.explore.canvas import Panel, Scene, axes_in, rectangles
+from modeseek.bandit.explore.kl_scene import ceiling
+from modeseek.bandit.explore.on_policy_model import OnPolicyModel
+from modeseek.bandit.explore.on_policy_presets import BUDGET, PASSES, SIZES
+from modeseek.bandit.figures.style import BLACK, BLUE, GREEN, GREY, ORANGE, VERMILLION, LineStyle
 
 STYLES = {
     100: LineStyle(BLUE, "o"),

@@ -1,8 +1,8 @@
 """`PhaseExplorer`: slide the reward's peak away from the reference. When does the winner change?"""
 
-from bandit.explore.explorer import Explorer
-from bandit.explore.phase_model import PhaseModel
-from bandit.explore.phase_scene import PhaseScene
+from modeseek.bandit.explore.explorer import Explorer
+from modeseek.bandit.explore.phase_model import PhaseModel
+from modeseek.bandit.explore.phase_scene import PhaseScene
 
 
 class PhaseExplorer(Explorer):

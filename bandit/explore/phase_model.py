@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from bandit.explore.controls import Choice, Number
-from bandit.explore.model import ViewModel
-from bandit.objectives.methods import variant
-from bandit.reproduce.verdicts import interval
-from bandit.simulator.experiment import Experiment
+from modeseek.bandit.explore.controls import Choice, Number
+from modeseek.bandit.explore.model import ViewModel
+from modeseek.bandit.objectives.methods import variant
+from modeseek.bandit.reproduce.verdicts import interval
+from modeseek.bandit.simulator.experiment import Experiment
 
 SETS = {
     "all": "all six methods",
@@ -30,7 +30,7 @@ _OF = {
 @cache
 def recorded() -> xr.Dataset:
     """The bundled runs; `bake_phase` says how they were made."""
-    with as_file(files("bandit.explore") / "data" / "phase.nc") as path:
+    with as_file(files("modeseek.bandit.explore") / "data" / "phase.nc") as path:
         data = xr.load_dataset(path, engine="h5netcdf")
     return data.assign_coords(reward=[int(name.split(":")[1]) for name in data["reward"].values.astype(str)])
 

@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 
-from bandit.explore.checks import Wrong, check, number
-from bandit.explore.explorer import Explorer
-from bandit.explore.phase_model import PhaseModel, centers
-from bandit.explore.prediction import Prediction, Truth
-from bandit.objectives.methods import variant
+from modeseek.bandit.explore.checks import Wrong, check, number
+from modeseek.bandit.explore.explorer import Explorer
+from modeseek.bandit.explore.phase_model import PhaseModel, centers
+from modeseek.bandit.explore.prediction import Prediction, Truth
+from modeseek.bandit.objectives.methods import variant
 
 
 def predict_far() -> Prediction:

@@ -9,10 +9,10 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.patches import Rectangle
 
-from bandit.explore.canvas import Panel, Scene, axes_in, rectangles
-from bandit.explore.phase_model import PhaseModel, centers, recorded
-from bandit.figures.curves import method_line, styles_of
-from bandit.figures.style import BLACK, GREY, REFERENCE_BARS
+from modeseek.bandit.explore.canvas import Panel, Scene, axes_in, rectangles
+from modeseek.bandit.explore.phase_model import PhaseModel, centers, recorded
+from modeseek.bandit.figures.curves import method_line, styles_of
+from modeseek.bandit.figures.style import BLACK, GREY, REFERENCE_BARS
 
 NAMES = ("best_of_n", "rwr", "ppo", "ipo", "on_policy_ipo", "on_policy_dpo")
 

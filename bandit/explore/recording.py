@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from bandit.files import replacing
+from modeseek.bandit.files import replacing
 
 CURVES = {
     "expected_reward": ("expected reward", "1"),
@@ -155,7 +155,7 @@ def _coarse(probs: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=16)
 def _file(name: str) -> xr.Dataset:
-    with as_file(files("bandit.explore") / "data" / f"{name}.nc") as path:
+    with as_file(files("modeseek.bandit.explore") / "data" / f"{name}.nc") as path:
         return xr.load_dataset(path, engine="h5netcdf")
 
 

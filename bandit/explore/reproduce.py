@@ -1,8 +1,8 @@
 """`ReproduceExplorer`: what the paper claimed of the bandit, what comes out, and how sure that is."""
 
-from bandit.explore.explorer import Explorer
-from bandit.explore.reproduce_model import ReproduceModel
-from bandit.explore.reproduce_scene import ReproduceScene
+from modeseek.bandit.explore.explorer import Explorer
+from modeseek.bandit.explore.reproduce_model import ReproduceModel
+from modeseek.bandit.explore.reproduce_scene import ReproduceScene
 
 
 class ReproduceExplorer(Explorer):

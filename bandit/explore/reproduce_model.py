@@ -7,18 +7,18 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from bandit.explore.controls import Choice, Number
-from bandit.explore.model import ViewModel
-from bandit.files import DEFAULT_ROOT
-from bandit.reproduce.assess import Assessment, assess
-from bandit.reproduce.cells import read_cell, stored_folder
-from bandit.reproduce.claims import CLAIMS
-from bandit.reproduce.contrasts import Cells, Contrast, fresh_values, level, shifted_values
-from bandit.reproduce.protocol import QUICK, Protocol
-from bandit.reproduce.report import ABOUT
-from bandit.reproduce.settings import FIGURES, OURS, Cell, cells_of, protocols_of, whole
-from bandit.reproduce.verdicts import counted
-from bandit.simulator.conventions import PRESETS as CONVENTIONS
+from modeseek.bandit.explore.controls import Choice, Number
+from modeseek.bandit.explore.model import ViewModel
+from modeseek.bandit.files import DEFAULT_ROOT
+from modeseek.bandit.reproduce.assess import Assessment, assess
+from modeseek.bandit.reproduce.cells import read_cell, stored_folder
+from modeseek.bandit.reproduce.claims import CLAIMS
+from modeseek.bandit.reproduce.contrasts import Cells, Contrast, fresh_values, level, shifted_values
+from modeseek.bandit.reproduce.protocol import QUICK, Protocol
+from modeseek.bandit.reproduce.report import ABOUT
+from modeseek.bandit.reproduce.settings import FIGURES, OURS, Cell, cells_of, protocols_of, whole
+from modeseek.bandit.reproduce.verdicts import counted
+from modeseek.bandit.simulator.conventions import PRESETS as CONVENTIONS
 
 PROTOCOLS = {
     "best": "the fullest that is stored",

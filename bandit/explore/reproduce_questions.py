@@ -5,13 +5,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bandit.explore.checks import Wrong, check, number
-from bandit.explore.prediction import Prediction, Truth
-from bandit.explore.reproduce_model import ReproduceModel
-from bandit.reproduce.claims import REWARD, TABLE3
-from bandit.reproduce.contrasts import fresh_values, level
-from bandit.reproduce.settings import REMEDIES
-from bandit.reproduce.verdicts import decide
+from modeseek.bandit.explore.checks import Wrong, check, number
+from modeseek.bandit.explore.prediction import Prediction, Truth
+from modeseek.bandit.explore.reproduce_model import ReproduceModel
+from modeseek.bandit.reproduce.claims import REWARD, TABLE3
+from modeseek.bandit.reproduce.contrasts import fresh_values, level
+from modeseek.bandit.reproduce.settings import REMEDIES
+from modeseek.bandit.reproduce.verdicts import decide
 
 CEILING = 0.98
 """A mean reward from here on counts as the ceiling."""

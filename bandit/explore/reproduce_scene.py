@@ -10,13 +10,13 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
-from bandit.explore.canvas import Panel, Scene, axes_in, rectangles
-from bandit.explore.reproduce_model import SHIFTS, ReproduceModel
-from bandit.figures.reproduction import Interval, draw_intervals, draw_panel, points
-from bandit.figures.reproduction import Panel as Drawn
-from bandit.figures.style import BLACK, GREY, PURPLE, VERMILLION
-from bandit.reproduce.draw import INTERVALS, PANELS, VERDICT_AXIS, problem_dataset, verdict_rows
-from bandit.simulator.conventions import PRESETS as CONVENTIONS
+from modeseek.bandit.explore.canvas import Panel, Scene, axes_in, rectangles
+from modeseek.bandit.explore.reproduce_model import SHIFTS, ReproduceModel
+from modeseek.bandit.figures.reproduction import Interval, draw_intervals, draw_panel, points
+from modeseek.bandit.figures.reproduction import Panel as Drawn
+from modeseek.bandit.figures.style import BLACK, GREY, PURPLE, VERMILLION
+from modeseek.bandit.reproduce.draw import INTERVALS, PANELS, VERDICT_AXIS, problem_dataset, verdict_rows
+from modeseek.bandit.simulator.conventions import PRESETS as CONVENTIONS
 
 MOST_ROWS, MOST_COLUMNS, MOST_CURVES = 2, 3, 8
 CHOSEN: dict[str, Any] = {"color": PURPLE, "linewidth": 5.0, "alpha": 0.45, "solid_capstyle": "round"}

@@ -6,8 +6,8 @@ from typing import Any
 
 import ipywidgets as w
 
-from bandit.explore.bars import Bars
-from bandit.explore.controls import Bar, Choice, Control, Distribution, Number
+from modeseek.bandit.explore.bars import Bars
+from modeseek.bandit.explore.controls import Bar, Choice, Control, Distribution, Number
 
 PLAY_MS = 120
 POSITIONS = 200

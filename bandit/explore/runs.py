@@ -10,18 +10,18 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from bandit.objectives.log_probs import shift
-from bandit.objectives.methods import Batch
-from bandit.simulator.config import AlgorithmConfig, EvaluationConfig, Static
-from bandit.simulator.devices import use_compilation_cache
-from bandit.simulator.evaluate import Evaluation
-from bandit.simulator.experiment import Experiment
-from bandit.simulator.objective import response_weights
-from bandit.simulator.plan import make_plan
-from bandit.simulator.policy import Params, make_policy
-from bandit.simulator.run import Run
-from bandit.simulator.sampling import score
-from bandit.simulator.train import TrainState, pretrain_seed, run_collection, start
+from modeseek.bandit.objectives.log_probs import shift
+from modeseek.bandit.objectives.methods import Batch
+from modeseek.bandit.simulator.config import AlgorithmConfig, EvaluationConfig, Static
+from modeseek.bandit.simulator.devices import use_compilation_cache
+from modeseek.bandit.simulator.evaluate import Evaluation
+from modeseek.bandit.simulator.experiment import Experiment
+from modeseek.bandit.simulator.objective import response_weights
+from modeseek.bandit.simulator.plan import make_plan
+from modeseek.bandit.simulator.policy import Params, make_policy
+from modeseek.bandit.simulator.run import Run
+from modeseek.bandit.simulator.sampling import score
+from modeseek.bandit.simulator.train import TrainState, pretrain_seed, run_collection, start
 
 
 class Turn(NamedTuple):

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as w
 
-from bandit.explore import bars
-from bandit.explore.canvas import encode
-from bandit.explore.controls import Number
-from bandit.explore.rows import LABELLED, Row
-from bandit.explore.training import TrainingExplorer
+from modeseek.bandit.explore import bars
+from modeseek.bandit.explore.canvas import encode
+from modeseek.bandit.explore.controls import Number
+from modeseek.bandit.explore.rows import LABELLED, Row
+from modeseek.bandit.explore.training import TrainingExplorer
 
 if TYPE_CHECKING:
-    from bandit.explore.explorer import Explorer
+    from modeseek.bandit.explore.explorer import Explorer
 
 STYLE = (
     f"<style>{bars.STYLE}"
@@ -68,7 +68,7 @@ class Shell:
     def _train_row(self) -> Any:
         if not isinstance(self._explorer, TrainingExplorer):
             return None
-        from bandit.explore.train_row import TrainRow
+        from modeseek.bandit.explore.train_row import TrainRow
 
         return TrainRow(self._explorer, self._button)
 

@@ -3,8 +3,8 @@
 import html
 from typing import Any, NamedTuple
 
-from bandit.categorical.statements import STATEMENTS
-from bandit.categorical.theory import CATEGORIES, Finding, examine
+from modeseek.bandit.categorical.statements import STATEMENTS
+from modeseek.bandit.categorical.theory import CATEGORIES, Finding, examine
 
 
 class Slip(NamedTuple):

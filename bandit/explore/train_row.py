@@ -6,7 +6,7 @@ from typing import Any
 
 import ipywidgets as w
 
-from bandit.explore.training import TrainingExplorer
+from modeseek.bandit.explore.training import TrainingExplorer
 
 
 class TrainRow:

@@ -8,9 +8,9 @@ import time
 from collections.abc import Iterator
 from typing import Any, ClassVar, NamedTuple
 
-from bandit.explore.controls import Control
-from bandit.explore.explorer import Explorer
-from bandit.explore.model import ViewModel
+from modeseek.bandit.explore.controls import Control
+from modeseek.bandit.explore.explorer import Explorer
+from modeseek.bandit.explore.model import ViewModel
 
 DRAW_SECONDS = 0.25
 """Partial curves are drawn this often at most."""

@@ -6,12 +6,12 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure, SubFigure
 
-from bandit.explore.canvas import Panel, Scene, axes_in, rectangles
-from bandit.explore.explorer import Explorer
-from bandit.explore.negative_scene import round_up
-from bandit.explore.unseen_model import LARGEST, METHODS, UnseenModel
-from bandit.figures.kl_simplex import draw_triangle, to_plane
-from bandit.figures.style import BLACK, GREY, TARGET, method_style
+from modeseek.bandit.explore.canvas import Panel, Scene, axes_in, rectangles
+from modeseek.bandit.explore.explorer import Explorer
+from modeseek.bandit.explore.negative_scene import round_up
+from modeseek.bandit.explore.unseen_model import LARGEST, METHODS, UnseenModel
+from modeseek.bandit.figures.kl_simplex import draw_triangle, to_plane
+from modeseek.bandit.figures.style import BLACK, GREY, TARGET, method_style
 
 STYLES = tuple(method_style(name) for name in METHODS)
 SIZES = (11, 12, 10)

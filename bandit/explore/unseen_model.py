@@ -5,13 +5,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bandit.categorical.closed_forms import contrastive_rest, ipo_gain, regularised_mass, unseen_mass, unseen_peak
-from bandit.categorical.dynamics import simulate
-from bandit.categorical.methods import preference_probabilities
-from bandit.categorical.optimizers import Settings
-from bandit.categorical.problem import Knobs, from_rewards
-from bandit.explore.controls import Choice, Distribution, Number
-from bandit.explore.model import ViewModel
+from modeseek.bandit.categorical.closed_forms import (
+    contrastive_rest,
+    ipo_gain,
+    regularised_mass,
+    unseen_mass,
+    unseen_peak,
+)
+from modeseek.bandit.categorical.dynamics import simulate
+from modeseek.bandit.categorical.methods import preference_probabilities
+from modeseek.bandit.categorical.optimizers import Settings
+from modeseek.bandit.categorical.problem import Knobs, from_rewards
+from modeseek.bandit.explore.controls import Choice, Distribution, Number
+from modeseek.bandit.explore.model import ViewModel
 
 METHODS = {"offline_dpo": "DPO", "offline_ipo": "IPO", "on_policy_reinforce": "KL-regularised RL"}
 COMPARED = np.array([True, True, False])

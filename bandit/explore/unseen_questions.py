@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from bandit.categorical.closed_forms import unseen_mass, unseen_peak
-from bandit.explore.checks import Wrong, check, number
-from bandit.explore.controls import Distribution
-from bandit.explore.prediction import Prediction, Truth
-from bandit.explore.unseen_model import PRESETS, UnseenModel
+from modeseek.bandit.categorical.closed_forms import unseen_mass, unseen_peak
+from modeseek.bandit.explore.checks import Wrong, check, number
+from modeseek.bandit.explore.controls import Distribution
+from modeseek.bandit.explore.prediction import Prediction, Truth
+from modeseek.bandit.explore.unseen_model import PRESETS, UnseenModel
 
 REFERENCE = (0.01, 0.64, 0.35)
 """Of exercises 1 and 2."""

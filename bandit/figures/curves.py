@@ -7,9 +7,9 @@ import xarray
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bandit.figures.style import LineStyle, label_lines, method_style, new_figure, style
-from bandit.objectives.methods import variant
-from bandit.simulator.summary import over_seeds
+from modeseek.bandit.figures.style import LineStyle, label_lines, method_style, new_figure, style
+from modeseek.bandit.objectives.methods import variant
+from modeseek.bandit.simulator.summary import over_seeds
 
 
 def styles_of(names: list[str]) -> dict[str, LineStyle]:

@@ -7,8 +7,8 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bandit.figures.kl_curves import OBJECTIVE_STYLES, objective_label, objective_line
-from bandit.figures.style import REFERENCE_BARS, TARGET, new_figure, style
+from modeseek.bandit.figures.kl_curves import OBJECTIVE_STYLES, objective_label, objective_line
+from modeseek.bandit.figures.style import REFERENCE_BARS, TARGET, new_figure, style
 
 # Typed as what `stairs` takes: style.py's dictionaries hold strings and numbers.
 START: dict[str, Any] = dict(REFERENCE_BARS)

@@ -7,7 +7,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bandit.figures.style import (
+from modeseek.bandit.figures.style import (
     FORWARD_KL,
     GREEN,
     PURPLE,

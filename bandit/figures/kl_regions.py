@@ -5,8 +5,8 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bandit.categorical.study import region_map
-from bandit.figures.style import BLACK, FORWARD_KL, GREY, REVERSE_KL, new_figure, style
+from modeseek.bandit.categorical.study import region_map
+from modeseek.bandit.figures.style import BLACK, FORWARD_KL, GREY, REVERSE_KL, new_figure, style
 
 
 def draw_regions(axis: Axes, data: xr.Dataset | None = None) -> None:

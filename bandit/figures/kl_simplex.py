@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from bandit.figures.kl_curves import OBJECTIVE_STYLES, objective_label
-from bandit.figures.style import BLACK, new_figure, style
+from modeseek.bandit.figures.kl_curves import OBJECTIVE_STYLES, objective_label
+from modeseek.bandit.figures.style import BLACK, new_figure, style
 
 CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, np.sqrt(3) / 2]])
 

@@ -5,7 +5,7 @@ import xarray
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bandit.figures.style import BLUE, REFERENCE_BARS, VERMILLION, label_lines, new_figure, style
+from modeseek.bandit.figures.style import BLUE, REFERENCE_BARS, VERMILLION, label_lines, new_figure, style
 
 _REWARD_LINES = ((BLUE, "-"), (VERMILLION, "--"), ("#009E73", (0, (7, 2))), ("#E69F00", (0, (1.2, 1.4))))
 

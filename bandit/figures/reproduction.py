@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import ScalarFormatter
 
-from bandit.figures.style import BLACK, GREY, VERMILLION, LineStyle, new_figure, style
-from bandit.simulator.summary import over_seeds
+from modeseek.bandit.figures.style import BLACK, GREY, VERMILLION, LineStyle, new_figure, style
+from modeseek.bandit.simulator.summary import over_seeds
 
 
 class Curve(NamedTuple):

@@ -4,7 +4,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from bandit.figures.style import GREY, VERMILLION, new_figure, style
+from modeseek.bandit.figures.style import GREY, VERMILLION, new_figure, style
 
 
 def theory_chart(data: xr.Dataset) -> Figure:

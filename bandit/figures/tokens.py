@@ -4,9 +4,9 @@ import numpy as np
 import xarray
 from matplotlib.figure import Figure
 
-from bandit.figures.problem import draw_reference
-from bandit.figures.style import BLACK, method_style, new_figure, style
-from bandit.objectives.methods import variant
+from modeseek.bandit.figures.problem import draw_reference
+from modeseek.bandit.figures.style import BLACK, method_style, new_figure, style
+from modeseek.bandit.objectives.methods import variant
 
 
 def token_figure(dataset: xarray.Dataset) -> Figure:

@@ -12,8 +12,8 @@ from typing import Any, Literal, NamedTuple
 import jax
 from jaxtyping import Array, Bool, Float
 
-from bandit.objectives import pairs, policy_gradient, preference, weighted_likelihood
-from bandit.objectives.log_probs import sequence_log_probs
+from modeseek.bandit.objectives import pairs, policy_gradient, preference, weighted_likelihood
+from modeseek.bandit.objectives.log_probs import sequence_log_probs
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from bandit.objectives.pairs import Ties, ranks
+from modeseek.bandit.objectives.pairs import Ties, ranks
 
 
 def weighted_likelihood(log_probs: Float[Array, "*B"], weights: Float[Array, "*B"]) -> Float[Array, "*B"]:

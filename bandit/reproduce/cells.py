@@ -10,15 +10,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray
 
-from bandit.files import replacing, writable_folder
-from bandit.reproduce.measures import CURVES, all_measures
-from bandit.reproduce.protocol import Protocol
-from bandit.reproduce.settings import Cell, cells_of, protocols_of
-from bandit.simulator.conventions import Conventions
-from bandit.simulator.experiment import Experiment
-from bandit.simulator.results import experiment_of, load, save
-from bandit.simulator.summary import choose_learning_rate
-from bandit.simulator.sweep import run_sweep
+from modeseek.bandit.files import replacing, writable_folder
+from modeseek.bandit.reproduce.measures import CURVES, all_measures
+from modeseek.bandit.reproduce.protocol import Protocol
+from modeseek.bandit.reproduce.settings import Cell, cells_of, protocols_of
+from modeseek.bandit.simulator.conventions import Conventions
+from modeseek.bandit.simulator.experiment import Experiment
+from modeseek.bandit.simulator.results import experiment_of, load, save
+from modeseek.bandit.simulator.summary import choose_learning_rate
+from modeseek.bandit.simulator.sweep import run_sweep
 
 
 class Before(NamedTuple):

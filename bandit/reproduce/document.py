@@ -4,17 +4,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from bandit.figures.style import save_figure
-from bandit.files import replacing, writable_folder
-from bandit.reproduce.assess import assess_target
-from bandit.reproduce.cells import read_cell, stored_folder, stored_protocols
-from bandit.reproduce.claims import CLAIMS, NATS, REWARD
-from bandit.reproduce.contrasts import Cells
-from bandit.reproduce.draw import figure_of
-from bandit.reproduce.protocol import FULL, MORE, QUICK, SHORT, Protocol
-from bandit.reproduce.report import ABOUT, DEVIATIONS, chapter, note_of
-from bandit.reproduce.settings import OURS, cells_of
-from bandit.simulator.conventions import PRESETS
+from modeseek.bandit.figures.style import save_figure
+from modeseek.bandit.files import replacing, writable_folder
+from modeseek.bandit.reproduce.assess import assess_target
+from modeseek.bandit.reproduce.cells import read_cell, stored_folder, stored_protocols
+from modeseek.bandit.reproduce.claims import CLAIMS, NATS, REWARD
+from modeseek.bandit.reproduce.contrasts import Cells
+from modeseek.bandit.reproduce.draw import figure_of
+from modeseek.bandit.reproduce.protocol import FULL, MORE, QUICK, SHORT, Protocol
+from modeseek.bandit.reproduce.report import ABOUT, DEVIATIONS, chapter, note_of
+from modeseek.bandit.reproduce.settings import OURS, cells_of
+from modeseek.bandit.simulator.conventions import PRESETS
 
 HEAD = """# Reproduction of the paper's bandit experiments
 

@@ -7,16 +7,16 @@ import numpy as np
 import xarray
 from matplotlib.figure import Figure
 
-from bandit.figures.curves import styles_of
-from bandit.figures.problem import problem_figure
-from bandit.figures.reproduction import Curve, Interval, Panel, intervals_figure, ladder, panels_figure
-from bandit.figures.style import LineStyle
-from bandit.objectives.methods import variant
-from bandit.reproduce.assess import Assessment
-from bandit.reproduce.cells import spent
-from bandit.reproduce.claims import TABLE3
-from bandit.reproduce.contrasts import Cells, fresh_runs, fresh_values, level
-from bandit.reproduce.settings import (
+from modeseek.bandit.figures.curves import styles_of
+from modeseek.bandit.figures.problem import problem_figure
+from modeseek.bandit.figures.reproduction import Curve, Interval, Panel, intervals_figure, ladder, panels_figure
+from modeseek.bandit.figures.style import LineStyle
+from modeseek.bandit.objectives.methods import variant
+from modeseek.bandit.reproduce.assess import Assessment
+from modeseek.bandit.reproduce.cells import spent
+from modeseek.bandit.reproduce.claims import TABLE3
+from modeseek.bandit.reproduce.contrasts import Cells, fresh_runs, fresh_values, level
+from modeseek.bandit.reproduce.settings import (
     BATCHES,
     FIG16_METHODS,
     FIG19_METHODS,
@@ -27,9 +27,9 @@ from bandit.reproduce.settings import (
     REMEDY_TITLES,
     REWARDS,
 )
-from bandit.reproduce.verdicts import interval
-from bandit.simulator.conventions import PRESETS, Conventions
-from bandit.simulator.problem import ReferenceRecipe, reference_probs, token_rewards
+from modeseek.bandit.reproduce.verdicts import interval
+from modeseek.bandit.simulator.conventions import PRESETS, Conventions
+from modeseek.bandit.simulator.problem import ReferenceRecipe, reference_probs, token_rewards
 
 Drawing = Callable[[Cells, str], Figure]
 """From cells and a note (protocol, conventions, seeds) to a figure."""

@@ -4,11 +4,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bandit.objectives.methods import variant
-from bandit.reproduce.claims import REWARD
-from bandit.reproduce.contrasts import Cells, difference, fresh_values, level
-from bandit.reproduce.settings import HEADLINES, MENDS, REMEDY_TITLES
-from bandit.reproduce.verdicts import Verdict, judge
+from modeseek.bandit.objectives.methods import variant
+from modeseek.bandit.reproduce.claims import REWARD
+from modeseek.bandit.reproduce.contrasts import Cells, difference, fresh_values, level
+from modeseek.bandit.reproduce.settings import HEADLINES, MENDS, REMEDY_TITLES
+from modeseek.bandit.reproduce.verdicts import Verdict, judge
 
 WORDS = {"reproduced": "raises it", "reversed": "lowers it", "not reproduced": "does not matter"}
 """`judge`'s words for a claim of "more", said of a change."""

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import xarray
 
-from bandit.simulator.summary import final_values, mean_over_run
+from modeseek.bandit.simulator.summary import final_values, mean_over_run
 
 CURVES = (
     "expected_reward",

@@ -6,17 +6,17 @@ from typing import Any
 
 import numpy as np
 
-from bandit.figures.style import save_figure
-from bandit.files import replacing
-from bandit.reproduce.assess import Assessment, assess_target, table
-from bandit.reproduce.cells import spent
-from bandit.reproduce.contrasts import Cells, fresh_values, level
-from bandit.reproduce.draw import figure_of, problem_dataset, verdict_figure
-from bandit.reproduce.effects import CHANGES, effects_table
-from bandit.reproduce.protocol import Protocol
-from bandit.reproduce.verdicts import counted
-from bandit.simulator.conventions import PRESETS
-from bandit.simulator.results import processor, save, versions
+from modeseek.bandit.figures.style import save_figure
+from modeseek.bandit.files import replacing
+from modeseek.bandit.reproduce.assess import Assessment, assess_target, table
+from modeseek.bandit.reproduce.cells import spent
+from modeseek.bandit.reproduce.contrasts import Cells, fresh_values, level
+from modeseek.bandit.reproduce.draw import figure_of, problem_dataset, verdict_figure
+from modeseek.bandit.reproduce.effects import CHANGES, effects_table
+from modeseek.bandit.reproduce.protocol import Protocol
+from modeseek.bandit.reproduce.verdicts import counted
+from modeseek.bandit.simulator.conventions import PRESETS
+from modeseek.bandit.simulator.results import processor, save, versions
 
 ABOUT = {
     "fig2": "The reference policy and the two rewards.",

@@ -3,11 +3,11 @@
 import dataclasses
 from typing import Any, NamedTuple
 
-from bandit.objectives.methods import HyperParameters
-from bandit.reproduce.protocol import FULL, MORE, MORE_OF_SHORT, QUICK, SHORT, Protocol
-from bandit.simulator.config import AlgorithmConfig, EvaluationConfig
-from bandit.simulator.conventions import PAPER, Conventions
-from bandit.simulator.experiment import Experiment
+from modeseek.bandit.objectives.methods import HyperParameters
+from modeseek.bandit.reproduce.protocol import FULL, MORE, MORE_OF_SHORT, QUICK, SHORT, Protocol
+from modeseek.bandit.simulator.config import AlgorithmConfig, EvaluationConfig
+from modeseek.bandit.simulator.conventions import PAPER, Conventions
+from modeseek.bandit.simulator.experiment import Experiment
 
 REWARDS = ("R1", "R2")
 
@@ -18,7 +18,7 @@ class Cell:
 
     Attributes:
         name: in file names and claims; its reward is its last part.
-        method: as `bandit.objectives.methods.variant` reads it.
+        method: as `modeseek.bandit.objectives.methods.variant` reads it.
         reward: R1 or R2.
         algorithm: Algorithm 1's knobs in the paper's protocol.
         response_tokens: tokens of a response; the policy samples one fewer where the prompt counts as one.

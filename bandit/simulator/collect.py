@@ -6,13 +6,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from bandit.objectives import advantages
-from bandit.objectives.log_probs import shift
-from bandit.simulator.config import Static
-from bandit.simulator.policy import Params, Policy
-from bandit.simulator.problem import response_rewards
-from bandit.simulator.run import Run
-from bandit.simulator.sampling import sample, score
+from modeseek.bandit.objectives import advantages
+from modeseek.bandit.objectives.log_probs import shift
+from modeseek.bandit.simulator.config import Static
+from modeseek.bandit.simulator.policy import Params, Policy
+from modeseek.bandit.simulator.problem import response_rewards
+from modeseek.bandit.simulator.run import Run
+from modeseek.bandit.simulator.sampling import sample, score
 
 
 class Collected(NamedTuple):

@@ -3,9 +3,9 @@
 import dataclasses
 from typing import Literal
 
-from bandit.objectives.pairs import PairScheme
-from bandit.simulator.checks import choices, positive, require, whole
-from bandit.simulator.conventions import Conventions
+from modeseek.bandit.objectives.pairs import PairScheme
+from modeseek.bandit.simulator.checks import choices, positive, require, whole
+from modeseek.bandit.simulator.conventions import Conventions
 
 
 @dataclasses.dataclass(frozen=True)

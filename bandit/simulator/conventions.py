@@ -4,10 +4,10 @@ import dataclasses
 import math
 from typing import Literal
 
-from bandit.objectives.log_probs import Scoring
-from bandit.objectives.methods import Method
-from bandit.objectives.pairs import Ties
-from bandit.simulator.checks import choices, require
+from modeseek.bandit.objectives.log_probs import Scoring
+from modeseek.bandit.objectives.methods import Method
+from modeseek.bandit.objectives.pairs import Ties
+from modeseek.bandit.simulator.checks import choices, require
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,10 +10,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from bandit.objectives.divergences import entropy, expectation, kl
-from bandit.simulator.policy import Params, Policy
-from bandit.simulator.problem import Problem
-from bandit.simulator.sampling import Rollout, sample
+from modeseek.bandit.objectives.divergences import entropy, expectation, kl
+from modeseek.bandit.simulator.policy import Params, Policy
+from modeseek.bandit.simulator.problem import Problem
+from modeseek.bandit.simulator.sampling import Rollout, sample
 
 
 class Evaluation(NamedTuple):

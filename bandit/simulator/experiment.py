@@ -7,17 +7,17 @@ from typing import Annotated, Any
 
 import tyro
 
-from bandit.objectives.methods import HyperParameters, Variant, variant
-from bandit.simulator.checks import positive, require, whole
-from bandit.simulator.config import (
+from modeseek.bandit.objectives.methods import HyperParameters, Variant, variant
+from modeseek.bandit.simulator.checks import positive, require, whole
+from modeseek.bandit.simulator.config import (
     AlgorithmConfig,
     EvaluationConfig,
     PolicyConfig,
     PretrainingConfig,
     Static,
 )
-from bandit.simulator.conventions import Conventions
-from bandit.simulator.problem import ReferenceRecipe, reference_probs, token_rewards
+from modeseek.bandit.simulator.conventions import Conventions
+from modeseek.bandit.simulator.problem import ReferenceRecipe, reference_probs, token_rewards
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Experiment:
     """A complete experiment: problem, policy, Algorithm 1, methods, and what to compare.
 
     Attributes:
-        methods: as `bandit.objectives.methods.variant` reads them: `ppo`, `on_policy_ipo`, `offline_rwr`, …
+        methods: as `modeseek.bandit.objectives.methods.variant` reads them: `ppo`, `on_policy_ipo`, `offline_rwr`, …
         rewards: `R1` (peak at token 70, far from the reference), `R2` (peak at 20, near it), or `bump:CENTER:WIDTH`.
         seeds: number of seeds; each is its own network, prompts and samples, the same for every method.
         first_seed: the first of them.

@@ -8,15 +8,15 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float
 
-from bandit.objectives import divergences
-from bandit.objectives.log_probs import gather, shift, weighted_mean
-from bandit.objectives.methods import METHODS, Batch, ObjectiveOptions, pair_weights
-from bandit.objectives.policy_gradient import fraction_clipped
-from bandit.simulator.collect import Collected
-from bandit.simulator.config import Static
-from bandit.simulator.policy import Params, Policy
-from bandit.simulator.run import Run
-from bandit.simulator.sampling import score
+from modeseek.bandit.objectives import divergences
+from modeseek.bandit.objectives.log_probs import gather, shift, weighted_mean
+from modeseek.bandit.objectives.methods import METHODS, Batch, ObjectiveOptions, pair_weights
+from modeseek.bandit.objectives.policy_gradient import fraction_clipped
+from modeseek.bandit.simulator.collect import Collected
+from modeseek.bandit.simulator.config import Static
+from modeseek.bandit.simulator.policy import Params, Policy
+from modeseek.bandit.simulator.run import Run
+from modeseek.bandit.simulator.sampling import score
 
 
 class StepMetrics(NamedTuple):

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from bandit.objectives.methods import HyperParameters
-from bandit.simulator.experiment import Experiment
-from bandit.simulator.problem import make_problem, reference_probs, token_rewards
-from bandit.simulator.run import Run, make_run
+from modeseek.bandit.objectives.methods import HyperParameters
+from modeseek.bandit.simulator.experiment import Experiment
+from modeseek.bandit.simulator.problem import make_problem, reference_probs, token_rewards
+from modeseek.bandit.simulator.run import Run, make_run
 
 
 class Axis(NamedTuple):

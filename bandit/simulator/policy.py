@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from bandit.simulator.config import Static
-from bandit.simulator.gpt import GPTNano, init_params
+from modeseek.bandit.simulator.config import Static
+from modeseek.bandit.simulator.gpt import GPTNano, init_params
 
 Params = Any
 """A pytree of arrays."""

@@ -6,11 +6,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from bandit.objectives.divergences import kl
-from bandit.simulator.config import Static
-from bandit.simulator.optimizer import adam
-from bandit.simulator.policy import Params, Policy
-from bandit.simulator.sampling import sample
+from modeseek.bandit.objectives.divergences import kl
+from modeseek.bandit.simulator.config import Static
+from modeseek.bandit.simulator.optimizer import adam
+from modeseek.bandit.simulator.policy import Params, Policy
+from modeseek.bandit.simulator.sampling import sample
 
 
 class Pretrained(NamedTuple):

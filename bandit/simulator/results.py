@@ -15,14 +15,14 @@ import jax
 import numpy as np
 import xarray
 
-import bandit
-from bandit.files import replacing, writable_folder
-from bandit.simulator.evaluate import Evaluation
-from bandit.simulator.experiment import Experiment
-from bandit.simulator.objective import StepMetrics
-from bandit.simulator.plan import Plan
-from bandit.simulator.problem import reference_probs, token_rewards
-from bandit.simulator.train import Metrics
+import modeseek
+from modeseek.bandit.files import replacing, writable_folder
+from modeseek.bandit.simulator.evaluate import Evaluation
+from modeseek.bandit.simulator.experiment import Experiment
+from modeseek.bandit.simulator.objective import StepMetrics
+from modeseek.bandit.simulator.plan import Plan
+from modeseek.bandit.simulator.problem import reference_probs, token_rewards
+from modeseek.bandit.simulator.train import Metrics
 
 FORMAT = 1
 """Of the results file; a file of another one is refused."""
@@ -81,7 +81,7 @@ class Curves:
 def versions() -> dict[str, str]:
     """Versions of everything that may change a number."""
     packages = {name: metadata.version(name) for name in ("jax", "jaxlib", "flax", "optax", "numpy", "xarray")}
-    return {"modeseek": bandit.__version__, "python": platform.python_version(), **packages}
+    return {"modeseek": modeseek.__version__, "python": platform.python_version(), **packages}
 
 
 def identity(experiment: Experiment) -> dict[str, Any]:

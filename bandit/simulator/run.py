@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int
 
-from bandit.objectives import advantages
-from bandit.objectives.methods import METHODS, HyperParameters
-from bandit.simulator.config import Static
-from bandit.simulator.problem import Problem
+from modeseek.bandit.objectives import advantages
+from modeseek.bandit.objectives.methods import METHODS, HyperParameters
+from modeseek.bandit.simulator.config import Static
+from modeseek.bandit.simulator.problem import Problem
 
 
 class Run(NamedTuple):

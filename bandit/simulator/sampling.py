@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from bandit.objectives.log_probs import Scoring, gather, shift
-from bandit.simulator.policy import Params, Policy
+from modeseek.bandit.objectives.log_probs import Scoring, gather, shift
+from modeseek.bandit.simulator.policy import Params, Policy
 
 
 class Rollout(NamedTuple):
@@ -67,6 +67,6 @@ def sample(policy: Policy, params: Params, prompts: Int[Array, "B"], new_tokens:
 def score(
     policy: Policy, params: Params, tokens: Int[Array, "B S"], scoring: Scoring = "next_token"
 ) -> Float[Array, "B T"]:
-    """log π of each token of given responses, nats; the shift is `bandit.objectives.log_probs.shift`'s."""
+    """log π of each token of given responses, nats; the shift is `modeseek.bandit.objectives.log_probs.shift`'s."""
     inputs, targets = shift(tokens, scoring)
     return gather(jax.nn.log_softmax(policy.logits(params, inputs), axis=-1), targets)

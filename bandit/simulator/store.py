@@ -17,7 +17,7 @@ from typing import IO, Any, NamedTuple
 import jax
 import numpy as np
 
-from bandit.files import replacing, writable_folder
+from modeseek.bandit.files import replacing, writable_folder
 
 
 class InFlight(NamedTuple):

@@ -22,16 +22,16 @@ import xarray
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from tqdm import tqdm
 
-from bandit.simulator import results
-from bandit.simulator.config import Static
-from bandit.simulator.devices import run_mesh, runs_per_device
-from bandit.simulator.experiment import Experiment
-from bandit.simulator.plan import Plan, make_plan
-from bandit.simulator.pretrain import Pretrained
-from bandit.simulator.problem import Problem
-from bandit.simulator.run import Run
-from bandit.simulator.store import Store
-from bandit.simulator.train import pretrain_seed, run_collection, start
+from modeseek.bandit.simulator import results
+from modeseek.bandit.simulator.config import Static
+from modeseek.bandit.simulator.devices import run_mesh, runs_per_device
+from modeseek.bandit.simulator.experiment import Experiment
+from modeseek.bandit.simulator.plan import Plan, make_plan
+from modeseek.bandit.simulator.pretrain import Pretrained
+from modeseek.bandit.simulator.problem import Problem
+from modeseek.bandit.simulator.run import Run
+from modeseek.bandit.simulator.store import Store
+from modeseek.bandit.simulator.train import pretrain_seed, run_collection, start
 
 CHECKPOINT_SECONDS = 15.0
 """Runs in flight are saved this often."""

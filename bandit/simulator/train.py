@@ -7,16 +7,16 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int
 
-from bandit.objectives import advantages
-from bandit.simulator.collect import Collected, collect
-from bandit.simulator.config import Static
-from bandit.simulator.evaluate import Evaluation, evaluate, evaluation_prompts
-from bandit.simulator.objective import FrozenCopies, StepMetrics, loss_and_batch, rescored, step_metrics
-from bandit.simulator.optimizer import adam
-from bandit.simulator.policy import Params, Policy, make_policy
-from bandit.simulator.pretrain import Pretrained, pretrain
-from bandit.simulator.problem import Problem, sample_prompts
-from bandit.simulator.run import Run
+from modeseek.bandit.objectives import advantages
+from modeseek.bandit.simulator.collect import Collected, collect
+from modeseek.bandit.simulator.config import Static
+from modeseek.bandit.simulator.evaluate import Evaluation, evaluate, evaluation_prompts
+from modeseek.bandit.simulator.objective import FrozenCopies, StepMetrics, loss_and_batch, rescored, step_metrics
+from modeseek.bandit.simulator.optimizer import adam
+from modeseek.bandit.simulator.policy import Params, Policy, make_policy
+from modeseek.bandit.simulator.pretrain import Pretrained, pretrain
+from modeseek.bandit.simulator.problem import Problem, sample_prompts
+from modeseek.bandit.simulator.run import Run
 
 
 class TrainState(NamedTuple):

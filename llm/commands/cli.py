@@ -6,10 +6,10 @@ from typing import Any
 
 import tyro
 
-from llm.commands.convert import Convert
-from llm.commands.generate import Generate
-from llm.commands.info import Info
-from llm.commands.score import Score
+from modeseek.llm.commands.convert import Convert
+from modeseek.llm.commands.generate import Generate
+from modeseek.llm.commands.info import Info
+from modeseek.llm.commands.score import Score
 
 COMMANDS: dict[str, Callable[..., Any]] = {
     "generate": Generate,

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from llm.commands.lines import Format
+from modeseek.llm.commands.lines import Format
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from llm.memory import Memory
-    from llm.models.model import Compute
+    from modeseek.llm.memory import Memory
+    from modeseek.llm.models.model import Compute
 
 
 Source = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")]
@@ -68,7 +68,7 @@ class OnRows:
         """How the model is computed, as memory is to be counted: a CPU computes 16-bit numbers in float32 copies."""
         import jax
 
-        from llm.models.model import Compute
+        from modeseek.llm.models.model import Compute
 
         return Compute("float32" if jax.default_backend() == "cpu" else self.dtype)
 
@@ -76,7 +76,7 @@ class OnRows:
         """Raises ValueError if it does not fit; `smaller` names the options that need less."""
         import jax
 
-        from llm.available import check_room
+        from modeseek.llm.available import check_room
 
         dtype = ", or --dtype bfloat16" if self.dtype == "float32" and jax.default_backend() != "cpu" else ""
         check_room(needed, what, f"take {smaller}{dtype}")

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from llm.commands.common import OnRows
+from modeseek.llm.commands.common import OnRows
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from llm.draw import Sampling
-    from llm.models.model import Model
-    from llm.models.parameters import Params
+    from modeseek.llm.draw import Sampling
+    from modeseek.llm.models.model import Model
+    from modeseek.llm.models.parameters import Params
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,13 +59,19 @@ class Generate(OnRows):
             ValueError: bad numbers, prompts that the model cannot read, no tokenizer for text, too little memory.
         """
         self.check_counts("max_new_tokens", "samples", "batch")
-        from llm import memory
-        from llm.commands.lines import check_new_file, check_text, prompt_ids, read_records, write
-        from llm.commands.loading import eos_ids, lazy_tokenizer, load_model, open_language_model, tokenizer_to_show
-        from llm.draw import Sampling, check_sampling
-        from llm.prompts import bucket, check_ids
-        from llm.stops import ordinary_ids
-        from llm.tokenizer import decode
+        from modeseek.llm import memory
+        from modeseek.llm.commands.lines import check_new_file, check_text, prompt_ids, read_records, write
+        from modeseek.llm.commands.loading import (
+            eos_ids,
+            lazy_tokenizer,
+            load_model,
+            open_language_model,
+            tokenizer_to_show,
+        )
+        from modeseek.llm.draw import Sampling, check_sampling
+        from modeseek.llm.prompts import bucket, check_ids
+        from modeseek.llm.stops import ordinary_ids
+        from modeseek.llm.tokenizer import decode
 
         sampling = Sampling(self.temperature, self.top_k, self.top_p)
         check_sampling(sampling)
@@ -120,9 +126,9 @@ class Generate(OnRows):
         import jax
         import numpy as np
 
-        from llm.commands.common import in_batches
-        from llm.generate import generate
-        from llm.prompts import pad_right
+        from modeseek.llm.commands.common import in_batches
+        from modeseek.llm.generate import generate
+        from modeseek.llm.prompts import pad_right
 
         key = jax.random.key(self.seed)
         how: dict[str, Any] = {"sampling": sampling, "stops": stops}
@@ -150,7 +156,7 @@ class Generate(OnRows):
         tokenizer: Callable[[], Any],
     ) -> dict[str, Any]:
         """Of a response whose end the loop may have missed: it knows a stop's ordinary ids alone."""
-        from llm.stops import end_of_text
+        from modeseek.llm.stops import end_of_text
 
         self.check_finite(log_probs, f"the log-prob of a response to prompt {number // self.samples}")
 

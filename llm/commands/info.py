@@ -3,11 +3,11 @@
 import dataclasses
 from typing import TYPE_CHECKING, Literal
 
-from llm.commands.common import Source
+from modeseek.llm.commands.common import Source
 
 if TYPE_CHECKING:
-    from llm.memory import Memory
-    from llm.models.config import ModelConfig
+    from modeseek.llm.memory import Memory
+    from modeseek.llm.models.config import ModelConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,12 +53,12 @@ class Info:
             value = getattr(self, field)
             if value is not None and value < 1:
                 raise ValueError(f"{field} must be at least 1, got {value}")
-        from llm import memory
-        from llm.models.hugging_face import config_from, head_of, read_config
-        from llm.models.model import Compute
-        from llm.models.parameters import largest_rank
-        from llm.sharding import Mesh, check_mesh
-        from llm.source import CONFIGURATION, local_folder
+        from modeseek.llm import memory
+        from modeseek.llm.models.hugging_face import config_from, head_of, read_config
+        from modeseek.llm.models.model import Compute
+        from modeseek.llm.models.parameters import largest_rank
+        from modeseek.llm.sharding import Mesh, check_mesh
+        from modeseek.llm.source import CONFIGURATION, local_folder
 
         raw = read_config(local_folder(self.source, CONFIGURATION) / "config.json")
         config, head = config_from(raw), head_of(raw)
@@ -85,7 +85,7 @@ class Info:
 
 
 def _sizes(config: "ModelConfig", head: str) -> str:
-    from llm.memory import count_by_part
+    from modeseek.llm.memory import count_by_part
 
     lines = [f"{field.name:<20}{getattr(config, field.name)}" for field in dataclasses.fields(config)]
     lines.append(f"{'head':<20}{head}")
@@ -96,7 +96,7 @@ def _sizes(config: "ModelConfig", head: str) -> str:
 
 
 def _table(title: str, memory: "Memory") -> str:
-    from llm.memory import readable
+    from modeseek.llm.memory import readable
 
     lines = [f"{title:<84}{readable(memory.total):>12}"]
     lines += [f"  {part:<82}{readable(count):>12}" for part, count in memory.parts.items()]

@@ -104,7 +104,7 @@ def prompt_ids(records: Sequence[dict[str, Any]], tokenizer: Any, *, chat: bool)
     Raises:
         ValueError: a record has none of them, or the template does not take its messages.
     """
-    from llm.tokenizer import encode, encode_chats
+    from modeseek.llm.tokenizer import encode, encode_chats
 
     found: list[list[int]] = []
     for number, record in enumerate(records):
@@ -142,7 +142,7 @@ def write(records: Iterable[dict[str, Any]], text: "list[str]", out: Path | None
     if out is None:
         print("\n".join(lines))
         return
-    from bandit.files import replacing
+    from modeseek.bandit.files import replacing
 
     with replacing(out) as temporary:
         temporary.write_text("".join(line + "\n" for line in lines), encoding="utf-8")

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from llm.commands.common import OnRows
+from modeseek.llm.commands.common import OnRows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,11 +37,11 @@ class Score(OnRows):
             ValueError: bad numbers, rows that the model cannot read, no tokenizer for text, too little memory.
         """
         self.check_counts("batch", "chunk")
-        from llm import memory
-        from llm.commands.lines import check_new_file, read_records, write
-        from llm.commands.loading import lazy_tokenizer, load_model, open_language_model
-        from llm.prompts import bucket, check_ids
-        from llm.scoring import Policy
+        from modeseek.llm import memory
+        from modeseek.llm.commands.lines import check_new_file, read_records, write
+        from modeseek.llm.commands.loading import lazy_tokenizer, load_model, open_language_model
+        from modeseek.llm.prompts import bucket, check_ids
+        from modeseek.llm.scoring import Policy
 
         check_new_file(self.out)
         records = read_records(self.texts, self.file)
@@ -70,9 +70,9 @@ class Score(OnRows):
         import jax
         import numpy as np
 
-        from llm.commands.common import in_batches
-        from llm.prompts import bucket, pad_right
-        from llm.scoring import Policy, score
+        from modeseek.llm.commands.common import in_batches
+        from modeseek.llm.prompts import bucket, pad_right
+        from modeseek.llm.scoring import Policy, score
 
         models = [policy.model for policy in policies]
         params = [policy.params for policy in policies]
@@ -110,7 +110,7 @@ class Score(OnRows):
 
 def _rows(records: list[dict[str, Any]], tokenizer: Any) -> tuple[list[list[int]], list[int]]:
     """Whole sequences, and where what is scored begins in each."""
-    from llm.tokenizer import encode, encode_alone
+    from modeseek.llm.tokenizer import encode, encode_alone
 
     rows, starts, problems = [], [], []
     for number, record in enumerate(records):

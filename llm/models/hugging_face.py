@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from llm.models.config import Architecture, Head, ModelConfig
+from modeseek.llm.models.config import Architecture, Head, ModelConfig
 
 CLASSES: dict[tuple[Architecture, Head], str] = {
     (architecture, head): f"{family}For{task}"

@@ -6,10 +6,10 @@ from typing import Any
 import flax.linen as nn
 from jaxtyping import Array, Float
 
-from llm.models.attention import Attend
-from llm.models.config import ACTIVATIONS, ModelConfig
-from llm.models.layers import Dense, RMSNorm, Rotary, rotate
-from llm.models.names import LayerNames, Names
+from modeseek.llm.models.attention import Attend
+from modeseek.llm.models.config import ACTIVATIONS, ModelConfig
+from modeseek.llm.models.layers import Dense, RMSNorm, Rotary, rotate
+from modeseek.llm.models.names import LayerNames, Names
 
 
 class MistralBlock(nn.Module):

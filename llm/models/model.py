@@ -8,11 +8,11 @@ import jax.numpy as jnp
 from jax.sharding import Sharding
 from jaxtyping import Array, Float, Int
 
-from llm.models import mistral, neox
-from llm.models.attention import Attend, Implementation, Memory, causal, filling, stepping
-from llm.models.config import ModelConfig
-from llm.models.layers import LayerNorm, RMSNorm, Rotary, rotary, wide_product
-from llm.models.parameters import Params
+from modeseek.llm.models import mistral, neox
+from modeseek.llm.models.attention import Attend, Implementation, Memory, causal, filling, stepping
+from modeseek.llm.models.config import ModelConfig
+from modeseek.llm.models.layers import LayerNorm, RMSNorm, Rotary, rotary, wide_product
+from modeseek.llm.models.parameters import Params
 
 Remat = Literal["none", "dots", "full"]
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from llm.models.config import ModelConfig
+from modeseek.llm.models.config import ModelConfig
 
 LayerNames = dict[str, tuple[str, tuple[str, ...]]]
 """Path inside a layer's parameters → the tensor's name after `layers.N.`, and the logical axes of our leaf."""

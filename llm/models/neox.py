@@ -7,10 +7,10 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from llm.models.attention import Attend
-from llm.models.config import ACTIVATIONS, ModelConfig
-from llm.models.layers import Dense, LayerNorm, Rotary, rotate
-from llm.models.names import LayerNames, Names
+from modeseek.llm.models.attention import Attend
+from modeseek.llm.models.config import ACTIVATIONS, ModelConfig
+from modeseek.llm.models.layers import Dense, LayerNorm, Rotary, rotate
+from modeseek.llm.models.names import LayerNames, Names
 
 
 class GPTNeoXBlock(nn.Module):

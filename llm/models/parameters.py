@@ -7,9 +7,9 @@ import jax.numpy as jnp
 from jax.sharding import PartitionSpec
 from jaxtyping import Array
 
-from llm.models import mistral, neox
-from llm.models.config import Head, ModelConfig, check_heads
-from llm.models.names import Names
+from modeseek.llm.models import mistral, neox
+from modeseek.llm.models.config import Head, ModelConfig, check_heads
+from modeseek.llm.models.names import Names
 
 Params = Any
 """Nested dictionaries of arrays: `embed`, `layers` (every leaf `[layers, …]`), `norm`, `heads`."""

@@ -10,9 +10,9 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec, Sharding
 from jaxtyping import Array
 
-from llm.models.config import Head, check_heads
-from llm.models.parameters import Parameter, Params, parameters, start, tree_of
-from llm.weights.checkpoint import Checkpoint, beyond, damaged, not_finite
+from modeseek.llm.models.config import Head, check_heads
+from modeseek.llm.models.parameters import Parameter, Params, parameters, start, tree_of
+from modeseek.llm.weights.checkpoint import Checkpoint, beyond, damaged, not_finite
 
 
 def load(

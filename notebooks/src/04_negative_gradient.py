@@ -19,7 +19,7 @@
 # ## Predict
 
 # %%
-from bandit.explore.negative_questions import predict_figure16, predict_winners
+from modeseek.bandit.explore.negative_questions import predict_figure16, predict_winners
 
 winners = predict_winners()
 winners
@@ -40,7 +40,7 @@ figure16
 # - `balanced`: at c₁ = c₂ the others keep their odds among themselves, whatever l is.
 
 # %%
-from bandit.explore import NegativeGradientExplorer
+from modeseek.bandit.explore import NegativeGradientExplorer
 
 explorer = NegativeGradientExplorer(preset="push_rare_down", step=5)
 explorer
@@ -51,7 +51,7 @@ explorer
 # between 0 and 1, 100 is as good as the bandit's certain comparisons.
 
 # %%
-from bandit.explore import FourMethodsExplorer
+from modeseek.bandit.explore import FourMethodsExplorer
 
 four = FourMethodsExplorer(preset="fig16_R1")
 four
@@ -88,7 +88,7 @@ figure16.reveal
 # response.
 
 # %% tags=["exercise"]
-from bandit.explore.negative_questions import check_everybody_gains
+from modeseek.bandit.explore.negative_questions import check_everybody_gains
 
 check_everybody_gains(start=..., rejected=...)
 
@@ -106,7 +106,7 @@ check_everybody_gains(start=..., rejected=...)
 # **2.** Three responses: p_w = .1, p_l, and one with the rest. At which p_l is ∇log p_w · ∇log p_l zero? (Two digits.)
 
 # %% tags=["exercise"]
-from bandit.explore.negative_questions import check_boundary
+from modeseek.bandit.explore.negative_questions import check_boundary
 
 check_boundary(...)
 
@@ -125,7 +125,7 @@ check_boundary(...)
 # it ends above. Give the explorer or its state. Then look whether it was the negative gradient that did it.
 
 # %% tags=["exercise"]
-from bandit.explore.negative_questions import check_negative_wins
+from modeseek.bandit.explore.negative_questions import check_negative_wins
 
 check_negative_wins(...)
 

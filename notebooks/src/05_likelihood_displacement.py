@@ -18,7 +18,7 @@
 # ## Predict
 
 # %%
-from bandit.explore.displacement_questions import predict_length, predict_prompts
+from modeseek.bandit.explore.displacement_questions import predict_length, predict_prompts
 
 length = predict_length()
 length
@@ -39,7 +39,7 @@ prompts
 # - play: along the grey path the model walks towards the boundary by itself. Who gains, when y_w no longer does?
 
 # %%
-from bandit.explore import DisplacementExplorer
+from modeseek.bandit.explore import DisplacementExplorer
 
 explorer = DisplacementExplorer(preset="fig18_5_prompts", step=60)
 explorer
@@ -49,7 +49,7 @@ explorer
 # whole data set, 3 seeds (the paper: 5), one learning rate for each policy. Change the **policy** (capacity) and the **pairs**.
 
 # %%
-from bandit.explore import Figure18Explorer
+from modeseek.bandit.explore import Figure18Explorer
 
 recorded = Figure18Explorer(preset="gpt", reward="R2")
 recorded
@@ -87,7 +87,7 @@ prompts.reveal
 # **1.** π_B = .16 and π_C = .03, one prompt. What is the shortest length N at which the first step lowers y_w?
 
 # %% tags=["exercise"]
-from bandit.explore.displacement_questions import check_length
+from modeseek.bandit.explore.displacement_questions import check_length
 
 check_length(...)
 
@@ -105,7 +105,7 @@ check_length(...)
 # **2.** In the preset `rejected-likelier` (N = 10, π_B = .1, π_C = .4) y_w rises at first. At which s does it turn? (Two digits.)
 
 # %% tags=["exercise"]
-from bandit.explore.displacement_questions import check_turn
+from modeseek.bandit.explore.displacement_questions import check_turn
 
 check_turn(...)
 
@@ -125,7 +125,7 @@ check_turn(...)
 # it take, at least, so that it rises?
 
 # %% tags=["exercise"]
-from bandit.explore.displacement_questions import check_capacity
+from modeseek.bandit.explore.displacement_questions import check_capacity
 
 check_capacity(...)
 

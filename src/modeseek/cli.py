@@ -10,15 +10,15 @@ from typing import Any
 
 import tyro
 
-from bandit import __version__
-from bandit.commands.bench import Bench
-from bandit.commands.categorical import KL, Theory
-from bandit.commands.demo import Demo
-from bandit.commands.lab import Lab
-from bandit.commands.reproduce import Reproduce
-from bandit.commands.runs import Bandit, Repeat, Sweep
-from bandit.simulator.conventions import PRESETS
-from bandit.simulator.experiment import Experiment
+from modeseek import __version__
+from modeseek.bandit.commands.bench import Bench
+from modeseek.bandit.commands.categorical import KL, Theory
+from modeseek.bandit.commands.demo import Demo
+from modeseek.bandit.commands.lab import Lab
+from modeseek.bandit.commands.reproduce import Reproduce
+from modeseek.bandit.commands.runs import Bandit, Repeat, Sweep
+from modeseek.bandit.simulator.conventions import PRESETS
+from modeseek.bandit.simulator.experiment import Experiment
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +27,7 @@ class LanguageModels:
 
     def run(self) -> int:
         """Not reached: `modeseek llm` has commands of its own."""
-        raise AssertionError("modeseek llm is parsed by llm.commands")
+        raise AssertionError("modeseek llm is parsed by modeseek.llm.commands")
 
 
 COMMANDS: dict[str, Callable[..., Any]] = {
@@ -85,7 +85,7 @@ def read_config(path: Path) -> Experiment:
         ValueError: the file is not there, or is neither.
     """
     if path.suffix == ".nc":
-        from bandit.simulator.results import experiment_of, load
+        from modeseek.bandit.simulator.results import experiment_of, load
 
         return experiment_of(load(path))
     try:
@@ -105,7 +105,7 @@ def _parse(arguments: list[str]) -> Any:
         return tyro.extras.subcommand_cli_from_dict(COMMANDS, args=arguments, prog="modeseek", description=DESCRIPTION)
     name, rest = arguments[0], arguments[1:]
     if name == "llm":
-        from llm.commands.cli import parse  # here, so that no other command waits for it
+        from modeseek.llm.commands.cli import parse  # here, so that no other command waits for it
 
         return parse(rest)
     command = COMMANDS[name]

@@ -1,0 +1,5 @@
+"""`python -m modeseek`: the same as the `modeseek` command."""
+
+from modeseek.cli import main
+
+main()
