@@ -1,4 +1,4 @@
-"""The house's shape: arrows point one way, files stay short, networks stay in one place."""
+"""The house's shape: arrows point one way, networks stay in one place, and nothing is imported by an old name."""
 
 import ast
 from pathlib import Path
@@ -6,42 +6,39 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-FILES = sorted((ROOT / "bandit").rglob("*.py")) + sorted((ROOT / "llm").rglob("*.py"))
+FILES = [
+    *(ROOT / "src" / "modeseek").glob("*.py"),
+    *sorted((ROOT / "bandit").rglob("*.py")),
+    *sorted((ROOT / "llm").rglob("*.py")),
+]
+
+BASE = {"modeseek", "modeseek.checks", "modeseek.files", "modeseek.markdown"}
+"""What every room stands on; they import nothing of ours but each other."""
 
 ALLOWED = {
+    **{name: BASE for name in BASE - {"modeseek"}},
     "modeseek.bandit.objectives": {"modeseek.bandit.objectives"},
-    "modeseek.bandit.simulator": {
-        "modeseek",
-        "modeseek.bandit.files",
-        "modeseek.bandit.objectives",
-        "modeseek.bandit.simulator",
-    },
+    "modeseek.bandit.simulator": {"modeseek.bandit.objectives", "modeseek.bandit.simulator"},
     # Two sideways looks: at the bandit's references and rewards (R1 and R2 are defined once), and at its devices.
     "modeseek.bandit.categorical": {
-        "modeseek",
-        "modeseek.bandit.files",
         "modeseek.bandit.objectives",
         "modeseek.bandit.categorical",
         "modeseek.bandit.simulator.problem",
         "modeseek.bandit.simulator.devices",
     },
     "modeseek.bandit.figures": {
-        "modeseek.bandit.files",
         "modeseek.bandit.objectives",
         "modeseek.bandit.simulator",
         "modeseek.bandit.categorical",
         "modeseek.bandit.figures",
     },
     "modeseek.bandit.reproduce": {
-        "modeseek.bandit.files",
         "modeseek.bandit.objectives",
         "modeseek.bandit.simulator",
         "modeseek.bandit.figures",
         "modeseek.bandit.reproduce",
     },
     "modeseek.bandit.explore": {
-        "modeseek",
-        "modeseek.bandit.files",
         "modeseek.bandit.objectives",
         "modeseek.bandit.simulator",
         "modeseek.bandit.categorical",
@@ -51,8 +48,7 @@ ALLOWED = {
     },
     "modeseek.llm": {"modeseek.llm", "modeseek.bandit.objectives"},
 }
-# `modeseek.llm.commands` is of the command line: it may import from all, as `modeseek.bandit.commands` may.
-"""Room → rooms it may import from (commands and the command line may import from all)."""
+"""Room → rooms it may import from beside `BASE` (commands and the front door may import from all)."""
 
 
 def _imports(path: Path) -> set[str]:
@@ -66,7 +62,8 @@ def _imports(path: Path) -> set[str]:
 
 
 def _module(path: Path) -> str:
-    return ".".join(("modeseek", *path.relative_to(ROOT).with_suffix("").parts))
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[1:] if parts[0] == "src" else ("modeseek", *parts))
 
 
 def _within(name: str, room: str) -> bool:
@@ -81,8 +78,7 @@ def test_arrows_point_one_way(room):
             continue
         for name in _imports(path):
             ours = name.split(".")[0] == "modeseek"
-            ok = any(_within(name, other) for other in ALLOWED[room])
-            # `from bandit import x` names the package and then its attribute.
+            ok = any(_within(name, other) for other in ALLOWED[room] | BASE)
             if ours and not ok and name != "modeseek.__version__":
                 wrong.append(f"{_module(path)} imports {name}")
     assert wrong == [], f"{room} may import from {sorted(ALLOWED[room])}"
@@ -106,6 +102,11 @@ def test_nobody_uses_pyplot():
     assert users == []
 
 
-@pytest.mark.parametrize("path", FILES, ids=_module)
-def test_files_hold_one_idea(path):
-    assert len(path.read_text().splitlines()) <= 330
+def test_nobody_imports_the_folders_by_their_bare_names():
+    """`bandit` and `llm` are other people's packages; ours are `modeseek.bandit` and `modeseek.llm`."""
+    everywhere = [
+        *FILES,
+        *(path for room in ("tests", "benchmarks", "notebooks") for path in (ROOT / room).rglob("*.py")),
+    ]
+    users = [str(path) for path in everywhere if {n.split(".")[0] for n in _imports(path)} & {"bandit", "llm"}]
+    assert users == []

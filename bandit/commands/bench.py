@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from modeseek.bandit.files import replacing, writable_folder
 from modeseek.bandit.simulator.config import EvaluationConfig, Static
 from modeseek.bandit.simulator.experiment import Experiment
+from modeseek.files import replacing, writable_folder
 
 
 class Row(NamedTuple):

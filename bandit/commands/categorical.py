@@ -174,8 +174,8 @@ class Theory:
         from modeseek.bandit.commands.common import output_folder
         from modeseek.bandit.figures.style import save_figure
         from modeseek.bandit.figures.theory_table import theory_chart
-        from modeseek.bandit.files import replacing
         from modeseek.bandit.simulator.results import check_output
+        from modeseek.files import replacing
 
         check_search(self.instances, self.seed)
         folder = output_folder(self.out, "theory")
@@ -207,7 +207,7 @@ def _progress(what: str) -> Any:
 
 
 def _save_dataset(data: "xr.Dataset", path: Path) -> Path:
-    from modeseek.bandit.files import replacing
+    from modeseek.files import replacing
 
     packed = {name: {"zlib": True} for name, array in data.data_vars.items() if array.size > 1000}
     with replacing(path) as temporary:

@@ -4,8 +4,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modeseek.bandit.files import free_folder, writable_folder
 from modeseek.bandit.simulator.experiment import Experiment
+from modeseek.files import free_folder, writable_folder
 
 if TYPE_CHECKING:
     import xarray

@@ -11,7 +11,7 @@ import sysconfig
 from pathlib import Path
 
 from modeseek.bandit.commands.common import say
-from modeseek.bandit.files import replacing, writable_folder
+from modeseek.files import replacing, writable_folder
 
 CLONE = Path(__file__).resolve().parents[2] / "notebooks"
 FIRST = "00_start_here.ipynb"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import tyro
 
 from modeseek.bandit.commands.common import say
-from modeseek.bandit.files import DEFAULT_ROOT
+from modeseek.files import DEFAULT_ROOT
 
 if TYPE_CHECKING:
     from modeseek.bandit.reproduce.protocol import Protocol
@@ -137,7 +137,7 @@ class Reproduce:
         return [name for name in ("more", "short", "quick") if getattr(self, name)]
 
     def _folder(self, protocol: "Protocol", conventions: str) -> Path:
-        from modeseek.bandit.files import writable_folder
+        from modeseek.files import writable_folder
 
         return writable_folder(self.out or DEFAULT_ROOT / "reproduce" / protocol.name / conventions)
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import xarray as xr
 
-from modeseek.bandit.files import replacing
 from modeseek.bandit.simulator.results import load
+from modeseek.files import replacing
 
 BAKED = Path(__file__).with_name("data") / "demo.nc"
 KEPT = ("expected_reward", "kl_to_reference", "reference_probs", "token_rewards")

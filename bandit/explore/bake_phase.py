@@ -9,12 +9,12 @@ from pathlib import Path
 
 import xarray as xr
 
-from modeseek.bandit.files import replacing
 from modeseek.bandit.simulator.config import AlgorithmConfig, EvaluationConfig
 from modeseek.bandit.simulator.devices import use_compilation_cache, use_host_devices
 from modeseek.bandit.simulator.experiment import Experiment
 from modeseek.bandit.simulator.results import load
 from modeseek.bandit.simulator.sweep import run_sweep
+from modeseek.files import replacing
 
 BAKED = Path(__file__).with_name("data") / "phase.nc"
 COMMAND = "python -m modeseek.bandit.explore.bake_phase FOLDER"

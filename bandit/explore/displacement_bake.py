@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from modeseek.bandit.files import replacing
 from modeseek.bandit.objectives.methods import HyperParameters
 from modeseek.bandit.objectives.pairs import PairScheme
 from modeseek.bandit.simulator.config import AlgorithmConfig, EvaluationConfig, PolicyConfig
 from modeseek.bandit.simulator.experiment import Experiment
 from modeseek.bandit.simulator.results import experiment_of, load
+from modeseek.files import replacing
 
 BAKED = Path(__file__).with_name("data") / "displacement.nc"
 PROMPTS = (5, 20, 100)

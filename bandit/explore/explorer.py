@@ -12,7 +12,7 @@ import numpy as np
 from modeseek.bandit.explore.canvas import Canvas, Scene, captioned, encode, encode_small
 from modeseek.bandit.explore.controls import Choice
 from modeseek.bandit.explore.model import ViewModel
-from modeseek.bandit.files import free_folder, replacing
+from modeseek.files import free_folder, replacing
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 

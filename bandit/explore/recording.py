@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from modeseek.bandit.files import replacing
+from modeseek.files import replacing
 
 CURVES = {
     "expected_reward": ("expected reward", "1"),

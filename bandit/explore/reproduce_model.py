@@ -9,7 +9,6 @@ import xarray as xr
 
 from modeseek.bandit.explore.controls import Choice, Number
 from modeseek.bandit.explore.model import ViewModel
-from modeseek.bandit.files import DEFAULT_ROOT
 from modeseek.bandit.reproduce.assess import Assessment, assess
 from modeseek.bandit.reproduce.cells import read_cell, stored_folder
 from modeseek.bandit.reproduce.claims import CLAIMS
@@ -19,6 +18,7 @@ from modeseek.bandit.reproduce.report import ABOUT
 from modeseek.bandit.reproduce.settings import FIGURES, OURS, Cell, cells_of, protocols_of, whole
 from modeseek.bandit.reproduce.verdicts import counted
 from modeseek.bandit.simulator.conventions import PRESETS as CONVENTIONS
+from modeseek.files import DEFAULT_ROOT
 
 PROTOCOLS = {
     "best": "the fullest that is stored",

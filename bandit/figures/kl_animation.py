@@ -10,7 +10,7 @@ from matplotlib.animation import PillowWriter
 from modeseek.bandit.figures.kl_bars import DASHED, START
 from modeseek.bandit.figures.kl_curves import OBJECTIVE_STYLES, objective_label
 from modeseek.bandit.figures.style import new_figure, style
-from modeseek.bandit.files import replacing
+from modeseek.files import replacing
 
 
 def kl_animation(

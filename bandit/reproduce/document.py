@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from modeseek.bandit.figures.style import save_figure
-from modeseek.bandit.files import replacing, writable_folder
 from modeseek.bandit.reproduce.assess import assess_target
 from modeseek.bandit.reproduce.cells import read_cell, stored_folder, stored_protocols
 from modeseek.bandit.reproduce.claims import CLAIMS, NATS, REWARD
@@ -15,6 +14,7 @@ from modeseek.bandit.reproduce.protocol import FULL, MORE, QUICK, SHORT, Protoco
 from modeseek.bandit.reproduce.report import ABOUT, DEVIATIONS, chapter, note_of
 from modeseek.bandit.reproduce.settings import OURS, cells_of
 from modeseek.bandit.simulator.conventions import PRESETS
+from modeseek.files import replacing, writable_folder
 
 HEAD = """# Reproduction of the paper's bandit experiments
 

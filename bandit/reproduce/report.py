@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from modeseek.bandit.figures.style import save_figure
-from modeseek.bandit.files import replacing
 from modeseek.bandit.reproduce.assess import Assessment, assess_target, table
 from modeseek.bandit.reproduce.cells import spent
 from modeseek.bandit.reproduce.contrasts import Cells, fresh_values, level
@@ -17,6 +16,7 @@ from modeseek.bandit.reproduce.protocol import Protocol
 from modeseek.bandit.reproduce.verdicts import counted
 from modeseek.bandit.simulator.conventions import PRESETS
 from modeseek.bandit.simulator.results import processor, save, versions
+from modeseek.files import replacing
 
 ABOUT = {
     "fig2": "The reference policy and the two rewards.",

@@ -4,8 +4,8 @@ import dataclasses
 from typing import Literal
 
 from modeseek.bandit.objectives.pairs import PairScheme
-from modeseek.bandit.simulator.checks import choices, positive, require, whole
 from modeseek.bandit.simulator.conventions import Conventions
+from modeseek.checks import choices, positive, require, whole
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Literal
 from modeseek.bandit.objectives.log_probs import Scoring
 from modeseek.bandit.objectives.methods import Method
 from modeseek.bandit.objectives.pairs import Ties
-from modeseek.bandit.simulator.checks import choices, require
+from modeseek.checks import choices, require
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from modeseek.bandit.files import writable_folder
+from modeseek.files import writable_folder
 
 
 def use_host_devices(count: int | None = None) -> None:

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 import tyro
 
 from modeseek.bandit.objectives.methods import HyperParameters, Variant, variant
-from modeseek.bandit.simulator.checks import positive, require, whole
 from modeseek.bandit.simulator.config import (
     AlgorithmConfig,
     EvaluationConfig,
@@ -18,6 +17,7 @@ from modeseek.bandit.simulator.config import (
 )
 from modeseek.bandit.simulator.conventions import Conventions
 from modeseek.bandit.simulator.problem import ReferenceRecipe, reference_probs, token_rewards
+from modeseek.checks import positive, require, whole
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,13 +16,13 @@ import numpy as np
 import xarray
 
 import modeseek
-from modeseek.bandit.files import replacing, writable_folder
 from modeseek.bandit.simulator.evaluate import Evaluation
 from modeseek.bandit.simulator.experiment import Experiment
 from modeseek.bandit.simulator.objective import StepMetrics
 from modeseek.bandit.simulator.plan import Plan
 from modeseek.bandit.simulator.problem import reference_probs, token_rewards
 from modeseek.bandit.simulator.train import Metrics
+from modeseek.files import replacing, writable_folder
 
 FORMAT = 1
 """Of the results file; a file of another one is refused."""

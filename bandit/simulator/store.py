@@ -17,7 +17,7 @@ from typing import IO, Any, NamedTuple
 import jax
 import numpy as np
 
-from modeseek.bandit.files import replacing, writable_folder
+from modeseek.files import replacing, writable_folder
 
 
 class InFlight(NamedTuple):

@@ -142,7 +142,7 @@ def write(records: Iterable[dict[str, Any]], text: "list[str]", out: Path | None
     if out is None:
         print("\n".join(lines))
         return
-    from modeseek.bandit.files import replacing
+    from modeseek.files import replacing
 
     with replacing(out) as temporary:
         temporary.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
