@@ -181,7 +181,7 @@ def test_a_bandit_is_scrubbed_by_key_and_mouse(bandit_notebook: Notebook, capsys
 
 HELD_BACK = """
 import time
-from modeseek.bandit.explore import bandit_model
+from modeseek.bandit.explore.bandit import model as bandit_model
 
 def held_back(values, training=bandit_model.training):
     for part in training(values):

@@ -13,9 +13,9 @@ from PIL import Image
 
 from modeseek.bandit.categorical.closed_forms import logarithmic_mean
 from modeseek.bandit.explore import DemoExplorer, KLExplorer
-from modeseek.bandit.explore.canvas import Canvas, encode, encode_small
-from modeseek.bandit.explore.kl_model import KLModel
-from modeseek.bandit.explore.kl_scene import KLScene
+from modeseek.bandit.explore.kl.model import KLModel
+from modeseek.bandit.explore.kl.scene import KLScene
+from modeseek.bandit.explore.toolkit.canvas import Canvas, encode, encode_small
 
 PRESETS = list(KLExplorer.presets())
 

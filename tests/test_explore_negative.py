@@ -7,13 +7,13 @@ from modeseek.bandit.categorical import closed_forms, lemmas
 from modeseek.bandit.categorical.contrast import contrastive, contrastive_path, push_down_gains
 from modeseek.bandit.categorical.simplex import policy
 from modeseek.bandit.explore.displacement import DisplacementExplorer
-from modeseek.bandit.explore.displacement_bake import POLICIES, PROMPTS, SEEDS, STEPS
-from modeseek.bandit.explore.displacement_model import DisplacementModel
-from modeseek.bandit.explore.figure18 import Figure18Model, recorded
-from modeseek.bandit.explore.four_methods import FourMethodsModel
-from modeseek.bandit.explore.negative_model import NegativeModel
-from modeseek.bandit.explore.unseen import OutOfDistributionExplorer
-from modeseek.bandit.explore.unseen_model import UnseenModel
+from modeseek.bandit.explore.displacement.model import DisplacementModel
+from modeseek.bandit.explore.figure18.bake import POLICIES, PROMPTS, SEEDS, STEPS
+from modeseek.bandit.explore.figure18.model import Figure18Model, recorded
+from modeseek.bandit.explore.four_methods.model import FourMethodsModel
+from modeseek.bandit.explore.negative.model import NegativeModel
+from modeseek.bandit.explore.out_of_distribution import OutOfDistributionExplorer
+from modeseek.bandit.explore.out_of_distribution.model import OutOfDistributionModel
 
 P = np.array([0.45, 0.25, 0.15, 0.1, 0.05])
 
@@ -170,7 +170,7 @@ def test_probabilities_that_do_not_fit_are_mended_visibly():
 
 def test_figure_18_is_what_was_recorded_and_what_the_notebook_says():
     data = recorded()
-    assert data.attrs["command"] == "python -m modeseek.bandit.explore.displacement_bake FOLDER"
+    assert data.attrs["command"] == "python -m modeseek.bandit.explore.figure18.bake FOLDER"
     assert (data.sizes["seed"], int(data["step"][-1])) == (SEEDS, STEPS)
     assert tuple(data["prompts"].values) == PROMPTS
     assert tuple(data["policy"].values) == tuple(POLICIES)
@@ -189,7 +189,7 @@ def test_figure_18_is_what_was_recorded_and_what_the_notebook_says():
 
 @pytest.mark.parametrize("preset", OutOfDistributionExplorer.presets())
 def test_dpo_and_ipo_walk_on_the_closed_form_and_rl_to_its_optimum(preset):
-    model = UnseenModel(preset, optimizer="flow", step_size=0.5, steps=400)
+    model = OutOfDistributionModel(preset, optimizer="flow", step_size=0.5, steps=400)
     result, p = model.result, np.asarray(model.values["reference"])
     for run in (0, 1):
         np.testing.assert_allclose(result.probs[run, :, 2], closed_forms.unseen_mass(*p, result.moved[run]), atol=1e-11)
@@ -206,10 +206,10 @@ def test_dpo_and_ipo_walk_on_the_closed_form_and_rl_to_its_optimum(preset):
 
 def test_runs_end_at_their_rests():
     # η = 2: DPO's slowest rate is β² P (1 - P)/2, here 1/40 a unit of time.
-    model = UnseenModel("noisy-labels", optimizer="flow", step_size=1.0, steps=400, beta=1.0)
+    model = OutOfDistributionModel("noisy-labels", optimizer="flow", step_size=1.0, steps=400, beta=1.0)
     np.testing.assert_allclose(model.result.probs[:, -1], model.result.rests, atol=1e-3)
 
 
 def test_the_peak_is_reported_only_where_there_is_one():
-    assert "it first gains, up to 0.634" in UnseenModel("unseen-gains").caption()
-    assert "it falls from the start" in UnseenModel("unseen-falls").caption()
+    assert "it first gains, up to 0.634" in OutOfDistributionModel("unseen-gains").caption()
+    assert "it falls from the start" in OutOfDistributionModel("unseen-falls").caption()

@@ -7,11 +7,11 @@ import pytest
 import xarray as xr
 from matplotlib.axes import Axes
 
-from modeseek.bandit.explore import reproduce_model
-from modeseek.bandit.explore.canvas import Canvas
 from modeseek.bandit.explore.reproduce import ReproduceExplorer
-from modeseek.bandit.explore.reproduce_model import ReproduceModel
-from modeseek.bandit.explore.reproduce_questions import (
+from modeseek.bandit.explore.reproduce import model as reproduce_model
+from modeseek.bandit.explore.reproduce.errata import ERRATA, finding
+from modeseek.bandit.explore.reproduce.model import ReproduceModel
+from modeseek.bandit.explore.reproduce.questions import (
     check_no_effect,
     check_remedies,
     check_tau,
@@ -19,8 +19,8 @@ from modeseek.bandit.explore.reproduce_questions import (
     predict_remedy,
     remedied,
 )
-from modeseek.bandit.explore.reproduce_scene import ReproduceScene
-from modeseek.bandit.explore.slips import SLIPS, finding
+from modeseek.bandit.explore.reproduce.scene import ReproduceScene
+from modeseek.bandit.explore.toolkit.canvas import Canvas
 from modeseek.bandit.reproduce.cells import stored_folder
 from modeseek.bandit.reproduce.claims import CLAIMS
 from modeseek.bandit.reproduce.protocol import MORE_OF_SHORT, QUICK, SHORT
@@ -147,13 +147,13 @@ def test_a_row_beyond_the_last_is_the_last_and_said():
         ReproduceModel("fig3")
 
 
-def test_slips_name_statements_and_what_is_right_holds():
-    for slip in SLIPS:
-        if slip.right_as:
-            right = finding(slip.right_as, 70)
+def test_errata_name_statements_and_what_is_right_holds():
+    for erratum in ERRATA:
+        if erratum.right_as:
+            right = finding(erratum.right_as, 70)
             assert right.held == right.tried > 0
-        if slip.printed_as:
-            printed = finding(slip.printed_as, 700)
+        if erratum.printed_as:
+            printed = finding(erratum.printed_as, 700)
             assert printed.held < printed.tried
             assert printed.counter_example
     with pytest.raises(ValueError, match="unknown statement"):

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from modeseek.bandit.explore import KLExplorer
-from modeseek.bandit.explore.controls import Bar, Distribution
+from modeseek.bandit.explore.toolkit.controls import Bar, Distribution
 
 
 def _shell(explorer):

@@ -10,13 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from modeseek.bandit.explore import BanditExplorer, bandit_model
-from modeseek.bandit.explore.bandit_model import BanditModel
-from modeseek.bandit.explore.bandit_presets import PRESETS, experiment
-from modeseek.bandit.explore.bandit_scene import batch_picture
-from modeseek.bandit.explore.canvas import Canvas
-from modeseek.bandit.explore.frontier import best_at, frontier, kl, tilted
-from modeseek.bandit.explore.runs import take_turn, train
+from modeseek.bandit.explore import BanditExplorer
+from modeseek.bandit.explore.bandit import model as bandit_model
+from modeseek.bandit.explore.bandit.frontier import best_at, frontier, kl, tilted
+from modeseek.bandit.explore.bandit.model import BanditModel
+from modeseek.bandit.explore.bandit.presets import PRESETS, experiment
+from modeseek.bandit.explore.bandit.scene import batch_picture
+from modeseek.bandit.explore.toolkit.canvas import Canvas
+from modeseek.bandit.explore.toolkit.runs import take_turn, train
 from modeseek.bandit.objectives.methods import METHODS
 from modeseek.bandit.simulator.conventions import RELEASED_CODE
 from modeseek.bandit.simulator.experiment import Experiment
