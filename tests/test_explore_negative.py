@@ -68,7 +68,7 @@ def test_a_rare_response_that_is_pushed_feeds_the_likeliest_alone():
 def test_lemma_e2_holds_where_the_gauge_says_so_and_not_elsewhere():
     for preset, aligned in (("E2-aligned", True), ("E2-not-aligned", False)):
         model = NegativeModel(preset, step_size=0.01)
-        w = model.values["chosen"]
+        w = model.values.chosen
         assert (model.result.gains[0, w] > 0) == aligned
         assert (model.result.flow[0, w] > 0) == aligned
         assert ("w = 3 holds" in model.caption()) == aligned
@@ -153,18 +153,18 @@ def test_the_presets_lie_on_the_side_that_they_are_named_for():
 def test_probabilities_that_do_not_fit_are_mended_visibly():
     model = DisplacementModel("boundary")
     model.set("prompts", 50)
-    assert 50 * (model.values["b"] + model.values["c"]) == pytest.approx(0.98)
+    assert 50 * (model.values.b + model.values.c) == pytest.approx(0.98)
     assert "50 prompts share a table" in model.notes[0]
     model.set("tables", 80)
-    assert model.values["tables"] == 50
+    assert model.values.tables == 50
     model.set("prompts", 10)
-    assert model.values["tables"] == 10
+    assert model.values.tables == 10
     assert "no more tables than prompts" in model.notes[0]
     start = NegativeModel("uniform")
     with pytest.raises(ValueError, match="softmax has no zeros"):
         start.set("start", (0.5, 0.5, 0.0))
     start.set("rejected", 0)
-    assert start.values["chosen"] != 0
+    assert start.values.chosen != 0
     assert "w and l are two of the 8" in start.notes[0]
 
 
@@ -190,18 +190,18 @@ def test_figure_18_is_what_was_recorded_and_what_the_notebook_says():
 @pytest.mark.parametrize("preset", OutOfDistributionExplorer.presets())
 def test_dpo_and_ipo_walk_on_the_closed_form_and_rl_to_its_optimum(preset):
     model = OutOfDistributionModel(preset, optimizer="flow", step_size=0.5, steps=400)
-    result, p = model.result, np.asarray(model.values["reference"])
+    result, p = model.result, np.asarray(model.values.reference)
     for run in (0, 1):
         np.testing.assert_allclose(result.probs[run, :, 2], closed_forms.unseen_mass(*p, result.moved[run]), atol=1e-11)
         assert result.probs[run, :, 2].max() <= result.peak + 1e-12
-    rewards = np.array([model.values["gap"], 0.0, model.values["unseen"]])
-    optimum = p * np.exp(rewards / model.values["beta"])
+    rewards = np.array([model.values.gap, 0.0, model.values.unseen])
+    optimum = p * np.exp(rewards / model.values.beta)
     np.testing.assert_allclose(result.rests[2], optimum / optimum.sum(), rtol=1e-12)
     # At rest the mean gradient of the comparisons vanishes: β 2s = gap for DPO, 2s = (2P - 1)/(2τ) for IPO.
     s = np.log(result.rests[:2, 0] / result.rests[:2, 1]) / 2 - np.log(p[0] / p[1]) / 2
-    likely = 1 / (1 + np.exp(-model.values["gap"]))
-    np.testing.assert_allclose(2 * s[0] * model.values["beta"], model.values["gap"], rtol=1e-9)
-    np.testing.assert_allclose(2 * s[1], (2 * likely - 1) / (2 * model.values["tau"]), rtol=1e-9)
+    likely = 1 / (1 + np.exp(-model.values.gap))
+    np.testing.assert_allclose(2 * s[0] * model.values.beta, model.values.gap, rtol=1e-9)
+    np.testing.assert_allclose(2 * s[1], (2 * likely - 1) / (2 * model.values.tau), rtol=1e-9)
 
 
 def test_runs_end_at_their_rests():

@@ -63,15 +63,15 @@ def test_winners_and_ties_by_another_way(preset: str):
 def test_arrow_keys_get_from_place_to_place():
     model = PhaseModel(center=20)
     for expected in (30, 40, 50, 60, 70):
-        model.set("center", model.values["center"] + 1)
-        assert model.values["center"] == expected
+        model.set("center", model.values.center + 1)
+        assert model.values.center == expected
         assert any(f"set to {expected}" in note for note in model.notes)
     model.set("center", 69)
-    assert model.values["center"] == 60
+    assert model.values.center == 60
     model.set("center", 33)
-    assert model.values["center"] == 30
+    assert model.values.center == 30
     model.set("center", 500)
-    assert model.values["center"] == 70
+    assert model.values.center == 70
 
 
 def test_states_captions_and_how_to_open_a_cell():
@@ -82,13 +82,13 @@ def test_states_captions_and_how_to_open_a_cell():
     winner = model.result.methods[model.result.winner[c, e]]
     assert model.to_open() in model.caption()
     opened = eval(model.to_open(), {"BanditExplorer": BanditExplorer})
-    assert opened.model.values["method"] == winner
+    assert opened.model.values.method == winner
     trained, recording = bandit_presets.experiment(opened.model.values), bake.experiment()
     assert trained.rewards == ("bump:50.0:10.0",)
     assert trained.hyper.learning_rate == bake.LEARNING_RATES[winner]
     for part in ("algorithm", "policy", "seeds", "first_seed", "conventions", "pretraining"):
         assert getattr(trained, part) == getattr(recording, part), part
-    assert opened.model.values["step"] == 7
+    assert opened.model.values.step == 7
     assert f"gradient step {model.result.steps[7]}" in model.caption()
     table = model.table()
     rows = (table["center"] == 50) & (table["step"] == model.result.steps[7])

@@ -35,9 +35,9 @@ def test_every_target_says_what_is_here_and_how_to_make_the_rest(target: str, co
     result, caption = model.result, model.caption()
     assert set(result.cells) | set(result.missing) == set(cells_of((target,), result.protocol))
     if result.missing:
-        assert f"modeseek reproduce {target} --conventions {model.values['conventions']}" in caption
+        assert f"modeseek reproduce {target} --conventions {model.values.conventions}" in caption
     if target in OURS:
-        assert model.values["conventions"] == OURS[target]
+        assert model.values.conventions == OURS[target]
     model.set("row", len(result.rows) or 1)
     assert model.sentence()
     assert len(set(map(len, model.table().values()))) == 1
@@ -140,9 +140,9 @@ def test_verdicts_end_inside_the_figure(target: str):
 def test_a_row_beyond_the_last_is_the_last_and_said():
     model = ReproduceModel("fig19", row=9)
     model.set("row", 39)
-    assert model.values["row"] == len(model.result.rows)
+    assert model.values.row == len(model.result.rows)
     assert any("set to" in note for note in model.notes)
-    assert ReproduceModel.from_state("reproduce?preset=ablation&row=20").values["row"] == 20
+    assert ReproduceModel.from_state("reproduce?preset=ablation&row=20").values.row == 20
     with pytest.raises(ValueError, match="target must be one of fig2"):
         ReproduceModel("fig3")
 

@@ -3,6 +3,9 @@
 import numpy as np
 from jaxtyping import Float
 
+from modeseek.bandit.categorical.metrics import kl
+from modeseek.bandit.categorical.simplex import Policy, policy
+
 TILTS = np.concatenate([[0.0], np.geomspace(1e-2, 1e4, 160)])
 """Inverse temperatures along the frontier; the last puts everything on the best token."""
 
@@ -12,18 +15,9 @@ FARTHEST = 1e4
 
 def tilted(
     reference: Float[np.ndarray, "V"], rewards: Float[np.ndarray, "V"], tilt: Float[np.ndarray, "*B"] | float
-) -> Float[np.ndarray, "*B V"]:
-    """π ∝ π_ref exp(tilt · r): of all distributions as far from the reference, the one that earns most."""
-    scores = np.log(reference) + np.asarray(tilt)[..., None] * rewards
-    weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
-    return weights / weights.sum(axis=-1, keepdims=True)
-
-
-def kl(policy: Float[np.ndarray, "*B V"], reference: Float[np.ndarray, "V"]) -> Float[np.ndarray, "*B"]:
-    """KL(policy ‖ reference) of one token, nats."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        terms = np.where(policy > 0, policy * (np.log(policy) - np.log(reference)), 0.0)
-    return np.asarray(terms.sum(axis=-1))
+) -> Policy:
+    """π ∝ π_ref exp(tilt · r), each `[*B, V]`: of all as far from the reference, it earns most."""
+    return policy(np.log(reference) + np.asarray(tilt)[..., None] * rewards)
 
 
 def frontier(
@@ -39,8 +33,8 @@ def frontier(
         rewards: of a token.
         length: tokens of a response.
     """
-    policies = tilted(reference, rewards, TILTS)
-    nats, reward = length * kl(policies, reference), policies @ rewards
+    best = tilted(reference, rewards, TILTS)
+    nats, reward = length * kl(*best, np.log(reference)), best.probs @ rewards
     return np.append(nats, FARTHEST), np.append(reward, reward[-1])  # farther away nothing more can be had
 
 
@@ -49,7 +43,6 @@ def best_at(reference: Float[np.ndarray, "V"], rewards: Float[np.ndarray, "V"], 
     low, high = np.log(1e-6), np.log(1e6)
     for _ in range(40):
         middle = (low + high) / 2
-        low, high = (
-            (low, middle) if kl(tilted(reference, rewards, np.exp(middle)), reference) > nats else (middle, high)
-        )
-    return tilted(reference, rewards, np.exp(low))
+        too_far = kl(*tilted(reference, rewards, np.exp(middle)), np.log(reference)) > nats
+        low, high = (low, middle) if too_far else (middle, high)
+    return np.asarray(tilted(reference, rewards, np.exp(low)).probs)

@@ -6,10 +6,19 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from modeseek.bandit.explore.bandit.frontier import best_at, frontier
-from modeseek.bandit.explore.bandit.presets import METHODS, PRESETS, REFERENCE_FLOOR, SETTING, experiment, irrelevant
+from modeseek.bandit.explore.bandit.presets import (
+    METHODS,
+    PRESETS,
+    REFERENCE_FLOOR,
+    BanditValues,
+    experiment,
+    irrelevant,
+)
 from modeseek.bandit.explore.toolkit.controls import Choice, Number
-from modeseek.bandit.explore.toolkit.recording import CURVES, Recording, bundled, recorded
-from modeseek.bandit.explore.toolkit.training import Part, TrainingModel
+from modeseek.bandit.explore.toolkit.model import rows_of
+from modeseek.bandit.explore.toolkit.recording import CURVES, Part, Recording, bundled, parts
+from modeseek.bandit.explore.toolkit.training import TrainingModel
+from modeseek.bandit.explore.toolkit.values import preset_choice
 from modeseek.bandit.objectives.methods import variant
 from modeseek.bandit.simulator.problem import ReferenceRecipe, gaussian_bump, reference_probs
 
@@ -19,29 +28,13 @@ SHAPES = ("policy", "prompts", "responses", "inner_steps")
 """Controls that change what is compiled."""
 
 
-def chosen(name: str) -> dict[str, Any]:
-    """What a preset sets; the other controls have their defaults."""
-    preset = PRESETS[name]
-    center, width = preset.reward
-    return {"method": preset.method, "center": center, "width": width, "learning_rate": preset.learning_rate}
-
-
-def training(values: dict[str, Any]) -> Iterator[Part]:
-    """Train with an explorer's values; `runs.train`, with the recording so far in every part.
+def training(values: BanditValues) -> Iterator[Part]:
+    """Train with an explorer's values.
 
     Raises:
         ValueError: they cannot be trained with.
     """
-    from modeseek.bandit.explore.toolkit.runs import train
-
-    asked = experiment(values)
-    seeds = tuple(range(asked.first_seed, asked.first_seed + asked.seeds))
-    algorithm, last, run = asked.algorithm, -1, None
-    for progress in train(asked, values["method"]):
-        done = len(progress.turns[0]) if progress.turns else -1
-        if done > last:
-            run, last = recorded(progress, seeds, algorithm.collections, algorithm.steps_per_collection), done
-        yield Part(progress.share, progress.doing, run)
+    return parts(experiment(values), values.method)
 
 
 class BanditResult(NamedTuple):
@@ -60,80 +53,73 @@ class BanditResult(NamedTuple):
     frontier_reward: np.ndarray
 
 
-class BanditModel(TrainingModel):
+class BanditModel(TrainingModel[BanditValues, BanditResult]):
     """What does training look like, token by token?"""
 
     kind = "bandit"
     title = "A bandit in training"
     run: Recording
-    result: BanditResult
+    defaults = BanditValues()
+    presets = PRESETS
     controls = (
-        Choice("preset", "preset", {name: f"{name}: {preset.shows}" for name, preset in PRESETS.items()}, "R1-ppo"),
-        Choice("method", "method", {name: variant(name).title for name in METHODS}, "ppo"),
-        Choice("policy", "policy", POLICIES, "gpt"),
-        Number("center", "reward peak", 0, 99, 70),
-        Number("width", "reward width", 2, 40, 10),
-        Number("location", "reference x₀", -1, 1, -0.7),
-        Number("scale", "reference γ", 0.1, 2, 0.4, log=True),
-        Number("learning_rate", "learning rate", 1e-5, 1e-1, 1e-3, log=True),
-        Number("beta", "β of DPO", 0.01, 10, 0.1, log=True),
-        Number("tau", "τ of IPO", 0.005, 5, 0.05, log=True),
-        Number("temperature", "β of RWR", 0.01, 10, 0.1, log=True),
-        Number("clip_epsilon", "ε of PPO", 0.01, 2, 0.2, log=True),
-        Number("prompts", "prompts", 1, 20, 10, whole=True),
-        Number("responses", "responses N", 2, 20, 10, whole=True),
-        Number("inner_steps", "inner steps T", 1, 20, 10, whole=True),
-        Number("collections", "collections", 2, 100, 40, whole=True),
-        Number("seeds", "seeds", 1, 5, 5, whole=True),
-        Number("first_seed", "first seed", 0, 9999, 0, whole=True),
-        Number("step", "collection", 0, 100, 40, whole=True, view=True),
+        preset_choice(PRESETS),
+        Choice("method", "method", {name: variant(name).title for name in METHODS}),
+        Choice("policy", "policy", POLICIES),
+        Number("center", "reward peak", 0, 99),
+        Number("width", "reward width", 2, 40),
+        Number("location", "reference x₀", -1, 1),
+        Number("scale", "reference γ", 0.1, 2, log=True),
+        Number("learning_rate", "learning rate", 1e-5, 1e-1, log=True),
+        Number("beta", "β of DPO", 0.01, 10, log=True),
+        Number("tau", "τ of IPO", 0.005, 5, log=True),
+        Number("temperature", "β of RWR", 0.01, 10, log=True),
+        Number("clip_epsilon", "ε of PPO", 0.01, 2, log=True),
+        Number("prompts", "prompts", 1, 20, whole=True),
+        Number("responses", "responses N", 2, 20, whole=True),
+        Number("inner_steps", "inner steps T", 1, 20, whole=True),
+        Number("collections", "collections", 2, 100, whole=True),
+        Number("seeds", "seeds", 1, 5, whole=True),
+        Number("first_seed", "first seed", 0, 9999, whole=True),
+        Number("step", "collection", 0, 100, whole=True, view=True),
     )
 
-    def limits(self, name: str) -> tuple[float, float]:
-        """Scrubbing ends where the run does."""
-        return (0.0, float(self.run.done)) if name == "step" else super().limits(name)
-
-    def preset(self, name: str, values: dict[str, Any]) -> dict[str, Any]:
-        """A recorded training's method, reward and learning rate."""
-        return chosen(name)
-
-    def settle(self, values: dict[str, Any], changed: str, before: dict[str, Any]) -> dict[str, Any]:
+    def settle(self, values: BanditValues, changed: str, before: BanditValues) -> BanditValues:
         """Nothing else changes; what has no effect, or costs a compilation, is said."""
-        if irrelevant(changed, values["method"]):
+        if irrelevant(changed, values.method):
             self.notes.append(
-                f"{self.control(changed).label} does not enter {variant(values['method']).title}: the same curves again"
+                f"{self.control(changed).label} does not enter {variant(values.method).title}: the same curves again"
             )
         if changed in SHAPES and self.compiles(values):
             self.notes.append(f"{self.control(changed).label} is a shape: the next training compiles first")
         return values
 
-    def recorded(self, values: dict[str, Any]) -> Recording:
+    def recorded(self, values: BanditValues) -> Recording:
         """The bundled run."""
-        return bundled(f"bandit-{values['preset']}")
+        return bundled(f"bandit-{values.preset}")
 
-    def training(self, values: dict[str, Any]) -> Iterator[Part]:
+    def training(self, values: BanditValues) -> Iterator[Part]:
         """As `runs.train`."""
         return training(values)
 
-    def compiles(self, values: dict[str, Any]) -> bool:
+    def compiles(self, values: BanditValues) -> bool:
         """Whether these shapes were not met before."""
         from modeseek.bandit.explore.toolkit.runs import compiled
 
         return not compiled(experiment(values))
 
-    def last_step(self, run: Recording, values: dict[str, Any]) -> int:
+    def last_step(self, run: Recording) -> int:
         """The last collection."""
         return run.done
 
-    def compute(self, values: dict[str, Any]) -> BanditResult:
+    def compute(self, values: BanditValues) -> BanditResult:
         """Reference, rewards and frontier of the present problem.
 
         Raises:
             ValueError: it is none.
         """
-        recipe = ReferenceRecipe(location=values["location"], scale=values["scale"], floor=REFERENCE_FLOOR)
+        recipe = ReferenceRecipe(location=values.location, scale=values.scale, floor=REFERENCE_FLOOR)
         reference = reference_probs(recipe, "clip", TOKENS)
-        rewards = gaussian_bump(values["center"], values["width"], TOKENS)
+        rewards = gaussian_bump(values.center, values.width, TOKENS)
         return BanditResult(reference, rewards, *frontier(reference, rewards, LENGTH))
 
     # What the views show of the chosen collection.
@@ -141,11 +127,11 @@ class BanditModel(TrainingModel):
     @property
     def evaluation(self) -> int:
         """Index into the curves."""
-        return int(self.values["step"] * self.run.evaluations)
+        return int(self.values.step * self.run.evaluations)
 
     def positions(self) -> np.ndarray:
         """Token distribution at each position, `[T, V]`, of the first seed."""
-        return np.asarray(self.run.token_distribution[self.values["step"]])
+        return np.asarray(self.run.token_distribution[self.values.step])
 
     def marginal(self) -> np.ndarray:
         """Their mean over positions, `[V]`."""
@@ -159,7 +145,7 @@ class BanditModel(TrainingModel):
     def batch(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The collection that led here, its strongest pushed-up response first: tokens `[B, T]`, weights and rewards
         `[B]`. At step 0, the first one."""
-        at = max(self.values["step"] - 1, 0)
+        at = max(self.values.step - 1, 0)
         if self.run.done == 0:
             return np.zeros((0, LENGTH), int), np.zeros(0), np.zeros(0)
         weights, rewards = self.run.weights[at].ravel(), self.run.rewards[at].ravel()
@@ -168,7 +154,7 @@ class BanditModel(TrainingModel):
 
     def caption(self) -> str:
         """The chosen collection in numbers."""
-        run, at, step = self.run, self.evaluation, self.values["step"]
+        run, at, step = self.run, self.evaluation, self.values.step
         reward, error = float(run.mean("expected_reward")[at]), float(run.error("expected_reward")[at])
         nats = float(run.mean("kl_to_reference")[at])
         spread = f" ± {error:.2f} (standard error of {len(run.seeds)} seeds)" if len(run.seeds) > 1 else " (one seed)"
@@ -182,7 +168,7 @@ class BanditModel(TrainingModel):
             ended += f" Seeds whose training diverged: {int((run.diverged_at >= 0).sum())}."
         other = " These curves are of other settings than those above: press Train." if self.stale else ""
         return (
-            f"{variant(self.values['method']).title}, collection {step} of {run.asked}, gradient step {run.steps[at]}: "
+            f"{variant(self.values.method).title}, collection {step} of {run.asked}, gradient step {run.steps[at]}: "
             f"expected reward {reward:.2f}{spread} at KL(policy ‖ reference) = {nats:.1f} nats, where {could:.2f} "
             f"could be had. Seed {run.seeds[0]}: most mass is on token {int(peak.argmax())} ({peak.max():.0%}){pushed}."
             f"{ended}{other}"
@@ -191,11 +177,4 @@ class BanditModel(TrainingModel):
     def table(self) -> dict[str, Any]:
         """One row a seed and evaluation."""
         run = self.run
-        columns: dict[str, Any] = {
-            "seed": np.repeat(run.seeds, run.steps.size),
-            "step": np.tile(run.steps, len(run.seeds)),
-        }
-        return columns | {name: run.curves[name].ravel() for name in CURVES}
-
-
-assert set(SETTING) <= {control.name for control in BanditModel.controls}
+        return rows_of("seed", run.seeds, run.steps, {name: run.curves[name] for name in CURVES})

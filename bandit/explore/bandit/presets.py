@@ -1,7 +1,8 @@
 """The bandit explorer's presets, and the training that any of its settings asks for."""
 
-from typing import Any, NamedTuple
+from dataclasses import dataclass
 
+from modeseek.bandit.explore.toolkit.values import Preset, SteppedValues
 from modeseek.bandit.objectives.methods import HyperParameters, variant
 from modeseek.bandit.simulator.config import AlgorithmConfig, EvaluationConfig, PolicyConfig
 from modeseek.bandit.simulator.experiment import Experiment
@@ -30,60 +31,74 @@ SETTING = {
 """Hyper-parameter → the only method that it enters."""
 
 
-class Preset(NamedTuple):
-    """A recorded training.
+@dataclass(frozen=True)
+class BanditValues(SteppedValues):
+    """What the explorer is set to; learning rates are the demo's (decision 0004)."""
 
-    Attributes:
-        reward: center and width of its peak.
-        method: as `variant` reads it.
-        learning_rate: the demo's (decision 0004).
-        shows: what there is to see.
-    """
+    preset: str = "R1-ppo"
+    method: str = "ppo"
+    policy: str = "gpt"
+    center: float = 70.0
+    width: float = 10.0
+    location: float = -0.7
+    scale: float = 0.4
+    learning_rate: float = 1e-3
+    beta: float = 0.1
+    tau: float = 0.05
+    temperature: float = 0.1
+    clip_epsilon: float = 0.2
+    prompts: int = 10
+    responses: int = 10
+    inner_steps: int = 10
+    collections: int = 40
+    seeds: int = 5
+    first_seed: int = 0
+    step: int = 40
 
-    reward: tuple[float, float]
-    method: str
-    learning_rate: float
-    shows: str
+
+def _preset(reward: tuple[float, float], method: str, learning_rate: float, shows: str) -> Preset[BanditValues]:
+    """A recorded training: center and width of the reward's peak, and a method as `variant` reads it."""
+    center, width = reward
+    return Preset(shows, BanditValues(method=method, center=center, width=width, learning_rate=learning_rate))
 
 
 PRESETS = {
-    "R1-ppo": Preset(R1, "ppo", 1e-3, "PPO crosses to a peak far from the reference (fig. 19)"),
-    "R1-best-of-n": Preset(R1, "best_of_n", 1e-3, "Best-of-N, on-policy, nothing pushed down (fig. 4)"),
-    "R1-rwr": Preset(R1, "rwr", 1e-3, "RWR, on-policy, nothing pushed down (figs. 14, 19)"),
-    "R1-ipo": Preset(R1, "ipo", 3e-3, "offline IPO, samples of the reference alone (figs. 16, 19)"),
-    "R1-on-policy-ipo": Preset(R1, "on_policy_ipo", 3e-3, "on-policy IPO (fig. 19)"),
-    "R2-ppo": Preset(R2, "ppo", 1e-3, "PPO, peak where the reference is (fig. 19)"),
-    "R2-best-of-n": Preset(R2, "best_of_n", 1e-3, "Best-of-N, peak where the reference is (fig. 4)"),
-    "R2-ipo": Preset(R2, "ipo", 3e-3, "offline IPO, peak where the reference is (figs. 16, 19)"),
+    "R1-ppo": _preset(R1, "ppo", 1e-3, "PPO crosses to a peak far from the reference (fig. 19)"),
+    "R1-best-of-n": _preset(R1, "best_of_n", 1e-3, "Best-of-N, on-policy, nothing pushed down (fig. 4)"),
+    "R1-rwr": _preset(R1, "rwr", 1e-3, "RWR, on-policy, nothing pushed down (figs. 14, 19)"),
+    "R1-ipo": _preset(R1, "ipo", 3e-3, "offline IPO, samples of the reference alone (figs. 16, 19)"),
+    "R1-on-policy-ipo": _preset(R1, "on_policy_ipo", 3e-3, "on-policy IPO (fig. 19)"),
+    "R2-ppo": _preset(R2, "ppo", 1e-3, "PPO, peak where the reference is (fig. 19)"),
+    "R2-best-of-n": _preset(R2, "best_of_n", 1e-3, "Best-of-N, peak where the reference is (fig. 4)"),
+    "R2-ipo": _preset(R2, "ipo", 3e-3, "offline IPO, peak where the reference is (figs. 16, 19)"),
 }
 
 REFERENCE_FLOOR = 1e-5
 """Least probability of a token. The default reference lies above it; other draws may leave a bin empty."""
 
 
-def experiment(values: dict[str, Any]) -> Experiment:
+def experiment(values: BanditValues) -> Experiment:
     """The training of an explorer's values.
 
     Raises:
         ValueError: they are none.
     """
-    names = [field for field in ("learning_rate", *SETTING) if field in values]
     return Experiment(
         methods=METHODS,
-        rewards=(f"bump:{values['center']!r}:{values['width']!r}",),
-        seeds=values["seeds"],
-        first_seed=values["first_seed"],
-        reference=ReferenceRecipe(location=values["location"], scale=values["scale"], floor=REFERENCE_FLOOR),
-        policy=PolicyConfig(kind="gpt" if values["policy"] == "gpt" else "tabular"),
+        rewards=(f"bump:{values.center!r}:{values.width!r}",),
+        seeds=values.seeds,
+        first_seed=values.first_seed,
+        reference=ReferenceRecipe(location=values.location, scale=values.scale, floor=REFERENCE_FLOOR),
+        policy=PolicyConfig(kind="gpt" if values.policy == "gpt" else "tabular"),
         algorithm=AlgorithmConfig(
-            samples_per_collection=values["prompts"] * values["responses"],
-            responses_per_prompt=values["responses"],
-            minibatch_size=values["prompts"] * values["responses"],
-            inner_steps=values["inner_steps"],
-            collections=values["collections"],
+            samples_per_collection=values.prompts * values.responses,
+            responses_per_prompt=values.responses,
+            minibatch_size=values.prompts * values.responses,
+            inner_steps=values.inner_steps,
+            collections=values.collections,
         ),
         evaluation=EvaluationConfig(interval=0),
-        hyper=HyperParameters(**{name: float(values[name]) for name in names}),
+        hyper=HyperParameters(**{name: float(getattr(values, name)) for name in ("learning_rate", *SETTING)}),
     )
 
 

@@ -109,13 +109,8 @@ def check_gap(reward: Any) -> str:
     nats, earned = (float(model.run.mean(name)[-1]) for name in ("kl_to_reference", "expected_reward"))
     could = float(np.interp(nats, model.result.frontier_kl, model.result.frontier_reward))
     if abs(value - (could - earned)) > 0.02:
-        near = (
-            "the reward that it earns"
-            if abs(value - earned) < 0.02
-            else "too much"
-            if value > could - earned
-            else "too little"
-        )
+        side = "too much" if value > could - earned else "too little"
+        near = "the reward that it earns" if abs(value - earned) < 0.02 else side
         raise Wrong(
             f"{value:g} is {near}. The grey line in the lower right view goes from the run to the dashed curve."
         )
@@ -129,25 +124,22 @@ def check_faster(answer: Any) -> str:
         raise Wrong(f"give a BanditExplorer that was trained; this is {type(answer).__name__}.")
     model, known = answer.model, BanditModel("R1-ppo")
     for name in ("method", "center", "width", "location", "scale", "policy"):
-        if model.values[name] != known.values[name]:
-            label = model.control(name).label
-            raise Wrong(
-                f"the same problem and method, please: {label} is {model.values[name]}, not {known.values[name]}."
-            )
+        mine, theirs = getattr(model.values, name), getattr(known.values, name)
+        if mine != theirs:
+            raise Wrong(f"the same problem and method, please: {model.control(name).label} is {mine}, not {theirs}.")
     if model.stale:
         raise Wrong("its curves are of other settings: train it first.")
-    first = first_above_half(known)
-    mine = first_above_half(model)
-    if mine is None:
+    first, step = first_above_half(known), first_above_half(model)
+    if step is None:
         raise Wrong(
             f"its mean expected reward stays below one half: it ends at {model.run.mean('expected_reward')[-1]:.2f}."
         )
     assert first is not None
-    if mine >= first:
+    if step >= first:
         raise Wrong(
-            f"it is above one half at gradient step {mine}, the recorded run at {first}. What sets the size of a step?"
+            f"it is above one half at gradient step {step}, the recorded run at {first}. What sets the size of a step?"
         )
-    return f"above one half at gradient step {mine}, where the recorded run needs {first}."
+    return f"above one half at gradient step {step}, where the recorded run needs {first}."
 
 
 def first_above_half(model: BanditModel) -> int | None:

@@ -3,20 +3,19 @@
 from collections.abc import Hashable
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.artist import Artist
-from matplotlib.collections import FillBetweenPolyCollection
 from matplotlib.figure import Figure, SubFigure
 
 from modeseek.bandit.explore.bandit.model import LENGTH, TOKENS, BanditModel
 from modeseek.bandit.explore.toolkit.canvas import Panel, Scene, axes_in, rectangles
+from modeseek.bandit.explore.toolkit.panels import REWARD_ENDS, SHADES, STALE, band, root_axis, token_edges, warning
 from modeseek.bandit.figures.style import BLACK, BLUE, GREY, REFERENCE_BARS, TARGET, VERMILLION, LineStyle, method_style
 
 MARGINS = (0.75, 0.12)
 """Left and right of the token axes, inches: they stand exactly below each other."""
-SHADES = (255 * matplotlib.colormaps["cividis"](np.linspace(0, 1, 256))).astype(np.uint8)
-STALE = "these curves are of other settings: press Train"
+WHITE = np.full((1, TOKENS, 4), 255, np.uint8)
+"""A batch without a response."""
 
 
 class BanditScene(Scene):
@@ -31,7 +30,7 @@ class BanditScene(Scene):
 
 
 def _style(model: BanditModel) -> LineStyle:
-    return method_style(model.values["method"])
+    return method_style(model.values.method)
 
 
 class _Marginal(Panel):
@@ -40,7 +39,7 @@ class _Marginal(Panel):
     def __init__(self, figure: SubFigure) -> None:
         self.figure = figure
         self._axis = axis = axes_in(figure, *MARGINS, 0.1, 0.5)
-        edges = np.arange(TOKENS + 1) - 0.5
+        edges = token_edges(TOKENS)
         bars: dict[str, Any] = dict(REFERENCE_BARS)
         dashed: dict[str, Any] = dict(TARGET)
         empty = np.zeros(TOKENS)
@@ -48,8 +47,8 @@ class _Marginal(Panel):
         self._policy = axis.stairs(empty, edges, linewidth=2.0, color=BLUE, label="policy, mean over positions")
         self._best = axis.stairs(empty, edges, label="best at this KL", **dashed)
         (self._reward,) = axis.plot(np.arange(TOKENS), empty, ":", color=BLACK, linewidth=1.3, label="reward")
-        axis.set_yscale("function", functions=(lambda v: np.sqrt(np.maximum(v, 0)), np.square))
-        axis.set(ylim=(0, 1.03), yticks=[0.01, 0.1, 0.3, 1.0], xlim=(edges[0], edges[-1]))
+        root_axis(axis, 1.03)
+        axis.set_xlim(edges[0], edges[-1])
         axis.set_ylabel("probability\n(root axis)")
         axis.tick_params(labelbottom=False)
         self.moving: list[Artist] = [self._reference, self._reward, self._policy, self._best]
@@ -87,12 +86,6 @@ class _Positions(Panel):
         axis.set_title("where the mass is, position by position (bright: likely; root scale)", fontsize=9, y=1.0, pad=3)
         self.moving: list[Artist] = [self._image]
 
-    def key(self, model: BanditModel) -> Hashable:
-        return None
-
-    def adapt(self, model: BanditModel) -> None:
-        pass
-
     def update(self, model: BanditModel) -> None:
         self._image.set_data(SHADES[np.round(255 * np.sqrt(model.positions())).astype(int)])
 
@@ -124,7 +117,7 @@ class _Batch(Panel):
         self.figure = figure
         self._axis = axis = axes_in(figure, *MARGINS, 0.45, 0.25)
         axis.grid(visible=False)
-        self._image = axis.imshow(np.full((1, TOKENS, 4), 255, np.uint8), aspect="auto", interpolation="nearest")
+        self._image = axis.imshow(WHITE, aspect="auto", interpolation="nearest")
         (self._border,) = axis.plot([], [], color=BLACK, linewidth=1.0)
         place: dict[str, Any] = {"transform": axis.transAxes, "ha": "right", "fontsize": 8.5}
         self._up = axis.text(0.99, 0.96, "", va="top", color=BLUE, **place)
@@ -147,9 +140,7 @@ class _Batch(Panel):
     def update(self, model: BanditModel) -> None:
         responses, weights, _ = model.batch()
         up, down = int((weights > 0).sum()), int((weights < 0).sum())
-        self._image.set_data(
-            batch_picture(responses, weights) if len(weights) else np.full((1, TOKENS, 4), 255, np.uint8)
-        )
+        self._image.set_data(batch_picture(responses, weights) if len(weights) else WHITE)
         self._border.set_data(
             [-0.5, TOKENS - 0.5, np.nan, -0.5, TOKENS - 0.5], [up, up, np.nan, *[len(weights) - down] * 2]
         )
@@ -163,19 +154,14 @@ class _Reward(Panel):
     def __init__(self, figure: SubFigure) -> None:
         self.figure = figure
         self._axis = axis = axes_in(figure, 0.6, 0.15, 0.45, 0.3)
-        zero = np.zeros(2)
-        self._band = FillBetweenPolyCollection("x", zero, zero, zero, alpha=0.25, linewidth=0)
-        axis.add_collection(self._band, autolim=False)
+        self._band = band(axis, alpha=0.25)
         self._seeds = [axis.plot([], [], color=GREY, linewidth=0.7)[0] for _ in range(5)]
         (self._mean,) = axis.plot([], [], linewidth=2.0)
         (self._now,) = axis.plot([], [], color=GREY, linewidth=1.0)
         (self._dot,) = axis.plot([], [], "o", ms=8, mec=BLACK)
         axis.axhline(1.0, **TARGET)
-        self._warning = axis.text(
-            0.5, 0.55, "", transform=axis.transAxes, ha="center", fontsize=9, fontweight="bold", color="#8A1C00"
-        )
-        self._warning.set_bbox({"facecolor": "white", "alpha": 0.85, "edgecolor": "none", "pad": 2.0})
-        axis.set(ylabel="expected reward", ylim=(-0.02, 1.05))
+        self._warning = warning(axis, 0.55)
+        axis.set(ylabel="expected reward", ylim=REWARD_ENDS)
         axis.set_xlabel("gradient step", labelpad=1)
         self._title = axis.set_title("", y=1.0, pad=4)
         self.moving: list[Artist] = [self._now, self._band, *self._seeds, self._mean, self._dot, self._warning]
@@ -190,7 +176,7 @@ class _Reward(Panel):
             each.set_color(line.color)
         self._mean.set_linestyle(line.dash)
         self._dot.set(marker=line.marker, markeredgecolor=BLACK)
-        per_collection = run.steps[-1] / run.done if run.done else model.values["inner_steps"]
+        per_collection = run.steps[-1] / run.done if run.done else model.values.inner_steps
         self._axis.set_xlim(0, max(per_collection * run.asked, 1))
         count = len(run.seeds)
         self._title.set_text(
@@ -206,7 +192,7 @@ class _Reward(Panel):
             line.set_data(run.steps, values[i]) if i < len(values) and len(values) > 1 else line.set_data([], [])
         self._mean.set_data(run.steps, mean)
         self._dot.set_data([run.steps[at]], [mean[at]])
-        self._now.set_data([run.steps[at]] * 2, [-0.02, 1.05])
+        self._now.set_data([run.steps[at]] * 2, REWARD_ENDS)
         stopped = "" if run.whole else f"{run.done} of {run.asked} collections"
         self._warning.set_text(STALE if model.stale else stopped)
 
@@ -221,14 +207,14 @@ class _Frontier(Panel):
         (self._path,) = axis.plot([], [], linewidth=2.0, label="mean of the seeds")
         (self._dot,) = axis.plot([], [], "o", ms=8, mec=BLACK)
         (self._gap,) = axis.plot([], [], color=GREY, linewidth=1.0)
-        axis.set(ylabel="expected reward", ylim=(-0.02, 1.05))
+        axis.set(ylabel="expected reward", ylim=REWARD_ENDS)
         axis.set_xlabel("KL(policy ‖ reference), nats per response", labelpad=1)
         axis.set_title("… and what did it cost?", y=1.0, pad=4)
         self.moving: list[Artist] = [self._gap, self._limit, self._path, self._dot]
 
     def _farthest(self, model: BanditModel) -> float:
         farthest = float(np.nanmax(model.run.mean("kl_to_reference")))
-        return 10.0 * np.ceil(1.05 * max(farthest, 1.0) / 10)
+        return 10.0 * float(np.ceil(1.05 * max(farthest, 1.0) / 10))
 
     def key(self, model: BanditModel) -> Hashable:
         return _style(model), self._farthest(model)

@@ -1,13 +1,15 @@
 """The view-model of the recorded run of `modeseek demo`: five methods on one of two rewards."""
 
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
 
 from modeseek.bandit.explore.toolkit.controls import Choice, Number
-from modeseek.bandit.explore.toolkit.model import ViewModel
+from modeseek.bandit.explore.toolkit.model import ViewModel, rows_of
 from modeseek.bandit.explore.toolkit.stored import stored
+from modeseek.bandit.explore.toolkit.values import SteppedValues
 from modeseek.bandit.objectives.methods import variant
 from modeseek.bandit.simulator.summary import over_seeds
 
@@ -42,24 +44,30 @@ class DemoResult(NamedTuple):
     seeds: int
 
 
-class DemoModel(ViewModel):
+@dataclass(frozen=True)
+class DemoValues(SteppedValues):
+    """What the explorer is set to; the presets are the rewards."""
+
+    preset: str = "R1"
+    method: str = "on_policy_ipo"
+    step: int = 100
+
+
+class DemoModel(ViewModel[DemoValues, DemoResult]):
     """Five methods on one of two rewards."""
 
     kind = "demo"
     title = "Which method, when?"
+    defaults = DemoValues()
     controls = (
-        Choice("preset", "reward", REWARDS, "R1"),
-        Choice("method", "method below", {name: variant(name).title for name in METHODS}, "on_policy_ipo", view=True),
-        Number("step", "measurement", 0, 200, 100, whole=True, view=True),
+        Choice("preset", "reward", REWARDS),
+        Choice("method", "method below", {name: variant(name).title for name in METHODS}, view=True),
+        Number("step", "measurement", 0, 200, whole=True, view=True),
     )
 
-    def preset(self, name: str, values: dict[str, Any]) -> dict[str, Any]:
-        """A reward."""
-        return {}
-
-    def compute(self, values: dict[str, Any]) -> DemoResult:
+    def compute(self, values: DemoValues) -> DemoResult:
         """Means over seeds of the recorded run."""
-        data = recorded().sel(reward=values["preset"], algorithm=list(METHODS))
+        data = recorded().sel(reward=values.preset, algorithm=list(METHODS))
         reward, error = over_seeds(data["expected_reward"])
         return DemoResult(
             data["step"].values,
@@ -72,26 +80,21 @@ class DemoModel(ViewModel):
 
     def caption(self) -> str:
         """Every method at the chosen step."""
-        result, at = self.result, self.values["step"]
+        result, at = self.result, self.values.step
         each = ", ".join(
             f"{variant(name).title} {result.reward[m, at]:.2f} ± {result.error[m, at]:.2f} at "
             f"{result.divergence[m, at]:.1f} nats"
             for m, name in enumerate(METHODS)
         )
-        peak = result.tokens[METHODS.index(self.values["method"])]
+        peak = result.tokens[METHODS.index(self.values.method)]
         return (
-            f"Reward {self.values['preset']}, gradient step {result.steps[at]} of {result.steps[-1]}, mean ± standard "
+            f"Reward {self.values.preset}, gradient step {result.steps[at]} of {result.steps[-1]}, mean ± standard "
             f"error of {result.seeds} seeds: expected reward and KL(policy ‖ reference) of {each}. At the end "
-            f"{variant(self.values['method']).title} puts most mass on token {int(peak.argmax())} ({peak.max():.0%})."
+            f"{variant(self.values.method).title} puts most mass on token {int(peak.argmax())} ({peak.max():.0%})."
         )
 
     def table(self) -> dict[str, Any]:
         """One row a method and step."""
         result = self.result
-        return {
-            "method": np.repeat(METHODS, result.steps.size),
-            "step": np.tile(result.steps, len(METHODS)),
-            "expected_reward": result.reward.ravel(),
-            "standard_error": result.error.ravel(),
-            "kl_to_reference": result.divergence.ravel(),
-        }
+        curves = {"expected_reward": result.reward, "standard_error": result.error}
+        return rows_of("method", METHODS, result.steps, curves | {"kl_to_reference": result.divergence})

@@ -9,52 +9,42 @@ from matplotlib.figure import Figure, SubFigure
 
 from modeseek.bandit.explore.demo.model import METHODS, DemoModel, recorded
 from modeseek.bandit.explore.toolkit.canvas import Panel, Scene, axes_in, rectangles
+from modeseek.bandit.explore.toolkit.panels import REWARD_ENDS, Curves, root_axis, token_edges
 from modeseek.bandit.figures.curves import method_line, styles_of
-from modeseek.bandit.figures.style import BLACK, GREY, REFERENCE_BARS, method_style
+from modeseek.bandit.figures.style import BLACK, REFERENCE_BARS, method_style
 from modeseek.bandit.objectives.methods import variant
 
 
-class _Curves(Panel):
+class _Curves(Curves):
     """Expected reward of every method, against the step or against KL(policy ‖ reference)."""
 
     def __init__(self, figure: SubFigure, *, against_kl: bool) -> None:
-        self.figure, self._against_kl = figure, against_kl
-        self._axis = axis = axes_in(figure, 0.6, 0.15, 0.45, 0.3)
-        styles = styles_of(list(METHODS))
-        self._lines = [axis.plot([], [], **method_line(name, styles[name]))[0] for name in METHODS]
-        self._dots = [
-            axis.plot([], [], s.marker, color=s.color, ms=9, mec=BLACK, mfc=line.get_markerfacecolor())[0]
-            for s, line in zip(styles.values(), self._lines, strict=True)
-        ]
-        (self._now,) = axis.plot([], [], color=GREY, linewidth=1.0)
-        axis.set(ylabel="expected reward", ylim=(-0.02, 1.05))
-        axis.set_xlabel("KL(policy ‖ reference), nats per response" if against_kl else "gradient step")
-        axis.set_title("… and at what distance?" if against_kl else "How high does each get?", y=1.0, pad=4)
+        self._against_kl = against_kl
+        lines = [(style, method_line(name, style)) for name, style in styles_of(list(METHODS)).items()]
+        super().__init__(figure, (0.6, 0.15, 0.45, 0.3), lines, ends=REWARD_ENDS, vertical=not against_kl)
+        axes = self.axes
+        axes.set(ylabel="expected reward", ylim=self.ends)
+        axes.set_xlabel("KL(policy ‖ reference), nats per response" if against_kl else "gradient step")
+        axes.set_title("… and at what distance?" if against_kl else "How high does each get?", y=1.0, pad=4)
         if not against_kl:
-            axis.legend(fontsize=7.5, loc="lower right", handlelength=3.2)
-        self.moving: list[Artist] = [self._now, *self._lines, *self._dots]
+            axes.legend(fontsize=7.5, loc="lower right", handlelength=3.2)
 
     def key(self, model: DemoModel) -> Hashable:
-        return model.values["preset"]
+        return model.values.preset
 
     def adapt(self, model: DemoModel) -> None:
         result = model.result
-        for band in list(self._axis.collections):
-            band.remove()
+        for shaded in list(self.axes.collections):
+            shaded.remove()
         if not self._against_kl:
             for m, name in enumerate(METHODS):
                 low, high = result.reward[m] - result.error[m], result.reward[m] + result.error[m]
-                self._axis.fill_between(result.steps, low, high, color=method_style(name).color, alpha=0.2, lw=0)
-        self._axis.set_xlim(0, 1.03 * float(result.divergence.max() if self._against_kl else result.steps[-1]))
+                self.axes.fill_between(result.steps, low, high, color=method_style(name).color, alpha=0.2, lw=0)
+        self.axes.set_xlim(0, 1.03 * float(result.divergence.max() if self._against_kl else result.steps[-1]))
 
-    def update(self, model: DemoModel) -> None:
-        result, at = model.result, model.values["step"]
-        for m, (line, dot) in enumerate(zip(self._lines, self._dots, strict=True)):
-            x = result.divergence[m] if self._against_kl else result.steps
-            line.set_data(x, result.reward[m])
-            dot.set_data([x[at]], [result.reward[m, at]])
-        if not self._against_kl:
-            self._now.set_data([result.steps[at]] * 2, [-0.02, 1.05])
+    def series(self, model: DemoModel) -> tuple[np.ndarray, np.ndarray]:
+        result = model.result
+        return result.divergence if self._against_kl else result.steps, result.reward
 
 
 class _Tokens(Panel):
@@ -64,29 +54,29 @@ class _Tokens(Panel):
         self.figure = figure
         self._axis = axis = axes_in(figure, 0.6, 0.15, 0.45, 0.3)
         reference = recorded()["reference_probs"].values
-        edges = np.arange(reference.size + 1) - 0.5
+        edges = token_edges(reference.size)
         bars: dict[str, Any] = dict(REFERENCE_BARS)
         axis.stairs(reference, edges, fill=True, label="reference", **bars)
         self._policy = axis.stairs(reference, edges, linewidth=2.0, label="policy at the end")
         (self._reward,) = axis.plot([], [], ":", color=BLACK, linewidth=1.2, label="reward of the token")
-        axis.set_yscale("function", functions=(lambda v: np.sqrt(np.maximum(v, 0)), np.square))
-        axis.set(ylim=(0, 1.05), yticks=[0.01, 0.1, 0.3, 1.0], xlim=(edges[0], edges[-1]), xlabel="token")
+        root_axis(axis)
+        axis.set(xlim=(edges[0], edges[-1]), xlabel="token")
         axis.set_ylabel("probability (root axis)")
         self._title = axis.set_title("", y=1.0, pad=4)
         self.moving: list[Artist] = [self._policy, self._reward]
 
     def key(self, model: DemoModel) -> Hashable:
-        return model.values["method"]
+        return model.values.method
 
     def adapt(self, model: DemoModel) -> None:
-        self._policy.set_edgecolor(method_style(model.values["method"]).color)
+        self._policy.set_edgecolor(method_style(model.values.method).color)
         self._axis.legend(fontsize=7.5, loc="upper left", bbox_to_anchor=(0.03, 1.0))
-        self._title.set_text(f"Where did the mass go? {variant(model.values['method']).title}, at the end")
+        self._title.set_text(f"Where did the mass go? {variant(model.values.method).title}, at the end")
 
     def update(self, model: DemoModel) -> None:
-        name = model.values["method"]
+        name = model.values.method
         self._policy.set_data(model.result.tokens[METHODS.index(name)])
-        rewards = recorded()["token_rewards"].sel(reward=model.values["preset"]).values
+        rewards = recorded()["token_rewards"].sel(reward=model.values.preset).values
         self._reward.set_data(np.arange(rewards.size), rewards)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from modeseek.bandit.categorical.closed_forms import displacement_slope, displacement_turn
-from modeseek.bandit.explore.displacement.model import PRESETS
+from modeseek.bandit.explore.displacement.presets import PRESETS
 from modeseek.bandit.explore.figure18.model import Figure18Model
 from modeseek.bandit.explore.toolkit.checks import Wrong, check, number
 from modeseek.bandit.explore.toolkit.prediction import Prediction, Truth
@@ -91,7 +91,7 @@ def check_length(length: Any) -> str:
 @check
 def check_turn(moved: Any) -> str:
     """Exercise 2: the s at which y_w turns in the preset `rejected-likelier`."""
-    preset = PRESETS["rejected-likelier"]
+    preset = PRESETS["rejected-likelier"].values
     value = number(moved, "s", 0.0, 20.0)
     turn = float(displacement_turn(preset.b, preset.c, preset.length))
     if abs(value - turn) > 0.02:
@@ -105,7 +105,7 @@ def check_turn(moved: Any) -> str:
 @check
 def check_capacity(tables: Any) -> str:
     """Exercise 3: the fewest tables with which 100 prompts' first step raises y_w."""
-    preset = PRESETS["fig18-100-prompts"]
+    preset = PRESETS["fig18-100-prompts"].values
     value = number(tables, "a number of tables", 0.0, 101.0)
     if value != int(value):
         raise Wrong(f"a number of tables is whole; this is {value:g}.")

@@ -7,8 +7,9 @@ from matplotlib.artist import Artist
 from matplotlib.figure import Figure, SubFigure
 
 from modeseek.bandit.explore.displacement.model import RESPONSES, DisplacementModel
-from modeseek.bandit.explore.negative.scene import CHOSEN, OTHER, REJECTED, round_up
+from modeseek.bandit.explore.negative.scene import CHOSEN, OTHER, REJECTED
 from modeseek.bandit.explore.toolkit.canvas import Panel, Scene, axes_in, rectangles
+from modeseek.bandit.explore.toolkit.panels import Curves, round_up, token_edges
 from modeseek.bandit.figures.style import BLACK, GREEN, GREY, REFERENCE_BARS, LineStyle
 
 STYLES = (CHOSEN, REJECTED, OTHER, LineStyle(GREEN, "s", (0, (5, 1.5, 1, 1.5))))
@@ -50,18 +51,12 @@ class _Boundary(Panel):
         (self._dot,) = axis.plot([], [], CHOSEN.marker, color=CHOSEN.color, ms=10, mec=BLACK, mew=1.0)
         self.moving: list[Artist] = [self._path, self._first, self._dot]
 
-    def key(self, model: DisplacementModel) -> Hashable:
-        return None
-
-    def adapt(self, model: DisplacementModel) -> None:
-        return
-
     def update(self, model: DisplacementModel) -> None:
         apart = model.result.tokens[:, 1] - model.result.tokens[:, 2]
-        n = model.values["length"]
+        n = model.values.length
         self._path.set_data(apart, np.full(apart.shape, n))
         self._first.set_data(apart[:1], [n])
-        self._dot.set_data([apart[model.values["step"]]], [n])
+        self._dot.set_data([apart[model.values.step]], [n])
 
 
 class _Tokens(Panel):
@@ -70,7 +65,7 @@ class _Tokens(Panel):
     def __init__(self, figure: SubFigure) -> None:
         self.figure = figure
         axis = axes_in(figure, 0.55, 0.1, 0.48, 0.3)
-        edges = np.arange(4) - 0.5
+        edges = token_edges(3)
         self._start = axis.stairs(np.zeros(3), edges, fill=True, label="start", **REFERENCE_BARS)
         self._now = axis.stairs(np.zeros(3), edges, color=BLACK, linewidth=2.0, label="policy")
         axis.set(xlim=(-0.5, 2.5), ylim=(0, 1.18), yticks=[0, 0.5, 1])
@@ -80,50 +75,35 @@ class _Tokens(Panel):
         axis.legend(fontsize=7.5, loc="upper right", ncols=2, handlelength=1.6)
         self.moving: list[Artist] = [self._start, self._now]
 
-    def key(self, model: DisplacementModel) -> Hashable:
-        return None
-
-    def adapt(self, model: DisplacementModel) -> None:
-        return
-
     def update(self, model: DisplacementModel) -> None:
         self._start.set_data(model.result.tokens[0])
-        self._now.set_data(model.result.tokens[model.values["step"]])
+        self._now.set_data(model.result.tokens[model.values.step])
 
 
-class _Responses(Panel):
-    """Implicit reward of four responses against the step."""
+class _Responses(Curves):
+    """Implicit reward of four responses against the step; B…BB may gain more than the axis has room for."""
 
     def __init__(self, figure: SubFigure) -> None:
-        self.figure = figure
-        self._axis = axis = axes_in(figure, 0.78, 0.12, 0.48, 0.3)
-        self._lines = [axis.plot([], [], **s.line(), label=n)[0] for s, n in zip(STYLES, RESPONSES, strict=True)]
-        self._dots = [axis.plot([], [], s.marker, color=s.color, ms=9, mec=BLACK, mew=1.0)[0] for s in STYLES]
-        (self._now,) = axis.plot([], [], color=GREY, linewidth=1.0)
-        axis.axhline(0.0, color=BLACK, linewidth=0.8)
-        axis.set_xlabel("step", labelpad=1)
-        axis.set_ylabel("log π − log π_ref, nats", labelpad=1)
-        axis.set_title("who gains, who loses", fontsize=9, y=1.0, pad=4)
-        axis.legend(fontsize=7.5, loc="lower left", handlelength=3.2)
-        self.moving: list[Artist] = [self._now, *self._lines, *self._dots]
+        lines = [(s, {**s.line(), "label": n}) for s, n in zip(STYLES, RESPONSES, strict=True)]
+        super().__init__(figure, (0.78, 0.12, 0.48, 0.3), lines)
+        axes = self.axes
+        axes.axhline(0.0, color=BLACK, linewidth=0.8)
+        axes.set_xlabel("step", labelpad=1)
+        axes.set_ylabel("log π − log π_ref, nats", labelpad=1)
+        axes.set_title("who gains, who loses", fontsize=9, y=1.0, pad=4)
+        axes.legend(fontsize=7.5, loc="lower left", handlelength=3.2)
 
     def _scale(self, model: DisplacementModel) -> float:
         return round_up(float(np.abs(model.result.gains[:2]).max()))
 
     def key(self, model: DisplacementModel) -> Hashable:
-        return model.values["steps"], self._scale(model)
+        return model.values.steps, self._scale(model)
 
     def adapt(self, model: DisplacementModel) -> None:
-        steps, scale = model.values["steps"], self._scale(model)
-        for line in self._lines:
-            line.set_markevery(max(1, steps // 9))
-        self._ends = (-1.1 * scale, 1.1 * scale)
-        self._axis.set(xlim=(0, 1.02 * steps), ylim=self._ends)
+        steps, scale = model.values.steps, self._scale(model)
+        self.mark_every(9, steps)
+        self.ends = (-1.1 * scale, 1.1 * scale)
+        self.axes.set(xlim=(0, 1.02 * steps), ylim=self.ends)
 
-    def update(self, model: DisplacementModel) -> None:
-        step, (low, high) = model.values["step"], self._ends
-        for line, dot, gains in zip(self._lines, self._dots, model.result.gains, strict=True):
-            line.set_data(np.arange(gains.size), gains)
-            # At the end of the axis rather than beyond it: B…BB may gain very much.
-            dot.set_data([step], [min(max(gains[step], low), high)])
-        self._now.set_data([step, step], self._ends)
+    def series(self, model: DisplacementModel) -> tuple[np.ndarray, np.ndarray]:
+        return np.arange(model.result.moved.size), model.result.gains

@@ -1,13 +1,15 @@
 """The view-model of figure 18: recorded implicit rewards of y_w and y_l against the number of prompts."""
 
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
 
 from modeseek.bandit.explore.toolkit.controls import Choice, Number
-from modeseek.bandit.explore.toolkit.model import ViewModel
+from modeseek.bandit.explore.toolkit.model import ViewModel, rows_of
 from modeseek.bandit.explore.toolkit.stored import stored
+from modeseek.bandit.explore.toolkit.values import SteppedValues
 from modeseek.bandit.simulator.summary import over_seeds
 
 POLICIES = {
@@ -41,53 +43,54 @@ class Figure18Result(NamedTuple):
     seeds: int
 
 
-class Figure18Model(ViewModel):
+@dataclass(frozen=True)
+class Figure18Values(SteppedValues):
+    """What the explorer is set to; the presets are the policies."""
+
+    preset: str = "gpt"
+    pairs: str = "best_worst"
+    reward: str = "R2"
+    step: int = 49
+
+
+class Figure18Model(ViewModel[Figure18Values, Figure18Result]):
     """Does y_w's likelihood rise, and on how many prompts?"""
 
     kind = "fig18"
     title = "Figure 18: implicit rewards against the number of prompts"
+    defaults = Figure18Values()
     controls = (
-        Choice("preset", "policy", {name: f"{name}: {shows}" for name, shows in POLICIES.items()}, "gpt"),
-        Choice("pairs", "pairs", PAIRS, "best_worst"),
-        Choice("reward", "reward", {"R1": "R1", "R2": "R2"}, "R2"),
-        Number("step", "measurement", 0, 49, 49, whole=True, view=True),
+        Choice("preset", "policy", {name: f"{name}: {shows}" for name, shows in POLICIES.items()}),
+        Choice("pairs", "pairs", PAIRS),
+        Choice("reward", "reward", {"R1": "R1", "R2": "R2"}),
+        Number("step", "measurement", 0, 49, whole=True, view=True),
     )
 
-    def preset(self, name: str, values: dict[str, Any]) -> dict[str, Any]:
-        """A policy."""
-        return {}
-
-    def compute(self, values: dict[str, Any]) -> Figure18Result:
+    def compute(self, values: Figure18Values) -> Figure18Result:
         """Means over seeds of the recorded runs."""
-        data = recorded().sel(policy=values["preset"], pairs=values["pairs"], reward=values["reward"])
+        data = recorded().sel(policy=values.preset, pairs=values.pairs, reward=values.reward)
         found = [over_seeds(data[name].transpose("prompts", "step", "seed")) for name in NAMES]
         mean, error = (np.stack([each[i].values for each in found]) for i in (0, 1))
         return Figure18Result(data["prompts"].values, data["step"].values, mean, error, data.sizes["seed"])
 
     def caption(self) -> str:
         """Both implicit rewards at the chosen step, for every size of the prompt set."""
-        result, at = self.result, self.values["step"]
+        result, at = self.result, self.values.step
         each = "; ".join(
             f"{prompts} prompts: y_w {result.mean[0, d, at]:+.2f} ± {result.error[0, d, at]:.2f}, "
             f"y_l {result.mean[1, d, at]:+.2f} ± {result.error[1, d, at]:.2f}"
             for d, prompts in enumerate(result.prompts)
         )
         return (
-            f"{POLICIES[self.values['preset']]}, {PAIRS[self.values['pairs']]}, {self.values['reward']}, before "
-            "gradient "
-            f"step {result.steps[at]} of {result.steps[-1]}; log π - log π_ref in nats, mean over the training "
-            "pairs, ± "
-            f"standard error of {result.seeds} seeds. {each}."
+            f"{POLICIES[self.values.preset]}, {PAIRS[self.values.pairs]}, {self.values.reward}, before "
+            f"gradient step {result.steps[at]} of {result.steps[-1]}; log π - log π_ref in nats, mean over the "
+            f"training pairs, ± standard error of {result.seeds} seeds. {each}."
         )
 
     def table(self) -> dict[str, Any]:
         """One row a size of the prompt set and step."""
         result = self.result
-        sizes, steps = result.prompts.size, result.steps.size
-        columns: dict[str, Any] = {
-            "prompts": np.repeat(result.prompts, steps),
-            "step": np.tile(result.steps, sizes),
-        }
-        for i, name in enumerate(NAMES):
-            columns |= {name: result.mean[i].ravel(), f"{name}_error": result.error[i].ravel()}
-        return columns
+        curves: dict[str, np.ndarray] = {}
+        for name, mean, error in zip(NAMES, result.mean, result.error, strict=True):
+            curves |= {name: mean, f"{name}_error": error}
+        return rows_of("prompts", result.prompts, result.steps, curves)

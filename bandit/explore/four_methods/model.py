@@ -1,5 +1,6 @@
 """The view-model of figure 16 on one token: four offline methods as exact flows, without sampling noise."""
 
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -10,13 +11,16 @@ from modeseek.bandit.categorical.optimizers import Settings
 from modeseek.bandit.categorical.presets import named_problem
 from modeseek.bandit.categorical.problem import Knobs, Problem, from_rewards
 from modeseek.bandit.explore.toolkit.controls import Choice, Number
-from modeseek.bandit.explore.toolkit.model import ViewModel
+from modeseek.bandit.explore.toolkit.model import ViewModel, rows_of
+from modeseek.bandit.explore.toolkit.values import SteppedValues
 
 METHODS = {"best_of_n": "Best-of-N", "rwr": "RWR", "best_of_n_negative": "Best-of-N + neg. gradient", "ipo": "IPO"}
-PRESETS = {
+REWARDS = {
     "fig16-R1": "the peak of the reward far from the reference",
     "fig16-R2": "its peak near the reference",
 }
+OPTIMIZERS = {"adam": "Adam", "gd": "gradient descent"}
+STEP_SIZES = {"adam": 0.05, "gd": 0.5}
 OWN = {
     "best_of_n": ("draws",),
     "rwr": ("beta",),
@@ -26,7 +30,7 @@ OWN = {
 """Method → the controls that it reads, beside the optimizer's."""
 
 
-class FourResult(NamedTuple):
+class FourMethodsResult(NamedTuple):
     """Everything the views show; M methods, E = steps + 1.
 
     Attributes:
@@ -78,75 +82,78 @@ def run(
     return probs, probs @ bandit.rewards, metrics.reference_kl[0]
 
 
-class FourMethodsModel(ViewModel):
+@dataclass(frozen=True)
+class FourMethodsValues(SteppedValues):
+    """What the explorer is set to; the presets are the rewards."""
+
+    preset: str = "fig16-R1"
+    draws: int = 10
+    beta: float = 0.1
+    weight: float = 0.1
+    tau: float = 0.05
+    sharpness: float = 30.0
+    optimizer: str = "adam"
+    step_size: float = 0.05
+    steps: int = 150
+    step: int = 150
+
+
+class FourMethodsModel(ViewModel[FourMethodsValues, FourMethodsResult]):
     """Does pushing down help, and where?"""
 
     kind = "fig16"
     title = "Figure 16 on one token: four offline methods"
+    defaults = FourMethodsValues()
     controls = (
-        Choice("preset", "preset", {name: f"{name}: {shows}" for name, shows in PRESETS.items()}, "fig16-R1"),
-        Number("draws", "draws N", 2, 100, 10, whole=True),
-        Number("beta", "β of RWR", 0.02, 1.0, 0.1, log=True),
-        Number("weight", "β of neg. grad.", 0.01, 3.0, 0.1, log=True),
-        Number("tau", "τ of IPO", 0.01, 1.0, 0.05, log=True),
-        Number("sharpness", "label sharpness", 1.0, 100.0, 30.0, log=True),
-        Choice("optimizer", "optimizer", {"adam": "Adam", "gd": "gradient descent"}, "adam"),
-        Number("step_size", "step size η", 0.001, 2.0, 0.05, log=True),
-        Number("steps", "steps", 20, 300, 150, whole=True),
-        Number("step", "step", 0, 300, 150, whole=True, view=True),
+        Choice("preset", "preset", {name: f"{name}: {shows}" for name, shows in REWARDS.items()}),
+        Number("draws", "draws N", 2, 100, whole=True),
+        Number("beta", "β of RWR", 0.02, 1.0, log=True),
+        Number("weight", "β of neg. grad.", 0.01, 3.0, log=True),
+        Number("tau", "τ of IPO", 0.01, 1.0, log=True),
+        Number("sharpness", "label sharpness", 1.0, 100.0, log=True),
+        Choice("optimizer", "optimizer", OPTIMIZERS),
+        Number("step_size", "step size η", 0.001, 2.0, log=True),
+        Number("steps", "steps", 20, 300, whole=True),
+        Number("step", "step", 0, 300, whole=True, view=True, until="steps"),
     )
 
-    def limits(self, name: str) -> tuple[float, float]:
-        """The player ends with the run."""
-        return (0.0, float(self.values["steps"])) if name == "step" else super().limits(name)
-
-    def preset(self, name: str, values: dict[str, Any]) -> dict[str, Any]:
-        """A reward."""
-        return {}
-
-    def settle(self, values: dict[str, Any], changed: str, before: dict[str, Any]) -> dict[str, Any]:
-        """A step size that is usual for the optimizer, and a step of the run."""
+    def settle(self, values: FourMethodsValues, changed: str, before: FourMethodsValues) -> FourMethodsValues:
+        """A step size that is usual for the optimizer."""
         if changed == "optimizer":
-            values = values | {"step_size": {"adam": 0.05, "gd": 0.5}[values["optimizer"]]}
-            self.notes.append(f"step size set to {values['step_size']:g}, usual for this optimizer")
-        return values | {"step": min(values["step"], values["steps"])}
+            values = replace(values, step_size=STEP_SIZES[values.optimizer])
+            self.notes.append(f"step size set to {values.step_size:g}, usual for this optimizer")
+        return values
 
-    def compute(self, values: dict[str, Any]) -> FourResult:
+    def compute(self, values: FourMethodsValues) -> FourMethodsResult:
         """All four runs; those that no changed number concerns are not made again.
 
         Raises:
             ValueError: as `run`.
         """
-        numbers = (values["optimizer"], values["step_size"], values["steps"])
+        numbers = (values.optimizer, values.step_size, values.steps)
         runs = [
-            run(name, values["preset"], tuple((own, float(values[own])) for own in OWN[name]), *numbers)
+            run(name, values.preset, tuple((own, float(getattr(values, own))) for own in OWN[name]), *numbers)
             for name in METHODS
         ]
         probs, reward, divergence = (np.stack(each) for each in zip(*runs, strict=True))
-        bandit = _bandit(values["preset"])
-        return FourResult(probs, reward, divergence, np.exp(bandit.log_reference), np.asarray(bandit.rewards))
+        bandit = _bandit(values.preset)
+        return FourMethodsResult(probs, reward, divergence, np.exp(bandit.log_reference), np.asarray(bandit.rewards))
 
     def caption(self) -> str:
         """Every method at the chosen step."""
-        values, result, step = self.values, self.result, self.values["step"]
+        values, result, step = self.values, self.result, self.values.step
         each = ", ".join(
             f"{title} {result.reward[m, step]:.3f} at {result.divergence[m, step]:.2f} nats"
             for m, title in enumerate(METHODS.values())
         )
         return (
-            f"{values['preset']}, exact expected gradients on one token of 100, no sampling noise, "
-            f"{'Adam' if values['optimizer'] == 'adam' else 'gradient descent'} with η = "
-            f"{values['step_size']:.3g}, step "
-            f"{step} of {values['steps']}: expected reward and KL(policy ‖ reference) of {each}."
+            f"{values.preset}, exact expected gradients on one token of 100, no sampling noise, "
+            f"{OPTIMIZERS[values.optimizer]} with η = {values.step_size:.3g}, step {step} of {values.steps}: expected "
+            f"reward and KL(policy ‖ reference) of {each}."
         )
 
     def table(self) -> dict[str, Any]:
         """One row a method and step."""
         result = self.result
-        steps = result.reward.shape[1]
-        return {
-            "method": np.repeat(list(METHODS), steps),
-            "step": np.tile(np.arange(steps), len(METHODS)),
-            "expected_reward": result.reward.ravel(),
-            "kl_to_reference": result.divergence.ravel(),
-        }
+        curves = {"expected_reward": result.reward, "kl_to_reference": result.divergence}
+        return rows_of("method", tuple(METHODS), np.arange(result.reward.shape[1]), curves)

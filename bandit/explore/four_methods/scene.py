@@ -9,43 +9,40 @@ from matplotlib.figure import Figure, SubFigure
 
 from modeseek.bandit.explore.four_methods.model import METHODS, FourMethodsModel
 from modeseek.bandit.explore.toolkit.canvas import Panel, Scene, axes_in, rectangles
-from modeseek.bandit.figures.style import BLACK, GREY, REFERENCE_BARS, method_style
+from modeseek.bandit.explore.toolkit.panels import REWARD_ENDS, Curves, root_axis, token_edges
+from modeseek.bandit.figures.style import BLACK, REFERENCE_BARS, method_style
+
+STYLES = {name: method_style(name) for name in METHODS}
 
 
-class _Curves(Panel):
+class _Curves(Curves):
     """Expected reward of every method, against the step or against KL(policy ‖ reference)."""
 
     def __init__(self, figure: SubFigure, *, against_kl: bool) -> None:
-        self.figure, self._against_kl = figure, against_kl
-        self._axis = axis = axes_in(figure, 0.6, 0.15, 0.45, 0.3)
-        styles = [method_style(name) for name in METHODS]
-        self._lines = [axis.plot([], [], **s.line(), label=t)[0] for s, t in zip(styles, METHODS.values(), strict=True)]
-        self._dots = [axis.plot([], [], s.marker, color=s.color, ms=9, mec=BLACK)[0] for s in styles]
-        (self._now,) = axis.plot([], [], color=GREY, linewidth=1.0)
-        axis.set(ylabel="expected reward", ylim=(-0.02, 1.05))
-        axis.set_xlabel("KL(policy ‖ reference), nats" if against_kl else "step", labelpad=1)
-        axis.set_title("… and at what distance?" if against_kl else "How high does each get?", y=1.0, pad=4)
+        self._against_kl = against_kl
+        lines = [(s, {**s.line(), "label": METHODS[name]}) for name, s in STYLES.items()]
+        super().__init__(figure, (0.6, 0.15, 0.45, 0.3), lines, ends=REWARD_ENDS, vertical=not against_kl)
+        axes = self.axes
+        axes.set(ylabel="expected reward", ylim=self.ends)
+        axes.set_xlabel("KL(policy ‖ reference), nats" if against_kl else "step", labelpad=1)
+        axes.set_title("… and at what distance?" if against_kl else "How high does each get?", y=1.0, pad=4)
         if against_kl:
-            axis.legend(fontsize=7.5, loc="lower right", handlelength=3.2)
-        self.moving: list[Artist] = [self._now, *self._lines, *self._dots]
+            axes.legend(fontsize=7.5, loc="lower right", handlelength=3.2)
+
+    def _far(self, model: FourMethodsModel) -> float:
+        return float(np.ceil(2 * model.result.divergence.max()))
 
     def key(self, model: FourMethodsModel) -> Hashable:
-        return model.values["steps"], float(np.ceil(2 * model.result.divergence.max()))
+        return model.values.steps, self._far(model)
 
     def adapt(self, model: FourMethodsModel) -> None:
-        steps, far = model.values["steps"], float(np.ceil(2 * model.result.divergence.max()))
-        for line in self._lines:
-            line.set_markevery(max(1, steps // 10))
-        self._axis.set_xlim(0, 0.52 * max(far, 1.0) if self._against_kl else 1.02 * steps)
+        self.mark_every(10, model.values.steps)
+        end = 0.52 * max(self._far(model), 1.0) if self._against_kl else 1.02 * model.values.steps
+        self.axes.set_xlim(0, end)
 
-    def update(self, model: FourMethodsModel) -> None:
-        result, at = model.result, model.values["step"]
-        for m, (line, dot) in enumerate(zip(self._lines, self._dots, strict=True)):
-            x = result.divergence[m] if self._against_kl else np.arange(result.reward.shape[1])
-            line.set_data(x, result.reward[m])
-            dot.set_data([x[at]], [result.reward[m, at]])
-        if not self._against_kl:
-            self._now.set_data([at, at], [-0.02, 1.05])
+    def series(self, model: FourMethodsModel) -> tuple[np.ndarray, np.ndarray]:
+        result = model.result
+        return result.divergence if self._against_kl else np.arange(result.reward.shape[1]), result.reward
 
 
 class _Tokens(Panel):
@@ -55,30 +52,23 @@ class _Tokens(Panel):
         self.figure = figure
         self._axis = axis = axes_in(figure, 0.6, 0.15, 0.42, 0.3)
         bars: dict[str, Any] = dict(REFERENCE_BARS)
-        edges = np.arange(101) - 0.5
+        edges = token_edges(100)
         self._reference = axis.stairs(np.zeros(100), edges, fill=True, label="reference", **bars)
-        styles = [method_style(name) for name in METHODS]
-        self._lines = [axis.plot([], [], **s.line(7))[0] for s in styles]
+        self._lines = [axis.plot([], [], **s.line(7))[0] for s in STYLES.values()]
         (self._reward,) = axis.plot([], [], color=BLACK, linewidth=1.0, linestyle=":", label="reward of the token")
-        axis.set_yscale("function", functions=(lambda v: np.sqrt(np.maximum(v, 0)), np.square))
-        axis.set(ylim=(0, 1.05), yticks=[0.01, 0.1, 0.3, 1.0], xlim=(edges[0], edges[-1]))
+        root_axis(axis)
+        axis.set_xlim(edges[0], edges[-1])
         axis.set_xlabel("token", labelpad=1)
         axis.set_ylabel("probability (root axis)", labelpad=2)
         axis.set_title("Where is the mass at this step?", y=1.0, pad=4)
         axis.legend(fontsize=7.5, loc="upper left", bbox_to_anchor=(0.03, 1.0))
         self.moving: list[Artist] = [self._reference, self._reward, *self._lines]
 
-    def key(self, model: FourMethodsModel) -> Hashable:
-        return None
-
-    def adapt(self, model: FourMethodsModel) -> None:
-        return
-
     def update(self, model: FourMethodsModel) -> None:
         result, tokens = model.result, np.arange(100)
         self._reference.set_data(result.reference)
         self._reward.set_data(tokens, result.rewards)
-        for line, probs in zip(self._lines, result.probs[:, model.values["step"]], strict=True):
+        for line, probs in zip(self._lines, result.probs[:, model.values.step], strict=True):
             line.set_data(tokens, probs)
 
 

@@ -1,5 +1,7 @@
 """The view-model of forward against reverse KL: both trajectories, from one start to one target, by closed forms."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +16,7 @@ from modeseek.bandit.categorical.problem import Knobs, Problem, from_target
 from modeseek.bandit.categorical.study import region_map, steps_to
 from modeseek.bandit.explore.toolkit.controls import Choice, Distribution, Number, with_bar
 from modeseek.bandit.explore.toolkit.model import ViewModel
+from modeseek.bandit.explore.toolkit.values import SteppedValues
 
 OPEN = {
     "R1": ("R1", "the bandit, its reward's peak far from the reference"),
@@ -49,12 +52,33 @@ class KLResult(NamedTuple):
     regions: xr.Dataset
 
 
-class KLModel(ViewModel):
+@dataclass(frozen=True)
+class KLValues(SteppedValues):
+    """What the explorer is set to; every preset says start and target, so that their number is asked for or 0."""
+
+    preset: str = "case-1-fails"
+    categories: int = 0
+    seed: int = 0
+    beta: float = 0.1
+    target: tuple[float, ...] = ()
+    start: tuple[float, ...] = ()
+    optimizer: str = "gd"
+    step_size: float = 1.0
+    steps: int = 200
+    first: int = 0
+    second: int = 1
+    target_bar: float = 0.5
+    start_bar: float = 0.5
+    step: int = 0
+
+
+class KLModel(ViewModel[KLValues, KLResult]):
     """Which divergence gets there first, and through what?"""
 
     kind = "kl"
     title = "Forward against reverse KL"
     recipe = ("categories", "seed", "beta")
+    defaults = KLValues()
     controls = (
         Choice(
             "preset",
@@ -63,115 +87,112 @@ class KLModel(ViewModel):
                 **{name: f"{name}: {preset.shows}" for name, preset in PRESETS.items()},
                 **{name: f"{name}: {shows}" for name, (_, shows) in OPEN.items()},
             },
-            "case-1-fails",
         ),
-        Number("categories", "categories K", 3, 100, None, whole=True),
-        Number("seed", "seed", 0, 9999, 0, whole=True),
-        Number("beta", "β of the reward", 0.02, 2.0, 0.1, log=True),
+        Number("categories", "categories K", 3, 100, whole=True),
+        Number("seed", "seed", 0, 9999, whole=True),
+        Number("beta", "β of the reward", 0.02, 2.0, log=True),
         Distribution("target", "target q", least=3),
         Distribution("start", "start p₀", least=3),
-        Choice("optimizer", "optimizer", OPTIMIZERS, "gd"),
-        Number("step_size", "step size η", 0.001, 20.0, 1.0, log=True),
-        Number("steps", "steps", 10, 1000, 200, whole=True),
-        Number("first", "category i", 0, 99, 0, whole=True, view=True),
-        Number("second", "category j", 0, 99, 1, whole=True, view=True),
-        Number("target_bar", "target of i", 1e-4, 0.999, 0.5, log=True, derived=True),
-        Number("start_bar", "start of i", 1e-4, 0.999, 0.5, log=True, derived=True),
-        Number("step", "step", 0, 1000, 0, whole=True, view=True),
+        Choice("optimizer", "optimizer", OPTIMIZERS),
+        Number("step_size", "step size η", 0.001, 20.0, log=True),
+        Number("steps", "steps", 10, 1000, whole=True),
+        Number("first", "category i", 0, 99, whole=True, view=True),
+        Number("second", "category j", 0, 99, whole=True, view=True),
+        Number("target_bar", "target of i", 1e-4, 0.999, log=True, derived=True),
+        Number("start_bar", "start of i", 1e-4, 0.999, log=True, derived=True),
+        Number("step", "step", 0, 1000, whole=True, view=True, until="steps"),
     )
 
     def limits(self, name: str) -> tuple[float, float]:
-        """Categories and steps end where this problem's do."""
-        if name in ("first", "second"):
-            return 0.0, self.values["categories"] - 1.0
-        if name == "step":
-            return 0.0, float(self.values["steps"])
-        return super().limits(name)
+        """Categories end where this problem's do."""
+        return (0.0, self.values.categories - 1.0) if name in ("first", "second") else super().limits(name)
 
-    def preset(self, name: str, values: dict[str, Any]) -> dict[str, Any]:
+    def preset(self, values: KLValues) -> KLValues:
         """Start and target of a named problem, made (or cut) for the number of categories asked for."""
-        size = values["categories"] or (100 if name in OPEN else len(PRESETS[name].start))
+        name = values.preset
+        size = values.categories or (100 if name in OPEN else len(PRESETS[name].start))
         if name in OPEN:
-            knobs = Knobs(beta=values["beta"])
-            problem, start, _ = named_problem(OPEN[name][0], categories=size, seed=values["seed"], knobs=knobs)
+            knobs = Knobs(beta=values.beta)
+            problem, start, _ = named_problem(OPEN[name][0], categories=size, seed=values.seed, knobs=knobs)
             target = np.exp(problem.log_target)
         else:
-            start, target = (_resized(np.asarray(each), size) for each in (PRESETS[name].start, PRESETS[name].target))
+            start, target = (_resized(each, size) for each in (PRESETS[name].start, PRESETS[name].target))
         first, second = (int(np.argmax(target)), int(np.argmax(start))) if size > 20 else (0, 1)
         second = second if second != first else (first + 1) % size
-        return {"categories": size, "target": _tuple(target), "start": _tuple(start), "first": first, "second": second}
+        return replace(values, categories=size, target=_tuple(target), start=_tuple(start), first=first, second=second)
 
-    def settle(self, values: dict[str, Any], changed: str, before: dict[str, Any]) -> dict[str, Any]:
-        """Vectors of one length that sum to one, a pair of two categories, a step of the run."""
-        values = dict(values)
+    def settle(self, values: KLValues, changed: str, before: KLValues) -> KLValues:
+        """Vectors of one length that sum to one, and a pair of two categories."""
         if changed in self.recipe:
-            self._make_again(values, changed)
-        elif changed in ("target", "start"):
-            self._same_length(values, changed)
-        elif changed in ("target_bar", "start_bar"):
-            whole = changed.removesuffix("_bar")
-            values[whole] = with_bar(values[whole], values["first"], values[changed])
+            values = self._make_again(values, changed)
+        elif changed == "target":
+            values = replace(values, start=self._fitted("start", values.start, len(values.target)))
+            values = replace(values, categories=len(values.target))
+        elif changed == "start":
+            values = replace(values, target=self._fitted("target", values.target, len(values.start)))
+            values = replace(values, categories=len(values.start))
+        elif changed == "target_bar":
+            values = replace(values, target=with_bar(values.target, values.first, values.target_bar))
+        elif changed == "start_bar":
+            values = replace(values, start=with_bar(values.start, values.first, values.start_bar))
         elif changed == "optimizer":
-            values["step_size"] = STEP_SIZES[values["optimizer"]]
-            self.notes.append(f"step size set to {values['step_size']:g}, usual for {OPTIMIZERS[values['optimizer']]}")
-        size = len(values["target"])
-        if not len(values["start"]) == values["categories"] == size:
-            counts = f"{size}, {len(values['start'])} and {values['categories']}"
+            values = replace(values, step_size=STEP_SIZES[values.optimizer])
+            self.notes.append(f"step size set to {values.step_size:g}, usual for {OPTIMIZERS[values.optimizer]}")
+        size = len(values.target)
+        if not len(values.start) == values.categories == size:
+            counts = f"{size}, {len(values.start)} and {values.categories}"
             raise ValueError(f"target, start and categories must agree in their number, got {counts}")
-        self._choose_pair(values, size)
-        if values["step"] > values["steps"]:
-            values["step"] = values["steps"]
-        for whole in ("target", "start"):
-            values[f"{whole}_bar"] = values[whole][values["first"]]
+        first, second = self._pair(values, size)
+        values = replace(values, first=first, second=second)
+        return replace(values, target_bar=values.target[first], start_bar=values.start[first])
+
+    def _make_again(self, values: KLValues, changed: str) -> KLValues:
+        """A new size, seed or β: the preset made anew, if it depends on that; otherwise the vectors cut or extended."""
+        name, size = values.preset, values.categories
+        depends = {"categories": set(OPEN), "seed": {"random"}, "beta": {"R1", "R2"}}[changed]
+        if name in depends:
+            self.notes.append("start and target were made anew")
+            return self.preset(values)
+        if changed == "categories":
+            self.notes.append("start and target were cut or extended, and divided by their sums")
+            return replace(
+                values, target=_tuple(_resized(values.target, size)), start=_tuple(_resized(values.start, size))
+            )
+        self.notes.append(f"{name} does not depend on it; {' and '.join(sorted(depends))} would")
         return values
 
-    def _make_again(self, values: dict[str, Any], changed: str) -> None:
-        """A new size, seed or β: the preset made anew, if it depends on that; otherwise the vectors cut or extended."""
-        preset = values["preset"]
-        depends = {"categories": set(OPEN), "seed": {"random"}, "beta": {"R1", "R2"}}[changed]
-        if preset in depends:
-            values |= self.preset(preset, values)
-            self.notes.append("start and target were made anew")
-        elif changed == "categories":
-            for name in ("target", "start"):
-                values[name] = _tuple(_resized(np.asarray(values[name]), values["categories"]))
-            self.notes.append("start and target were cut or extended, and divided by their sums")
-        else:
-            self.notes.append(f"{preset} does not depend on it; {' and '.join(sorted(depends))} would")
+    def _fitted(self, name: str, vector: tuple[float, ...], size: int) -> tuple[float, ...]:
+        """Start or target, as long as the other one."""
+        if len(vector) == size:
+            return vector
+        self.notes.append(f"the {name} was cut or extended to {size} categories, and divided by its sum")
+        return _tuple(_resized(vector, size))
 
-    def _same_length(self, values: dict[str, Any], changed: str) -> None:
-        other = "start" if changed == "target" else "target"
-        size = len(values[changed])
-        if len(values[other]) != size:
-            self.notes.append(f"the {other} was cut or extended to {size} categories, and divided by its sum")
-            values[other] = _tuple(_resized(np.asarray(values[other]), size))
-        values["categories"] = size
-
-    def _choose_pair(self, values: dict[str, Any], size: int) -> None:
-        first, second = min(values["first"], size - 1), min(values["second"], size - 1)
+    def _pair(self, values: KLValues, size: int) -> tuple[int, int]:
+        first, second = min(values.first, size - 1), min(values.second, size - 1)
         if first == second:
             second = first + 1 if first + 1 < size else first - 1
-        if (first, second) != (values["first"], values["second"]):
+        if (first, second) != (values.first, values.second):
             self.notes.append(f"a pair is two of the {size} categories: i = {first} and j = {second}")
-        values |= {"first": first, "second": second}
+        return first, second
 
-    def compute(self, values: dict[str, Any]) -> KLResult:
+    def compute(self, values: KLValues) -> KLResult:
         """Both runs of `dynamics.simulate`, in NumPy.
 
         Raises:
             ValueError: as `simulate`.
         """
-        start, target = np.asarray(values["start"]), np.asarray(values["target"])
-        problem, settings = _problem(values), Settings(step_size=np.float64(values["step_size"]))
+        start, target = np.asarray(values.start), np.asarray(values.target)
+        problem, settings = _problem(values), Settings(step_size=np.float64(values.step_size))
         log_probs, metrics = simulate(
-            problem, start, objectives=RUNS, optimizer=values["optimizer"], settings=settings, steps=values["steps"]
+            problem, start, objectives=RUNS, optimizer=values.optimizer, settings=settings, steps=values.steps
         )
         rewards = metrics.expected_reward
         achievable = float(target @ problem.rewards)
         way = achievable - rewards[:, :1]
         with np.errstate(invalid="ignore", divide="ignore"):
             progress = np.where(np.abs(way) > 1e-12, (rewards - rewards[:, :1]) / way, 1.0)
-            push = np.diff(log_probs, axis=1) / values["step_size"]
+            push = np.diff(log_probs, axis=1) / values.step_size
         return KLResult(
             log_probs,
             metrics,
@@ -183,16 +204,16 @@ class KLModel(ViewModel):
 
     def probs(self) -> np.ndarray:
         """Both policies at the chosen step, `[2, K]`."""
-        return np.exp(self.result.log_probs[:, self.values["step"]])
+        return np.asarray(np.exp(self.result.log_probs[:, self.values.step]))
 
     def pushes(self) -> np.ndarray:
         """Where one more step pushes both of them, per unit of step size, `[2, K]`; at the end, the last step's."""
-        return np.asarray(self.result.push[:, min(self.values["step"], self.values["steps"] - 1)])
+        return np.asarray(self.result.push[:, min(self.values.step, self.values.steps - 1)])
 
     def pair_sentence(self) -> str:
         """What Theorem E.5 and its exact criterion say about the chosen pair, at the start."""
-        i, j = self.values["first"], self.values["second"]
-        start, target = np.asarray(self.values["start"]), np.asarray(self.values["target"])
+        i, j = self.values.first, self.values.second
+        start, target = np.asarray(self.values.start), np.asarray(self.values.target)
         if not ((start > 0).all() and (target > 0).all()):
             return f"Categories {i} and {j}: the theorem needs positive probabilities everywhere."
         verdict = inspect_pair(start, target, i, j)
@@ -215,7 +236,7 @@ class KLModel(ViewModel):
     def caption(self) -> str:
         """Both runs at the chosen step in numbers, and the pair."""
         values, result = self.values, self.result
-        step = values["step"]
+        step = values.step
         parts = []
         for run, name in enumerate(("forward KL", "reverse KL")):
             half = result.steps_to[run, 1]
@@ -226,30 +247,31 @@ class KLModel(ViewModel):
                 f"KL(p ‖ q) = {result.metrics.reverse_kl[run, step]:.3g} nats"
             )
         return (
-            f"{values['preset']}, {OPTIMIZERS[values['optimizer']]}, η = {values['step_size']:.3g}, step {step} of "
-            f"{values['steps']}: {'; '.join(parts)}. {self.pair_sentence()}"
+            f"{values.preset}, {OPTIMIZERS[values.optimizer]}, η = {values.step_size:.3g}, step {step} of "
+            f"{values.steps}: {'; '.join(parts)}. {self.pair_sentence()}"
         )
 
     def table(self) -> dict[str, Any]:
         """One row a run and step."""
         result = self.result
-        steps = self.values["steps"] + 1
+        steps = self.values.steps + 1
         columns: dict[str, Any] = {"run": np.repeat(RUNS, steps), "step": np.tile(np.arange(steps), 2)}
         columns |= {name: values.ravel() for name, values in result.metrics._asdict().items()}
         probs = np.exp(result.log_probs).reshape(2 * steps, -1)
         return columns | {f"p_{k}": probs[:, k] for k in range(probs.shape[1])}
 
 
-def _problem(values: dict[str, Any]) -> Problem:
+def _problem(values: KLValues) -> Problem:
     """The target with the rewards that it implies, β log(q/p₀): R1 and R2 get their own rewards, less a constant."""
-    start = np.maximum(np.asarray(values["start"]), 1e-12)
-    return from_target(values["target"], start / start.sum(), knobs=Knobs(beta=values["beta"]))
+    start = np.maximum(np.asarray(values.start), 1e-12)
+    return from_target(values.target, start / start.sum(), knobs=Knobs(beta=values.beta))
 
 
-def _resized(vector: np.ndarray, size: int) -> np.ndarray:
+def _resized(given: Sequence[float], size: int) -> np.ndarray:
     """Cut, or extended by its smallest entry, and divided by its sum."""
+    vector = np.asarray(given)
     extended = np.concatenate([vector[:size], np.full(max(0, size - vector.size), max(vector.min(), 1e-3))])
-    return extended / extended.sum()
+    return np.asarray(extended / extended.sum())
 
 
 def _tuple(vector: np.ndarray) -> tuple[float, ...]:

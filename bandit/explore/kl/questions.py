@@ -8,9 +8,8 @@ from modeseek.bandit.categorical.closed_forms import logarithmic_mean
 from modeseek.bandit.categorical.criteria import gaps, inspect_pair
 from modeseek.bandit.categorical.presets import PRESETS
 from modeseek.bandit.explore.kl.model import KLModel
-from modeseek.bandit.explore.toolkit.checks import Wrong, check, number
+from modeseek.bandit.explore.toolkit.checks import Wrong, check, model_of, number
 from modeseek.bandit.explore.toolkit.controls import Distribution
-from modeseek.bandit.explore.toolkit.explorer import Explorer
 from modeseek.bandit.explore.toolkit.prediction import Prediction, Truth
 
 FACTOR = 0.05
@@ -89,9 +88,9 @@ def check_boundary(q2: Any) -> str:
 @check
 def check_overtaking(answer: Any) -> str:
     """Exercise 2: a problem in which forward KL leads at half of the reward and reverse KL at nine tenths."""
-    model = _model(answer)
-    if len(model.values["target"]) > 12:
-        size = model.values["categories"]
+    model = model_of(answer, KLModel)
+    if len(model.values.target) > 12:
+        size = model.values.categories
         raise Wrong(f"it should have at most 12 categories, so that every bar can be seen; this has {size}.")
     (forward_half, forward_most), (reverse_half, reverse_most) = model.result.steps_to[:, 1:]
     if min(forward_half, forward_most, reverse_half, reverse_most) < 0:
@@ -137,13 +136,3 @@ def check_counter_example(start: Any, target: Any) -> str:
     return (
         f"Δr = {reverse:.4f} is not below Δf = {forward:.4f}, though q = {share} p₂: no c₁ above {share} works for all."
     )
-
-
-def _model(answer: Any) -> KLModel:
-    if isinstance(answer, Explorer):
-        answer = answer.to_state()
-    if not isinstance(answer, str):
-        raise Wrong(f"give an explorer, or the state string that its last line shows; this is {answer!r}.")
-    model = KLModel.from_state(answer)
-    assert isinstance(model, KLModel)
-    return model

@@ -12,9 +12,10 @@ from matplotlib.figure import Figure, SubFigure
 
 from modeseek.bandit.explore.kl.model import KLModel
 from modeseek.bandit.explore.toolkit.canvas import Panel, Scene, axes_in, rectangles
+from modeseek.bandit.explore.toolkit.panels import FINE, Curves, round_up, token_edges
 from modeseek.bandit.figures.kl_regions import draw_regions
 from modeseek.bandit.figures.kl_simplex import draw_triangle, to_plane
-from modeseek.bandit.figures.style import BLACK, FORWARD_KL, GREY, REFERENCE_BARS, REVERSE_KL, TARGET
+from modeseek.bandit.figures.style import BLACK, FORWARD_KL, REFERENCE_BARS, REVERSE_KL, TARGET
 
 STYLES = (FORWARD_KL, REVERSE_KL)
 LEAST_KL = 1e-4
@@ -23,14 +24,6 @@ LABELS_AT = -0.115
 """Where the labels of the left column stand, in widths of its axes."""
 NO_MASS_LEFT = 1e5
 """A push below minus this takes all the mass in one step (`KLResult.push`): drawn to the end of the axis."""
-
-
-def ceiling(value: float) -> float:
-    """The next of a few round numbers, so that small changes leave an axis as it is."""
-    if value <= 0:
-        return 1.0
-    power = 10.0 ** math.floor(math.log10(value))
-    return next(step * power for step in (1, 1.5, 2, 3, 4, 5, 6, 8, 10) if value <= step * power * (1 + 1e-9))
 
 
 class KLScene(Scene):
@@ -66,12 +59,13 @@ def _plain_ticks(axis: Axes) -> None:
 
 def _tallest(model: KLModel) -> float:
     tallest = float(np.exp(model.result.log_probs.max()))
-    return min(1.0, ceiling(max(tallest, *model.values["target"], *model.values["start"])))
+    return min(1.0, round_up(max(tallest, *model.values.target, *model.values.start), FINE))
 
 
 def _strongest(model: KLModel) -> float:
     pushed = np.abs(model.result.push)
-    return ceiling(float(pushed[pushed < NO_MASS_LEFT].max(initial=0.0)))
+    strongest = float(pushed[pushed < NO_MASS_LEFT].max(initial=0.0))
+    return round_up(strongest, FINE) if strongest > 0 else 1.0
 
 
 def _largest_divergence(model: KLModel) -> float:
@@ -102,21 +96,21 @@ class _Bars(Panel):
         self.moving: list[Artist] = [self._start, self._policy, self._target, self._pair]
 
     def key(self, model: KLModel) -> Hashable:
-        return model.values["categories"], _tallest(model)
+        return model.values.categories, _tallest(model)
 
     def adapt(self, model: KLModel) -> None:
-        size = model.values["categories"]
-        edges = np.arange(size + 1) - 0.5
+        size = model.values.categories
+        edges = token_edges(size)
         for stairs in (self._start, self._policy, self._target):
             stairs.set_data(np.zeros(size), edges)
         self._axis.set(xlim=(edges[0], edges[-1]), ylim=(0, 1.05 * _tallest(model)))
 
     def update(self, model: KLModel) -> None:
         values = model.values
-        self._start.set_data(np.asarray(values["start"]))
-        self._target.set_data(np.asarray(values["target"]))
+        self._start.set_data(np.asarray(values.start))
+        self._target.set_data(np.asarray(values.target))
         self._policy.set_data(model.probs()[self._run])
-        self._pair.set_data([values["first"], values["second"]], [0, 0])
+        self._pair.set_data([values.first, values.second], [0, 0])
 
 
 class _Pushes(Panel):
@@ -137,13 +131,13 @@ class _Pushes(Panel):
         self.moving: list[Artist] = [self._lines, *self._heads]
 
     def key(self, model: KLModel) -> Hashable:
-        return model.values["categories"], model.values["optimizer"], _strongest(model)
+        return model.values.categories, model.values.optimizer, _strongest(model)
 
     def adapt(self, model: KLModel) -> None:
-        size, self._limit = model.values["categories"], _strongest(model)
+        size, self._limit = model.values.categories, _strongest(model)
         self._axis.set(xlim=(-0.5, size - 0.5), ylim=(-1.2 * self._limit, 1.2 * self._limit))
         formula = ("q − p + Z   (eq. 12)", "p (log q/p + KL) + Z′   (eq. 13)")[self._run]
-        own = model.values["optimizer"] in ("gd", "flow")
+        own = model.values.optimizer in ("gd", "flow")
         self._title.set_text(f"push of the next step: {formula}" if own else "push of the next step over η")
         for head in self._heads:
             head.set_markersize(5.5 if size <= 20 else 3.0)
@@ -158,51 +152,45 @@ class _Pushes(Panel):
             head.set_data(category[chosen], push[chosen])
 
 
-class _Curves(Panel):
-    """One quantity against the step for both runs; the present step as a line with both markers on it."""
+class _Curves(Curves):
+    """One quantity against the step for both runs."""
 
     def __init__(self, figure: SubFigure, name: str, label: str) -> None:
-        self.figure, self._name = figure, name
+        self._name = name
         first, last = name == "progress", name == "reverse_kl"
-        self._axis = axis = axes_in(figure, 0.86, 0.1, 0.43 if last else 0.1, 0.27 if first else 0.07)
-        axis.tick_params(labelbottom=last)
-        axis.set_xlabel("step + 1" if last else "", labelpad=1)
-        axis.set_title("along both runs" if first else "", y=1.0, pad=3)
+        margins = (0.86, 0.1, 0.43 if last else 0.1, 0.27 if first else 0.07)
         names = ("forward KL", "reverse KL")
-        self._lines = [axis.plot([], [], **s.line(), label=n)[0] for s, n in zip(STYLES, names, strict=True)]
-        (self._now,) = axis.plot([], [], color=GREY, linewidth=1.0)
-        self._dots = [axis.plot([], [], s.marker, color=s.color, ms=8, mec=BLACK, mew=1.0)[0] for s in STYLES]
-        axis.set(xscale="log", ylabel=label)
-        if name == "progress":
-            axis.axhline(1.0, **TARGET)
+        lines = [(s, {**s.line(), "label": n}) for s, n in zip(STYLES, names, strict=True)]
+        super().__init__(figure, margins, lines, size=8)
+        axes = self.axes
+        axes.tick_params(labelbottom=last)
+        axes.set_xlabel("step + 1" if last else "", labelpad=1)
+        axes.set_title("along both runs" if first else "", y=1.0, pad=3)
+        axes.set(xscale="log", ylabel=label)
+        if first:
+            axes.axhline(1.0, **TARGET)
         else:
-            axis.set_yscale("log")
+            axes.set_yscale("log")
         if name == "forward_kl":
-            axis.legend(fontsize=7.5, loc="lower left", handlelength=3.0)
-        _plain_ticks(axis)
-        self.moving: list[Artist] = [self._now, *self._lines, *self._dots]
+            axes.legend(fontsize=7.5, loc="lower left", handlelength=3.0)
+        _plain_ticks(axes)
 
     def key(self, model: KLModel) -> Hashable:
-        return model.values["steps"], None if self._name == "progress" else _largest_divergence(model)
+        return model.values.steps, None if self._name == "progress" else _largest_divergence(model)
 
     def adapt(self, model: KLModel) -> None:
-        steps = model.values["steps"] + 1
+        steps = model.values.steps + 1
         marks = sorted(set(np.geomspace(1, steps, 8).astype(int) - 1))
-        for line in self._lines:
+        for line in self.lines:
             line.set_markevery(marks)
-        self._ends = (-0.08, 1.15) if self._name == "progress" else (LEAST_KL, _largest_divergence(model))
-        self._axis.set(xlim=(0.95, steps * 1.05), ylim=self._ends)
+        self.ends = (-0.08, 1.15) if self._name == "progress" else (LEAST_KL, _largest_divergence(model))
+        self.axes.set(xlim=(0.95, steps * 1.05), ylim=self.ends)
 
-    def update(self, model: KLModel) -> None:
-        result, step = model.result, model.values["step"]
-        values = result.progress if self._name == "progress" else getattr(result.metrics, self._name)
-        at = np.arange(values.shape[1]) + 1
-        low, high = self._ends
-        for line, dot, one in zip(self._lines, self._dots, values, strict=True):
-            line.set_data(at, np.maximum(one, 1e-12) if low > 0 else one)
-            # At the end of the axis rather than beyond it: the reader looks for it.
-            dot.set_data([step + 1], [min(max(one[step], low), high)])
-        self._now.set_data([step + 1, step + 1], self._ends)
+    def series(self, model: KLModel) -> tuple[np.ndarray, np.ndarray]:
+        result = model.result
+        named = {"progress": result.progress, **result.metrics._asdict()}
+        values = named[self._name] if self._name == "progress" else np.maximum(named[self._name], 1e-12)  # no log of 0
+        return np.arange(values.shape[1]) + 1, values
 
 
 class _Regions(Panel):
@@ -238,8 +226,8 @@ class _Regions(Panel):
 def _chosen(model: KLModel) -> np.ndarray:
     """Which of the map's pairs is i, j; none if that pair is no case 1."""
     regions = model.result.regions
-    pair = sorted((model.values["first"], model.values["second"]))
-    return (regions["pair_first"].values == pair[0]) & (regions["pair_second"].values == pair[1])
+    pair = sorted((model.values.first, model.values.second))
+    return np.asarray((regions["pair_first"].values == pair[0]) & (regions["pair_second"].values == pair[1]))
 
 
 class _Triangle(Panel):
@@ -258,22 +246,22 @@ class _Triangle(Panel):
         self.moving: list[Artist] = [self._target, self._start, *self._paths, *self._dots]
 
     def key(self, model: KLModel) -> Hashable:
-        return model.values["categories"]
+        return model.values.categories
 
     def adapt(self, model: KLModel) -> None:
-        blocks = np.array_split(np.arange(model.values["categories"]), 3)
+        blocks = np.array_split(np.arange(model.values.categories), 3)
         self._first = np.array([block[0] for block in blocks])
         for corner, block in zip(self._corners, blocks, strict=True):
             corner.set_text(f"category {block[0]}" if block.size == 1 else f"{block[0]}–{block[-1]}")
-        whole = model.values["categories"] == 3
+        whole = model.values.categories == 3
         self._title.set_text("the same runs" + ("" if whole else ", summed into three blocks"))
 
     def update(self, model: KLModel) -> None:
         def lumped(probs: Any) -> np.ndarray:
             return to_plane(np.add.reduceat(np.asarray(probs), self._first, axis=-1))
 
-        self._target.set_data(*lumped(model.values["target"])[:, None])
-        self._start.set_data(*lumped(model.values["start"])[:, None])
+        self._target.set_data(*lumped(model.values.target)[:, None])
+        self._start.set_data(*lumped(model.values.start)[:, None])
         for line, dot, path in zip(self._paths, self._dots, lumped(np.exp(model.result.log_probs)), strict=True):
             line.set_data(*path.T)
-            dot.set_data(*path[model.values["step"]][:, None])
+            dot.set_data(*path[model.values.step][:, None])

@@ -1,35 +1,16 @@
 """The view-model of the negative gradient: one response pulled up, one pushed down, and who gets the mass."""
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from modeseek.bandit.categorical.contrast import contrastive_path, push_down_gains
-from modeseek.bandit.explore.toolkit.controls import Choice, Distribution, Number
+from modeseek.bandit.categorical.simplex import policy
+from modeseek.bandit.explore.negative.presets import PRESETS, NegativeValues
+from modeseek.bandit.explore.toolkit.controls import Distribution, Number
 from modeseek.bandit.explore.toolkit.model import ViewModel
-
-
-class Preset(NamedTuple):
-    """A start, a preferred and a rejected response, and the two coefficients of eq. 7."""
-
-    start: tuple[float, ...]
-    chosen: int
-    rejected: int
-    c1: float
-    c2: float
-    shows: str
-
-
-PEAKED = (0.6, 0.2, 0.1, 0.05, 0.03, 0.02)
-PRESETS = {
-    "push-rare-down": Preset(PEAKED, 1, 5, 0.0, 1.0, "only push a rare response down: the likeliest takes it all"),
-    "push-likely-down": Preset(PEAKED, 3, 0, 0.0, 1.0, "only push the likeliest down: all others gain"),
-    "E2-aligned": Preset(PEAKED, 3, 0, 1.0, 0.5, "Lemma E.2's condition holds: the negative term helps y_w"),
-    "E2-not-aligned": Preset(PEAKED, 3, 4, 1.0, 0.5, "it does not hold: the negative term costs y_w"),
-    "balanced": Preset(PEAKED, 3, 4, 1.0, 1.0, "c₁ = c₂, as in DPO and IPO: nobody else's odds change"),
-    "uniform": Preset((0.125,) * 8, 0, 7, 0.0, 1.0, "a uniform start: everybody gains alike, the next step too"),
-    "pull-only": Preset(PEAKED, 3, 0, 1.0, 0.0, "no negative gradient: likelihood training on y_w alone"),
-}
+from modeseek.bandit.explore.toolkit.values import preset_choice
 
 
 class NegativeResult(NamedTuple):
@@ -46,95 +27,85 @@ class NegativeResult(NamedTuple):
     flow: np.ndarray
 
 
-class NegativeModel(ViewModel):
+class NegativeModel(ViewModel[NegativeValues, NegativeResult]):
     """Push this answer down: who gets the mass?"""
 
     kind = "negative"
     title = "Push an answer down: who gets the mass?"
+    defaults = NegativeValues()
+    presets = PRESETS
     controls = (
-        Choice("preset", "preset", {name: f"{name}: {p.shows}" for name, p in PRESETS.items()}, "push-rare-down"),
+        preset_choice(PRESETS),
         Distribution("start", "start p", least=3, most=12),
-        Number("chosen", "preferred w", 0, 11, 0, whole=True),
-        Number("rejected", "rejected l", 0, 11, 1, whole=True),
-        Number("c1", "pull up c₁", 0.0, 2.0, 1.0),
-        Number("c2", "push down c₂", 0.0, 2.0, 1.0),
-        Number("step_size", "step size η", 0.01, 2.0, 0.2, log=True),
-        Number("steps", "steps", 10, 500, 200, whole=True),
-        Number("step", "step", 0, 500, 0, whole=True, view=True),
+        Number("chosen", "preferred w", 0, 11, whole=True),
+        Number("rejected", "rejected l", 0, 11, whole=True),
+        Number("c1", "pull up c₁", 0.0, 2.0),
+        Number("c2", "push down c₂", 0.0, 2.0),
+        Number("step_size", "step size η", 0.01, 2.0, log=True),
+        Number("steps", "steps", 10, 500, whole=True),
+        Number("step", "step", 0, 500, whole=True, view=True, until="steps"),
     )
 
     def limits(self, name: str) -> tuple[float, float]:
-        """Responses and steps end where this problem's do."""
-        if name in ("chosen", "rejected"):
-            return 0.0, len(self.values["start"]) - 1.0
-        if name == "step":
-            return 0.0, float(self.values["steps"])
-        return super().limits(name)
+        """Responses end where this problem's do."""
+        return (0.0, len(self.values.start) - 1.0) if name in ("chosen", "rejected") else super().limits(name)
 
-    def preset(self, name: str, values: dict[str, Any]) -> dict[str, Any]:
-        """Its start, pair and coefficients."""
-        return PRESETS[name]._asdict() | {"shows": None}
-
-    def settle(self, values: dict[str, Any], changed: str, before: dict[str, Any]) -> dict[str, Any]:
-        """Positive probabilities, two different responses, a step of the run.
+    def settle(self, values: NegativeValues, changed: str, before: NegativeValues) -> NegativeValues:
+        """Positive probabilities, and two different responses.
 
         Raises:
             ValueError: a probability is zero.
         """
-        values = {name: value for name, value in values.items() if name != "shows"}
-        if min(values["start"]) <= 0:
+        if min(values.start) <= 0:
             raise ValueError("start p must be positive everywhere: a softmax has no zeros")
-        last = len(values["start"]) - 1
-        chosen, rejected = min(values["chosen"], last), min(values["rejected"], last)
+        last = len(values.start) - 1
+        chosen, rejected = min(values.chosen, last), min(values.rejected, last)
         if chosen == rejected:
-            moved = "chosen" if changed == "rejected" else "rejected"
             other = chosen + 1 if chosen < last else chosen - 1
-            chosen, rejected = (other, rejected) if moved == "chosen" else (chosen, other)
-        if (chosen, rejected) != (values["chosen"], values["rejected"]):
+            chosen, rejected = (other, rejected) if changed == "rejected" else (chosen, other)
+        if (chosen, rejected) != (values.chosen, values.rejected):
             self.notes.append(f"w and l are two of the {last + 1} responses: w = {chosen} and l = {rejected}")
-        return values | {"chosen": chosen, "rejected": rejected, "step": min(values["step"], values["steps"])}
+        return replace(values, chosen=chosen, rejected=rejected)
 
-    def compute(self, values: dict[str, Any]) -> NegativeResult:
+    def compute(self, values: NegativeValues) -> NegativeResult:
         """Both runs of `contrast.contrastive_path`, and the gauge along the first."""
-        start, pair = np.asarray(values["start"]), (values["chosen"], values["rejected"])
-        numbers = (values["step_size"], values["steps"])
-        log_probs = np.stack([contrastive_path(start, *pair, values["c1"], c2, *numbers) for c2 in (values["c2"], 0.0)])
+        start, pair = np.asarray(values.start), (values.chosen, values.rejected)
+        numbers = (values.step_size, values.steps)
+        log_probs = np.stack([contrastive_path(start, *pair, values.c1, c2, *numbers) for c2 in (values.c2, 0.0)])
         probs = np.exp(log_probs[0])
         probs = probs / probs.sum(-1, keepdims=True)
-        gains = np.stack([push_down_gains(p, values["rejected"]) for p in probs])
-        without = log_probs[0] - values["step_size"] * values["c1"] * (probs - np.eye(start.size)[pair[0]])
-        with_push = without - values["step_size"] * values["c2"] * (np.eye(start.size)[pair[1]] - probs)
-        return NegativeResult(log_probs, gains, _softmax(with_push) - _softmax(without))
+        gains = np.stack([push_down_gains(p, values.rejected) for p in probs])
+        without = log_probs[0] - values.step_size * values.c1 * (probs - np.eye(start.size)[pair[0]])
+        with_push = without - values.step_size * values.c2 * (np.eye(start.size)[pair[1]] - probs)
+        return NegativeResult(log_probs, gains, policy(with_push).probs - policy(without).probs)
 
     def probs(self) -> np.ndarray:
         """The policy at the chosen step, `[K]`."""
-        return np.asarray(np.exp(self.result.log_probs[0, self.values["step"]]))
+        return np.asarray(np.exp(self.result.log_probs[0, self.values.step]))
 
     def top_other(self) -> int:
         """The response that is the likeliest at the end, other than y_w and y_l."""
         end = self.result.log_probs[0, -1].copy()
-        end[[self.values["chosen"], self.values["rejected"]]] = -np.inf
+        end[[self.values.chosen, self.values.rejected]] = -np.inf
         return int(end.argmax())
 
     def caption(self) -> str:
         """Who gains, the gauge, and both ends, in numbers."""
-        values, result, step = self.values, self.result, self.values["step"]
-        w, low, gains = values["chosen"], values["rejected"], result.gains[step]
+        values, result, step = self.values, self.result, self.values.step
+        w, low, gains = values.chosen, values.rejected, result.gains[step]
         winners = [str(j) for j in range(gains.size) if gains[j] > 0]
         said = f"only {', '.join(winners)}" if len(winners) < gains.size - 1 else "every other response"
         verdict = "holds" if gains[w] >= 0 else "fails"
         end, plain = result.log_probs[:, -1]
         top = self.top_other()
         return (
-            f"{values['preset']}, c₁ = {values['c1']:.3g}, c₂ = {values['c2']:.3g}, η = "
-            f"{values['step_size']:.3g}, step "
-            f"{step} of {values['steps']}. Pushing {low} down (p = {self.probs()[low]:.3g}) raises {said}. Lemma E.2's "
-            f"condition for w = {w} {verdict}: ∇log p_w·∇log p_l = {-gains[w]:.3f}. One step's negative term "
-            "moves p_w by "
-            f"{result.flow[step, w]:+.2g} and p_l by {result.flow[step, low]:+.2g}. At the end p_w = "
-            f"{np.exp(end[w]):.3g}, "
-            f"p_l = {np.exp(end[low]):.2g}, the likeliest other ({top}) {np.exp(end[top]):.3g}; with c₂ = 0 they are "
-            f"{np.exp(plain[w]):.3g}, {np.exp(plain[low]):.2g} and {np.exp(plain[top]):.3g}."
+            f"{values.preset}, c₁ = {values.c1:.3g}, c₂ = {values.c2:.3g}, η = "
+            f"{values.step_size:.3g}, step {step} of {values.steps}. Pushing {low} down (p = {self.probs()[low]:.3g}) "
+            f"raises {said}. Lemma E.2's condition for w = {w} {verdict}: ∇log p_w·∇log p_l = {-gains[w]:.3f}. One "
+            f"step's negative term moves p_w by {result.flow[step, w]:+.2g} and p_l by {result.flow[step, low]:+.2g}. "
+            f"At the end p_w = {np.exp(end[w]):.3g}, p_l = {np.exp(end[low]):.2g}, the likeliest other ({top}) "
+            f"{np.exp(end[top]):.3g}; with c₂ = 0 they are {np.exp(plain[w]):.3g}, {np.exp(plain[low]):.2g} and "
+            f"{np.exp(plain[top]):.3g}."
         )
 
     def table(self) -> dict[str, Any]:
@@ -150,8 +121,3 @@ class NegativeModel(ViewModel):
         ):
             columns |= {f"{name}_{k}": values[:, k] for k in range(size)}
         return columns
-
-
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    weights = np.exp(logits - logits.max(-1, keepdims=True))
-    return np.asarray(weights / weights.sum(-1, keepdims=True))

@@ -1,15 +1,16 @@
 """Predictions and exercises of notebook 04; every answer is computed, none is written down."""
 
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from modeseek.bandit.categorical.contrast import contrastive_path, push_down_gains
 from modeseek.bandit.explore.four_methods.model import METHODS, FourMethodsModel
-from modeseek.bandit.explore.negative.model import PRESETS, NegativeModel
-from modeseek.bandit.explore.toolkit.checks import Wrong, check, number
+from modeseek.bandit.explore.negative.model import NegativeModel
+from modeseek.bandit.explore.negative.presets import PRESETS
+from modeseek.bandit.explore.toolkit.checks import Wrong, check, model_of, number
 from modeseek.bandit.explore.toolkit.controls import Distribution
-from modeseek.bandit.explore.toolkit.explorer import Explorer
 from modeseek.bandit.explore.toolkit.prediction import Prediction, Truth
 
 TINY = 1e-4
@@ -22,7 +23,7 @@ def predict_winners() -> Prediction:
     """A rare response is pushed down: who gains?"""
 
     def truth() -> Truth:
-        preset = PRESETS["push-rare-down"]
+        preset = PRESETS["push-rare-down"].values
         gains = push_down_gains(np.array(preset.start), preset.rejected)
         winners = np.flatnonzero(gains > 0)
         square = float(np.square(preset.start).sum())
@@ -61,7 +62,7 @@ def predict_figure16() -> Prediction:
         each = ", ".join(f"{t} {r:.2f} at {d:.1f} nats" for t, r, d in zip(METHODS.values(), reward, far, strict=True))
         return Truth(
             int(reward.argmax()),
-            f"After {model.values['steps']} steps: {each}. Exact gradients know every token's reward, however "
+            f"After {model.values.steps} steps: {each}. Exact gradients know every token's reward, however "
             "rare it is "
             "under the reference; there RWR weighs by exp(r/β) and goes as far as β lets it (Lemma E.3: to π* itself), "
             "while Best-of-N goes to the best of ten draws and no further. The paper's ranking is of samples and of "
@@ -114,13 +115,9 @@ def check_boundary(p_l: Any) -> str:
 @check
 def check_negative_wins(answer: Any) -> str:
     """Exercise 3: change the number of draws alone so that Best-of-N + negative gradient ends above IPO on R1."""
-    if isinstance(answer, Explorer):
-        answer = answer.to_state()
-    if not isinstance(answer, str):
-        raise Wrong(f"give an explorer, or the state string that its last line shows; this is {answer!r}.")
-    model = FourMethodsModel.from_state(answer)
-    plain = FourMethodsModel("fig16-R1")
-    changed = [c for c, value in plain.values.items() if c not in ("draws", "step") and model.values[c] != value]
+    model, plain = model_of(answer, FourMethodsModel), asdict(FourMethodsModel("fig16-R1").values)
+    given = asdict(model.values)
+    changed = [name for name in plain if name not in ("draws", "step") and given[name] != plain[name]]
     if changed:
         raise Wrong(f"only the number of draws may differ from fig16-R1; {', '.join(changed)} differs too.")
     names = list(METHODS)

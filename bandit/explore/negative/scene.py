@@ -9,15 +9,10 @@ from matplotlib.figure import Figure, SubFigure
 
 from modeseek.bandit.explore.negative.model import NegativeModel
 from modeseek.bandit.explore.toolkit.canvas import Panel, Scene, axes_in, rectangles
-from modeseek.bandit.figures.style import BLACK, BLUE, GREY, ORANGE, REFERENCE_BARS, VERMILLION, LineStyle
+from modeseek.bandit.explore.toolkit.panels import Curves, round_up, token_edges
+from modeseek.bandit.figures.style import BLACK, BLUE, ORANGE, REFERENCE_BARS, VERMILLION, LineStyle
 
 CHOSEN, REJECTED, OTHER = LineStyle(BLUE, "^", "-"), LineStyle(VERMILLION, "v", "--"), LineStyle(ORANGE, "o", ":")
-
-
-def round_up(value: float) -> float:
-    """The next of 1, 1.5, 2, 3, 5, 7 times a power of ten, so that small changes leave an axis as it is."""
-    power = 10.0 ** np.floor(np.log10(max(value, 1e-12)))
-    return next(float(m * power) for m in (1, 1.5, 2, 3, 5, 7, 10) if value <= m * power * (1 + 1e-9))
 
 
 class NegativeScene(Scene):
@@ -48,20 +43,20 @@ class _Bars(Panel):
         self.moving: list[Artist] = [self._start, self._policy, self._chosen, self._rejected]
 
     def key(self, model: NegativeModel) -> Hashable:
-        return len(model.values["start"])
+        return len(model.values.start)
 
     def adapt(self, model: NegativeModel) -> None:
-        size = len(model.values["start"])
-        edges = np.arange(size + 1) - 0.5
+        size = len(model.values.start)
+        edges = token_edges(size)
         for stairs in (self._start, self._policy):
             stairs.set_data(np.zeros(size), edges)
         self._axis.set(xlim=(edges[0], edges[-1]), ylim=(0, 1.2), xticks=range(size), yticks=[0, 0.5, 1])
 
     def update(self, model: NegativeModel) -> None:
-        self._start.set_data(np.asarray(model.values["start"]))
+        self._start.set_data(np.asarray(model.values.start))
         self._policy.set_data(model.probs())
-        self._chosen.set_data([model.values["chosen"]], [0.0])
-        self._rejected.set_data([model.values["rejected"]], [0.0])
+        self._chosen.set_data([model.values.chosen], [0.0])
+        self._rejected.set_data([model.values.rejected], [0.0])
 
 
 class _Signed(Panel):
@@ -88,24 +83,24 @@ class _Signed(Panel):
         raise NotImplementedError
 
     def _scale(self, model: NegativeModel) -> float:
-        return round_up(float(np.abs(self.series(model)[model.values["step"]]).max()))
+        return round_up(float(np.abs(self.series(model)[model.values.step]).max()))
 
     def key(self, model: NegativeModel) -> Hashable:
-        return len(model.values["start"]), self._scale(model)
+        return len(model.values.start), self._scale(model)
 
     def adapt(self, model: NegativeModel) -> None:
-        size, scale = len(model.values["start"]), self._scale(model)
-        edges = np.arange(size + 1) - 0.5
+        size, scale = len(model.values.start), self._scale(model)
+        edges = token_edges(size)
         for stairs in (self._up, self._down):
             stairs.set_data(np.zeros(size), edges)
         self._axis.set(xlim=(edges[0], edges[-1]), ylim=(-1.1 * scale, 1.4 * scale), xticks=range(size))
         self._axis.set_yticks([-scale, 0, scale], [f"{-scale:g}", "0", f"{scale:g}"])
 
     def update(self, model: NegativeModel) -> None:
-        values = self.series(model)[model.values["step"]]
+        values = self.series(model)[model.values.step]
         self._up.set_data(np.maximum(values, 0.0))
         self._down.set_data(np.minimum(values, 0.0))
-        self._ring.set_data([model.values["chosen"]], [values[model.values["chosen"]]])
+        self._ring.set_data([model.values.chosen], [values[model.values.chosen]])
 
 
 class _Flow(_Signed):
@@ -128,37 +123,35 @@ class _Gauge(_Signed):
         return np.asarray(model.result.gains)
 
 
-class _Long(Panel):
+class _Long(Curves):
     """y_w, y_l and the likeliest other against the step, with the negative term or without."""
 
     def __init__(self, figure: SubFigure, plain: bool) -> None:
-        self.figure, self._run = figure, int(plain)
-        self._axis = axis = axes_in(figure, 0.62, 0.15, 0.42 if plain else 0.3, 0.28)
-        self._lines = [axis.plot([], [], **style.line())[0] for style in (CHOSEN, REJECTED, OTHER)]
-        (self._now,) = axis.plot([], [], color=GREY, linewidth=1.0)
-        axis.set_title("the long run with c₂ = 0" if plain else "the long run", y=1.0, pad=4)
-        axis.set_ylabel("probability", labelpad=2)
-        axis.set(ylim=(-0.03, 1.05), yticks=[0, 0.5, 1])
+        self._run = int(plain)
+        margins = (0.62, 0.15, 0.42 if plain else 0.3, 0.28)
+        lines = [(style, style.line()) for style in (CHOSEN, REJECTED, OTHER)]
+        super().__init__(figure, margins, lines, size=0, ends=(-0.03, 1.05))
+        axes = self.axes
+        axes.set_title("the long run with c₂ = 0" if plain else "the long run", y=1.0, pad=4)
+        axes.set_ylabel("probability", labelpad=2)
+        axes.set(ylim=self.ends, yticks=[0, 0.5, 1])
         if plain:
-            axis.set_xlabel("step", labelpad=1)
-        self.moving: list[Artist] = [self._now, *self._lines]
+            axes.set_xlabel("step", labelpad=1)
+
+    def _responses(self, model: NegativeModel) -> tuple[int, int, int]:
+        return model.values.chosen, model.values.rejected, model.top_other()
 
     def key(self, model: NegativeModel) -> Hashable:
-        return model.values["steps"], model.values["chosen"], model.values["rejected"], model.top_other()
+        return model.values.steps, self._responses(model)
 
     def adapt(self, model: NegativeModel) -> None:
-        steps = model.values["steps"]
-        names = (f"w = {model.values['chosen']}", f"l = {model.values['rejected']}", f"other: {model.top_other()}")
-        for line, name in zip(self._lines, names, strict=True):
-            line.set_markevery(max(1, steps // 8))
-            line.set_label(name)
+        self.mark_every(8, model.values.steps)
+        for line, name, response in zip(self.lines, ("w =", "l =", "other:"), self._responses(model), strict=True):
+            line.set_label(f"{name} {response}")
         if self._run == 0:
-            self._axis.legend(fontsize=7.5, loc="center right", handlelength=3.0)
-        self._axis.set_xlim(0, steps)
+            self.axes.legend(fontsize=7.5, loc="center right", handlelength=3.0)
+        self.axes.set_xlim(0, model.values.steps)
 
-    def update(self, model: NegativeModel) -> None:
-        probs = np.exp(model.result.log_probs[self._run])
-        each = (model.values["chosen"], model.values["rejected"], model.top_other())
-        for line, response in zip(self._lines, each, strict=True):
-            line.set_data(np.arange(len(probs)), probs[:, response])
-        self._now.set_data([model.values["step"]] * 2, [-0.03, 1.05])
+    def series(self, model: NegativeModel) -> tuple[np.ndarray, np.ndarray]:
+        probs = np.exp(model.result.log_probs[self._run][:, self._responses(model)])
+        return np.arange(len(probs)), probs.T

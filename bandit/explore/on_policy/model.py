@@ -1,45 +1,42 @@
 """The view-model of the refresh question: a thousand samples, drawn in few large collections or in many small ones."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from modeseek.bandit.explore.on_policy.presets import BUDGET, METHODS, PASSES, PRESETS, SIZES, experiment
+from modeseek.bandit.explore.on_policy.presets import (
+    BUDGET,
+    METHODS,
+    PASSES,
+    PRESETS,
+    SIZES,
+    OnPolicyValues,
+    experiment,
+)
 from modeseek.bandit.explore.toolkit.controls import Choice, Number
-from modeseek.bandit.explore.toolkit.recording import CURVES, Recording, bundled, recorded
-from modeseek.bandit.explore.toolkit.training import Part, TrainingModel
+from modeseek.bandit.explore.toolkit.recording import CURVES, Part, Recording, bundled, parts
+from modeseek.bandit.explore.toolkit.training import TrainingModel
+from modeseek.bandit.explore.toolkit.values import preset_choice
 from modeseek.bandit.objectives.methods import variant
 
 Row = dict[int, Recording]
 """B → its training; all of one T. While a training is under way the last ones are missing."""
 
 
-def training(values: dict[str, Any]) -> Iterator[Part]:
+def training(values: OnPolicyValues) -> Iterator[Part]:
     """Train one size of collection after the other.
 
     Raises:
         ValueError: the values cannot be trained with.
     """
-    from modeseek.bandit.explore.toolkit.runs import train
-
     row: Row = {}
     for i, samples in enumerate(SIZES):
-        asked = experiment(values, samples)
-        seeds = tuple(range(asked.first_seed, asked.first_seed + asked.seeds))
-        algorithm, last = asked.algorithm, -1
-        for progress in train(asked, values["method"]):
-            done = len(progress.turns[0]) if progress.turns else -1
-            if done > last:
-                run = recorded(progress, seeds, algorithm.collections, algorithm.steps_per_collection)
-                last = done
-                row = row if run is None else {**row, samples: run}
-            yield Part((i + progress.share) / len(SIZES), f"B = {samples}: {progress.doing}", row or None)
-
-
-def chosen(name: str) -> dict[str, Any]:
-    """What a preset sets; the other controls have their defaults."""
-    return {"method": PRESETS[name].method, "center": PRESETS[name].center}
+        for part in parts(experiment(values, samples), values.method):
+            if part.run is not None and part.run is not row.get(samples):
+                row = {**row, samples: part.run}
+            yield Part((i + part.share) / len(SIZES), f"B = {samples}: {part.doing}", row or None)
 
 
 class OnPolicyResult(NamedTuple):
@@ -54,67 +51,58 @@ class OnPolicyResult(NamedTuple):
     peak: np.ndarray
 
 
-class OnPolicyModel(TrainingModel):
+class OnPolicyModel(TrainingModel[OnPolicyValues, OnPolicyResult]):
     """A thousand samples: how often do you refresh the policy that draws them?"""
 
     kind = "on_policy"
     title = "A thousand samples: how often to refresh the policy?"
     recorded_for = ("inner_steps",)
     run: Row
-    result: OnPolicyResult
+    defaults = OnPolicyValues()
+    presets = PRESETS
     controls = (
-        Choice(
-            "preset", "preset", {name: f"{name}: {preset.shows}" for name, preset in PRESETS.items()}, "R1-best-of-n"
-        ),
-        Choice("method", "method", {name: variant(name).title for name in METHODS}, "best_of_n"),
-        Choice("policy", "policy", {"gpt": "GPT-Nano", "table": "table of logits"}, "gpt"),
-        Number("center", "reward peak", 0, 99, 70),
-        Choice("samples", "B, samples", {str(b): f"{b}: {BUDGET // b} collections" for b in SIZES}, "100", view=True),
-        Choice("inner_steps", "T, passes", {str(t): f"{t}: {t * 10} gradient steps" for t in PASSES}, "20"),
-        Number("learning_rate", "learning rate", 1e-5, 1e-1, 1e-3, log=True),
-        Number("clip_epsilon", "ε of PPO", 0.01, 2, 0.2, log=True),
-        Number("seeds", "seeds", 1, 5, 5, whole=True),
-        Number("first_seed", "first seed", 0, 9999, 0, whole=True),
-        Number("step", "evaluation", 0, 50, 50, whole=True, view=True),
+        preset_choice(PRESETS),
+        Choice("method", "method", {name: variant(name).title for name in METHODS}),
+        Choice("policy", "policy", {"gpt": "GPT-Nano", "table": "table of logits"}),
+        Number("center", "reward peak", 0, 99),
+        Choice("samples", "B, samples", {str(b): f"{b}: {BUDGET // b} collections" for b in SIZES}, view=True),
+        Choice("inner_steps", "T, passes", {str(t): f"{t}: {t * 10} gradient steps" for t in PASSES}),
+        Number("learning_rate", "learning rate", 1e-5, 1e-1, log=True),
+        Number("clip_epsilon", "ε of PPO", 0.01, 2, log=True),
+        Number("seeds", "seeds", 1, 5, whole=True),
+        Number("first_seed", "first seed", 0, 9999, whole=True),
+        Number("step", "evaluation", 0, 50, whole=True, view=True),
     )
 
-    def limits(self, name: str) -> tuple[float, float]:
-        """Scrubbing ends where the run does."""
-        return (0.0, float(self.last_step(self.run, self.values))) if name == "step" else super().limits(name)
-
-    def preset(self, name: str, values: dict[str, Any]) -> dict[str, Any]:
-        """A recorded grid's method and reward."""
-        return chosen(name)
-
-    def settle(self, values: dict[str, Any], changed: str, before: dict[str, Any]) -> dict[str, Any]:
+    def settle(self, values: OnPolicyValues, changed: str, before: OnPolicyValues) -> OnPolicyValues:
         """Nothing else changes; what has no effect is said."""
-        if changed == "clip_epsilon" and values["method"] != "ppo":
-            self.notes.append(f"ε does not enter {variant(values['method']).title}: the same curves again")
+        if changed == "clip_epsilon" and values.method != "ppo":
+            self.notes.append(f"ε does not enter {variant(values.method).title}: the same curves again")
         return values
 
-    def recorded(self, values: dict[str, Any]) -> Row:
+    def recorded(self, values: OnPolicyValues) -> Row:
         """The bundled row of the grid."""
-        return {b: bundled(f"on-policy-{values['preset']}", f"B{b}T{values['inner_steps']}") for b in SIZES}
+        return {b: bundled(f"on-policy-{values.preset}", f"B{b}T{values.inner_steps}") for b in SIZES}
 
-    def training(self, values: dict[str, Any]) -> Iterator[Part]:
+    def training(self, values: OnPolicyValues) -> Iterator[Part]:
         """All sizes at the chosen T."""
         return training(values)
 
-    def compiles(self, values: dict[str, Any]) -> bool:
+    def compiles(self, values: OnPolicyValues) -> bool:
         """Whether these shapes were not met before."""
         from modeseek.bandit.explore.toolkit.runs import compiled
 
         return not all(compiled(experiment(values, samples)) for samples in SIZES)
 
-    def last_step(self, run: Row, values: dict[str, Any]) -> int:
+    def last_step(self, run: Row) -> int:
         """The last evaluation of the longest curve there is."""
         return max(len(each.steps) for each in run.values()) - 1
 
-    def compute(self, values: dict[str, Any]) -> OnPolicyResult:
+    def compute(self, values: OnPolicyValues) -> OnPolicyResult:
         """Ends and peaks of whatever is trained or recorded with these settings."""
         reward, peak = np.full((2, len(PASSES), len(SIZES)), np.nan)
         for i, passes in enumerate(PASSES):
-            row = self.look_up({**values, "inner_steps": str(passes)}) or {}
+            row = self.look_up(replace(values, inner_steps=str(passes))) or {}
             for j, samples in enumerate(SIZES):
                 if samples in row and row[samples].whole:
                     reward[i, j] = row[samples].mean("expected_reward")[-1]
@@ -126,11 +114,11 @@ class OnPolicyModel(TrainingModel):
     @property
     def chosen_run(self) -> Recording | None:
         """Of the chosen B; None while it has not been reached."""
-        return self.run.get(int(self.values["samples"]))
+        return self.run.get(int(self.values.samples))
 
     def at(self, run: Recording) -> int:
         """The chosen evaluation, or the last that a run has."""
-        return min(self.values["step"], len(run.steps) - 1)
+        return min(self.values.step, len(run.steps) - 1)
 
     def ratios(self) -> np.ndarray:
         """Importance ratios policy/behavior of the chosen B's last finished collection, logarithms in nats, `[B]`; of
@@ -143,7 +131,7 @@ class OnPolicyModel(TrainingModel):
 
     def outside(self) -> float:
         """Share of them outside 1 ± ε."""
-        ratios, epsilon = np.exp(self.ratios()), self.values["clip_epsilon"]
+        ratios, epsilon = np.exp(self.ratios()), self.values.clip_epsilon
         return float((np.abs(ratios - 1) > epsilon).mean()) if ratios.size else float("nan")
 
     def caption(self) -> str:
@@ -162,15 +150,15 @@ class OnPolicyModel(TrainingModel):
         other = " These curves are of other settings than those above: press Train." if self.stale else ""
         ratios = self.ratios()
         shown = (
-            f" B = {values['samples']}, seed {first.seeds[0]}: after its last step {self.outside():.0%} of the "
-            f"collection's {ratios.size} importance ratios are outside 1 ± {values['clip_epsilon']:g}."
+            f" B = {values.samples}, seed {first.seeds[0]}: after its last step {self.outside():.0%} of the "
+            f"collection's {ratios.size} importance ratios are outside 1 ± {values.clip_epsilon:g}."
             if ratios.size
             else ""
         )
         return (
-            f"{variant(values['method']).title}, reward peak at {values['center']:g}, {BUDGET} samples, T = "
-            f"{values['inner_steps']} passes, gradient step {longest.steps[self.at(longest)]} of "
-            f"{BUDGET // 100 * int(values['inner_steps'])} ({seeds}): expected reward and KL(policy ‖ behavior) with "
+            f"{variant(values.method).title}, reward peak at {values.center:g}, {BUDGET} samples, T = "
+            f"{values.inner_steps} passes, gradient step {longest.steps[self.at(longest)]} of "
+            f"{BUDGET // 100 * int(values.inner_steps)} ({seeds}): expected reward and KL(policy ‖ behavior) with "
             f"{'; '.join(parts)}.{shown}{ended}{other}"
         )
 

@@ -1,7 +1,8 @@
 """The on-policy explorer's grid: a budget of samples, spent in few large collections or many small ones."""
 
-from typing import Any, NamedTuple
+from dataclasses import dataclass
 
+from modeseek.bandit.explore.toolkit.values import Preset, SteppedValues
 from modeseek.bandit.objectives.methods import HyperParameters
 from modeseek.bandit.simulator.config import AlgorithmConfig, EvaluationConfig, PolicyConfig
 from modeseek.bandit.simulator.experiment import Experiment
@@ -18,37 +19,45 @@ INTERVALS = {1: 1, 5: 1, 20: 4}
 METHODS = ("best_of_n", "rwr", "reinforce", "ppo", "on_policy_dpo")
 
 
-class Preset(NamedTuple):
-    """A recorded grid.
+@dataclass(frozen=True)
+class OnPolicyValues(SteppedValues):
+    """What the explorer is set to; `samples` and `inner_steps` are chosen from menus."""
 
-    Attributes:
-        center: of the reward's peak.
-        method: as `variant` reads it.
-        shows: what there is to see.
-    """
+    preset: str = "R1-best-of-n"
+    method: str = "best_of_n"
+    policy: str = "gpt"
+    center: int | float = 70
+    samples: str = "100"
+    inner_steps: str = "20"
+    learning_rate: float = 1e-3
+    clip_epsilon: float = 0.2
+    seeds: int = 5
+    first_seed: int = 0
+    step: int = 50
 
-    center: float
-    method: str
-    shows: str
+
+def _preset(center: int | float, method: str, shows: str) -> Preset[OnPolicyValues]:
+    """A recorded grid: place of the reward's peak, and a method as `variant` reads it."""
+    return Preset(shows, OnPolicyValues(center=center, method=method))
 
 
 PRESETS = {
-    "R1-best-of-n": Preset(70, "best_of_n", "Best-of-N, a peak far from the reference (fig. 4)"),
-    "R1-ppo": Preset(70, "ppo", "PPO with its clip, a peak far from the reference"),
-    "R2-best-of-n": Preset(20, "best_of_n", "Best-of-N, a peak where the reference is (fig. 4)"),
-    "R2-ppo": Preset(20, "ppo", "PPO with its clip, a peak where the reference is"),
+    "R1-best-of-n": _preset(70, "best_of_n", "Best-of-N, a peak far from the reference (fig. 4)"),
+    "R1-ppo": _preset(70, "ppo", "PPO with its clip, a peak far from the reference"),
+    "R2-best-of-n": _preset(20, "best_of_n", "Best-of-N, a peak where the reference is (fig. 4)"),
+    "R2-ppo": _preset(20, "ppo", "PPO with its clip, a peak where the reference is"),
 }
 
 
-def experiment(values: dict[str, Any], samples: int) -> Experiment:
+def experiment(values: OnPolicyValues, samples: int) -> Experiment:
     """The training of an explorer's values at one size of collection."""
-    passes = int(values["inner_steps"])
+    passes = int(values.inner_steps)
     return Experiment(
         methods=METHODS,
-        rewards=(f"bump:{values['center']!r}:10.0",),
-        seeds=values["seeds"],
-        first_seed=values["first_seed"],
-        policy=PolicyConfig(kind="gpt" if values["policy"] == "gpt" else "tabular"),
+        rewards=(f"bump:{values.center!r}:10.0",),
+        seeds=values.seeds,
+        first_seed=values.first_seed,
+        policy=PolicyConfig(kind="gpt" if values.policy == "gpt" else "tabular"),
         algorithm=AlgorithmConfig(
             samples_per_collection=samples,
             minibatch_size=MINIBATCH,
@@ -56,5 +65,5 @@ def experiment(values: dict[str, Any], samples: int) -> Experiment:
             collections=BUDGET // samples,
         ),
         evaluation=EvaluationConfig(interval=INTERVALS[passes]),
-        hyper=HyperParameters(learning_rate=float(values["learning_rate"]), clip_epsilon=float(values["clip_epsilon"])),
+        hyper=HyperParameters(learning_rate=float(values.learning_rate), clip_epsilon=float(values.clip_epsilon)),
     )

@@ -2,16 +2,14 @@
 
 from collections.abc import Hashable
 
-import matplotlib
 import numpy as np
 from matplotlib.artist import Artist
-from matplotlib.collections import FillBetweenPolyCollection
 from matplotlib.figure import Figure, SubFigure
 
-from modeseek.bandit.explore.kl.scene import ceiling
 from modeseek.bandit.explore.on_policy.model import OnPolicyModel
 from modeseek.bandit.explore.on_policy.presets import BUDGET, PASSES, SIZES
 from modeseek.bandit.explore.toolkit.canvas import Panel, Scene, axes_in, rectangles
+from modeseek.bandit.explore.toolkit.panels import FINE, SHADES, STALE, band, round_up, warning
 from modeseek.bandit.figures.style import BLACK, BLUE, GREEN, GREY, ORANGE, VERMILLION, LineStyle
 
 STYLES = {
@@ -20,8 +18,6 @@ STYLES = {
     500: LineStyle(ORANGE, "X", (0, (5, 1.5, 1, 1.5))),
     1000: LineStyle(VERMILLION, "s", "--"),
 }
-SHADES = (255 * matplotlib.colormaps["cividis"](np.linspace(0, 1, 256))).astype(np.uint8)
-STALE = "these curves are of other settings: press Train"
 BINS = np.linspace(-1.5, 1.5, 61)
 
 
@@ -47,20 +43,11 @@ class _Curves(Panel):
     def __init__(self, figure: SubFigure, name: str, label: str) -> None:
         self.figure, self._name, first = figure, name, name == "expected_reward"
         self._axis = axis = axes_in(figure, 0.65, 0.12, 0.1 if first else 0.45, 0.3)
-        zero = np.zeros(2)
-        self._bands = [
-            FillBetweenPolyCollection("x", zero, zero, zero, alpha=0.2, linewidth=0, facecolor=STYLES[b].color)
-            for b in SIZES
-        ]
-        for band in self._bands:
-            axis.add_collection(band, autolim=False)
+        self._bands = [band(axis, alpha=0.2, facecolor=STYLES[b].color) for b in SIZES]
         self._lines = [axis.plot([], [], **STYLES[b].line((0.05, 0.12)), label=f"B = {b}")[0] for b in SIZES]
         (self._now,) = axis.plot([], [], color=GREY, linewidth=1.0)
         (self._dot,) = axis.plot([], [], "o", ms=8, mec=BLACK)
-        self._warning = axis.text(
-            0.5, 0.6, "", transform=axis.transAxes, ha="center", fontsize=9, fontweight="bold", color="#8A1C00"
-        )
-        self._warning.set_bbox({"facecolor": "white", "alpha": 0.85, "edgecolor": "none", "pad": 2.0})
+        self._warning = warning(axis, 0.6)
         axis.set_ylabel(label)
         axis.tick_params(labelbottom=not first)
         axis.set_xlabel("" if first else "gradient step", labelpad=1)
@@ -75,14 +62,14 @@ class _Curves(Panel):
         highest = max(
             float(np.nanmax(run.mean(self._name) + np.nan_to_num(run.error(self._name)))) for run in model.run.values()
         )
-        return ceiling(max(highest, 0.1))
+        return round_up(max(highest, 0.1), FINE)
 
     def key(self, model: OnPolicyModel) -> Hashable:
-        return model.values["inner_steps"], self._top(model), next(iter(model.run.values())).seeds
+        return model.values.inner_steps, self._top(model), next(iter(model.run.values())).seeds
 
     def adapt(self, model: OnPolicyModel) -> None:
         top, seeds = self._top(model), next(iter(model.run.values())).seeds
-        self._axis.set(xlim=(0, BUDGET // 100 * int(model.values["inner_steps"])), ylim=(-0.02 * top, top))
+        self._axis.set(xlim=(0, BUDGET // 100 * int(model.values.inner_steps)), ylim=(-0.02 * top, top))
         count = f"{len(seeds)} seeds ± standard error" if len(seeds) > 1 else "one seed: no error bar"
         self._title.set_text(
             f"{BUDGET} samples, equally many gradient steps ({count})"
@@ -91,19 +78,19 @@ class _Curves(Panel):
         )
 
     def update(self, model: OnPolicyModel) -> None:
-        chosen, missing = int(model.values["samples"]), []
-        for b, line, band in zip(SIZES, self._lines, self._bands, strict=True):
+        chosen, missing = int(model.values.samples), []
+        for b, line, error_band in zip(SIZES, self._lines, self._bands, strict=True):
             run = model.run.get(b)
             if run is None or not run.whole:
                 missing.append(b)
             if run is None:
                 line.set_data([], [])
-                band.set_data(np.zeros(2), np.zeros(2), np.zeros(2))
+                error_band.set_data(np.zeros(2), np.zeros(2), np.zeros(2))
                 continue
             mean, error = run.mean(self._name), np.nan_to_num(run.error(self._name))
             line.set_data(run.steps, mean)
             line.set_linewidth(3.0 if b == chosen else 1.5)
-            band.set_data(run.steps, mean - error, mean + error)
+            error_band.set_data(run.steps, mean - error, mean + error)
         run = model.chosen_run
         if run is None:
             self._dot.set_data([], [])
@@ -153,7 +140,7 @@ class _Grid(Panel):
                 text.set_color("white" if known[i, j] and reward[i, j] < 0.5 else BLACK)
 
     def update(self, model: OnPolicyModel) -> None:
-        i, j = PASSES.index(int(model.values["inner_steps"])), SIZES.index(int(model.values["samples"]))
+        i, j = PASSES.index(int(model.values.inner_steps)), SIZES.index(int(model.values.samples))
         low, high = -0.48, 0.48
         self._chosen.set_data(
             [j + low, j + high, j + high, j + low, j + low], [i + low, i + low, i + high, i + high, i + low]
@@ -167,8 +154,7 @@ class _Ratios(Panel):
         self.figure = figure
         axis = axes_in(figure, 0.75, 0.2, 0.45, 0.3)
         self._bars = axis.stairs(np.zeros(BINS.size - 1), BINS, fill=True)
-        self._band = FillBetweenPolyCollection("x", *np.eye(3, 2), color=GREY, alpha=0.25, linewidth=0)
-        axis.add_collection(self._band, autolim=False)
+        self._band = band(axis, color=GREY, alpha=0.25)
         self._edges = [axis.plot([], [], color=BLACK, linestyle="--", linewidth=1.0)[0] for _ in range(2)]
         self._note = axis.text(0.98, 0.93, "", transform=axis.transAxes, ha="right", va="top", fontsize=8)
         axis.set(xlim=(BINS[0], BINS[-1]), ylim=(0, 1), ylabel="share of the collection")
@@ -176,17 +162,11 @@ class _Ratios(Panel):
         axis.set_title("importance ratios at the collection's end; grey: 1 ± ε", fontsize=9.5, y=1.0, pad=4)
         self.moving: list[Artist] = [self._band, self._bars, *self._edges, self._note]
 
-    def key(self, model: OnPolicyModel) -> Hashable:
-        return None
-
-    def adapt(self, model: OnPolicyModel) -> None:
-        pass
-
     def update(self, model: OnPolicyModel) -> None:
-        ratios, epsilon = model.ratios(), model.values["clip_epsilon"]
+        ratios, epsilon = model.ratios(), model.values.clip_epsilon
         counts = np.histogram(np.clip(ratios, BINS[0] + 1e-6, BINS[-1] - 1e-6), BINS)[0]
         self._bars.set_data(counts / max(ratios.size, 1))
-        self._bars.set_facecolor(STYLES[int(model.values["samples"])].color)
+        self._bars.set_facecolor(STYLES[int(model.values.samples)].color)
         low = float(np.log(max(1 - epsilon, np.exp(BINS[0]))))
         high = float(np.log(1 + epsilon))
         self._band.set_data(np.array([low, high]), np.zeros(2), np.ones(2))

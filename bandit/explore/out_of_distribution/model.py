@@ -1,6 +1,7 @@
 """The view-model of three answers and one comparison: what DPO, IPO and KL-regularised RL do with the third."""
 
 import math
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,8 +17,10 @@ from modeseek.bandit.categorical.dynamics import simulate
 from modeseek.bandit.categorical.methods import preference_probabilities
 from modeseek.bandit.categorical.optimizers import Settings
 from modeseek.bandit.categorical.problem import Knobs, from_rewards
+from modeseek.bandit.explore.out_of_distribution.presets import PRESETS, OutOfDistributionValues
 from modeseek.bandit.explore.toolkit.controls import Choice, Distribution, Number
-from modeseek.bandit.explore.toolkit.model import ViewModel
+from modeseek.bandit.explore.toolkit.model import ViewModel, rows_of
+from modeseek.bandit.explore.toolkit.values import preset_choice
 
 METHODS = {"offline_dpo": "DPO", "offline_ipo": "IPO", "on_policy_reinforce": "KL-regularised RL"}
 COMPARED = np.array([True, True, False])
@@ -25,31 +28,8 @@ LARGEST = 6.0
 """Of s, half the margin, on the axis of the closed form."""
 
 
-class Preset(NamedTuple):
-    """Reference, rewards relative to the rejected answer, β and τ."""
-
-    reference: tuple[float, float, float]
-    gap: float
-    unseen: float
-    beta: float
-    tau: float
-    shows: str
-
-
-PRESETS = {
-    "unseen-gains": Preset(
-        (0.02, 0.6, 0.38), 3.0, -3.0, 0.5, 0.1, "p₂ ≫ p₁: pushing y₂ down feeds the unseen y₃ first"
-    ),
-    "early-stop": Preset((0.001, 0.9, 0.099), 3.0, -3.0, 0.3, 0.05, "a rare y₁: stopped early, DPO answers y₃ mostly"),
-    "unseen-falls": Preset((0.5, 0.2, 0.3), 3.0, -3.0, 0.5, 0.1, "p₁ > p₂: y₃ falls from the first step"),
-    "unseen-is-best": Preset(
-        (0.3, 0.3, 0.4), 2.0, 4.0, 0.5, 0.1, "y₃ is the best: RL is told and finds it, DPO cannot"
-    ),
-    "noisy-labels": Preset((0.02, 0.6, 0.38), 0.5, -3.0, 0.5, 0.1, "P(y₁ ≻ y₂) = .62: DPO and IPO rest near the peak"),
-    "IPO-stops-short": Preset(
-        (0.02, 0.6, 0.38), 6.0, -3.0, 0.5, 0.5, "a target margin of 1 nat: IPO keeps y₃ for good"
-    ),
-}
+OPTIMIZERS = {"adam": "Adam", "flow": "continuous time"}
+STEP_SIZES = {"adam": 0.05, "flow": 0.5}
 
 
 class OutOfDistributionResult(NamedTuple):
@@ -74,67 +54,63 @@ class OutOfDistributionResult(NamedTuple):
     preferred: float
 
 
-class OutOfDistributionModel(ViewModel):
+class OutOfDistributionModel(ViewModel[OutOfDistributionValues, OutOfDistributionResult]):
     """Three answers, one comparison: what happens to the one never seen?"""
 
     kind = "ood"
     title = "Three answers, one comparison"
+    defaults = OutOfDistributionValues()
+    presets = PRESETS
     controls = (
-        Choice("preset", "preset", {n: f"{n}: {p.shows}" for n, p in PRESETS.items()}, "unseen-gains"),
+        preset_choice(PRESETS),
         Distribution("reference", "reference π", least=3, most=3),
-        Number("gap", "r₁ − r₂", 0.05, 8.0, 3.0, log=True),
-        Number("unseen", "r₃ − r₂", -8.0, 8.0, -3.0),
-        Number("beta", "β", 0.05, 5.0, 0.5, log=True),
-        Number("tau", "τ of IPO", 0.02, 2.0, 0.1, log=True),
-        Choice("optimizer", "optimizer", {"adam": "Adam", "flow": "continuous time"}, "adam"),
-        Number("step_size", "step size η", 0.001, 1.0, 0.05, log=True),
-        Number("steps", "steps", 20, 400, 200, whole=True),
-        Number("step", "step", 0, 400, 0, whole=True, view=True),
+        Number("gap", "r₁ − r₂", 0.05, 8.0, log=True),
+        Number("unseen", "r₃ − r₂", -8.0, 8.0),
+        Number("beta", "β", 0.05, 5.0, log=True),
+        Number("tau", "τ of IPO", 0.02, 2.0, log=True),
+        Choice("optimizer", "optimizer", OPTIMIZERS),
+        Number("step_size", "step size η", 0.001, 1.0, log=True),
+        Number("steps", "steps", 20, 400, whole=True),
+        Number("step", "step", 0, 400, whole=True, view=True, until="steps"),
     )
 
-    def limits(self, name: str) -> tuple[float, float]:
-        """The player ends with the run."""
-        return (0.0, float(self.values["steps"])) if name == "step" else super().limits(name)
-
-    def preset(self, name: str, values: dict[str, Any]) -> dict[str, Any]:
-        """Its reference and numbers."""
-        return {key: value for key, value in PRESETS[name]._asdict().items() if key != "shows"}
-
-    def settle(self, values: dict[str, Any], changed: str, before: dict[str, Any]) -> dict[str, Any]:
-        """A positive reference, and a step of the run.
+    def settle(
+        self, values: OutOfDistributionValues, changed: str, before: OutOfDistributionValues
+    ) -> OutOfDistributionValues:
+        """A positive reference, and a step size that is usual for the optimizer.
 
         Raises:
             ValueError: a probability is zero.
         """
-        if min(values["reference"]) <= 0:
+        if min(values.reference) <= 0:
             raise ValueError("reference π must be positive everywhere: a softmax has no zeros")
         if changed == "optimizer":
-            values = values | {"step_size": {"adam": 0.05, "flow": 0.5}[values["optimizer"]]}
-            self.notes.append(f"step size set to {values['step_size']:g}, usual for this optimizer")
-        return values | {"step": min(values["step"], values["steps"])}
+            values = replace(values, step_size=STEP_SIZES[values.optimizer])
+            self.notes.append(f"step size set to {values.step_size:g}, usual for this optimizer")
+        return values
 
-    def compute(self, values: dict[str, Any]) -> OutOfDistributionResult:
+    def compute(self, values: OutOfDistributionValues) -> OutOfDistributionResult:
         """DPO and IPO on comparisons of y₁ and y₂ alone, RL on the true rewards; all exact expected gradients.
 
         Raises:
             ValueError: as `simulate`.
         """
-        reference = np.asarray(values["reference"])
-        rewards = np.array([values["gap"], 0.0, values["unseen"]])
-        knobs = Knobs(beta=values["beta"], tau=values["tau"])
+        reference = np.asarray(values.reference)
+        rewards = np.array([values.gap, 0.0, values.unseen])
+        knobs = Knobs(beta=values.beta, tau=values.tau)
         problem = from_rewards(reference, rewards, knobs, behavior=COMPARED / 2.0)
         log_probs, _ = simulate(
             problem,
             objectives=tuple(METHODS),
-            optimizer=values["optimizer"],
-            settings=Settings(step_size=np.float64(values["step_size"])),
-            steps=values["steps"],
+            optimizer=values.optimizer,
+            settings=Settings(step_size=np.float64(values.step_size)),
+            steps=values.steps,
         )
-        gain = ipo_gain(preference_probabilities(rewards), COMPARED / 2.0, values["tau"])
+        gain = ipo_gain(preference_probabilities(rewards), COMPARED / 2.0, values.tau)
         rests = [
-            contrastive_rest(reference, rewards / values["beta"], COMPARED),
+            contrastive_rest(reference, rewards / values.beta, COMPARED),
             contrastive_rest(reference, gain, COMPARED),
-            regularised_mass(reference, rewards, values["beta"]),
+            regularised_mass(reference, rewards, values.beta),
         ]
         odds = log_probs[..., 0] - log_probs[..., 1]
         probs = np.exp(log_probs)
@@ -146,19 +122,19 @@ class OutOfDistributionModel(ViewModel):
             0.5 * (odds - odds[:, :1]),
             0.5 * math.log(p2 / p1),
             float(unseen_peak(p1, p2, p3)),
-            1.0 / (1.0 + math.exp(-values["gap"])),
+            1.0 / (1.0 + math.exp(-values.gap)),
         )
 
     def curve(self) -> tuple[np.ndarray, np.ndarray]:
         """π₃(s) of the closed form, for s from 0 to `LARGEST`."""
         s = np.linspace(0.0, LARGEST, 241)
-        p1, p2, p3 = self.values["reference"]
+        p1, p2, p3 = self.values.reference
         return s, np.asarray(unseen_mass(p1, p2, p3, s))
 
     def caption(self) -> str:
         """The unseen answer's mass under each method, now and at rest, and its peak."""
-        values, result, step = self.values, self.result, self.values["step"]
-        start = values["reference"][2]
+        values, result, step = self.values, self.result, self.values.step
+        start = values.reference[2]
         each = "; ".join(
             f"{title} {result.probs[m, step, 2]:.3g} (at rest {result.rests[m, 2]:.3g}), true reward "
             f"{result.reward[m, step]:+.2f}"
@@ -169,19 +145,14 @@ class OutOfDistributionModel(ViewModel):
         else:
             peak = "Under DPO and IPO it falls from the start, as p₁ ≥ p₂"
         return (
-            f"{values['preset']}, P(y₁ ≻ y₂) = {result.preferred:.3g}, β = {values['beta']:.3g}, τ = "
-            f"{values['tau']:.3g}. "
-            f"The answer never compared had {start:.3g}. {peak}. Step {step} of {values['steps']}: π₃ is {each}."
+            f"{values.preset}, P(y₁ ≻ y₂) = {result.preferred:.3g}, β = {values.beta:.3g}, τ = "
+            f"{values.tau:.3g}. The answer never compared had {start:.3g}. {peak}. Step {step} of {values.steps}: π₃ "
+            f"is {each}."
         )
 
     def table(self) -> dict[str, Any]:
         """One row a method and step."""
         result = self.result
-        steps = result.reward.shape[1]
-        columns: dict[str, Any] = {
-            "method": np.repeat(list(METHODS), steps),
-            "step": np.tile(np.arange(steps), len(METHODS)),
-            "moved": result.moved.ravel(),
-            "expected_reward": result.reward.ravel(),
-        }
-        return columns | {f"p_{k + 1}": result.probs[..., k].ravel() for k in range(3)}
+        curves = {"moved": result.moved, "expected_reward": result.reward}
+        masses = {f"p_{k + 1}": result.probs[..., k] for k in range(3)}
+        return rows_of("method", tuple(METHODS), np.arange(result.reward.shape[1]), curves | masses)

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from modeseek.bandit.categorical.closed_forms import unseen_mass, unseen_peak
-from modeseek.bandit.explore.out_of_distribution.model import PRESETS, OutOfDistributionModel
+from modeseek.bandit.explore.out_of_distribution.model import OutOfDistributionModel
+from modeseek.bandit.explore.out_of_distribution.presets import PRESETS
 from modeseek.bandit.explore.toolkit.checks import Wrong, check, number
 from modeseek.bandit.explore.toolkit.controls import Distribution
 from modeseek.bandit.explore.toolkit.prediction import Prediction, Truth
@@ -22,7 +23,7 @@ def predict_unseen() -> Prediction:
 
     def truth() -> Truth:
         model = OutOfDistributionModel("unseen-gains")
-        start, result = model.values["reference"][2], model.result
+        start, result = model.values.reference[2], model.result
         path = result.probs[0, :, 2]
         rises, ends_above = path[1] > path[0], result.rests[0, 2] > start
         return Truth(
@@ -107,7 +108,7 @@ def check_reference(reference: Any) -> str:
         raise Wrong(
             f"y₃ reaches {peak:.3f}. At the peak y₁ and y₂ have √(p₁p₂) each before dividing; what makes it small?"
         )
-    known = PRESETS["early-stop"].reference
+    known = PRESETS["early-stop"].values.reference
     if np.allclose(p, known):
         raise Wrong("that is the preset early-stop: find one of your own.")
     return f"from {p[2]:.3g} to {peak:.2f}, without a single comparison."

@@ -6,11 +6,11 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure, SubFigure
 
-from modeseek.bandit.explore.negative.scene import round_up
 from modeseek.bandit.explore.out_of_distribution.model import LARGEST, METHODS, OutOfDistributionModel
 from modeseek.bandit.explore.toolkit.canvas import Panel, Scene, axes_in, rectangles
+from modeseek.bandit.explore.toolkit.panels import Curves, round_up
 from modeseek.bandit.figures.kl_simplex import draw_triangle, to_plane
-from modeseek.bandit.figures.style import BLACK, GREY, TARGET, method_style
+from modeseek.bandit.figures.style import BLACK, TARGET, method_style
 
 STYLES = tuple(method_style(name) for name in METHODS)
 SIZES = (11, 12, 10)
@@ -49,21 +49,15 @@ class _Triangle(Panel):
         self._paths[0].set_linewidth(3.2)  # DPO's and IPO's are one line: both are to be seen
         self.moving: list[Artist] = [*self._paths, self._start, *self._rests, *self._dots[::-1]]
 
-    def key(self, model: OutOfDistributionModel) -> Hashable:
-        return None
-
-    def adapt(self, model: OutOfDistributionModel) -> None:
-        return
-
     def update(self, model: OutOfDistributionModel) -> None:
         result = model.result
-        self._start.set_data(*to_plane(np.asarray(model.values["reference"]))[:, None])
+        self._start.set_data(*to_plane(np.asarray(model.values.reference))[:, None])
         for line, rest, dot, path, end in zip(
             self._paths, self._rests, self._dots, to_plane(result.probs), to_plane(result.rests), strict=True
         ):
             line.set_data(*path.T)
             rest.set_data(*end[:, None])
-            dot.set_data(*path[model.values["step"]][:, None])
+            dot.set_data(*path[model.values.step][:, None])
 
 
 class _Closed(Panel):
@@ -85,14 +79,8 @@ class _Closed(Panel):
         axis.legend(fontsize=7.5, loc="upper right", borderaxespad=0.1)
         self.moving: list[Artist] = [self._curve, self._peak, *self._dots[::-1]]
 
-    def key(self, model: OutOfDistributionModel) -> Hashable:
-        return None
-
-    def adapt(self, model: OutOfDistributionModel) -> None:
-        return
-
     def update(self, model: OutOfDistributionModel) -> None:
-        result, step = model.result, model.values["step"]
+        result, step = model.result, model.values.step
         self._curve.set_data(*model.curve())
         seen = 0 < result.peak_at <= LARGEST
         self._peak.set_data(*([[result.peak_at], [result.peak]] if seen else [[], []]))
@@ -100,39 +88,32 @@ class _Closed(Panel):
             dot.set_data([min(result.moved[m, step], LARGEST)], [result.probs[m, step, 2]])
 
 
-class _Curves(Panel):
+class _Curves(Curves):
     """Mass of the unseen answer, or the true expected reward, against the step."""
 
     def __init__(self, figure: SubFigure, reward: bool) -> None:
-        self.figure, self._reward = figure, reward
-        self._axis = axis = axes_in(figure, 0.72, 0.15, 0.42 if reward else 0.25, 0.28)
-        self._lines = [axis.plot([], [], **s.line())[0] for s in STYLES]
-        self._dots = [axis.plot([], [], s.marker, color=s.color, ms=9, mec=BLACK)[0] for s in STYLES]
-        (self._now,) = axis.plot([], [], color=GREY, linewidth=1.0)
-        axis.set_title("true expected reward" if reward else "mass of the answer never compared", y=1.0, pad=4)
-        axis.set_ylabel("E[r], with r₂ = 0" if reward else "mass of y₃", labelpad=1)
+        self._reward = reward
+        super().__init__(figure, (0.72, 0.15, 0.42 if reward else 0.25, 0.28), [(s, s.line()) for s in STYLES])
+        axes = self.axes
+        axes.set_title("true expected reward" if reward else "mass of the answer never compared", y=1.0, pad=4)
+        axes.set_ylabel("E[r], with r₂ = 0" if reward else "mass of y₃", labelpad=1)
         if reward:
-            axis.set_xlabel("step: where do you stop?", labelpad=1)
-            axis.axhline(0.0, **(TARGET | {"linewidth": 0.8}))
-        self.moving: list[Artist] = [self._now, *self._lines, *self._dots[::-1]]
+            axes.set_xlabel("step: where do you stop?", labelpad=1)
+            axes.axhline(0.0, **(TARGET | {"linewidth": 0.8}))
+        self.moving = [self.now, *self.lines, *self.dots[::-1]]
 
     def _highest(self, model: OutOfDistributionModel) -> float:
         return round_up(float(np.abs(model.result.reward).max())) if self._reward else 1.0
 
     def key(self, model: OutOfDistributionModel) -> Hashable:
-        return model.values["steps"], self._highest(model)
+        return model.values.steps, self._highest(model)
 
     def adapt(self, model: OutOfDistributionModel) -> None:
-        steps, highest = model.values["steps"], self._highest(model)
-        for line in self._lines:
-            line.set_markevery(max(1, steps // 9))
-        self._ends = (-1.1 * highest, 1.1 * highest) if self._reward else (-0.03, 1.05)
-        self._axis.set(xlim=(0, 1.02 * steps), ylim=self._ends)
+        steps, highest = model.values.steps, self._highest(model)
+        self.mark_every(9, steps)
+        self.ends = (-1.1 * highest, 1.1 * highest) if self._reward else (-0.03, 1.05)
+        self.axes.set(xlim=(0, 1.02 * steps), ylim=self.ends)
 
-    def update(self, model: OutOfDistributionModel) -> None:
-        result, step = model.result, model.values["step"]
-        series = result.reward if self._reward else result.probs[..., 2]
-        for line, dot, values in zip(self._lines, self._dots, series, strict=True):
-            line.set_data(np.arange(values.size), values)
-            dot.set_data([step], [values[step]])
-        self._now.set_data([step, step], self._ends)
+    def series(self, model: OutOfDistributionModel) -> tuple[np.ndarray, np.ndarray]:
+        result = model.result
+        return np.arange(result.reward.shape[1]), result.reward if self._reward else result.probs[..., 2]

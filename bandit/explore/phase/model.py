@@ -1,5 +1,6 @@
 """The view-model of the phase diagram: who has the highest expected reward, by place of the peak and gradient steps."""
 
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -9,6 +10,7 @@ import xarray as xr
 from modeseek.bandit.explore.toolkit.controls import Choice, Number
 from modeseek.bandit.explore.toolkit.model import ViewModel
 from modeseek.bandit.explore.toolkit.stored import stored
+from modeseek.bandit.explore.toolkit.values import SteppedValues
 from modeseek.bandit.objectives.methods import variant
 from modeseek.bandit.reproduce.verdicts import interval
 from modeseek.bandit.simulator.experiment import Experiment
@@ -63,36 +65,42 @@ class PhaseResult(NamedTuple):
     tied: np.ndarray
 
 
-class PhaseModel(ViewModel):
+@dataclass(frozen=True)
+class PhaseValues(SteppedValues):
+    """What the explorer is set to; the presets are the sets of methods that compete."""
+
+    preset: str = "all"
+    center: int = 70
+    step: int = 5
+
+
+class PhaseModel(ViewModel[PhaseValues, PhaseResult]):
     """Which method wins, where and when?"""
 
     kind = "phase"
     title = "When does the winner change?"
+    defaults = PhaseValues()
     controls = (
-        Choice("preset", "methods", SETS, "all"),
-        Number("center", "peak at token", 20, 70, 70, whole=True, view=True),
-        Number("step", "measurement", 0, 20, 5, whole=True, view=True),
+        Choice("preset", "methods", SETS),
+        Number("center", "peak at token", 20, 70, whole=True, view=True),
+        Number("step", "measurement", 0, 20, whole=True, view=True),
     )
 
-    def preset(self, name: str, values: dict[str, Any]) -> dict[str, Any]:
-        """A set of methods."""
-        return {}
-
-    def settle(self, values: dict[str, Any], changed: str, before: dict[str, Any]) -> dict[str, Any]:
+    def settle(self, values: PhaseValues, changed: str, before: PhaseValues) -> PhaseValues:
         """A place that was recorded: the nearest, or the next one where an arrow key asks for a little more."""
-        there, asked = np.asarray(centers()), values["center"]
+        there, asked = np.asarray(centers()), values.center
         if asked in there:
             return values
         nearest = int(there[np.abs(there - asked).argmin()])
-        if nearest == before["center"]:
+        if nearest == before.center:
             beyond = there[there > nearest] if asked > nearest else there[there < nearest][::-1]
             nearest = int(beyond[0])
         self.notes.append(f"recorded are peaks at {', '.join(map(str, there))}: set to {nearest}")
-        return {**values, "center": nearest}
+        return replace(values, center=nearest)
 
-    def compute(self, values: dict[str, Any]) -> PhaseResult:
+    def compute(self, values: PhaseValues) -> PhaseResult:
         """Means, intervals and winners of the recorded runs."""
-        methods = _OF[values["preset"]]
+        methods = _OF[values.preset]
         data = recorded()["expected_reward"].sel(algorithm=list(methods))
         rewards = data.transpose("algorithm", "reward", "step", "seed").values.astype(np.float64)
         bounds = np.apply_along_axis(lambda seeds: np.asarray(interval(seeds)), -1, rewards)
@@ -105,7 +113,7 @@ class PhaseModel(ViewModel):
     @property
     def cell(self) -> tuple[int, int]:
         """Place and measurement that are chosen, as indices."""
-        return centers().index(self.values["center"]), int(self.values["step"])
+        return centers().index(self.values.center), int(self.values.step)
 
     def to_open(self) -> str:
         """What shows the best method of the chosen cell in notebook 02, after **Train**, with the settings recorded."""
@@ -114,7 +122,7 @@ class PhaseModel(ViewModel):
         recording = Experiment.from_json(recorded().attrs["configuration"])
         rate = recording.method_learning_rates[recording.methods.index(method)]
         return (
-            f'BanditExplorer(method="{method}", center={self.values["center"]}, learning_rate={rate:g}, '
+            f'BanditExplorer(method="{method}", center={self.values.center}, learning_rate={rate:g}, '
             f"collections={recording.algorithm.collections}, seeds={recording.seeds}, step={e})"
         )
 
@@ -135,7 +143,7 @@ class PhaseModel(ViewModel):
             for m, name in enumerate(result.methods)
         )
         return (
-            f"Peak at token {self.values['center']}, gradient step {result.steps[e]}: {verdict}. Expected reward, mean "
+            f"Peak at token {self.values.center}, gradient step {result.steps[e]}: {verdict}. Expected reward, mean "
             f"and 95 % interval of {result.rewards.shape[-1]} seeds: {each}. A tie is where the intervals of the best "
             f"two overlap; of {clear.size} cells after the start {int((~clear).sum())} are ties, and clearly won by "
             f"{shares}. To train its best method in notebook 02: {self.to_open()}"

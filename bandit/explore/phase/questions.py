@@ -5,8 +5,7 @@ from typing import Any
 import numpy as np
 
 from modeseek.bandit.explore.phase.model import PhaseModel, centers
-from modeseek.bandit.explore.toolkit.checks import Wrong, check, number
-from modeseek.bandit.explore.toolkit.explorer import Explorer
+from modeseek.bandit.explore.toolkit.checks import Wrong, check, model_of, number
 from modeseek.bandit.explore.toolkit.prediction import Prediction, Truth
 from modeseek.bandit.objectives.methods import variant
 
@@ -80,8 +79,8 @@ def check_half(center: Any) -> str:
 @check
 def check_change(first: Any, second: Any) -> str:
     """Exercise 2: two cells of one set of methods, each clearly won, with different winners."""
-    one, two = _model(first), _model(second)
-    if one.values["preset"] != two.values["preset"]:
+    one, two = model_of(first, PhaseModel), model_of(second, PhaseModel)
+    if one.values.preset != two.values.preset:
         raise Wrong("the two states compare different sets of methods.")
     winners = []
     for model in (one, two):
@@ -100,7 +99,7 @@ def check_change(first: Any, second: Any) -> str:
 @check
 def check_tie(state: Any) -> str:
     """Exercise 3: a tie although the means of the best two differ by .05 or more."""
-    model = _model(state)
+    model = model_of(state, PhaseModel)
     c, e = model.cell
     best, next_best = np.sort(model.result.mean[:, c, e])[::-1][:2]
     if not model.result.tied[c, e]:
@@ -111,13 +110,3 @@ def check_tie(state: Any) -> str:
     return (
         f"{best:.2f} against {next_best:.2f}: with {seeds} seeds the intervals still overlap. More seeds might decide."
     )
-
-
-def _model(answer: Any) -> PhaseModel:
-    if isinstance(answer, Explorer):
-        answer = answer.to_state()
-    if not isinstance(answer, str):
-        raise Wrong(f"give an explorer, or the state string that its last line shows; this is {answer!r}.")
-    model = PhaseModel.from_state(answer)
-    assert isinstance(model, PhaseModel)
-    return model

@@ -11,6 +11,7 @@ from matplotlib.patches import Rectangle
 
 from modeseek.bandit.explore.phase.model import PhaseModel, centers, recorded
 from modeseek.bandit.explore.toolkit.canvas import Panel, Scene, axes_in, rectangles
+from modeseek.bandit.explore.toolkit.panels import REWARD_ENDS, token_edges
 from modeseek.bandit.figures.curves import method_line, styles_of
 from modeseek.bandit.figures.style import BLACK, GREY, REFERENCE_BARS
 
@@ -44,7 +45,7 @@ class _Map(Panel):
         self.moving: list[Artist] = [self._chosen]
 
     def key(self, model: PhaseModel) -> Hashable:
-        return model.values["preset"]
+        return model.values.preset
 
     def adapt(self, model: PhaseModel) -> None:
         for artist in self._drawn:
@@ -87,21 +88,15 @@ class _Problem(Panel):
         axes = axes_in(figure, 0.6, 0.15, 0.42, 0.25)
         reference = recorded()["reference_probs"].values
         bars: dict[str, Any] = dict(REFERENCE_BARS)
-        edges = np.arange(reference.size + 1) - 0.5
+        edges = token_edges(reference.size)
         axes.stairs(reference / reference.max(), edges, fill=True, label="reference, its largest as 1", **bars)
         (self._reward,) = axes.plot([], [], color=BLACK, linewidth=1.6, label="reward of the token")
         axes.set(xlim=(edges[0], edges[-1]), ylim=(0, 1.45), yticks=[0, 1], xlabel="token")
         axes.legend(fontsize=7.5, loc="upper right", ncols=2)
         self.moving: list[Artist] = [self._reward]
 
-    def key(self, model: PhaseModel) -> Hashable:
-        return None
-
-    def adapt(self, model: PhaseModel) -> None:
-        pass
-
     def update(self, model: PhaseModel) -> None:
-        rewards = recorded()["token_rewards"].sel(reward=model.values["center"]).values
+        rewards = recorded()["token_rewards"].sel(reward=model.values.center).values
         self._reward.set_data(np.arange(rewards.size), rewards)
 
 
@@ -117,7 +112,7 @@ class _Cut(Panel):
             name: [axes.plot([], [], color=styles[name].color, linewidth=0.9)[0] for _ in "ab"] for name in NAMES
         }
         (self._now,) = axes.plot([], [], color=GREY, linewidth=1.0)
-        axes.set(ylim=(-0.02, 1.05), ylabel="expected reward")
+        axes.set(ylim=REWARD_ENDS, ylabel="expected reward")
         axes.set_xlabel("gradient step" if over_steps else "peak of the reward, token")
         axes.set_xlim(*((0, 1.02 * float(recorded()["step"].values[-1])) if over_steps else (18, 72)))
         if over_steps:
@@ -125,12 +120,6 @@ class _Cut(Panel):
         self._title = axes.set_title("", y=1.0, pad=4)
         ends = [line for pair in self._ends.values() for line in pair]
         self.moving: list[Artist] = [self._now, *ends, *self._lines.values(), self._title]
-
-    def key(self, model: PhaseModel) -> Hashable:
-        return None
-
-    def adapt(self, model: PhaseModel) -> None:
-        pass
 
     def update(self, model: PhaseModel) -> None:
         result, (c, e) = model.result, model.cell
@@ -140,11 +129,12 @@ class _Cut(Panel):
         for name in NAMES:
             there = name in result.methods
             m = result.methods.index(name) if there else 0
-            self._lines[name].set_data(*((x, result.mean[m][at]) if there else ([], [])))
+            self._lines[name].set_data(x if there else [], result.mean[m][at] if there else [])
             for line, bound in zip(self._ends[name], (result.low, result.high), strict=True):
-                line.set_data(*((x, bound[m][at]) if there and m in best else ([], [])))
-        here = result.steps[e] if self._over_steps else model.values["center"]
-        self._now.set_data([here, here], [-0.02, 1.05])
+                shown = there and m in best
+                line.set_data(x if shown else [], bound[m][at] if shown else [])
+        here = result.steps[e] if self._over_steps else model.values.center
+        self._now.set_data([here, here], REWARD_ENDS)
         seeds = result.rewards.shape[-1]
-        where = f"peak at token {model.values['center']}" if self._over_steps else f"after {result.steps[e]} steps"
+        where = f"peak at token {model.values.center}" if self._over_steps else f"after {result.steps[e]} steps"
         self._title.set_text(f"{where}: mean of {seeds} seeds; thin: 95 % of the best two")

@@ -1,5 +1,6 @@
 """The view-model of the reproduction: whichever cells of a figure are stored, and the verdicts that follow."""
 
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,6 +10,7 @@ import xarray as xr
 
 from modeseek.bandit.explore.toolkit.controls import Choice, Number
 from modeseek.bandit.explore.toolkit.model import ViewModel
+from modeseek.bandit.explore.toolkit.values import Values
 from modeseek.bandit.reproduce.assess import Assessment, assess
 from modeseek.bandit.reproduce.cells import read_cell, stored_folder
 from modeseek.bandit.reproduce.claims import CLAIMS
@@ -73,46 +75,54 @@ class ReproduceResult(NamedTuple):
         return tuple(name for name in self.wanted if name not in self.cells)
 
 
-class ReproduceModel(ViewModel):
+@dataclass(frozen=True)
+class ReproduceValues(Values):
+    """What the explorer is set to; the presets are the figures and tables."""
+
+    preset: str = "fig16"
+    conventions: str = "paper"
+    protocol: str = "best"
+    row: int = 1
+
+
+class ReproduceModel(ViewModel[ReproduceValues, ReproduceResult]):
     """A figure or a table, its claims, and their verdicts."""
 
     kind = "reproduce"
     title = "What the paper claimed, what comes out"
+    defaults = ReproduceValues()
     controls = (
-        Choice("preset", "target", {name: f"{name}: {ABOUT[name]}" for name in FIGURES}, "fig16"),
-        Choice("conventions", "conventions", {"paper": "the paper's text", "released_code": "released code"}, "paper"),
-        Choice("protocol", "protocol", PROTOCOLS, "best"),
-        Number("row", "claim or row", 1, MOST_ROWS, 1, whole=True, view=True),
+        Choice("preset", "target", {name: f"{name}: {ABOUT[name]}" for name in FIGURES}),
+        Choice("conventions", "conventions", {"paper": "the paper's text", "released_code": "released code"}),
+        Choice("protocol", "protocol", PROTOCOLS),
+        Number("row", "claim or row", 1, MOST_ROWS, whole=True, view=True),
     )
 
     def limits(self, name: str) -> tuple[float, float]:
         """As many rows as the target has."""
-        if name == "row":
-            return 1.0, float(max(1, len(self.result.rows))) if self.result else float(MOST_ROWS)
-        return super().limits(name)
+        return (1.0, float(max(1, len(self.result.rows)))) if name == "row" else super().limits(name)
 
-    def preset(self, name: str, values: dict[str, Any]) -> dict[str, Any]:
+    def preset(self, values: ReproduceValues) -> ReproduceValues:
         """A target; one of ours is about one set of conventions."""
-        return {"conventions": OURS.get(name, "paper")}
+        return replace(values, conventions=OURS.get(values.preset, "paper"))
 
-    def settle(self, values: dict[str, Any], changed: str, before: dict[str, Any]) -> dict[str, Any]:
+    def settle(self, values: ReproduceValues, changed: str, before: ReproduceValues) -> ReproduceValues:
         """Conventions that the target is about, and a row that it has."""
-        values = dict(values)
-        about = OURS.get(values["preset"])
-        if about and values["conventions"] != about:
-            self.notes.append(f"{values['preset']} is about the conventions {about}")
-            values["conventions"] = about
-        rows = max(1, len(_subjects(values["preset"])))
-        if values["row"] > rows:
-            self.notes.append(f"{values['preset']} has {rows} rows: set to {rows}")
-            values["row"] = rows
+        about = OURS.get(values.preset)
+        if about and values.conventions != about:
+            self.notes.append(f"{values.preset} is about the conventions {about}")
+            values = replace(values, conventions=about)
+        rows = max(1, len(_subjects(values.preset)))
+        if values.row > rows:
+            self.notes.append(f"{values.preset} has {rows} rows: set to {rows}")
+            values = replace(values, row=rows)
         return values
 
-    def compute(self, values: dict[str, Any]) -> ReproduceResult:
+    def compute(self, values: ReproduceValues) -> ReproduceResult:
         """Read what is stored, and judge it."""
-        target, name = values["preset"], values["conventions"]
+        target, name = values.preset, values.conventions
         every = protocols_of(target)
-        wanted_name = whole(target).name if values["protocol"] == "whole" else values["protocol"]
+        wanted_name = whole(target).name if values.protocol == "whole" else values.protocol
         choices = tuple(protocol for protocol in every if protocol.name == wanted_name) or every
         found = []
         for protocol in choices:
@@ -131,7 +141,7 @@ class ReproduceModel(ViewModel):
     def selected(self) -> Row | None:
         """The chosen claim or cell; None where a target has neither."""
         rows = self.result.rows
-        return rows[self.values["row"] - 1] if rows else None
+        return rows[self.values.row - 1] if rows else None
 
     def by_rate(self) -> dict[int, np.ndarray]:
         """Places along the grid → the selected number for each tuning seed, as far as cells and grid reach."""
@@ -150,11 +160,11 @@ class ReproduceModel(ViewModel):
 
     def caption(self) -> str:
         """What is stored, and the selected row in words and numbers."""
-        result, target = self.result, str(self.values["preset"])
+        result, target = self.result, str(self.values.preset)
         have = len(result.cells)
         most = result.protocol.most_steps
         cut = f" (at most {most} gradient steps)" if most and target not in OURS else ""
-        conventions, protocol = self.values["conventions"], result.protocol.name
+        conventions, protocol = self.values.conventions, result.protocol.name
         text = f"{target}, conventions {conventions}, protocol {protocol}{cut}: {ABOUT[target]} "
         if result.wanted:
             text += f"{have} of {len(result.wanted)} cells are here. "
@@ -176,7 +186,7 @@ class ReproduceModel(ViewModel):
         row = self.selected()
         if row is None:
             return "The paper claims nothing about it."
-        text = f"Row {self.values['row']} of {len(self.result.rows)}: {row.text}"
+        text = f"Row {self.values.row} of {len(self.result.rows)}: {row.text}"
         values = self.fresh()
         finite = values[np.isfinite(values)]
         if not values.size:

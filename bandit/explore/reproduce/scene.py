@@ -37,7 +37,7 @@ class ReproduceScene(Scene):
 def _stored(model: ReproduceModel) -> Hashable:
     """What the pictures of a target depend on."""
     values = model.values
-    return values["preset"], values["conventions"], model.result.protocol.name, tuple(model.result.cells)
+    return values.preset, values.conventions, model.result.protocol.name, tuple(model.result.cells)
 
 
 def _forget(axes: Axes, moving: list[Artist]) -> None:
@@ -65,7 +65,7 @@ class _Figure(Panel):
         return _stored(model)
 
     def adapt(self, model: ReproduceModel) -> None:
-        target, cells = model.values["preset"], model.result.cells
+        target, cells = model.values.preset, model.result.cells
         for axes in self._axes:
             _forget(axes, self.moving)
             axes.set_visible(False)
@@ -89,9 +89,9 @@ class _Figure(Panel):
             for axes in self._axes:
                 axes.set_visible(False)
             self._drawn = []
-        self._title.set_text(title.replace("\n\n", f"\nconventions {model.values['conventions']}{protocol}\n\n", 1))
+        self._title.set_text(title.replace("\n\n", f"\nconventions {model.values.conventions}{protocol}\n\n", 1))
         if "\n" not in title:
-            self._title.set_text(f"{title}\nconventions {model.values['conventions']}{protocol}")
+            self._title.set_text(f"{title}\nconventions {model.values.conventions}{protocol}")
 
     def _place(self, rows: int, columns: int) -> list[Axes]:
         width, height = self.figure.bbox.width / 100, self.figure.bbox.height / 100
@@ -150,7 +150,7 @@ class _Figure(Panel):
         draw_intervals(axes, self._rows, xlabel)
 
     def _problem(self, model: ReproduceModel) -> None:
-        data = problem_dataset(CONVENTIONS[model.values["conventions"]])
+        data = problem_dataset(CONVENTIONS[model.values.conventions])
         above, below = self._place(2, 1)
         probs = data["reference_probs"].values
         tokens = np.arange(probs.size)
@@ -254,10 +254,10 @@ class _Rates(Panel):
 
     def _finite(self, model: ReproduceModel) -> np.ndarray:
         values = np.concatenate([model.fresh(), *model.by_rate().values()])
-        return values[np.isfinite(values)]
+        return np.asarray(values[np.isfinite(values)])
 
     def key(self, model: ReproduceModel) -> Hashable:
-        return _stored(model), model.values["row"]
+        return _stored(model), model.values.row
 
     def adapt(self, model: ReproduceModel) -> None:
         row, values = model.selected(), self._finite(model)

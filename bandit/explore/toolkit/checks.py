@@ -3,9 +3,13 @@
 import html
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, NamedTuple, ParamSpec
+from typing import Any, NamedTuple, ParamSpec, TypeVar
+
+from modeseek.bandit.explore.toolkit.explorer import Explorer
+from modeseek.bandit.explore.toolkit.model import ViewModel
 
 Given = ParamSpec("Given")
+Model = TypeVar("Model", bound=ViewModel[Any, Any])
 
 
 class Feedback(NamedTuple):
@@ -65,3 +69,19 @@ def number(given: Any, what: str, low: float, high: float) -> float:
     if not low < value < high:
         raise Wrong(f"{what} lies between {low:g} and {high:g}; this is {value:g}.")
     return value
+
+
+def model_of(answer: Any, kind: type[Model]) -> Model:
+    """An answer as a view-model: an explorer was given, or its state.
+
+    Raises:
+        Wrong: neither was.
+        ValueError: it is a state of another kind of explorer.
+    """
+    if isinstance(answer, Explorer):
+        answer = answer.to_state()
+    if not isinstance(answer, str):
+        raise Wrong(f"give an explorer, or the state string that its last line shows; this is {answer!r}.")
+    model = kind.from_state(answer)
+    assert isinstance(model, kind)
+    return model

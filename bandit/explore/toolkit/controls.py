@@ -28,22 +28,22 @@ class Number(NamedTuple):
         label: of the box, short.
         low: smallest value; a view-model may narrow it (`ViewModel.limits`).
         high: largest value.
-        default: at the start; None if every preset says it.
         log: whether equal ways of the slider are equal factors.
         whole: whether it is an integer.
         view: whether it changes only what is looked at, so that nothing is computed again.
         derived: whether it is an aspect of another value, and so not part of the state.
+        until: name of the value beyond which it does not go; empty if `high` is all that counts.
     """
 
     name: str
     label: str
     low: float
     high: float
-    default: float | None
     log: bool = False
     whole: bool = False
     view: bool = False
     derived: bool = False
+    until: str = ""
 
     def accept(self, given: Any, low: float, high: float) -> Accepted:
         """The number, moved to the nearest limit, with a note, if it lies outside.
@@ -78,7 +78,6 @@ class Choice(NamedTuple):
         name: of the value.
         label: of the menu.
         options: name → what the menu shows.
-        default: at the start.
         view: as in `Number`.
         derived: as in `Number`.
     """
@@ -86,7 +85,6 @@ class Choice(NamedTuple):
     name: str
     label: str
     options: Mapping[str, str]
-    default: str
     view: bool = False
     derived: bool = False
 

@@ -4,8 +4,9 @@ import csv
 import itertools
 import json
 import threading
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -15,6 +16,20 @@ from modeseek.bandit.explore.toolkit.model import ViewModel
 from modeseek.files import free_folder, replacing
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+
+
+@runtime_checkable
+class ExtraRow(Protocol):
+    """A row of widgets that is not a control's.
+
+    Attributes:
+        box: what is displayed.
+    """
+
+    box: Any
+
+    def show(self) -> None:
+        """Bring the row up to date."""
 
 
 class Explorer:
@@ -31,7 +46,7 @@ class Explorer:
         number: 1 for the first explorer of its kind in this process, 2 for the next.
     """
 
-    Model: ClassVar[type[ViewModel]]
+    Model: ClassVar[type[ViewModel[Any, Any]]]
     Scene: ClassVar[type[Scene]]
     _made: ClassVar[dict[str, "itertools.count[int]"]] = {}
 
@@ -158,6 +173,14 @@ class Explorer:
                     raise ValueError('widgets need `pip install "modeseek[notebooks]"`: no ipywidgets found') from error
                 self._shell = Shell(self)
             return self._shell.box
+
+    def extra_row(self, button: Callable[..., Any]) -> "ExtraRow | None":
+        """Widgets that this kind of explorer has beside its controls, made of ipywidgets; most kinds have none.
+
+        Args:
+            button: makes a button of label, tooltip and action, which shows whatever goes wrong.
+        """
+        return None
 
     def close(self) -> None:
         """Take the widgets away; the explorer itself can still be read, exported and shown anew."""

@@ -2,16 +2,22 @@
 
 import json
 import platform
-from typing import Any, ClassVar
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+from types import MappingProxyType
+from typing import Any, ClassVar, Generic, TypeVar
 from urllib.parse import parse_qsl, urlencode
 
 import numpy as np
 
 from modeseek import __version__
-from modeseek.bandit.explore.toolkit.controls import Choice, Control, Number
+from modeseek.bandit.explore.toolkit.controls import Control, Number
+from modeseek.bandit.explore.toolkit.values import Preset, V
+
+R = TypeVar("R")
 
 
-class ViewModel:
+class ViewModel(Generic[V, R]):
     """Base of all view-models. A kind of explorer defines the attributes and the methods from `settle` on.
 
     A change either happens as a whole or raises `ValueError` and leaves everything as it was; what had to be mended in
@@ -22,7 +28,9 @@ class ViewModel:
         title: heading of the explorer.
         controls: in the order in which they are shown. One is called `preset`; one called `step` gets a player.
         recipe: names of the values from which a preset is made, such as a size or a seed.
-        values: name → value, of every control.
+        defaults: values where no preset says otherwise; its fields are the controls' names.
+        presets: name → what it sets; a name that is not in it leaves the defaults.
+        values: of every control.
         notes: what the last change did besides what was asked.
         result: what `compute` made of the values.
     """
@@ -31,6 +39,18 @@ class ViewModel:
     title: ClassVar[str]
     controls: ClassVar[tuple[Control, ...]]
     recipe: ClassVar[tuple[str, ...]] = ()
+    defaults: V
+    presets: Mapping[str, Preset[V]] = MappingProxyType({})
+    values: V
+    result: R
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Raises `TypeError` where the fields of the values are not the controls' names."""
+        super().__init_subclass__(**kwargs)
+        if "controls" in vars(cls):
+            names, values = {control.name for control in cls.controls}, {field.name for field in fields(cls.defaults)}
+            if names != values:
+                raise TypeError(f"{cls.__name__}: a control without a value or a value without: {names ^ values}")
 
     def __init__(self, preset: str | None = None, **values: Any) -> None:
         """Start from a preset, then set the values in the order given.
@@ -39,10 +59,11 @@ class ViewModel:
             ValueError: an unknown name, or a value that cannot be one.
         """
         self.notes: list[str] = []
-        self.values: dict[str, Any] = {}
-        self.result: Any = None
-        self._load(preset, values)
-        self._first = dict(self.values)
+        name = self.defaults.preset if preset is None else self._accept("preset", preset)
+        self._take(self._preset_values(name, {}), fresh=True)
+        for other, given in values.items():
+            self._set(other, given)
+        self._first = self.values
 
     def control(self, name: str) -> Control:
         """The control of that name.
@@ -67,21 +88,21 @@ class ViewModel:
     def reset(self) -> None:
         """Back to how the explorer was made."""
         self.notes = []
-        self._take(dict(self._first), fresh=True)
+        self._take(self._first, fresh=True)
 
     def to_state(self) -> str:
         """Everything, the seed included, as one short line that `from_state` understands.
 
         The preset stands first, and then each value in which it has been departed from.
         """
-        name = self.values["preset"]
+        name = self.values.preset
         plain = self._preset_values(name, {})
-        base = self._preset_values(name, {each: self.values[each] for each in self.recipe})
-        base |= {each: plain[each] for each in self.recipe}
+        base = self._preset_values(name, {each: getattr(self.values, each) for each in self.recipe})
+        base = replace(base, **{each: getattr(plain, each) for each in self.recipe})
         pairs = [("preset", name)]
         for control in self.controls:
-            value = self.values[control.name]
-            if control.name != "preset" and not control.derived and value != base[control.name]:
+            value = getattr(self.values, control.name)
+            if control.name != "preset" and not control.derived and value != getattr(base, control.name):
                 pairs.append((control.name, control.encode(value)))
         return f"{self.kind}?{urlencode(pairs, safe=',:')}"
 
@@ -106,7 +127,7 @@ class ViewModel:
             raise
 
     @classmethod
-    def from_state(cls, text: str) -> "ViewModel":
+    def from_state(cls, text: str) -> "ViewModel[V, R]":
         """A view-model in the given state.
 
         Raises:
@@ -114,21 +135,23 @@ class ViewModel:
         """
         model = cls()
         model.load_state(text)
-        model._first = dict(model.values)
+        model._first = model.values
         return model
 
     def limits(self, name: str) -> tuple[float, float]:
         """Smallest and largest value of a `Number` as things stand."""
         control = self.control(name)
         assert isinstance(control, Number)
-        return float(control.low), float(control.high)
+        high = getattr(self.values, control.until) if control.until else control.high
+        return float(control.low), float(high)
 
     def run_card(self) -> dict[str, Any]:
         """What it takes to make this picture again, and what it says."""
+        values = {control.name: getattr(self.values, control.name) for control in self.controls}
         return {
             "explorer": self.kind,
             "state": self.to_state(),
-            "values": {name: list(v) if isinstance(v, tuple) else v for name, v in self.values.items()},
+            "values": {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()},
             "caption": self.caption(),
             "versions": {"modeseek": __version__, "numpy": np.__version__, "python": platform.python_version()},
             "again": f"{type(self).__module__}.{type(self).__name__}.from_state({json.dumps(self.to_state())})",
@@ -136,21 +159,23 @@ class ViewModel:
 
     # What a kind of explorer defines.
 
-    def preset(self, name: str, values: dict[str, Any]) -> dict[str, Any]:
-        """The values that a preset sets, given those of `recipe`; the other controls have their defaults."""
-        raise NotImplementedError
+    def preset(self, values: V) -> V:
+        """What the preset of these values sets, given those of `recipe`."""
+        chosen = self.presets.get(values.preset)
+        return values if chosen is None else replace(chosen.values, preset=values.preset)
 
-    def settle(self, values: dict[str, Any], changed: str, before: dict[str, Any]) -> dict[str, Any]:
+    def settle(self, values: V, changed: str, before: V) -> V:
         """Values in which everything agrees again after `changed` has; `self.notes` says what was done.
 
-        `changed` is a control's name, or `state` when a whole state was taken over.
+        `changed` is a control's name, or `state` when a whole state was taken over. What goes beyond another value
+        (`Number.until`) is brought back to it afterwards.
 
         Raises:
             ValueError: they cannot agree.
         """
         return values
 
-    def compute(self, values: dict[str, Any]) -> Any:
+    def compute(self, values: V) -> R:
         """What the views show, from the values of all controls that are not `view`."""
         raise NotImplementedError
 
@@ -164,39 +189,31 @@ class ViewModel:
 
     # How it works.
 
-    def _preset_values(self, name: str, given: dict[str, Any]) -> dict[str, Any]:
+    def _settled(self, values: V, changed: str, before: V) -> V:
+        values = self.settle(values, changed, before)
+        ends = {c.name: getattr(values, c.until) for c in self.controls if isinstance(c, Number) and c.until}
+        return replace(values, **{name: min(getattr(values, name), end) for name, end in ends.items()})
+
+    def _preset_values(self, name: str, given: dict[str, Any]) -> V:
         """A preset as it is made from these values of `recipe`."""
-        values = {c.name: getattr(c, "default", None) for c in self.controls} | {"preset": name}
-        values |= self.preset(name, values | given) | given
+        values = replace(self.preset(replace(self.defaults, preset=name, **given)), **given)
         notes, self.notes = self.notes, []
-        settled = self.settle(values, "preset", values)
+        settled = self._settled(values, "preset", values)
         self.notes = notes
         return settled
 
-    def _default_preset(self) -> str:
-        chosen = self.control("preset")
-        assert isinstance(chosen, Choice)
-        return chosen.default
-
-    def _decoded(self, texts: dict[str, str]) -> dict[str, Any]:
+    def _decoded(self, texts: dict[str, str]) -> V:
         """All values of a state at once: none of them makes another one change."""
         accepted = {name: self._accept(name, text, anywhere=True) for name, text in texts.items()}
-        name = accepted.get("preset", self._default_preset())
+        name = accepted.get("preset", self.defaults.preset)
         base = self._preset_values(name, {each: accepted[each] for each in self.recipe if each in accepted})
-        return self.settle(base | accepted, "state", base)
-
-    def _load(self, preset: str | None, values: dict[str, Any]) -> None:
-        name = self._default_preset() if preset is None else self._accept("preset", preset)
-        self._take(self._preset_values(name, {}), fresh=True)
-        for other, given in values.items():
-            self._set(other, given)
+        return self._settled(replace(base, **accepted), "state", base)
 
     def _accept(self, name: str, given: Any, *, anywhere: bool = False) -> Any:
         """Input as a value; `anywhere`: within the control's own limits, as those of the present state do not count."""
         control = self.control(name)
         if isinstance(control, Number):
-            narrow = bool(self.values) and not anywhere
-            low, high = self.limits(name) if narrow else (float(control.low), float(control.high))
+            low, high = (float(control.low), float(control.high)) if anywhere else self.limits(name)
             accepted = control.accept(given, low, high)
         else:
             accepted = control.accept(given)
@@ -209,13 +226,28 @@ class ViewModel:
             value = self._accept(name, given)
             if name == "preset":
                 self._take(self._preset_values(value, {}), fresh=True)
-            elif value != self.values[name]:
-                trial = {**self.values, name: value}
-                self._take(self.settle(trial, name, self.values), fresh=not self.control(name).view)
+            elif value != getattr(self.values, name):
+                trial = replace(self.values, **{name: value})
+                self._take(self._settled(trial, name, self.values), fresh=not self.control(name).view)
         except ValueError:
             self.notes = notes
             raise
 
-    def _take(self, values: dict[str, Any], *, fresh: bool) -> None:
+    def _take(self, values: V, *, fresh: bool) -> None:
         result = self.compute(values) if fresh else self.result
         self.values, self.result = values, result
+
+
+def rows_of(
+    name: str, runs: Sequence[Any] | np.ndarray, steps: np.ndarray, curves: Mapping[str, np.ndarray]
+) -> dict[str, Any]:
+    """A table with one row a run and step.
+
+    Args:
+        name: of the column that says which run.
+        runs: what it says, `[M]`.
+        steps: equally many in each run, `[E]`.
+        curves: column → its numbers, each `[M, E]`.
+    """
+    columns: dict[str, Any] = {name: np.repeat(runs, steps.size), "step": np.tile(steps, len(runs))}
+    return columns | {column: values.ravel() for column, values in curves.items()}

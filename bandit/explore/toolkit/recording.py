@@ -1,6 +1,7 @@
 """What an explorer keeps of a training: bundled with the package, or made here, and perhaps only a part of it."""
 
 import json
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from modeseek.bandit.explore.toolkit.stored import store, stored
+from modeseek.bandit.simulator.experiment import Experiment
 
 CURVES = {
     "expected_reward": ("expected reward", "1"),
@@ -71,6 +73,20 @@ class Recording(NamedTuple):
         return np.asarray(values.std(axis=0, ddof=1) / np.sqrt(len(values)))
 
 
+class Part(NamedTuple):
+    """A training so far.
+
+    Attributes:
+        share: of the work that is done, 0 to 1.
+        doing: in words.
+        run: what there is to see, or None.
+    """
+
+    share: float
+    doing: str
+    run: Any
+
+
 def recorded(progress: Any, seeds: tuple[int, ...], asked: int, steps_per_collection: int) -> Recording | None:
     """The recording of a training so far (`runs.Progress`); None before its first evaluation."""
     if progress.initial is None:
@@ -103,12 +119,31 @@ def recorded(progress: Any, seeds: tuple[int, ...], asked: int, steps_per_collec
     )
 
 
+def parts(experiment: Experiment, method: str) -> Iterator[Part]:
+    """`runs.train`, with the recording so far in every part.
+
+    Raises:
+        ValueError: as `runs.train`.
+    """
+    from modeseek.bandit.explore.toolkit.runs import train
+
+    seeds = tuple(range(experiment.first_seed, experiment.first_seed + experiment.seeds))
+    algorithm, last, run = experiment.algorithm, -1, None
+    for progress in train(experiment, method):
+        done = len(progress.turns[0]) if progress.turns else -1
+        if done > last:
+            run, last = recorded(progress, seeds, algorithm.collections, algorithm.steps_per_collection), done
+        yield Part(progress.share, progress.doing, run)
+
+
 LARGE = ("token_distribution", "responses", "rewards", "weights", "log_ratios")
 SMALL = {"responses": "uint8", "token_distribution": "float16", "rewards": "float16", "log_ratios": "float16"}
 """How large variables are bundled; float16 keeps three digits."""
 
 
-def save(recordings: dict[str, Recording], path: Path, attributes: dict[str, str], kept: tuple[str, ...]) -> None:
+def save(
+    recordings: dict[str, Recording], path: Path, asked: Experiment, method: str, command: str, kept: tuple[str, ...]
+) -> None:
     """Write whole recordings with the same seeds as one small netCDF.
 
     Curves are filled up to the longest with NaN; large variables stand as vectors with their shapes beside them, since
@@ -117,9 +152,13 @@ def save(recordings: dict[str, Recording], path: Path, attributes: dict[str, str
     Args:
         recordings: name → one of which every collection was taken.
         path: of the file.
-        attributes: the configuration, and the command that makes the file again.
+        asked: of which these are runs.
+        method: which of its methods was trained.
+        command: that makes the file again.
         kept: names of the large variables to keep; the others come back empty. Equally large in all recordings.
     """
+    from modeseek.bandit.simulator.results import versions
+
     runs, length = list(recordings.values()), max(len(run.steps) for run in recordings.values())
 
     def filled(values: np.ndarray) -> np.ndarray:
@@ -138,6 +177,12 @@ def save(recordings: dict[str, Recording], path: Path, attributes: dict[str, str
             values = [_coarse(each) for each in values]
         shapes = json.dumps([each.shape for each in values])
         data[name] = (("run", f"{name}_entry"), np.stack([each.ravel() for each in values]), {"shapes": shapes})
+    attributes = {
+        "configuration": asked.to_json(),
+        "method": method,
+        "versions": json.dumps(versions()),
+        "command": command,
+    }
     dataset = xr.Dataset(data, coords={"run": list(recordings), "seed": list(runs[0].seeds)}, attrs=attributes)
     store(dataset, path, {name: SMALL.get(name, "float32") for name in data})
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import jax
@@ -10,10 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from modeseek.bandit.explore.toolkit.programs import Programs
 from modeseek.bandit.objectives.log_probs import shift
 from modeseek.bandit.objectives.methods import Batch
 from modeseek.bandit.simulator.config import AlgorithmConfig, EvaluationConfig, Static
-from modeseek.bandit.simulator.devices import use_compilation_cache
 from modeseek.bandit.simulator.evaluate import Evaluation
 from modeseek.bandit.simulator.experiment import Experiment
 from modeseek.bandit.simulator.objective import response_weights
@@ -80,32 +79,6 @@ def take_turn(state: TrainState, run: Run, config: Static) -> tuple[TrainState, 
     )
 
 
-class Programs:
-    """Compiled programs that take numbers only: a change of any number finds them as they are. They begin to compile
-    at once, in threads, and are waited for on first use."""
-
-    def __init__(self) -> None:
-        use_compilation_cache()
-        self._compiled: dict[str, Future] = {}
-        self._pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="compile")
-
-    def compile(self, name: str, function: Any, *args: Any) -> Any:
-        """Begin; arrays or their shapes, and the shapes that come out."""
-        shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), args)
-        jitted = jax.jit(function)
-        self._compiled[name] = self._pool.submit(lambda: jitted.lower(*shapes).compile())
-        return jax.eval_shape(jitted, *shapes)
-
-    @property
-    def ready(self) -> bool:
-        """Whether nothing is compiling any more."""
-        return all(future.done() for future in self._compiled.values())
-
-    def __call__(self, name: str, *args: Any) -> Any:
-        """Run one, and wait for it."""
-        return jax.block_until_ready(self._compiled[name].result()(*args))
-
-
 class Reference:
     """Policies at the reference; no knob of Algorithm 1 is in their shapes."""
 
@@ -139,7 +112,7 @@ _references: dict[Static, Reference] = {}
 _programs: dict[Static, Programs] = {}
 
 
-def _forget(kept: dict, most: int) -> None:
+def _forget(kept: dict[Any, Any], most: int) -> None:
     while len(kept) >= most:
         kept.pop(next(iter(kept)))
 

@@ -15,7 +15,6 @@ from modeseek.bandit.explore.toolkit import bars
 from modeseek.bandit.explore.toolkit.canvas import encode
 from modeseek.bandit.explore.toolkit.controls import Number
 from modeseek.bandit.explore.toolkit.rows import LABELLED, Row
-from modeseek.bandit.explore.toolkit.training import TrainingExplorer
 
 if TYPE_CHECKING:
     from modeseek.bandit.explore.toolkit.explorer import Explorer
@@ -45,6 +44,7 @@ class Shell:
         image: the picture.
         caption: its description, which also carries the number of pictures shown so far as `data-ready`.
         messages: errors and notes.
+        extra: row of this kind of explorer that is not a control's; None if there is none.
     """
 
     def __init__(self, explorer: "Explorer") -> None:
@@ -61,16 +61,9 @@ class Shell:
         self.reset = self._button("Reset", "back to how this explorer was made", lambda _: explorer.reset())
         self.export = self._button("Export", "PNG, SVG, CSV and a JSON run card", self._export)
         self.leave = self._button("Close", "take this explorer away", lambda _: explorer.close())
-        self.trainer = self._train_row()
+        self.extra = explorer.extra_row(self._button)
         self.box = self._arranged()
         self.show()
-
-    def _train_row(self) -> Any:
-        if not isinstance(self._explorer, TrainingExplorer):
-            return None
-        from modeseek.bandit.explore.toolkit.train_row import TrainRow
-
-        return TrainRow(self._explorer, self._button)
 
     def _arranged(self) -> Any:
         explorer = self._explorer
@@ -83,7 +76,7 @@ class Shell:
             [
                 w.HTML(f"{STYLE}<h3 style='margin:0'>{html.escape(explorer.model.title)}{number}</h3>"),
                 settings,
-                *([] if self.trainer is None else [self.trainer.box]),
+                *([] if self.extra is None else [self.extra.box]),
                 *player,
                 self.messages,
                 self.image,
@@ -102,11 +95,11 @@ class Shell:
         try:
             self.image.value = encode(self._explorer.pixels())
             for name, row in self.rows.items():
-                row.show(model.values[name], model.limits(name) if isinstance(row.control, Number) else None)
+                row.show(getattr(model.values, name), model.limits(name) if isinstance(row.control, Number) else None)
             self.state.value = model.to_state()
             notes = "".join(f"<p class='modeseek-note' role='status'>{html.escape(note)}</p>" for note in model.notes)
             self.messages.value = self._message + notes
-            self.show_status()
+            self.show_extra()
             # The last: whoever waits for `data-ready` sees everything else brought up to date.
             self._frame += 1
             self.caption.value = (
@@ -116,10 +109,10 @@ class Shell:
         finally:
             self._quiet = False
 
-    def show_status(self) -> None:
-        """Bring the progress of a training up to date."""
-        if self.trainer is not None:
-            self.trainer.show()
+    def show_extra(self) -> None:
+        """Bring the row that is not a control's up to date."""
+        if self.extra is not None:
+            self.extra.show()
 
     def close(self) -> None:
         """Close every widget of the shell."""

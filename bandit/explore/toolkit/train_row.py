@@ -2,11 +2,12 @@
 
 import html
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ipywidgets as w
 
-from modeseek.bandit.explore.toolkit.training import TrainingExplorer
+if TYPE_CHECKING:
+    from modeseek.bandit.explore.toolkit.training import TrainingExplorer
 
 
 class TrainRow:
@@ -20,7 +21,7 @@ class TrainRow:
         box: what is displayed.
     """
 
-    def __init__(self, explorer: TrainingExplorer, button: Callable[..., Any]) -> None:
+    def __init__(self, explorer: "TrainingExplorer", button: Callable[..., Any]) -> None:
         """The row of an explorer; `button(label, tooltip, action)` makes buttons that show whatever goes wrong."""
         self._explorer = explorer
         self.train = button("Train", "train with these settings", lambda _: explorer.train(wait=False))

@@ -5,34 +5,25 @@ The view-model knows what a training depends on and takes its parts as they come
 
 import threading
 import time
-from collections.abc import Iterator
-from typing import Any, ClassVar, NamedTuple
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from modeseek.bandit.explore.toolkit.controls import Control
-from modeseek.bandit.explore.toolkit.explorer import Explorer
-from modeseek.bandit.explore.toolkit.model import ViewModel
+from modeseek.bandit.explore.toolkit.explorer import Explorer, ExtraRow
+from modeseek.bandit.explore.toolkit.model import R, ViewModel
+from modeseek.bandit.explore.toolkit.recording import Part
+from modeseek.bandit.explore.toolkit.values import SteppedValues
 
 DRAW_SECONDS = 0.25
 """Partial curves are drawn this often at most."""
 KEPT = 12
 """Trainings that a view-model remembers."""
 
-
-class Part(NamedTuple):
-    """A training so far.
-
-    Attributes:
-        share: of the work that is done, 0 to 1.
-        doing: in words.
-        run: what there is to see, or None.
-    """
-
-    share: float
-    doing: str
-    run: Any
+T = TypeVar("T", bound=SteppedValues)
 
 
-class TrainingModel(ViewModel):
+class TrainingModel(ViewModel[T, R]):
     """A view-model with a `run`: recorded for its presets, trained for other settings.
 
     While there is none for the present settings it keeps the last one, and `stale` says so.
@@ -56,15 +47,15 @@ class TrainingModel(ViewModel):
         """Whether a training depends on this control."""
         return not (control.view or control.derived or control.name == "preset")
 
-    def settings(self, values: dict[str, Any]) -> tuple[Any, ...]:
+    def settings(self, values: T) -> tuple[Any, ...]:
         """All that a training depends on."""
-        return tuple(values[control.name] for control in self.controls if self.depends(control))
+        return tuple(getattr(values, control.name) for control in self.controls if self.depends(control))
 
-    def recorded(self, values: dict[str, Any]) -> Any:
+    def recorded(self, values: T) -> Any:
         """The recorded run of these values' preset, and of what is in `recorded_for`."""
         raise NotImplementedError
 
-    def training(self, values: dict[str, Any]) -> Iterator[Part]:
+    def training(self, values: T) -> Iterator[Part]:
         """Train with these values; whoever iterates may stop at any part.
 
         Raises:
@@ -72,42 +63,46 @@ class TrainingModel(ViewModel):
         """
         raise NotImplementedError
 
-    def compiles(self, values: dict[str, Any]) -> bool:
+    def compiles(self, values: T) -> bool:
         """Whether a training with these values would have to compile first."""
         raise NotImplementedError
 
-    def last_step(self, run: Any, values: dict[str, Any]) -> int:
+    def last_step(self, run: Any) -> int:
         """How far a run can be scrubbed."""
         raise NotImplementedError
 
-    def take(self, values: dict[str, Any], run: Any) -> None:
+    def limits(self, name: str) -> tuple[float, float]:
+        """Scrubbing ends where the run does."""
+        return (0.0, float(self.last_step(self.run))) if name == "step" else super().limits(name)
+
+    def take(self, values: T, run: Any) -> None:
         """Show a training's run so far; at its end, unless the reader looks at an earlier step of it."""
         key = self.settings(values)
-        behind = key in self._trained and self.values["step"] < self.last_step(self.run, self.values)
+        behind = key in self._trained and self.values.step < self.last_step(self.run)
         self._trained.pop(key, None)
         while len(self._trained) >= KEPT:
             self._trained.pop(next(iter(self._trained)))
         self._trained[key] = self.run = run
-        step = self.values["step"] if behind else self.last_step(run, self.values)
-        self._take({**self.values, "step": step}, fresh=True)
+        step = self.values.step if behind else self.last_step(run)
+        self._take(replace(self.values, step=step), fresh=True)
 
-    def look_up(self, values: dict[str, Any]) -> Any:
+    def look_up(self, values: T) -> Any:
         """The run of these settings: trained here, or recorded; None if there is neither."""
         key = self.settings(values)
         if key in self._trained:
             return self._trained[key]
-        base = self._preset_values(values["preset"], {}) | {name: values[name] for name in self.recorded_for}
+        base = self._preset_values(values.preset, {})
+        base = replace(base, **{name: getattr(values, name) for name in self.recorded_for})
         return self.recorded(values) if key == self.settings(base) else None
 
-    def _take(self, values: dict[str, Any], *, fresh: bool) -> None:
+    def _take(self, values: T, *, fresh: bool) -> None:
         run, stale = self.run, self.stale
         if fresh:
             found = self.look_up(values)
             self.stale = found is None
             self.run = found if found is not None else self.run or self.recorded(values)
         try:
-            step = min(values["step"], self.last_step(self.run, values))
-            super()._take(values | {"step": step}, fresh=fresh)
+            super()._take(replace(values, step=min(values.step, self.last_step(self.run))), fresh=fresh)
         except ValueError:
             self.run, self.stale = run, stale
             raise
@@ -136,7 +131,7 @@ class TrainingExplorer(Explorer):
         status: of its training.
     """
 
-    model: TrainingModel
+    model: TrainingModel[Any, Any]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """As `Explorer`."""
@@ -157,7 +152,7 @@ class TrainingExplorer(Explorer):
         with self.lock:
             if self.status.running:
                 raise ValueError("a training is under way: cancel it, or wait for its end")
-            values = dict(self.model.values)
+            values = self.model.values
             self._cancelled = threading.Event()
             self.status = Status(True, 0.0, "starting")
             self._thread = threading.Thread(
@@ -186,6 +181,12 @@ class TrainingExplorer(Explorer):
         if self.status.running:
             self.status = self.status._replace(says=f"{self.status.says}; stopping")
 
+    def extra_row(self, button: Callable[..., Any]) -> ExtraRow:
+        """Train, progress, cancel."""
+        from modeseek.bandit.explore.toolkit.train_row import TrainRow
+
+        return TrainRow(self, button)
+
     def reset(self) -> "TrainingExplorer":
         """Back to how it was made; a training under way is cancelled."""
         self.cancel()
@@ -197,7 +198,7 @@ class TrainingExplorer(Explorer):
         self.cancel()
         super().close()
 
-    def _work(self, values: dict[str, Any], cancelled: threading.Event) -> None:
+    def _work(self, values: SteppedValues, cancelled: threading.Event) -> None:
         """The thread: take part after part; the lock is free while one is computed."""
         last: Any = None
         began = began_share = None
@@ -224,7 +225,7 @@ class TrainingExplorer(Explorer):
                         self._show()
                         drawn = time.monotonic()
                     elif self._shell is not None:
-                        self._shell.show_status()
+                        self._shell.show_extra()
         except ValueError as error:
             failed = str(error)
         except Exception as error:
