@@ -7,23 +7,19 @@ import numpy as np
 
 from modeseek.bandit.explore.bandit.frontier import best_at, frontier
 from modeseek.bandit.explore.bandit.presets import (
-    METHODS,
     PRESETS,
     REFERENCE_FLOOR,
     BanditValues,
     experiment,
     irrelevant,
 )
-from modeseek.bandit.explore.toolkit.controls import Choice, Number
 from modeseek.bandit.explore.toolkit.model import rows_of
 from modeseek.bandit.explore.toolkit.recording import CURVES, Part, Recording, bundled, parts
 from modeseek.bandit.explore.toolkit.training import TrainingModel
-from modeseek.bandit.explore.toolkit.values import preset_choice
 from modeseek.bandit.objectives.methods import variant
 from modeseek.bandit.simulator.problem import ReferenceRecipe, gaussian_bump, reference_probs
 
 LENGTH, TOKENS = 10, 100
-POLICIES = {"gpt": "GPT-Nano, reads the response so far", "table": "table of logits, one row a position"}
 SHAPES = ("policy", "prompts", "responses", "inner_steps")
 """Controls that change what is compiled."""
 
@@ -61,27 +57,6 @@ class BanditModel(TrainingModel[BanditValues, BanditResult]):
     run: Recording
     defaults = BanditValues()
     presets = PRESETS
-    controls = (
-        preset_choice(PRESETS),
-        Choice("method", "method", {name: variant(name).title for name in METHODS}),
-        Choice("policy", "policy", POLICIES),
-        Number("center", "reward peak", 0, 99),
-        Number("width", "reward width", 2, 40),
-        Number("location", "reference x₀", -1, 1),
-        Number("scale", "reference γ", 0.1, 2, log=True),
-        Number("learning_rate", "learning rate", 1e-5, 1e-1, log=True),
-        Number("beta", "β of DPO", 0.01, 10, log=True),
-        Number("tau", "τ of IPO", 0.005, 5, log=True),
-        Number("temperature", "β of RWR", 0.01, 10, log=True),
-        Number("clip_epsilon", "ε of PPO", 0.01, 2, log=True),
-        Number("prompts", "prompts", 1, 20, whole=True),
-        Number("responses", "responses N", 2, 20, whole=True),
-        Number("inner_steps", "inner steps T", 1, 20, whole=True),
-        Number("collections", "collections", 2, 100, whole=True),
-        Number("seeds", "seeds", 1, 5, whole=True),
-        Number("first_seed", "first seed", 0, 9999, whole=True),
-        Number("step", "collection", 0, 100, whole=True, view=True),
-    )
 
     def settle(self, values: BanditValues, changed: str, before: BanditValues) -> BanditValues:
         """Nothing else changes; what has no effect, or costs a compilation, is said."""

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from modeseek.bandit.explore.toolkit.values import Preset, SteppedValues
+from modeseek.bandit.explore.toolkit.values import Preset, SteppedValues, choice, number
 from modeseek.bandit.objectives.methods import HyperParameters, variant
 from modeseek.bandit.simulator.config import AlgorithmConfig, EvaluationConfig, PolicyConfig
 from modeseek.bandit.simulator.experiment import Experiment
@@ -31,29 +31,32 @@ SETTING = {
 """Hyper-parameter → the only method that it enters."""
 
 
+POLICIES = {"gpt": "GPT-Nano, reads the response so far", "table": "table of logits, one row a position"}
+
+
 @dataclass(frozen=True)
 class BanditValues(SteppedValues):
     """What the explorer is set to; learning rates are the demo's (decision 0004)."""
 
     preset: str = "R1-ppo"
-    method: str = "ppo"
-    policy: str = "gpt"
-    center: float = 70.0
-    width: float = 10.0
-    location: float = -0.7
-    scale: float = 0.4
-    learning_rate: float = 1e-3
-    beta: float = 0.1
-    tau: float = 0.05
-    temperature: float = 0.1
-    clip_epsilon: float = 0.2
-    prompts: int = 10
-    responses: int = 10
-    inner_steps: int = 10
-    collections: int = 40
-    seeds: int = 5
-    first_seed: int = 0
-    step: int = 40
+    method: str = choice("method", {name: variant(name).title for name in METHODS}, "ppo")
+    policy: str = choice("policy", POLICIES, "gpt")
+    center: float = number("reward peak", 0, 99, 70.0)
+    width: float = number("reward width", 2, 40, 10.0)
+    location: float = number("reference x₀", -1, 1, -0.7)
+    scale: float = number("reference γ", 0.1, 2, 0.4, log=True)
+    learning_rate: float = number("learning rate", 1e-5, 1e-1, 1e-3, log=True)
+    beta: float = number("β of DPO", 0.01, 10, 0.1, log=True)
+    tau: float = number("τ of IPO", 0.005, 5, 0.05, log=True)
+    temperature: float = number("β of RWR", 0.01, 10, 0.1, log=True)
+    clip_epsilon: float = number("ε of PPO", 0.01, 2, 0.2, log=True)
+    prompts: int = number("prompts", 1, 20, 10, whole=True)
+    responses: int = number("responses N", 2, 20, 10, whole=True)
+    inner_steps: int = number("inner steps T", 1, 20, 10, whole=True)
+    collections: int = number("collections", 2, 100, 40, whole=True)
+    seeds: int = number("seeds", 1, 5, 5, whole=True)
+    first_seed: int = number("first seed", 0, 9999, 0, whole=True)
+    step: int = number("collection", 0, 100, 40, whole=True, view=True)
 
 
 def _preset(reward: tuple[float, float], method: str, learning_rate: float, shows: str) -> Preset[BanditValues]:

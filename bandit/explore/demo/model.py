@@ -6,10 +6,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from modeseek.bandit.explore.toolkit.controls import Choice, Number
 from modeseek.bandit.explore.toolkit.model import ViewModel, rows_of
 from modeseek.bandit.explore.toolkit.stored import stored
-from modeseek.bandit.explore.toolkit.values import SteppedValues
+from modeseek.bandit.explore.toolkit.values import SteppedValues, choice, number
 from modeseek.bandit.objectives.methods import variant
 from modeseek.bandit.simulator.summary import over_seeds
 
@@ -48,9 +47,9 @@ class DemoResult(NamedTuple):
 class DemoValues(SteppedValues):
     """What the explorer is set to; the presets are the rewards."""
 
-    preset: str = "R1"
-    method: str = "on_policy_ipo"
-    step: int = 100
+    preset: str = choice("reward", REWARDS, "R1")
+    method: str = choice("method below", {name: variant(name).title for name in METHODS}, "on_policy_ipo", view=True)
+    step: int = number("measurement", 0, 200, 100, whole=True, view=True)
 
 
 class DemoModel(ViewModel[DemoValues, DemoResult]):
@@ -59,11 +58,6 @@ class DemoModel(ViewModel[DemoValues, DemoResult]):
     kind = "demo"
     title = "Which method, when?"
     defaults = DemoValues()
-    controls = (
-        Choice("preset", "reward", REWARDS),
-        Choice("method", "method below", {name: variant(name).title for name in METHODS}, view=True),
-        Number("step", "measurement", 0, 200, whole=True, view=True),
-    )
 
     def compute(self, values: DemoValues) -> DemoResult:
         """Means over seeds of the recorded run."""

@@ -7,9 +7,7 @@ import numpy as np
 
 from modeseek.bandit.categorical.closed_forms import displacement, displacement_slope, displacement_turn
 from modeseek.bandit.explore.displacement.presets import PRESETS, DisplacementValues
-from modeseek.bandit.explore.toolkit.controls import Number
 from modeseek.bandit.explore.toolkit.model import ViewModel
-from modeseek.bandit.explore.toolkit.values import preset_choice
 
 LEFT = 0.02
 """Least mass of the tokens that the two responses share."""
@@ -45,17 +43,6 @@ class DisplacementModel(ViewModel[DisplacementValues, DisplacementResult]):
     title = "Likelihood displacement in the smallest model"
     defaults = DisplacementValues()
     presets = PRESETS
-    controls = (
-        preset_choice(PRESETS),
-        Number("b", "π_B, preferred", 0.001, 0.9, log=True),
-        Number("c", "π_C, rejected", 0.001, 0.9, log=True),
-        Number("length", "length N", 1, 50, whole=True),
-        Number("prompts", "prompts", 1, 100, whole=True),
-        Number("tables", "tables (capacity)", 1, 100, whole=True, until="prompts"),
-        Number("push", "η c of a step", 0.001, 0.5, log=True),
-        Number("steps", "steps", 10, 500, whole=True),
-        Number("step", "step", 0, 500, whole=True, view=True, until="steps"),
-    )
 
     def settle(self, values: DisplacementValues, changed: str, before: DisplacementValues) -> DisplacementValues:
         """Probabilities that leave room for A, and no more tables than prompts."""

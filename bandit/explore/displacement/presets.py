@@ -3,7 +3,7 @@ boundary."""
 
 from dataclasses import dataclass
 
-from modeseek.bandit.explore.toolkit.values import Preset, SteppedValues
+from modeseek.bandit.explore.toolkit.values import Preset, SteppedValues, number
 
 
 @dataclass(frozen=True)
@@ -11,14 +11,14 @@ class DisplacementValues(SteppedValues):
     """Token probabilities, length, and how many prompts share how many tables of logits."""
 
     preset: str = "fig18-100-prompts"
-    b: float = 0.2
-    c: float = 0.1
-    length: int = 10
-    prompts: int = 1
-    tables: int = 1
-    push: float = 0.005
-    steps: int = 200
-    step: int = 0
+    b: float = number("π_B, preferred", 0.001, 0.9, 0.2, log=True)
+    c: float = number("π_C, rejected", 0.001, 0.9, 0.1, log=True)
+    length: int = number("length N", 1, 50, 10, whole=True)
+    prompts: int = number("prompts", 1, 100, 1, whole=True)
+    tables: int = number("tables (capacity)", 1, 100, 1, whole=True, until="prompts")
+    push: float = number("η c of a step", 0.001, 0.5, 0.005, log=True)
+    steps: int = number("steps", 10, 500, 200, whole=True)
+    step: int = number("step", 0, 500, 0, whole=True, view=True, until="steps")
 
     @property
     def sharing(self) -> float:

@@ -6,10 +6,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from modeseek.bandit.explore.toolkit.controls import Choice, Number
 from modeseek.bandit.explore.toolkit.model import ViewModel, rows_of
 from modeseek.bandit.explore.toolkit.stored import stored
-from modeseek.bandit.explore.toolkit.values import SteppedValues
+from modeseek.bandit.explore.toolkit.values import SteppedValues, choice, number
 from modeseek.bandit.simulator.summary import over_seeds
 
 POLICIES = {
@@ -47,10 +46,10 @@ class Figure18Result(NamedTuple):
 class Figure18Values(SteppedValues):
     """What the explorer is set to; the presets are the policies."""
 
-    preset: str = "gpt"
-    pairs: str = "best_worst"
-    reward: str = "R2"
-    step: int = 49
+    preset: str = choice("policy", {name: f"{name}: {shows}" for name, shows in POLICIES.items()}, "gpt")
+    pairs: str = choice("pairs", PAIRS, "best_worst")
+    reward: str = choice("reward", {"R1": "R1", "R2": "R2"}, "R2")
+    step: int = number("measurement", 0, 49, 49, whole=True, view=True)
 
 
 class Figure18Model(ViewModel[Figure18Values, Figure18Result]):
@@ -59,12 +58,6 @@ class Figure18Model(ViewModel[Figure18Values, Figure18Result]):
     kind = "fig18"
     title = "Figure 18: implicit rewards against the number of prompts"
     defaults = Figure18Values()
-    controls = (
-        Choice("preset", "policy", {name: f"{name}: {shows}" for name, shows in POLICIES.items()}),
-        Choice("pairs", "pairs", PAIRS),
-        Choice("reward", "reward", {"R1": "R1", "R2": "R2"}),
-        Number("step", "measurement", 0, 49, whole=True, view=True),
-    )
 
     def compute(self, values: Figure18Values) -> Figure18Result:
         """Means over seeds of the recorded runs."""

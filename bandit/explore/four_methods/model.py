@@ -10,9 +10,8 @@ from modeseek.bandit.categorical.dynamics import simulate
 from modeseek.bandit.categorical.optimizers import Settings
 from modeseek.bandit.categorical.presets import named_problem
 from modeseek.bandit.categorical.problem import Knobs, Problem, from_rewards
-from modeseek.bandit.explore.toolkit.controls import Choice, Number
 from modeseek.bandit.explore.toolkit.model import ViewModel, rows_of
-from modeseek.bandit.explore.toolkit.values import SteppedValues
+from modeseek.bandit.explore.toolkit.values import SteppedValues, choice, number
 
 METHODS = {"best_of_n": "Best-of-N", "rwr": "RWR", "best_of_n_negative": "Best-of-N + neg. gradient", "ipo": "IPO"}
 REWARDS = {
@@ -86,16 +85,16 @@ def run(
 class FourMethodsValues(SteppedValues):
     """What the explorer is set to; the presets are the rewards."""
 
-    preset: str = "fig16-R1"
-    draws: int = 10
-    beta: float = 0.1
-    weight: float = 0.1
-    tau: float = 0.05
-    sharpness: float = 30.0
-    optimizer: str = "adam"
-    step_size: float = 0.05
-    steps: int = 150
-    step: int = 150
+    preset: str = choice("preset", {name: f"{name}: {shows}" for name, shows in REWARDS.items()}, "fig16-R1")
+    draws: int = number("draws N", 2, 100, 10, whole=True)
+    beta: float = number("β of RWR", 0.02, 1.0, 0.1, log=True)
+    weight: float = number("β of neg. grad.", 0.01, 3.0, 0.1, log=True)
+    tau: float = number("τ of IPO", 0.01, 1.0, 0.05, log=True)
+    sharpness: float = number("label sharpness", 1.0, 100.0, 30.0, log=True)
+    optimizer: str = choice("optimizer", OPTIMIZERS, "adam")
+    step_size: float = number("step size η", 0.001, 2.0, 0.05, log=True)
+    steps: int = number("steps", 20, 300, 150, whole=True)
+    step: int = number("step", 0, 300, 150, whole=True, view=True, until="steps")
 
 
 class FourMethodsModel(ViewModel[FourMethodsValues, FourMethodsResult]):
@@ -104,18 +103,6 @@ class FourMethodsModel(ViewModel[FourMethodsValues, FourMethodsResult]):
     kind = "fig16"
     title = "Figure 16 on one token: four offline methods"
     defaults = FourMethodsValues()
-    controls = (
-        Choice("preset", "preset", {name: f"{name}: {shows}" for name, shows in REWARDS.items()}),
-        Number("draws", "draws N", 2, 100, whole=True),
-        Number("beta", "β of RWR", 0.02, 1.0, log=True),
-        Number("weight", "β of neg. grad.", 0.01, 3.0, log=True),
-        Number("tau", "τ of IPO", 0.01, 1.0, log=True),
-        Number("sharpness", "label sharpness", 1.0, 100.0, log=True),
-        Choice("optimizer", "optimizer", OPTIMIZERS),
-        Number("step_size", "step size η", 0.001, 2.0, log=True),
-        Number("steps", "steps", 20, 300, whole=True),
-        Number("step", "step", 0, 300, whole=True, view=True, until="steps"),
-    )
 
     def settle(self, values: FourMethodsValues, changed: str, before: FourMethodsValues) -> FourMethodsValues:
         """A step size that is usual for the optimizer."""

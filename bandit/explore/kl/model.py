@@ -14,9 +14,9 @@ from modeseek.bandit.categorical.optimizers import Settings
 from modeseek.bandit.categorical.presets import PRESETS, named_problem
 from modeseek.bandit.categorical.problem import Knobs, Problem, from_target
 from modeseek.bandit.categorical.study import region_map, steps_to
-from modeseek.bandit.explore.toolkit.controls import Choice, Distribution, Number, with_bar
+from modeseek.bandit.explore.toolkit.controls import with_bar
 from modeseek.bandit.explore.toolkit.model import ViewModel
-from modeseek.bandit.explore.toolkit.values import SteppedValues
+from modeseek.bandit.explore.toolkit.values import SteppedValues, choice, distribution, number
 
 OPEN = {
     "R1": ("R1", "the bandit, its reward's peak far from the reference"),
@@ -56,20 +56,27 @@ class KLResult(NamedTuple):
 class KLValues(SteppedValues):
     """What the explorer is set to; every preset says start and target, so that their number is asked for or 0."""
 
-    preset: str = "case-1-fails"
-    categories: int = 0
-    seed: int = 0
-    beta: float = 0.1
-    target: tuple[float, ...] = ()
-    start: tuple[float, ...] = ()
-    optimizer: str = "gd"
-    step_size: float = 1.0
-    steps: int = 200
-    first: int = 0
-    second: int = 1
-    target_bar: float = 0.5
-    start_bar: float = 0.5
-    step: int = 0
+    preset: str = choice(
+        "preset",
+        {
+            **{name: f"{name}: {preset.shows}" for name, preset in PRESETS.items()},
+            **{name: f"{name}: {shows}" for name, (_, shows) in OPEN.items()},
+        },
+        "case-1-fails",
+    )
+    categories: int = number("categories K", 3, 100, 0, whole=True)
+    seed: int = number("seed", 0, 9999, 0, whole=True)
+    beta: float = number("β of the reward", 0.02, 2.0, 0.1, log=True)
+    target: tuple[float, ...] = distribution("target q", least=3)
+    start: tuple[float, ...] = distribution("start p₀", least=3)
+    optimizer: str = choice("optimizer", OPTIMIZERS, "gd")
+    step_size: float = number("step size η", 0.001, 20.0, 1.0, log=True)
+    steps: int = number("steps", 10, 1000, 200, whole=True)
+    first: int = number("category i", 0, 99, 0, whole=True, view=True)
+    second: int = number("category j", 0, 99, 1, whole=True, view=True)
+    target_bar: float = number("target of i", 1e-4, 0.999, 0.5, log=True, derived=True)
+    start_bar: float = number("start of i", 1e-4, 0.999, 0.5, log=True, derived=True)
+    step: int = number("step", 0, 1000, 0, whole=True, view=True, until="steps")
 
 
 class KLModel(ViewModel[KLValues, KLResult]):
@@ -79,29 +86,6 @@ class KLModel(ViewModel[KLValues, KLResult]):
     title = "Forward against reverse KL"
     recipe = ("categories", "seed", "beta")
     defaults = KLValues()
-    controls = (
-        Choice(
-            "preset",
-            "preset",
-            {
-                **{name: f"{name}: {preset.shows}" for name, preset in PRESETS.items()},
-                **{name: f"{name}: {shows}" for name, (_, shows) in OPEN.items()},
-            },
-        ),
-        Number("categories", "categories K", 3, 100, whole=True),
-        Number("seed", "seed", 0, 9999, whole=True),
-        Number("beta", "β of the reward", 0.02, 2.0, log=True),
-        Distribution("target", "target q", least=3),
-        Distribution("start", "start p₀", least=3),
-        Choice("optimizer", "optimizer", OPTIMIZERS),
-        Number("step_size", "step size η", 0.001, 20.0, log=True),
-        Number("steps", "steps", 10, 1000, whole=True),
-        Number("first", "category i", 0, 99, whole=True, view=True),
-        Number("second", "category j", 0, 99, whole=True, view=True),
-        Number("target_bar", "target of i", 1e-4, 0.999, log=True, derived=True),
-        Number("start_bar", "start of i", 1e-4, 0.999, log=True, derived=True),
-        Number("step", "step", 0, 1000, whole=True, view=True, until="steps"),
-    )
 
     def limits(self, name: str) -> tuple[float, float]:
         """Categories end where this problem's do."""

@@ -8,9 +8,7 @@ import numpy as np
 from modeseek.bandit.categorical.contrast import contrastive_path, push_down_gains
 from modeseek.bandit.categorical.simplex import policy
 from modeseek.bandit.explore.negative.presets import PRESETS, NegativeValues
-from modeseek.bandit.explore.toolkit.controls import Distribution, Number
 from modeseek.bandit.explore.toolkit.model import ViewModel
-from modeseek.bandit.explore.toolkit.values import preset_choice
 
 
 class NegativeResult(NamedTuple):
@@ -34,17 +32,6 @@ class NegativeModel(ViewModel[NegativeValues, NegativeResult]):
     title = "Push an answer down: who gets the mass?"
     defaults = NegativeValues()
     presets = PRESETS
-    controls = (
-        preset_choice(PRESETS),
-        Distribution("start", "start p", least=3, most=12),
-        Number("chosen", "preferred w", 0, 11, whole=True),
-        Number("rejected", "rejected l", 0, 11, whole=True),
-        Number("c1", "pull up c₁", 0.0, 2.0),
-        Number("c2", "push down c₂", 0.0, 2.0),
-        Number("step_size", "step size η", 0.01, 2.0, log=True),
-        Number("steps", "steps", 10, 500, whole=True),
-        Number("step", "step", 0, 500, whole=True, view=True, until="steps"),
-    )
 
     def limits(self, name: str) -> tuple[float, float]:
         """Responses end where this problem's do."""

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from modeseek.bandit.explore.toolkit.values import Preset, SteppedValues
+from modeseek.bandit.explore.toolkit.values import Preset, SteppedValues, distribution, number
 
 PEAKED = (0.6, 0.2, 0.1, 0.05, 0.03, 0.02)
 
@@ -12,14 +12,14 @@ class NegativeValues(SteppedValues):
     """A start, a preferred and a rejected response, and the two coefficients of eq. 7."""
 
     preset: str = "push-rare-down"
-    start: tuple[float, ...] = PEAKED
-    chosen: int = 0
-    rejected: int = 1
-    c1: float = 1.0
-    c2: float = 1.0
-    step_size: float = 0.2
-    steps: int = 200
-    step: int = 0
+    start: tuple[float, ...] = distribution("start p", default=PEAKED, least=3, most=12)
+    chosen: int = number("preferred w", 0, 11, 0, whole=True)
+    rejected: int = number("rejected l", 0, 11, 1, whole=True)
+    c1: float = number("pull up c₁", 0.0, 2.0, 1.0)
+    c2: float = number("push down c₂", 0.0, 2.0, 1.0)
+    step_size: float = number("step size η", 0.01, 2.0, 0.2, log=True)
+    steps: int = number("steps", 10, 500, 200, whole=True)
+    step: int = number("step", 0, 500, 0, whole=True, view=True, until="steps")
 
 
 def _preset(chosen: int, rejected: int, c1: float, c2: float, shows: str) -> Preset[NegativeValues]:

@@ -8,17 +8,14 @@ import numpy as np
 
 from modeseek.bandit.explore.on_policy.presets import (
     BUDGET,
-    METHODS,
     PASSES,
     PRESETS,
     SIZES,
     OnPolicyValues,
     experiment,
 )
-from modeseek.bandit.explore.toolkit.controls import Choice, Number
 from modeseek.bandit.explore.toolkit.recording import CURVES, Part, Recording, bundled, parts
 from modeseek.bandit.explore.toolkit.training import TrainingModel
-from modeseek.bandit.explore.toolkit.values import preset_choice
 from modeseek.bandit.objectives.methods import variant
 
 Row = dict[int, Recording]
@@ -60,19 +57,6 @@ class OnPolicyModel(TrainingModel[OnPolicyValues, OnPolicyResult]):
     run: Row
     defaults = OnPolicyValues()
     presets = PRESETS
-    controls = (
-        preset_choice(PRESETS),
-        Choice("method", "method", {name: variant(name).title for name in METHODS}),
-        Choice("policy", "policy", {"gpt": "GPT-Nano", "table": "table of logits"}),
-        Number("center", "reward peak", 0, 99),
-        Choice("samples", "B, samples", {str(b): f"{b}: {BUDGET // b} collections" for b in SIZES}, view=True),
-        Choice("inner_steps", "T, passes", {str(t): f"{t}: {t * 10} gradient steps" for t in PASSES}),
-        Number("learning_rate", "learning rate", 1e-5, 1e-1, log=True),
-        Number("clip_epsilon", "ε of PPO", 0.01, 2, log=True),
-        Number("seeds", "seeds", 1, 5, whole=True),
-        Number("first_seed", "first seed", 0, 9999, whole=True),
-        Number("step", "evaluation", 0, 50, whole=True, view=True),
-    )
 
     def settle(self, values: OnPolicyValues, changed: str, before: OnPolicyValues) -> OnPolicyValues:
         """Nothing else changes; what has no effect is said."""

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from modeseek.bandit.explore.toolkit.values import Preset, SteppedValues
-from modeseek.bandit.objectives.methods import HyperParameters
+from modeseek.bandit.explore.toolkit.values import Preset, SteppedValues, choice, number
+from modeseek.bandit.objectives.methods import HyperParameters, variant
 from modeseek.bandit.simulator.config import AlgorithmConfig, EvaluationConfig, PolicyConfig
 from modeseek.bandit.simulator.experiment import Experiment
 
@@ -24,16 +24,16 @@ class OnPolicyValues(SteppedValues):
     """What the explorer is set to; `samples` and `inner_steps` are chosen from menus."""
 
     preset: str = "R1-best-of-n"
-    method: str = "best_of_n"
-    policy: str = "gpt"
-    center: int | float = 70
-    samples: str = "100"
-    inner_steps: str = "20"
-    learning_rate: float = 1e-3
-    clip_epsilon: float = 0.2
-    seeds: int = 5
-    first_seed: int = 0
-    step: int = 50
+    method: str = choice("method", {name: variant(name).title for name in METHODS}, "best_of_n")
+    policy: str = choice("policy", {"gpt": "GPT-Nano", "table": "table of logits"}, "gpt")
+    center: int | float = number("reward peak", 0, 99, 70)
+    samples: str = choice("B, samples", {str(b): f"{b}: {BUDGET // b} collections" for b in SIZES}, "100", view=True)
+    inner_steps: str = choice("T, passes", {str(t): f"{t}: {t * 10} gradient steps" for t in PASSES}, "20")
+    learning_rate: float = number("learning rate", 1e-5, 1e-1, 1e-3, log=True)
+    clip_epsilon: float = number("ε of PPO", 0.01, 2, 0.2, log=True)
+    seeds: int = number("seeds", 1, 5, 5, whole=True)
+    first_seed: int = number("first seed", 0, 9999, 0, whole=True)
+    step: int = number("evaluation", 0, 50, 50, whole=True, view=True)
 
 
 def _preset(center: int | float, method: str, shows: str) -> Preset[OnPolicyValues]:

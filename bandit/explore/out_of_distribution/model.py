@@ -18,9 +18,7 @@ from modeseek.bandit.categorical.methods import preference_probabilities
 from modeseek.bandit.categorical.optimizers import Settings
 from modeseek.bandit.categorical.problem import Knobs, from_rewards
 from modeseek.bandit.explore.out_of_distribution.presets import PRESETS, OutOfDistributionValues
-from modeseek.bandit.explore.toolkit.controls import Choice, Distribution, Number
 from modeseek.bandit.explore.toolkit.model import ViewModel, rows_of
-from modeseek.bandit.explore.toolkit.values import preset_choice
 
 METHODS = {"offline_dpo": "DPO", "offline_ipo": "IPO", "on_policy_reinforce": "KL-regularised RL"}
 COMPARED = np.array([True, True, False])
@@ -28,7 +26,6 @@ LARGEST = 6.0
 """Of s, half the margin, on the axis of the closed form."""
 
 
-OPTIMIZERS = {"adam": "Adam", "flow": "continuous time"}
 STEP_SIZES = {"adam": 0.05, "flow": 0.5}
 
 
@@ -61,18 +58,6 @@ class OutOfDistributionModel(ViewModel[OutOfDistributionValues, OutOfDistributio
     title = "Three answers, one comparison"
     defaults = OutOfDistributionValues()
     presets = PRESETS
-    controls = (
-        preset_choice(PRESETS),
-        Distribution("reference", "reference π", least=3, most=3),
-        Number("gap", "r₁ − r₂", 0.05, 8.0, log=True),
-        Number("unseen", "r₃ − r₂", -8.0, 8.0),
-        Number("beta", "β", 0.05, 5.0, log=True),
-        Number("tau", "τ of IPO", 0.02, 2.0, log=True),
-        Choice("optimizer", "optimizer", OPTIMIZERS),
-        Number("step_size", "step size η", 0.001, 1.0, log=True),
-        Number("steps", "steps", 20, 400, whole=True),
-        Number("step", "step", 0, 400, whole=True, view=True, until="steps"),
-    )
 
     def settle(
         self, values: OutOfDistributionValues, changed: str, before: OutOfDistributionValues

@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 
-from modeseek.bandit.explore.toolkit.values import Preset, SteppedValues
+from modeseek.bandit.explore.toolkit.values import Preset, SteppedValues, choice, distribution, number
+
+OPTIMIZERS = {"adam": "Adam", "flow": "continuous time"}
 
 
 @dataclass(frozen=True)
@@ -10,15 +12,15 @@ class OutOfDistributionValues(SteppedValues):
     """Reference, rewards relative to the rejected answer (`gap` of the preferred, `unseen` of the third), β and τ."""
 
     preset: str = "unseen-gains"
-    reference: tuple[float, ...] = (0.02, 0.6, 0.38)
-    gap: float = 3.0
-    unseen: float = -3.0
-    beta: float = 0.5
-    tau: float = 0.1
-    optimizer: str = "adam"
-    step_size: float = 0.05
-    steps: int = 200
-    step: int = 0
+    reference: tuple[float, ...] = distribution("reference π", default=(0.02, 0.6, 0.38), least=3, most=3)
+    gap: float = number("r₁ − r₂", 0.05, 8.0, 3.0, log=True)
+    unseen: float = number("r₃ − r₂", -8.0, 8.0, -3.0)
+    beta: float = number("β", 0.05, 5.0, 0.5, log=True)
+    tau: float = number("τ of IPO", 0.02, 2.0, 0.1, log=True)
+    optimizer: str = choice("optimizer", OPTIMIZERS, "adam")
+    step_size: float = number("step size η", 0.001, 1.0, 0.05, log=True)
+    steps: int = number("steps", 20, 400, 200, whole=True)
+    step: int = number("step", 0, 400, 0, whole=True, view=True, until="steps")
 
 
 PRESETS = {

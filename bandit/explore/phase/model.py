@@ -7,10 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from modeseek.bandit.explore.toolkit.controls import Choice, Number
 from modeseek.bandit.explore.toolkit.model import ViewModel
 from modeseek.bandit.explore.toolkit.stored import stored
-from modeseek.bandit.explore.toolkit.values import SteppedValues
+from modeseek.bandit.explore.toolkit.values import SteppedValues, choice, number
 from modeseek.bandit.objectives.methods import variant
 from modeseek.bandit.reproduce.verdicts import interval
 from modeseek.bandit.simulator.experiment import Experiment
@@ -69,9 +68,9 @@ class PhaseResult(NamedTuple):
 class PhaseValues(SteppedValues):
     """What the explorer is set to; the presets are the sets of methods that compete."""
 
-    preset: str = "all"
-    center: int = 70
-    step: int = 5
+    preset: str = choice("methods", SETS, "all")
+    center: int = number("peak at token", 20, 70, 70, whole=True, view=True)
+    step: int = number("measurement", 0, 20, 5, whole=True, view=True)
 
 
 class PhaseModel(ViewModel[PhaseValues, PhaseResult]):
@@ -80,11 +79,6 @@ class PhaseModel(ViewModel[PhaseValues, PhaseResult]):
     kind = "phase"
     title = "When does the winner change?"
     defaults = PhaseValues()
-    controls = (
-        Choice("preset", "methods", SETS),
-        Number("center", "peak at token", 20, 70, whole=True, view=True),
-        Number("step", "measurement", 0, 20, whole=True, view=True),
-    )
 
     def settle(self, values: PhaseValues, changed: str, before: PhaseValues) -> PhaseValues:
         """A place that was recorded: the nearest, or the next one where an arrow key asks for a little more."""

@@ -8,9 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from modeseek.bandit.explore.toolkit.controls import Choice, Number
 from modeseek.bandit.explore.toolkit.model import ViewModel
-from modeseek.bandit.explore.toolkit.values import Values
+from modeseek.bandit.explore.toolkit.values import Values, choice, number
 from modeseek.bandit.reproduce.assess import Assessment, assess
 from modeseek.bandit.reproduce.cells import read_cell, stored_folder
 from modeseek.bandit.reproduce.claims import CLAIMS
@@ -79,10 +78,10 @@ class ReproduceResult(NamedTuple):
 class ReproduceValues(Values):
     """What the explorer is set to; the presets are the figures and tables."""
 
-    preset: str = "fig16"
-    conventions: str = "paper"
-    protocol: str = "best"
-    row: int = 1
+    preset: str = choice("target", {name: f"{name}: {ABOUT[name]}" for name in FIGURES}, "fig16")
+    conventions: str = choice("conventions", {"paper": "the paper's text", "released_code": "released code"}, "paper")
+    protocol: str = choice("protocol", PROTOCOLS, "best")
+    row: int = number("claim or row", 1, MOST_ROWS, 1, whole=True, view=True)
 
 
 class ReproduceModel(ViewModel[ReproduceValues, ReproduceResult]):
@@ -91,12 +90,6 @@ class ReproduceModel(ViewModel[ReproduceValues, ReproduceResult]):
     kind = "reproduce"
     title = "What the paper claimed, what comes out"
     defaults = ReproduceValues()
-    controls = (
-        Choice("preset", "target", {name: f"{name}: {ABOUT[name]}" for name in FIGURES}),
-        Choice("conventions", "conventions", {"paper": "the paper's text", "released_code": "released code"}),
-        Choice("protocol", "protocol", PROTOCOLS),
-        Number("row", "claim or row", 1, MOST_ROWS, whole=True, view=True),
-    )
 
     def limits(self, name: str) -> tuple[float, float]:
         """As many rows as the target has."""

@@ -3,7 +3,7 @@
 import json
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, ClassVar, Generic, TypeVar
 from urllib.parse import parse_qsl, urlencode
@@ -12,7 +12,7 @@ import numpy as np
 
 from modeseek import __version__
 from modeseek.bandit.explore.toolkit.controls import Control, Number
-from modeseek.bandit.explore.toolkit.values import Preset, V
+from modeseek.bandit.explore.toolkit.values import Preset, V, controls_of
 
 R = TypeVar("R")
 
@@ -26,9 +26,9 @@ class ViewModel(Generic[V, R]):
     Attributes:
         kind: first word of the state string.
         title: heading of the explorer.
-        controls: in the order in which they are shown. One is called `preset`; one called `step` gets a player.
+        controls: of the values' fields. One is called `preset`; one called `step` gets a player.
         recipe: names of the values from which a preset is made, such as a size or a seed.
-        defaults: values where no preset says otherwise; its fields are the controls' names.
+        defaults: values where no preset says otherwise.
         presets: name → what it sets; a name that is not in it leaves the defaults.
         values: of every control.
         notes: what the last change did besides what was asked.
@@ -45,12 +45,9 @@ class ViewModel(Generic[V, R]):
     result: R
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Raises `TypeError` where the fields of the values are not the controls' names."""
         super().__init_subclass__(**kwargs)
-        if "controls" in vars(cls):
-            names, values = {control.name for control in cls.controls}, {field.name for field in fields(cls.defaults)}
-            if names != values:
-                raise TypeError(f"{cls.__name__}: a control without a value or a value without: {names ^ values}")
+        if "defaults" in vars(cls):
+            cls.controls = controls_of(cls.defaults, cls.presets)
 
     def __init__(self, preset: str | None = None, **values: Any) -> None:
         """Start from a preset, then set the values in the order given.

@@ -26,7 +26,8 @@ def store(dataset: xr.Dataset, path: Path, types: Mapping[str, str] | None = Non
         types: variable → type in the file; the other variables keep theirs.
     """
     packed = {"zlib": True, "complevel": 9, "shuffle": True}
-    coding = {name: packed | ({"dtype": types[name]} if types and name in types else {}) for name in map(str, dataset.data_vars)}
+    typed = {name: {"dtype": kind} for name, kind in (types or {}).items()}
+    coding = {name: packed | typed.get(name, {}) for name in map(str, dataset.data_vars)}
     with replacing(path) as temporary:
         dataset.to_netcdf(temporary, engine="h5netcdf", encoding=coding)
     print(f"{path.name}: {path.stat().st_size / 1000:.0f} kB")
