@@ -17,6 +17,7 @@ from modeseek.bandit.explore.toolkit.model import rows_of
 from modeseek.bandit.explore.toolkit.recording import CURVES, Part, Recording, bundled, parts
 from modeseek.bandit.explore.toolkit.training import TrainingModel
 from modeseek.bandit.objectives.methods import variant
+from modeseek.bandit.simulator.experiment import Experiment
 from modeseek.bandit.simulator.problem import ReferenceRecipe, gaussian_bump, reference_probs
 
 LENGTH, TOKENS = 10, 100
@@ -76,11 +77,9 @@ class BanditModel(TrainingModel[BanditValues, BanditResult]):
         """As `runs.train`."""
         return training(values)
 
-    def compiles(self, values: BanditValues) -> bool:
-        """Whether these shapes were not met before."""
-        from modeseek.bandit.explore.toolkit.runs import compiled
-
-        return not compiled(experiment(values))
+    def experiments(self, values: BanditValues) -> list[Experiment]:
+        """One, of all methods."""
+        return [experiment(values)]
 
     def last_step(self, run: Recording) -> int:
         """The last collection."""

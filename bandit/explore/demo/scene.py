@@ -1,7 +1,6 @@
 """How the recorded run is drawn: curves against step and KL above, the chosen method's tokens below."""
 
 from collections.abc import Hashable
-from typing import Any
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -55,8 +54,7 @@ class _Tokens(Panel):
         self._axis = axis = axes_in(figure, 0.6, 0.15, 0.45, 0.3)
         reference = recorded()["reference_probs"].values
         edges = token_edges(reference.size)
-        bars: dict[str, Any] = dict(REFERENCE_BARS)
-        axis.stairs(reference, edges, fill=True, label="reference", **bars)
+        axis.stairs(reference, edges, fill=True, label="reference", **REFERENCE_BARS)
         self._policy = axis.stairs(reference, edges, linewidth=2.0, label="policy at the end")
         (self._reward,) = axis.plot([], [], ":", color=BLACK, linewidth=1.2, label="reward of the token")
         root_axis(axis)

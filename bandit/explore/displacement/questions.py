@@ -24,18 +24,14 @@ def predict_length() -> Prediction:
         return Truth(
             {(False, False): 0, (False, True): 1, (True, True): 2}[(short < 0, long < 0)],
             f"log π(y_w) changes by η c [1 - N (π_B - π_C)]: by {short:+.1f} η c for N = {LENGTHS[0]} and by "
-            f"{long:+.1f} η c "
-            f"for N = {LENGTHS[1]}. In log π(y_w) - log π(y_l) the A's cancel, so the step moves the logits of "
-            "B and C alone, "
-            "one up and one down. B gains, but the more likely of the two weighs more in the normaliser, and "
-            "y_w pays for "
-            "that N times, once for each of its tokens.",
+            f"{long:+.1f} η c for N = {LENGTHS[1]}. In log π(y_w) - log π(y_l) the A's cancel, so the step moves the "
+            "logits of B and C alone, one up and one down. B gains, but the more likely of the two weighs more in the "
+            "normaliser, and y_w pays for that N times, once for each of its tokens.",
         )
 
     return Prediction(
-        "y_w = A…AB and y_l = A…AC, one table of token logits for all positions, π_B = .3 and π_C = .1. One "
-        "gradient step "
-        f"raises log π(y_w) - log π(y_l). Does log π(y_w) itself rise, for N = {LENGTHS[0]} and for N = "
+        "y_w = A…AB and y_l = A…AC, one table of token logits for all positions, π_B = .3 and π_C = .1. One gradient "
+        f"step raises log π(y_w) - log π(y_l). Does log π(y_w) itself rise, for N = {LENGTHS[0]} and for N = "
         f"{LENGTHS[1]} tokens?",
         (
             "At both lengths: the loss pulls it up.",
@@ -54,16 +50,14 @@ def predict_prompts() -> Prediction:
         (few, many), errors = result.mean[0, [0, -1], -1], result.error[0, [0, -1], -1]
         return Truth(
             {(True, True): 0, (True, False): 1, (False, False): 2, (False, True): 3}[(few > 0, many > 0)],
-            f"Recorded, {result.seeds} seeds: y_w ends at {few:+.2f} ± {errors[0]:.2f} nats on "
-            f"{result.prompts[0]} prompts and "
-            f"at {many:+.2f} ± {errors[1]:.2f} on {result.prompts[-1]}. The more prompts, the more B's weigh in one "
-            "normaliser. A table that cannot tell prompts apart shows the same trend (policy `table`).",
+            f"Recorded, {result.seeds} seeds: y_w ends at {few:+.2f} ± {errors[0]:.2f} nats on {result.prompts[0]} "
+            f"prompts and at {many:+.2f} ± {errors[1]:.2f} on {result.prompts[-1]}. The more prompts, the more B's "
+            "weigh in one normaliser. A table that cannot tell prompts apart shows the same trend (policy `table`).",
         )
 
     return Prediction(
-        "GPT-Nano, offline IPO, the best of ten responses against the worst, reward R2, 100 gradient steps "
-        "(figure 18). "
-        "log π(y_w) - log π_ref(y_w) on the training pairs, at the end, with 5 and with 100 prompts?",
+        "GPT-Nano, offline IPO, the best of ten responses against the worst, reward R2, 100 gradient steps (figure "
+        "18). log π(y_w) - log π_ref(y_w) on the training pairs, at the end, with 5 and with 100 prompts?",
         (
             "Above zero with both.",
             "Above with 5, below with 100.",

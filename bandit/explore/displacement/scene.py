@@ -7,9 +7,8 @@ from matplotlib.artist import Artist
 from matplotlib.figure import Figure, SubFigure
 
 from modeseek.bandit.explore.displacement.model import RESPONSES, DisplacementModel
-from modeseek.bandit.explore.negative.scene import CHOSEN, OTHER, REJECTED
 from modeseek.bandit.explore.toolkit.canvas import Panel, Scene, axes_in, rectangles
-from modeseek.bandit.explore.toolkit.panels import Curves, round_up, token_edges
+from modeseek.bandit.explore.toolkit.panels import CHOSEN, OTHER, REJECTED, Curves, round_up, token_edges
 from modeseek.bandit.figures.style import BLACK, GREEN, GREY, REFERENCE_BARS, LineStyle
 
 STYLES = (CHOSEN, REJECTED, OTHER, LineStyle(GREEN, "s", (0, (5, 1.5, 1, 1.5))))

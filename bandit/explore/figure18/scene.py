@@ -6,9 +6,8 @@ import numpy as np
 from matplotlib.figure import Figure, SubFigure
 
 from modeseek.bandit.explore.figure18.model import Figure18Model
-from modeseek.bandit.explore.negative.scene import CHOSEN, REJECTED
 from modeseek.bandit.explore.toolkit.canvas import Panel, Scene, rectangles
-from modeseek.bandit.explore.toolkit.panels import Curves, round_up
+from modeseek.bandit.explore.toolkit.panels import CHOSEN, REJECTED, Curves, round_up
 from modeseek.bandit.figures.style import BLACK
 
 

@@ -1,7 +1,6 @@
 """How figure 16 on one token is drawn: curves against step and KL above, all four policies below."""
 
 from collections.abc import Hashable
-from typing import Any
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -51,9 +50,8 @@ class _Tokens(Panel):
     def __init__(self, figure: SubFigure) -> None:
         self.figure = figure
         self._axis = axis = axes_in(figure, 0.6, 0.15, 0.42, 0.3)
-        bars: dict[str, Any] = dict(REFERENCE_BARS)
         edges = token_edges(100)
-        self._reference = axis.stairs(np.zeros(100), edges, fill=True, label="reference", **bars)
+        self._reference = axis.stairs(np.zeros(100), edges, fill=True, label="reference", **REFERENCE_BARS)
         self._lines = [axis.plot([], [], **s.line(7))[0] for s in STYLES.values()]
         (self._reward,) = axis.plot([], [], color=BLACK, linewidth=1.0, linestyle=":", label="reward of the token")
         root_axis(axis)

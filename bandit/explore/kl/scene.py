@@ -79,11 +79,9 @@ class _Bars(Panel):
     def __init__(self, figure: SubFigure, run: int) -> None:
         self.figure, self._run = figure, run
         self._axis = axis = axes_in(figure, 0.62, 0.12, 0.1, 0.27)
-        bars: dict[str, Any] = dict(REFERENCE_BARS)
-        dashed: dict[str, Any] = dict(TARGET)
-        self._start = axis.stairs([0, 0], fill=True, label="start p₀", **bars)
+        self._start = axis.stairs([0, 0], fill=True, label="start p₀", **REFERENCE_BARS)
         self._policy = axis.stairs([0, 0], color=STYLES[run].color, linewidth=2.0, label="policy p")
-        self._target = axis.stairs([0, 0], label="target q", **dashed)
+        self._target = axis.stairs([0, 0], label="target q", **TARGET)
         (self._pair,) = axis.plot([], [], "^", color=BLACK, ms=6, clip_on=False, label="pair i, j")
         axis.set_title(("forward KL(q ‖ p)", "reverse KL(p ‖ q)")[run], color=STYLES[run].color, y=1.0, pad=3)
         axis.set_ylabel("probability")

@@ -30,19 +30,15 @@ def predict_winners() -> Prediction:
         end = np.exp(NegativeModel("push-rare-down").result.log_probs[0, -1])
         return Truth(
             {5: 0, 1: 2}.get(winners.size, 3),
-            f"Responses {', '.join(map(str, winners))} gain{'s' * (winners.size == 1)}. Pushing y_l down adds η "
-            "c₂ p_j to "
-            "every other logit: the likeliest is lifted most. After normalising, log p_j changes by η c₂ (p_j "
-            "+ p_l - Σ p²), "
-            f"so only those above Σ p² - p_l = {square:.3f} - {preset.start[preset.rejected]:g} gain, and the "
-            "others lose "
-            f"although nobody pushed them. In the long run response 0 has {end[0]:.2f} of the mass.",
+            f"Responses {', '.join(map(str, winners))} gain{'s' * (winners.size == 1)}. Pushing y_l down adds η c₂ p_j "
+            "to every other logit: the likeliest is lifted most. After normalising, log p_j changes by η c₂ (p_j + "
+            f"p_l - Σ p²), so only those above Σ p² - p_l = {square:.3f} - {preset.start[preset.rejected]:g} gain, and "
+            f"the others lose although nobody pushed them. In the long run response 0 has {end[0]:.2f} of the mass.",
         )
 
     return Prediction(
-        "p = (.6, .2, .1, .05, .03, .02). A gradient step lowers log p of the last response, the rarest, and "
-        "does nothing "
-        "else. Which of the other five become more likely?",
+        "p = (.6, .2, .1, .05, .03, .02). A gradient step lowers log p of the last response, the rarest, and does "
+        "nothing else. Which of the other five become more likely?",
         (
             "All five, in proportion to what they have.",
             "All five, by the same amount.",
@@ -62,19 +58,16 @@ def predict_figure16() -> Prediction:
         each = ", ".join(f"{t} {r:.2f} at {d:.1f} nats" for t, r, d in zip(METHODS.values(), reward, far, strict=True))
         return Truth(
             int(reward.argmax()),
-            f"After {model.values.steps} steps: {each}. Exact gradients know every token's reward, however "
-            "rare it is "
-            "under the reference; there RWR weighs by exp(r/β) and goes as far as β lets it (Lemma E.3: to π* itself), "
-            "while Best-of-N goes to the best of ten draws and no further. The paper's ranking is of samples and of "
-            "sequences: a few hundred draws of the reference hardly hold what RWR would weigh up. What does "
-            "carry over: the "
-            "negative gradient takes Best-of-N further, in reward and in nats.",
+            f"After {model.values.steps} steps: {each}. Exact gradients know every token's reward, however rare it is "
+            "under the reference; there RWR weighs by exp(r/β) and goes as far as β lets it (Lemma E.3: to π* "
+            "itself), while Best-of-N goes to the best of ten draws and no further. The paper's ranking is of samples "
+            "and of sequences: a few hundred draws of the reference hardly hold what RWR would weigh up. What does "
+            "carry over: the negative gradient takes Best-of-N further, in reward and in nats.",
         )
 
     return Prediction(
-        "Figure 16 on one token, reward R1, offline. The gradients are exact expectations over the reference, "
-        "so no sample "
-        "is ever missing. Which method has the highest reward at the end?",
+        "Figure 16 on one token, reward R1, offline. The gradients are exact expectations over the reference, so no "
+        "sample is ever missing. Which method has the highest reward at the end?",
         tuple(METHODS.values()),
         truth,
     )

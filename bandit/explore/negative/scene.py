@@ -1,7 +1,6 @@
 """How the negative gradient is drawn: bars and the mass that flows, Lemma E.2's gauge, and the long run."""
 
 from collections.abc import Hashable
-from typing import Any
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -9,10 +8,8 @@ from matplotlib.figure import Figure, SubFigure
 
 from modeseek.bandit.explore.negative.model import NegativeModel
 from modeseek.bandit.explore.toolkit.canvas import Panel, Scene, axes_in, rectangles
-from modeseek.bandit.explore.toolkit.panels import Curves, round_up, token_edges
-from modeseek.bandit.figures.style import BLACK, BLUE, ORANGE, REFERENCE_BARS, VERMILLION, LineStyle
-
-CHOSEN, REJECTED, OTHER = LineStyle(BLUE, "^", "-"), LineStyle(VERMILLION, "v", "--"), LineStyle(ORANGE, "o", ":")
+from modeseek.bandit.explore.toolkit.panels import CHOSEN, OTHER, REJECTED, Curves, round_up, token_edges
+from modeseek.bandit.figures.style import BLACK, BLUE, REFERENCE_BARS, VERMILLION
 
 
 class NegativeScene(Scene):
@@ -32,8 +29,7 @@ class _Bars(Panel):
     def __init__(self, figure: SubFigure) -> None:
         self.figure = figure
         self._axis = axis = axes_in(figure, 0.6, 0.12, 0.3, 0.28)
-        bars: dict[str, Any] = dict(REFERENCE_BARS)
-        self._start = axis.stairs([0, 0], fill=True, label="start", **bars)
+        self._start = axis.stairs([0, 0], fill=True, label="start", **REFERENCE_BARS)
         self._policy = axis.stairs([0, 0], color=BLACK, linewidth=2.0, label="policy")
         (self._chosen,) = axis.plot([], [], "^", color=BLUE, ms=9, clip_on=False, label="preferred w", ls="none")
         (self._rejected,) = axis.plot([], [], "v", color=VERMILLION, ms=9, clip_on=False, label="rejected l", ls="none")

@@ -17,6 +17,7 @@ from modeseek.bandit.explore.on_policy.presets import (
 from modeseek.bandit.explore.toolkit.recording import CURVES, Part, Recording, bundled, parts
 from modeseek.bandit.explore.toolkit.training import TrainingModel
 from modeseek.bandit.objectives.methods import variant
+from modeseek.bandit.simulator.experiment import Experiment
 
 Row = dict[int, Recording]
 """B → its training; all of one T. While a training is under way the last ones are missing."""
@@ -72,11 +73,9 @@ class OnPolicyModel(TrainingModel[OnPolicyValues, OnPolicyResult]):
         """All sizes at the chosen T."""
         return training(values)
 
-    def compiles(self, values: OnPolicyValues) -> bool:
-        """Whether these shapes were not met before."""
-        from modeseek.bandit.explore.toolkit.runs import compiled
-
-        return not all(compiled(experiment(values, samples)) for samples in SIZES)
+    def experiments(self, values: OnPolicyValues) -> list[Experiment]:
+        """One a size of collection."""
+        return [experiment(values, samples) for samples in SIZES]
 
     def last_step(self, run: Row) -> int:
         """The last evaluation of the longest curve there is."""

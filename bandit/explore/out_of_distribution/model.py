@@ -130,9 +130,8 @@ class OutOfDistributionModel(ViewModel[OutOfDistributionValues, OutOfDistributio
         else:
             peak = "Under DPO and IPO it falls from the start, as p₁ ≥ p₂"
         return (
-            f"{values.preset}, P(y₁ ≻ y₂) = {result.preferred:.3g}, β = {values.beta:.3g}, τ = "
-            f"{values.tau:.3g}. The answer never compared had {start:.3g}. {peak}. Step {step} of {values.steps}: π₃ "
-            f"is {each}."
+            f"{values.preset}, P(y₁ ≻ y₂) = {result.preferred:.3g}, β = {values.beta:.3g}, τ = {values.tau:.3g}. The "
+            f"answer never compared had {start:.3g}. {peak}. Step {step} of {values.steps}: π₃ is {each}."
         )
 
     def table(self) -> dict[str, Any]:

@@ -29,9 +29,8 @@ def predict_unseen() -> Prediction:
         return Truth(
             {(False, False): 0, (True, True): 2, (True, False): 3}.get((bool(rises), bool(ends_above)), 1),
             f"From {start:.2f} it rises to {result.peak:.2f}, though no comparison mentions it, and at rest it has "
-            f"{result.rests[0, 2]:.2f}. DPO moves the logits of y₁ and y₂ by ±s and y₃'s not at all: π₃(s) = "
-            "p₃/(p₃ + p₁eˢ + "
-            "p₂e⁻ˢ). As long as p₂e⁻ˢ is the larger of the two, what y₂ loses y₁ cannot take.",
+            f"{result.rests[0, 2]:.2f}. DPO moves the logits of y₁ and y₂ by ±s and y₃'s not at all: π₃(s) = p₃/(p₃ + "
+            "p₁eˢ + p₂e⁻ˢ). As long as p₂e⁻ˢ is the larger of the two, what y₂ loses y₁ cannot take.",
         )
 
     return Prediction(
@@ -56,10 +55,9 @@ def predict_stopping() -> Prediction:
         worst = int(dpo.argmin())
         return Truth(
             1 if 0 < worst < dpo.size - 1 and dpo[worst] < dpo[0] - 0.1 else 0,
-            f"DPO's true reward is {dpo[0]:+.2f} at the start, {dpo[worst]:+.2f} at step {worst} and "
-            f"{dpo[-1]:+.2f} at step "
-            f"{dpo.size - 1}: y₃'s mass peaks at s = ½ ln(p₂/p₁) = {model.result.peak_at:.2f}, and whoever stops there "
-            "answers y₃ most of the time. KL-regularised RL, which is told what y₃ is worth, never goes there.",
+            f"DPO's true reward is {dpo[0]:+.2f} at the start, {dpo[worst]:+.2f} at step {worst} and {dpo[-1]:+.2f} at "
+            f"step {dpo.size - 1}: y₃'s mass peaks at s = ½ ln(p₂/p₁) = {model.result.peak_at:.2f}, and whoever stops "
+            "there answers y₃ most of the time. KL-regularised RL, which is told what y₃ is worth, never goes there.",
         )
 
     return Prediction(

@@ -40,7 +40,7 @@ class _Map(Panel):
         self._drawn: list[Artist] = []
         self._legend: Any = None
         axes.set(xlabel="gradient step", ylabel="peak of the reward, token")
-        axes.set_title("who has the highest expected reward? (hatched: a tie)", y=1.0, pad=4)
+        axes.set_title("who has the shares expected reward? (hatched: a tie)", y=1.0, pad=4)
         axes.grid(False)
         self.moving: list[Artist] = [self._chosen]
 
@@ -87,9 +87,10 @@ class _Problem(Panel):
         self.figure = figure
         axes = axes_in(figure, 0.6, 0.15, 0.42, 0.25)
         reference = recorded()["reference_probs"].values
-        bars: dict[str, Any] = dict(REFERENCE_BARS)
         edges = token_edges(reference.size)
-        axes.stairs(reference / reference.max(), edges, fill=True, label="reference, its largest as 1", **bars)
+        axes.stairs(
+            reference / reference.max(), edges, fill=True, label="reference, its largest as 1", **REFERENCE_BARS
+        )
         (self._reward,) = axes.plot([], [], color=BLACK, linewidth=1.6, label="reward of the token")
         axes.set(xlim=(edges[0], edges[-1]), ylim=(0, 1.45), yticks=[0, 1], xlabel="token")
         axes.legend(fontsize=7.5, loc="upper right", ncols=2)

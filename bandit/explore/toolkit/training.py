@@ -14,6 +14,7 @@ from modeseek.bandit.explore.toolkit.explorer import Explorer, ExtraRow
 from modeseek.bandit.explore.toolkit.model import R, ViewModel
 from modeseek.bandit.explore.toolkit.recording import Part
 from modeseek.bandit.explore.toolkit.values import SteppedValues
+from modeseek.bandit.simulator.experiment import Experiment
 
 DRAW_SECONDS = 0.25
 """Partial curves are drawn this often at most."""
@@ -63,9 +64,15 @@ class TrainingModel(ViewModel[T, R]):
         """
         raise NotImplementedError
 
+    def experiments(self, values: T) -> list[Experiment]:
+        """What a training with these values runs, one after the other."""
+        raise NotImplementedError
+
     def compiles(self, values: T) -> bool:
         """Whether a training with these values would have to compile first."""
-        raise NotImplementedError
+        from modeseek.bandit.explore.toolkit.runs import compiled
+
+        return not all(compiled(each) for each in self.experiments(values))
 
     def last_step(self, run: Any) -> int:
         """How far a run can be scrubbed."""
