@@ -12,7 +12,7 @@ FILES = [
     *sorted((ROOT / "llm").rglob("*.py")),
 ]
 
-BASE = {"modeseek", "modeseek.checks", "modeseek.files", "modeseek.markdown"}
+BASE = {"modeseek", "modeseek.checks", "modeseek.files", "modeseek.markdown", "modeseek.progress"}
 """What every room stands on; they import nothing of ours but each other."""
 
 ALLOWED = {

@@ -1,13 +1,12 @@
 """`modeseek kl` and `modeseek theory`: typed, documented, and quick to import; the work is imported when it runs."""
 
 import dataclasses
-import sys
-from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modeseek.bandit.categorical.options import KLOptions
 from modeseek.markdown import markdown_table
+from modeseek.progress import progress
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -117,17 +116,6 @@ class Theory:
         print(f"\n{total:,} instances in {seconds:.1f} s. {data.attrs['description']}")
         print("Saved " + ", ".join(str(path) for path in [*paths, folder / "theory.md"]))
         return int(any(finding.expected and finding.held < finding.tried for finding in findings))
-
-
-def progress(what: str) -> Callable[[Iterable[Any]], Iterable[Any]]:
-    """A tqdm bar on stderr that appears only where the work takes more than two seconds."""
-
-    def wrap(items: Iterable[Any]) -> Iterable[Any]:
-        from tqdm import tqdm
-
-        return tqdm(items, desc=what, delay=2, leave=False, file=sys.stderr)
-
-    return wrap
 
 
 def _save_dataset(data: "xr.Dataset", path: Path) -> Path:
