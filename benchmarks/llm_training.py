@@ -18,12 +18,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from modeseek.llm.memory import parameter_count
+from modeseek.llm.checkpoints.save import save
 from modeseek.llm.models.hugging_face import config_from
 from modeseek.llm.models.model import Compute, Model
 from modeseek.llm.models.parameters import init
-from modeseek.llm.step import Adam, make_step, start
-from modeseek.llm.weights.save import save
+from modeseek.llm.parallel.memory import parameter_count
+from modeseek.llm.training.step import Adam, make_step, start
 
 SIZES = {  # width, layers, heads, vocabulary
     "14m": (128, 6, 4, 50_304),

@@ -149,8 +149,8 @@ def copied(case: str, folder: Path) -> Path:
 
 def edit(folder: Path, change: Any) -> Path:
     """Rewrite a folder's single file, its tensors changed as `change` changes a dictionary of arrays."""
-    from modeseek.llm.weights.checkpoint import SINGLE
-    from modeseek.llm.weights.safetensors import DTYPES, Pending, read_header, write_file
+    from modeseek.llm.checkpoints.checkpoint import SINGLE
+    from modeseek.llm.checkpoints.safetensors import DTYPES, Pending, read_header, write_file
 
     header = read_header(folder / SINGLE)[0]
     arrays = {name: np.array(stored.read()) for name, stored in header.items()}

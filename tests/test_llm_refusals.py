@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 from llm_cases import command, copied, golden, needs_transformers
 
+from modeseek.llm.checkpoints.checkpoint import open_checkpoint
 from modeseek.llm.commands.loading import eos_ids, load_model
-from modeseek.llm.generate import Generation
-from modeseek.llm.weights.checkpoint import open_checkpoint
+from modeseek.llm.inference.generate import Generation
 
 
 @pytest.fixture
 def unloaded(monkeypatch):
     """No model may be loaded."""
-    monkeypatch.setattr("modeseek.llm.weights.load.load", lambda *_, **__: pytest.fail("it was loaded"))
+    monkeypatch.setattr("modeseek.llm.checkpoints.load.load", lambda *_, **__: pytest.fail("it was loaded"))
 
 
 @pytest.mark.parametrize("value", ["-1", '"2"', '{"a": 1}', "[2, 2.5]", "true"])
@@ -60,7 +60,7 @@ def made(monkeypatch):
         rows, tokens = log_probs.shape
         full = lambda value, shape: np.full(shape, value)
         out = Generation(full(4, log_probs.shape), full(tokens, rows), full(False, rows), log_probs, log_probs)
-        monkeypatch.setattr("modeseek.llm.generate.generate", lambda *_, **__: out)
+        monkeypatch.setattr("modeseek.llm.inference.generate.generate", lambda *_, **__: out)
 
     return give
 

@@ -9,12 +9,13 @@ import optax
 import pytest
 from llm_cases import CASES, LENGTHS, padded, random_params
 
-from modeseek.llm import lora, memory
-from modeseek.llm.chunks import cross_entropy
+from modeseek.llm.inference.chunked_logits import cross_entropy
 from modeseek.llm.models.hugging_face import config_from
 from modeseek.llm.models.model import Compute, Model
-from modeseek.llm.sharding import Mesh
-from modeseek.llm.step import Adam, apply, make_step, mean_gradients, start
+from modeseek.llm.parallel import memory
+from modeseek.llm.parallel.mesh import MeshShape
+from modeseek.llm.training import lora
+from modeseek.llm.training.step import Adam, apply, make_step, mean_gradients, start
 
 ROWS = jnp.asarray(np.concatenate([padded(), padded()[:1, ::-1]]))
 COUNTS = jnp.asarray(np.append(LENGTHS, 6).astype(np.int32))
@@ -136,7 +137,7 @@ def test_moments_of_sixteen_bit_parameters_forget(numbers):
     assert state.params["w"].dtype == jnp.bfloat16
     np.testing.assert_allclose(state.moments.mu["w"], np.full(4, first, np.float32), rtol=1e-4)
     np.testing.assert_allclose(state.moments.nu["w"], np.full(4, second, np.float32), rtol=1e-4)
-    estimate = functools.partial(memory.training, config_from(CASES["pythia"]), Compute("bfloat16"), Mesh(), 4, 8)
+    estimate = functools.partial(memory.training, config_from(CASES["pythia"]), Compute("bfloat16"), MeshShape(), 4, 8)
     half, whole = estimate("bfloat16").parts, estimate("float32").parts
     assert (half["Adam's moments"], 2 * half["gradients"]) == (whole["Adam's moments"], whole["gradients"])
 

@@ -12,14 +12,14 @@ import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 from llm_cases import AUTO, CASES, LENGTHS, TOKENS, copied, golden, padded, random_params, torch_model, torch_outputs
 
+from modeseek.llm.checkpoints.checkpoint import INDEX, SINGLE, open_checkpoint
+from modeseek.llm.checkpoints.load import _of_tensor, load
+from modeseek.llm.checkpoints.safetensors import DTYPES, Pending, read_header, write_file
+from modeseek.llm.checkpoints.save import convert, save
 from modeseek.llm.models.hugging_face import config_from
 from modeseek.llm.models.model import Model
 from modeseek.llm.models.parameters import parameters, shapes
-from modeseek.llm.step import Adam, apply, start
-from modeseek.llm.weights.checkpoint import INDEX, SINGLE, open_checkpoint
-from modeseek.llm.weights.load import _of_tensor, load
-from modeseek.llm.weights.safetensors import DTYPES, Pending, read_header, write_file
-from modeseek.llm.weights.save import convert, save
+from modeseek.llm.training.step import Adam, apply, start
 
 
 def tensors(folder: Path) -> dict[str, tuple[str, bytes]]:

@@ -13,8 +13,8 @@ from modeseek.llm.commands.lines import Format
 if TYPE_CHECKING:
     import numpy as np
 
-    from modeseek.llm.memory import Memory
     from modeseek.llm.models.model import Compute
+    from modeseek.llm.parallel.memory import MemoryEstimate
 
 
 Source = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")]
@@ -72,14 +72,14 @@ class OnRows:
 
         return Compute("float32" if jax.default_backend() == "cpu" else self.dtype)
 
-    def check_room(self, needed: "Memory", what: str, smaller: str) -> None:
+    def check_fits(self, needed: "MemoryEstimate", what: str, smaller: str) -> None:
         """Raises ValueError if it does not fit; `smaller` names the options that need less."""
         import jax
 
-        from modeseek.llm.available import check_room
+        from modeseek.llm.parallel.device_memory import check_fits
 
         dtype = ", or --dtype bfloat16" if self.dtype == "float32" and jax.default_backend() != "cpu" else ""
-        check_room(needed, what, f"take {smaller}{dtype}")
+        check_fits(needed, what, f"take {smaller}{dtype}")
 
 
 def in_batches(

@@ -11,7 +11,7 @@ from modeseek.llm.commands.common import OnRows
 if TYPE_CHECKING:
     import numpy as np
 
-    from modeseek.llm.draw import Sampling
+    from modeseek.llm.inference.sampling import Sampling
     from modeseek.llm.models.model import Model
     from modeseek.llm.models.parameters import Params
 
@@ -59,7 +59,6 @@ class Generate(OnRows):
             ValueError: bad numbers, prompts that the model cannot read, no tokenizer for text, too little memory.
         """
         self.check_counts("max_new_tokens", "samples", "batch")
-        from modeseek.llm import memory
         from modeseek.llm.commands.lines import check_new_file, check_text, prompt_ids, read_records, write
         from modeseek.llm.commands.loading import (
             eos_ids,
@@ -68,10 +67,12 @@ class Generate(OnRows):
             open_language_model,
             tokenizer_to_show,
         )
-        from modeseek.llm.draw import Sampling, check_sampling
-        from modeseek.llm.prompts import bucket, check_ids
-        from modeseek.llm.stops import ordinary_ids
-        from modeseek.llm.tokenizer import decode
+        from modeseek.llm.inference.padding import bucket, check_ids
+        from modeseek.llm.inference.sampling import Sampling, check_sampling
+        from modeseek.llm.inference.stops import ordinary_ids
+        from modeseek.llm.inference.tokenizer import decode
+        from modeseek.llm.parallel import memory
+        from modeseek.llm.parallel.mesh import MeshShape
 
         sampling = Sampling(self.temperature, self.top_k, self.top_p)
         check_sampling(sampling)
@@ -96,10 +97,10 @@ class Generate(OnRows):
         shown_by = tokenizer_to_show(checkpoint.folder, tokenizer)
         rows = [row for row in ids for _ in range(self.samples)]
         size, prompt = min(self.batch, len(rows)), bucket(max(map(len, rows)))
-        model_of = checkpoint.config, self.counted_in(), memory.Mesh()
+        model_of = checkpoint.config, self.counted_in(), MeshShape()
         needed = memory.inference(*model_of, size, prompt + bucket(self.max_new_tokens), prompt)
-        self.check_room(needed, f"generating {size} responses at once", "a smaller --batch or fewer --max-new-tokens")
-        self.check_room(memory.taking_apart(*model_of), "loading the model", "a smaller model")
+        self.check_fits(needed, f"generating {size} responses at once", "a smaller --batch or fewer --max-new-tokens")
+        self.check_fits(memory.unstacking(*model_of), "loading the model", "a smaller model")
         model, params = load_model(checkpoint, self.dtype)
         params = model.for_decoding(params, donate=True)
         results = self._generate(model, params, rows, size, sampling, stops, tokenizer)
@@ -127,8 +128,8 @@ class Generate(OnRows):
         import numpy as np
 
         from modeseek.llm.commands.common import in_batches
-        from modeseek.llm.generate import generate
-        from modeseek.llm.prompts import pad_right
+        from modeseek.llm.inference.generate import generate
+        from modeseek.llm.inference.padding import pad_right
 
         key = jax.random.key(self.seed)
         how: dict[str, Any] = {"sampling": sampling, "stops": stops}
@@ -156,7 +157,7 @@ class Generate(OnRows):
         tokenizer: Callable[[], Any],
     ) -> dict[str, Any]:
         """Of a response whose end the loop may have missed: it knows a stop's ordinary ids alone."""
-        from modeseek.llm.stops import end_of_text
+        from modeseek.llm.inference.stops import end_of_text
 
         self.check_finite(log_probs, f"the log-prob of a response to prompt {number // self.samples}")
 

@@ -104,7 +104,7 @@ def prompt_ids(records: Sequence[dict[str, Any]], tokenizer: Any, *, chat: bool)
     Raises:
         ValueError: a record has none of them, or the template does not take its messages.
     """
-    from modeseek.llm.tokenizer import encode, encode_chats
+    from modeseek.llm.inference.tokenizer import encode, encode_chats
 
     found: list[list[int]] = []
     for number, record in enumerate(records):

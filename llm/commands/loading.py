@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from modeseek.llm.checkpoints.checkpoint import Checkpoint
     from modeseek.llm.models.model import Model
     from modeseek.llm.models.parameters import Params
-    from modeseek.llm.weights.checkpoint import Checkpoint
 
 
 def open_language_model(source: str) -> "Checkpoint":
@@ -19,8 +19,8 @@ def open_language_model(source: str) -> "Checkpoint":
     Raises:
         ValueError: no such source, a faulty folder, or a model with another head.
     """
-    from modeseek.llm.source import local_folder
-    from modeseek.llm.weights.checkpoint import open_checkpoint
+    from modeseek.llm.checkpoints.checkpoint import open_checkpoint
+    from modeseek.llm.checkpoints.hub import local_folder
 
     checkpoint = open_checkpoint(local_folder(source))
     if checkpoint.heads != ("lm",):
@@ -30,16 +30,16 @@ def open_language_model(source: str) -> "Checkpoint":
 
 def load_model(checkpoint: "Checkpoint", dtype: str) -> "tuple[Model, Params]":
     """The model and its parameters, both in the dtype of computing: nothing is trained here."""
+    from modeseek.llm.checkpoints.load import load
     from modeseek.llm.commands.common import progress
     from modeseek.llm.models.model import Compute, Model
-    from modeseek.llm.weights.load import load
 
     return Model(checkpoint.config, Compute(dtype)), load(checkpoint, dtype=dtype, progress=progress("tensors"))
 
 
 def lazy_tokenizer(folder: Path) -> Callable[[], Any]:
     """The folder's tokenizer, read when text first needs it: ids alone need none."""
-    from modeseek.llm.tokenizer import load_tokenizer
+    from modeseek.llm.inference.tokenizer import load_tokenizer
 
     return functools.cache(lambda: load_tokenizer(folder))
 
@@ -47,7 +47,7 @@ def lazy_tokenizer(folder: Path) -> Callable[[], Any]:
 def tokenizer_to_show(folder: Path, tokenizer: Callable[[], Any]) -> Any | None:
     """What writes responses as text, read before any work; None if the folder has no tokenizer, and, with a note on
     standard error, if it cannot be read: prompts that came as ids can do without."""
-    from modeseek.llm.tokenizer import FILES
+    from modeseek.llm.inference.tokenizer import FILES
 
     if not any((folder / name).is_file() for name in FILES):
         return None

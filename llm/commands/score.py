@@ -37,11 +37,12 @@ class Score(OnRows):
             ValueError: bad numbers, rows that the model cannot read, no tokenizer for text, too little memory.
         """
         self.check_counts("batch", "chunk")
-        from modeseek.llm import memory
         from modeseek.llm.commands.lines import check_new_file, read_records, write
         from modeseek.llm.commands.loading import lazy_tokenizer, load_model, open_language_model
-        from modeseek.llm.prompts import bucket, check_ids
-        from modeseek.llm.scoring import Policy
+        from modeseek.llm.inference.padding import bucket, check_ids
+        from modeseek.llm.inference.scoring import ModelWithParams
+        from modeseek.llm.parallel import memory
+        from modeseek.llm.parallel.mesh import MeshShape
 
         check_new_file(self.out)
         records = read_records(self.texts, self.file)
@@ -55,10 +56,12 @@ class Score(OnRows):
         size, length = min(self.batch, len(rows)), bucket(max(map(len, rows)) - 1)
         parts: dict[str, int] = {}
         for each in opened:
-            need = memory.scoring(each.config, self.counted_in(), memory.Mesh(), size, length, self.chunk)
+            need = memory.scoring(each.config, self.counted_in(), MeshShape(), size, length, self.chunk)
             parts = {name: parts.get(name, 0) + count for name, count in need.parts.items()}
-        self.check_room(memory.Memory(parts), f"scoring {size} sequences at once", "a smaller --batch or --chunk")
-        policies = [Policy(*load_model(each, self.dtype)) for each in opened]
+        self.check_fits(
+            memory.MemoryEstimate(parts), f"scoring {size} sequences at once", "a smaller --batch or --chunk"
+        )
+        policies = [ModelWithParams(*load_model(each, self.dtype)) for each in opened]
         results = self._score(policies, rows, starts, size)
         names = ("prompt", "response", "text")
         found = [{**{n: r[n] for n in names if n in r}, **s} for r, s in zip(records, results, strict=True)]
@@ -71,15 +74,15 @@ class Score(OnRows):
         import numpy as np
 
         from modeseek.llm.commands.common import in_batches
-        from modeseek.llm.prompts import bucket, pad_right
-        from modeseek.llm.scoring import Policy, score
+        from modeseek.llm.inference.padding import bucket, pad_right
+        from modeseek.llm.inference.scoring import ModelWithParams, score
 
         models = [policy.model for policy in policies]
         params = [policy.params for policy in policies]
 
         @jax.jit
         def compiled(params: Any, tokens: Any, lengths: Any, starts: Any) -> Any:
-            both = [Policy(model, p) for model, p in zip(models, params, strict=True)]
+            both = [ModelWithParams(model, p) for model, p in zip(models, params, strict=True)]
             other = both[1] if len(both) > 1 else None
             how: dict[str, Any] = {"other": other, "with_entropy": self.entropy, "chunk": self.chunk}
             return score(both[0], tokens, lengths, starts, **how)
@@ -110,7 +113,7 @@ class Score(OnRows):
 
 def _rows(records: list[dict[str, Any]], tokenizer: Any) -> tuple[list[list[int]], list[int]]:
     """Whole sequences, and where what is scored begins in each."""
-    from modeseek.llm.tokenizer import encode, encode_alone
+    from modeseek.llm.inference.tokenizer import encode, encode_alone
 
     rows, starts, problems = [], [], []
     for number, record in enumerate(records):

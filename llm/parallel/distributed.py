@@ -12,7 +12,7 @@ VARIABLES = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
 """The environment's names of coordinator, processes and process."""
 
 
-def join(
+def initialize(
     coordinator: str | None = None, processes: int | None = None, process: int | None = None, *, timeout: int = 300
 ) -> bool:
     """Join the other hosts; to be called before anything touches a device.

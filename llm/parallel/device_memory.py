@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 
-from modeseek.llm.memory import Memory, readable
+from modeseek.llm.parallel.memory import MemoryEstimate, readable
 
 
 def available_bytes(device: Any = None) -> int | None:
@@ -33,7 +33,9 @@ def _host_bytes() -> int | None:
     return None
 
 
-def check_room(needed: Memory, what: str, advice: str, *, there: tuple[str, ...] = (), device: Any = None) -> None:
+def check_fits(
+    needed: MemoryEstimate, what: str, advice: str, *, there: tuple[str, ...] = (), device: Any = None
+) -> None:
     """Refuse work that does not fit on a device, with the numbers.
 
     Args:

@@ -13,12 +13,12 @@ import optax
 from jaxtyping import Array, Float, Int
 
 from modeseek.bandit.objectives.log_probs import shift
-from modeseek.llm import memory
-from modeseek.llm.available import check_room
-from modeseek.llm.chunks import columns, cross_entropy
+from modeseek.llm.inference.chunked_logits import columns_per_chunk, cross_entropy
 from modeseek.llm.models.model import Model
 from modeseek.llm.models.parameters import Params, shapes
-from modeseek.llm.sharding import Mesh, everywhere, for_optimizer, for_parameters, row_shards
+from modeseek.llm.parallel import memory
+from modeseek.llm.parallel.device_memory import check_fits
+from modeseek.llm.parallel.mesh import MeshShape, optimizer_shardings, parameter_shardings, replicated, row_shards
 
 
 class Adam(NamedTuple):
@@ -65,15 +65,15 @@ def start(params: Params) -> State:
 
 def state_shardings(model: Model, mesh: jax.sharding.Mesh) -> State:
     """Where a State lives on a mesh."""
-    cut = for_parameters(mesh, model.config)
-    return State(cut, for_optimizer(mesh, Adam().moments(), shapes(model.config), cut))
+    cut = parameter_shardings(mesh, model.config)
+    return State(cut, optimizer_shardings(mesh, Adam().moments(), shapes(model.config), cut))
 
 
 def make_step(model: Model, mesh: jax.sharding.Mesh | None = None, *, accumulate: int = 1, chunk: int = 4096) -> Step:
     """The compiled step.
 
     Args:
-        model: on a mesh, as `modeseek.llm.sharding.on_mesh` gives it.
+        model: on a mesh, as `modeseek.llm.parallel.mesh.on_mesh` gives it.
         mesh: where the state lives; one device, if None.
         accumulate: parts that a batch is taken in, one after the other, to save memory; the numbers are those of
             the whole batch: losses and gradients are summed, and divided by the tokens of all parts.
@@ -96,7 +96,7 @@ def make_step(model: Model, mesh: jax.sharding.Mesh | None = None, *, accumulate
             gradients = jax.lax.with_sharding_constraint(gradients, cut.params)
         return apply(state, gradients, adam), loss
 
-    out = None if mesh is None or cut is None else (cut, everywhere(mesh))
+    out = None if mesh is None or cut is None else (cut, replicated(mesh))
     return jax.jit(step, donate_argnums=0, out_shardings=out)
 
 
@@ -118,7 +118,7 @@ def check_memory(
     model: Model,
     mesh: jax.sharding.Mesh | None,
     tokens: Array,
-    estimate: Callable[..., memory.Memory],
+    estimate: Callable[..., memory.MemoryEstimate],
     there: tuple[str, ...],
     *,
     accumulate: int,
@@ -130,7 +130,7 @@ def check_memory(
         model: that is trained.
         mesh: of the step; one device, if None.
         tokens: `[B, S]`, of which S - 1 are read.
-        estimate: as `modeseek.llm.memory.training`.
+        estimate: as `modeseek.llm.parallel.memory.training`.
         there: the parts of the estimate that are on the device by then.
         accumulate: as the step's.
         chunk: as the step's.
@@ -139,13 +139,13 @@ def check_memory(
         ValueError: it needs more than there is.
     """
     rows, length = tokens.shape
-    sizes = Mesh() if mesh is None else Mesh(**mesh.shape)
+    sizes = MeshShape() if mesh is None else MeshShape(**mesh.shape)
     needed = estimate(model.config, model.compute, sizes, rows, length - 1, accumulate=accumulate, chunk=chunk)
-    check_room(
+    check_fits(
         needed,
         f"a training step of {rows} rows of {length} tokens",
         "take fewer rows or shorter ones, more parts (accumulate), remat 'full', more devices along fsdp or tensor, or "
-        "adapters (modeseek.llm.lora) in place of all parameters",
+        "adapters (modeseek.llm.training.lora) in place of all parameters",
         there=there,
         device=None if mesh is None else mesh.local_devices[0],
     )
@@ -212,4 +212,4 @@ def summed_loss(
     weights = (jnp.arange(targets.shape[1])[None, :] < (lengths - 1)[:, None]).astype(jnp.float32)
     hidden = model.hidden(params, inputs)
     head = {"embed": params["embed"]} if model.config.tied else {"heads": {"lm": params["heads"]["lm"]}}
-    return cross_entropy(model, columns(chunk, targets.shape), head, hidden, targets, weights)
+    return cross_entropy(model, columns_per_chunk(chunk, targets.shape), head, hidden, targets, weights)

@@ -13,13 +13,13 @@ import jax.numpy as jnp
 from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array
 
-from modeseek.llm import memory
 from modeseek.llm.models import parameters
 from modeseek.llm.models.config import ModelConfig
 from modeseek.llm.models.model import Model
 from modeseek.llm.models.parameters import Params
-from modeseek.llm.sharding import RULES, everywhere, for_optimizer
-from modeseek.llm.step import Adam, State, apply, check_batch, check_memory, check_parts, mean_gradients
+from modeseek.llm.parallel import memory
+from modeseek.llm.parallel.mesh import RULES, optimizer_shardings, replicated
+from modeseek.llm.training.step import Adam, State, apply, check_batch, check_memory, check_parts, mean_gradients
 
 Adapters = Any
 """`<layer's kernel> → {lora_a [layers, in, r], lora_b [layers, r, out]}`."""
@@ -65,7 +65,8 @@ def attach(params: Params, adapters: Adapters, scale: float | Array) -> Params:
 
 
 def merge(params: Params, adapters: Adapters, scale: float | Array) -> Params:
-    """Plain parameters that compute the same: W + s·A·B, added in float32; what `modeseek.llm.weights.save` writes."""
+    """Plain parameters that compute the same: W + s·A·B, added in float32; `modeseek.llm.checkpoints.save` writes
+    them."""
     layers = dict(params["layers"])
     for name, adapter in adapters.items():
         kernel = layers[name]["kernel"]
@@ -75,7 +76,7 @@ def merge(params: Params, adapters: Adapters, scale: float | Array) -> Params:
     return {**params, "layers": layers}
 
 
-def for_adapters(mesh: jax.sharding.Mesh, config: ModelConfig) -> Adapters:
+def adapter_shardings(mesh: jax.sharding.Mesh, config: ModelConfig) -> Adapters:
     """Shardings of the adapters: A is cut as its kernel's inputs, B as its outputs, the rank is whole."""
     cut = lambda p: NamedSharding(mesh, PartitionSpec(*(RULES[axis] for axis in p.axes)))
     return _tree({p.path: cut(p) for p in parameters.adapters(config, 1)})
@@ -83,18 +84,18 @@ def for_adapters(mesh: jax.sharding.Mesh, config: ModelConfig) -> Adapters:
 
 def state_shardings(model: Model, mesh: jax.sharding.Mesh) -> State:
     """Where a State of adapters lives on a mesh."""
-    cut = for_adapters(mesh, model.config)
+    cut = adapter_shardings(mesh, model.config)
     shapes = _tree({p.path: jax.ShapeDtypeStruct(p.shape, jnp.float32) for p in parameters.adapters(model.config, 1)})
-    return State(cut, for_optimizer(mesh, Adam().moments(), shapes, cut))
+    return State(cut, optimizer_shardings(mesh, Adam().moments(), shapes, cut))
 
 
 def make_step(model: Model, mesh: jax.sharding.Mesh | None = None, *, accumulate: int = 1, chunk: int = 4096) -> Step:
-    """As `modeseek.llm.step.make_step`, for adapters.
+    """As `modeseek.llm.training.step.make_step`, for adapters.
 
     The state holds adapters and their moments alone; the model's parameters, in 16 bits if memory is short, are read.
 
     Args:
-        model: on a mesh, as `modeseek.llm.sharding.on_mesh` gives it.
+        model: on a mesh, as `modeseek.llm.parallel.mesh.on_mesh` gives it.
         mesh: where state and parameters live; one device, if None.
         accumulate: parts that a batch is taken in.
         chunk: tokens whose logits exist at once.
@@ -121,7 +122,7 @@ def make_step(model: Model, mesh: jax.sharding.Mesh | None = None, *, accumulate
             gradients = jax.lax.with_sharding_constraint(gradients, cut.params)
         return apply(state, gradients, adam), loss
 
-    out = None if mesh is None or cut is None else (cut, everywhere(mesh))
+    out = None if mesh is None or cut is None else (cut, replicated(mesh))
     return jax.jit(step, donate_argnums=0, out_shardings=out)
 
 

@@ -9,10 +9,10 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
+from modeseek.llm.checkpoints.safetensors import FLOATS, Stored, read_header
 from modeseek.llm.models.config import Head, ModelConfig
 from modeseek.llm.models.hugging_face import config_from, head_of, read_config
 from modeseek.llm.models.parameters import NAMES, Parameter, parameters
-from modeseek.llm.weights.safetensors import FLOATS, Stored, read_header
 
 INDEX, SINGLE = "model.safetensors.index.json", "model.safetensors"
 

@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from modeseek.llm.draw import Sampling, check_sampling, draw
-from modeseek.llm.models.model import Cache, Model, last
+from modeseek.llm.inference.padding import bucket
+from modeseek.llm.inference.sampling import Sampling, check_sampling, sample
+from modeseek.llm.models.model import KeyValueCache, Model, last
 from modeseek.llm.models.parameters import Params
-from modeseek.llm.prompts import bucket
 
 AS_IT_IS = Sampling()
 """The model's own distribution."""
@@ -47,7 +47,7 @@ class _State(NamedTuple):
 
     turn: Int[Array, ""]
     hidden: Float[Array, "B D"]
-    cache: Cache
+    cache: KeyValueCache
     recent: Int[Array, "B L"]
     out: Generation
 
@@ -98,7 +98,7 @@ def generate(
     Args:
         model: with a language-model head.
         params: as `model.for_decoding` gives them.
-        tokens: prompts, padded on the right, ids checked (`modeseek.llm.prompts.check_ids`).
+        tokens: prompts, padded on the right, ids checked (`modeseek.llm.inference.padding.check_ids`).
         lengths: real tokens of each prompt, at least 1.
         new_tokens: the most that are added to a row.
         keys: one a row (`row_keys`); consumed.
@@ -160,7 +160,7 @@ def _generate(
     def advance(state: _State) -> _State:
         turn, out = state.turn, state.out
         logits = model.logits(params, state.hidden)
-        drawn = draw(logits, sampling, jax.lax.dynamic_index_in_dim(uniforms, turn, axis=1, keepdims=False))
+        drawn = sample(logits, sampling, jax.lax.dynamic_index_in_dim(uniforms, turn, axis=1, keepdims=False))
         alive = ~out.stopped
         token = jnp.where(alive, drawn.token, pad_id)
         write = lambda rows, column: jax.lax.dynamic_update_index_in_dim(rows, column, turn, axis=1)
