@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from modeseek.llm.inference.sampling import NEAREST, Sampling, check_sampling
+from modeseek.llm.inference.sampling import NEAREST, Sampling, check_sampling, sample
 
 # --- one token --------------------------------------------------------------------------------------------------------
 
