@@ -36,6 +36,43 @@ class MemoryEstimate(NamedTuple):
         return sum(self.parts.values())
 
 
+class OptimizerSize(NamedTuple):
+    """What an optimizer keeps.
+
+    Attributes:
+        name: of its part in an estimate.
+        numbers: for each trained one, in at least float32.
+    """
+
+    name: str
+    numbers: float
+
+
+ADAM = OptimizerSize("Adam's moments", 2)
+
+
+class Work(NamedTuple):
+    """A training step's work, whatever is trained.
+
+    Attributes:
+        compute: how the model is computed.
+        mesh: the devices that share the work.
+        batch: rows, on all devices together.
+        length: tokens that are read of each row.
+        chunk: tokens whose logits exist at once.
+        accumulate: parts that the rows are taken in.
+        optimizer: what it keeps.
+    """
+
+    compute: Compute
+    mesh: MeshShape
+    batch: int
+    length: int
+    chunk: int = 4096
+    accumulate: int = 1
+    optimizer: OptimizerSize = ADAM
+
+
 def parameter_count(config: ModelConfig, heads: tuple[Head, ...] = ("lm",)) -> int:
     """Numbers in the parameter tree."""
     return sum(count_by_part(config, heads).values())
@@ -100,18 +137,19 @@ def training(
     parameter_dtype: str = "float32",
     chunk: int = 4096,
     accumulate: int = 1,
+    optimizer: OptimizerSize = ADAM,
 ) -> MemoryEstimate:
-    """One step of Adam on `batch` rows of `length` tokens, taken in `accumulate` parts.
+    """One step on `batch` rows of `length` tokens, taken in `accumulate` parts.
 
-    Parameters, gradients (twice, where parts are added up), two moments in at least float32, what the forward pass
-    keeps for the backward one, and logits of `chunk` tokens with their gradient. On a mesh with `fsdp` also one layer's
-    parameters, gathered, with their gradient.
+    Parameters, gradients (where parts are added up, their sum too, in at least float32), the optimizer's state in at
+    least float32, what the forward pass keeps for the backward one, and logits of `chunk` tokens with their gradient.
+    On a mesh with `fsdp` also one layer's parameters, gathered, with their gradient.
     """
     own, share = _BYTES[parameter_dtype], _share(config, mesh)
     parts = {
         "parameters": own * share,
-        "gradients": own * share * (1 if accumulate == 1 else 2),
-        "Adam's moments": 2 * max(own, 4) * share,
+        "gradients": share * (own if accumulate == 1 else own + max(own, 4)),
+        optimizer.name: round(optimizer.numbers * max(own, 4) * share),
     }
     parts |= _at_work(config, compute, mesh, batch, length, chunk, accumulate)
     if mesh.fsdp > 1:
@@ -129,6 +167,7 @@ def training_adapters(
     parameter_dtype: str = "float32",
     chunk: int = 4096,
     accumulate: int = 1,
+    optimizer: OptimizerSize = ADAM,
 ) -> MemoryEstimate:
     """As `training`, of float32 adapters of this rank (`modeseek.llm.training.lora`); the model's own are only read.
 
@@ -141,7 +180,7 @@ def training_adapters(
         "parameters": own * _share(config, mesh),
         "adapters": 4 * numbers,
         "their gradients": 4 * numbers * (1 if accumulate == 1 else 2),
-        "Adam's moments": 2 * 4 * numbers,
+        optimizer.name: round(optimizer.numbers * 4 * numbers),
     }
     parts |= _at_work(config, compute, mesh, batch, length, chunk, accumulate)
     if mesh.fsdp > 1:
