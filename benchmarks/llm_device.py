@@ -32,7 +32,9 @@ from modeseek.llm.models.parameters import init
 from modeseek.llm.parallel.memory import parameter_count, readable
 from modeseek.llm.parallel.roofline import decoding_bytes, training_flop
 from modeseek.llm.training import lora
-from modeseek.llm.training.step import Adam, start
+from modeseek.llm.training.cross_entropy import CrossEntropy, TokenBatch
+from modeseek.llm.training.optimizer import Adam, start
+from modeseek.llm.training.step import make_step
 
 PEAKS = {"NVIDIA H200": (989e12, 4.8e12), "NVIDIA H100": (989e12, 3.35e12)}
 """Dense bfloat16 FLOP/s and bytes/s of memory by the maker's sheets, by the beginning of the device's name."""
@@ -124,10 +126,11 @@ def mistral(raw, repeats, rows, length):
 
     adapters, adam = lora.init(c, 16, key=jax.random.key(1)), Adam(*map(jnp.float32, ADAM))
     small = dataclasses.replace(model, compute=dataclasses.replace(model.compute, remat="full"))
-    state, step = start(adapters), lora.make_step(small)
+    state, step = start(adapters), make_step(CrossEntropy(small), lora.Adapters(c))
+    rows_read = TokenBatch(jnp.asarray(batch), jnp.asarray(lengths, jnp.int32))
     for turn in range(2 + repeats):
         begun = time.perf_counter()
-        state, loss = step(state, params, jnp.asarray(batch), jnp.asarray(lengths, jnp.int32), adam, jnp.float32(1))
+        state, loss = step(state, rows_read, adam, lora.Frozen(params, jnp.float32(1)))
         text = f"  LoRA step {turn}, {rows} x {length}, rank 16: loss {float(loss):.4f}"
         print(f"{text}, {1e3 * (time.perf_counter() - begun):.0f} ms")
     del state, adapters

@@ -45,11 +45,12 @@ def apart(ours, theirs):
 
 def found(model, chunk=24):
     """The program of logits, loss and gradients."""
+    from modeseek.llm.training.cross_entropy import CrossEntropy, TokenBatch
     from modeseek.llm.training.step import mean_gradients
 
     def program(params, tokens, lengths):
         logits = model.logits(params, model.hidden(params, tokens))
-        return logits, *mean_gradients(model, params, tokens, lengths, chunk=chunk)
+        return logits, *mean_gradients(CrossEntropy(model, chunk), params, TokenBatch(tokens, lengths))
 
     return program
 
@@ -79,24 +80,28 @@ def shared(model, params, sizes, single):
 def stepped(model, params):
     """A step in two parts on 2 x 2 x 2, beside one device's in one part."""
     import jax
+    from llm_cases import full_step
 
     from modeseek.llm.parallel import mesh as meshes
-    from modeseek.llm.training.step import Adam, make_step, start, state_shardings
+    from modeseek.llm.training.cross_entropy import TokenBatch
+    from modeseek.llm.training.optimizer import Adam, start
+    from modeseek.llm.training.step import state_shardings
+    from modeseek.llm.training.trainable import AllParameters
 
     # A large epsilon: Adam's first step is otherwise the gradient's sign, which rounding decides near zero.
     adam = Adam(0.1, epsilon=1e-3)
     before, (single, single_loss) = (
         params,
-        make_step(model)(start(jax.tree.map(jax.numpy.copy, params)), *batch(), adam),
+        full_step(model)(start(jax.tree.map(jax.numpy.copy, params)), TokenBatch(*batch()), adam),
     )
     mesh = meshes.make_mesh(meshes.MeshShape(2, 2, 2), model.config, 8)
-    model, cut = meshes.on_mesh(model, mesh), state_shardings(model, mesh)
+    model, cut = meshes.on_mesh(model, mesh), state_shardings(AllParameters(model.config), mesh)
     state = jax.device_put(start(params), cut)
-    step = make_step(model, mesh, accumulate=2, chunk=24)
-    state, loss = step(state, *meshes.put(batch(), meshes.row_sharding(mesh)), adam)
+    step, placed = full_step(model, mesh, accumulate=2, chunk=24), meshes.put(batch(), meshes.row_sharding(mesh))
+    state, loss = step(state, TokenBatch(*placed), adam)
     refused = ""
     try:
-        make_step(model, mesh, accumulate=4)(state, *meshes.put(batch(), meshes.row_sharding(mesh)), adam)
+        full_step(model, mesh, accumulate=4)(state, TokenBatch(*placed), adam)
     except ValueError as error:
         refused = str(error)
     cache = jax.jit(lambda: model.empty_cache(8, 4), out_shardings=meshes.cache_shardings(mesh, model.config))()
@@ -114,35 +119,38 @@ def stepped(model, params):
 def adapted(model, params):
     """Two steps of adapters in two parts on each mesh, beside one device's in one part; and where the state stays."""
     import jax
+    from llm_cases import adapter_step
 
     from modeseek.llm.parallel import mesh as meshes
     from modeseek.llm.training import lora
-    from modeseek.llm.training.step import Adam, start
+    from modeseek.llm.training.cross_entropy import TokenBatch
+    from modeseek.llm.training.optimizer import Adam, start
+    from modeseek.llm.training.step import state_shardings
 
     adam = Adam(0.1, epsilon=1e-3)
     fresh = jax.tree.map(np.asarray, lora.init(model.config, 4, key=jax.random.key(1)))
     rng = np.random.default_rng(2)
     moved = jax.tree.map(lambda leaf: (0.2 * rng.normal(size=leaf.shape)).astype(np.float32), fresh)
 
-    def two(step, state, *given):
+    def two(step, state, base, given):
         losses = []
         for _ in range(2):
-            state, loss = step(state, *given, adam, 0.5)
+            state, loss = step(state, TokenBatch(*given), adam, lora.Frozen(base, 0.5))
             losses.append(float(loss))
         return state, losses
 
-    single, losses = two(lora.make_step(model), start(jax.tree.map(jax.numpy.asarray, moved)), params, *batch())
+    single, losses = two(adapter_step(model), start(jax.tree.map(jax.numpy.asarray, moved)), params, batch())
     single = jax.tree.map(np.asarray, single)
     results = {}
     for sizes in MESHES:
         mesh = meshes.make_mesh(meshes.MeshShape(*sizes), model.config, 8)
         placed = meshes.on_mesh(model, mesh)
         accumulate = 1 if sizes[2] == 1 else 2  # of 8 rows on 8 devices there are no two parts
-        cut = lora.state_shardings(placed, mesh)
+        cut = state_shardings(lora.Adapters(model.config), mesh)
         state = jax.device_put(start(jax.tree.map(jax.numpy.asarray, moved)), cut)
         base = jax.device_put(params, meshes.parameter_shardings(mesh, model.config))
-        step = lora.make_step(placed, mesh, accumulate=accumulate, chunk=24)
-        state, ours = two(step, state, base, *meshes.put(batch(), meshes.row_sharding(mesh)))
+        step = adapter_step(placed, mesh, accumulate=accumulate, chunk=24)
+        state, ours = two(step, state, base, meshes.put(batch(), meshes.row_sharding(mesh)))
         where = jax.tree.map(lambda a, s: a.sharding.is_equivalent_to(s, a.ndim), state, cut)
         results["x".join(map(str, sizes))] = {
             "losses": apart(ours, losses),
@@ -189,10 +197,14 @@ def decoded(model, params):
 def sized(model, params):
     """What the compiler sets aside on each of eight devices for a step, and the estimate."""
     import jax
+    from llm_cases import full_step
 
     from modeseek.llm.parallel import memory
     from modeseek.llm.parallel import mesh as meshes
-    from modeseek.llm.training.step import Adam, make_step, start, state_shardings
+    from modeseek.llm.training.cross_entropy import TokenBatch
+    from modeseek.llm.training.optimizer import Adam, start
+    from modeseek.llm.training.step import state_shardings
+    from modeseek.llm.training.trainable import AllParameters
 
     results = {}
     for sizes in MESHES:
@@ -201,7 +213,7 @@ def sized(model, params):
         state = jax.tree.map(
             lambda leaf, cut: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=cut),
             jax.eval_shape(start, params),
-            state_shardings(placed, mesh),
+            state_shardings(AllParameters(model.config), mesh),
         )
         row = meshes.row_sharding(mesh)
         rows = (
@@ -209,7 +221,7 @@ def sized(model, params):
             jax.ShapeDtypeStruct((64,), np.int32, sharding=row),
         )
         adam = Adam(*map(np.float32, Adam()))
-        found = make_step(placed, mesh, chunk=64).lower(state, *rows, adam).compile().memory_analysis()
+        found = full_step(placed, mesh, chunk=64).lower(state, TokenBatch(*rows), adam).compile().memory_analysis()
         needed = found.argument_size_in_bytes + found.output_size_in_bytes - found.alias_size_in_bytes
         estimate = memory.training(model.config, model.compute, meshes.MeshShape(*sizes), 64, 64, chunk=64)
         results["x".join(map(str, sizes))] = estimate.total / (needed + found.temp_size_in_bytes)

@@ -250,7 +250,7 @@ def test_stop_tables():
 
 
 def test_bad_calls_are_refused():
-    with pytest.raises(ValueError, match="new_tokens must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="new_tokens must be a whole number of at least 1, got 0"):
         run(tiny(), *PROMPTS, 0)
     with pytest.raises(ValueError, match=r"keys must be one a row, \(3,\), got \(2,\)"):
         policy = tiny()

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from llm_cases import CASES, command, golden, random_params
+from llm_cases import CASES, adapter_step, command, full_step, golden, random_params
 
 from modeseek.llm.inference.generate import _generate, stop_table
 from modeseek.llm.inference.sampling import Sampling
@@ -17,7 +17,8 @@ from modeseek.llm.parallel.device_memory import available_bytes, check_fits
 from modeseek.llm.parallel.memory import MemoryEstimate, parameter_count, readable
 from modeseek.llm.parallel.mesh import MeshShape
 from modeseek.llm.training import lora
-from modeseek.llm.training.step import Adam, make_step, start
+from modeseek.llm.training.cross_entropy import TokenBatch
+from modeseek.llm.training.optimizer import Adam, start
 
 ADAM = Adam(*map(jnp.float32, Adam()))
 SIZES = {"hidden_size": 192, "num_hidden_layers": 5, "max_position_embeddings": 600, "vocab_size": 3001}
@@ -62,9 +63,9 @@ def near(estimate: MemoryEstimate, lowered) -> None:
 def test_training_needs_what_was_estimated(case, remat, accumulate, length):
     config = CONFIGS[case]
     model, state = Model(config, Compute("float32", remat)), jax.eval_shape(start, shapes(config))
-    step = make_step(model, accumulate=accumulate, chunk=256)
+    step = full_step(model, accumulate=accumulate, chunk=256)
     estimate = memory.training(config, model.compute, MeshShape(), 8, length, chunk=256, accumulate=accumulate)
-    near(estimate, step.lower(state, ids(8, length + 1), ids(8), ADAM))
+    near(estimate, step.lower(state, TokenBatch(ids(8, length + 1), ids(8)), ADAM))
     assert estimate.parts["parameters"] == 4 * parameter_count(config)
 
 
@@ -73,8 +74,8 @@ def test_training_adapters_needs_what_was_estimated():
     model = Model(config, Compute(remat="full"))
     state = jax.eval_shape(lambda: start(lora.init(config, 8, key=jax.random.key(0))))
     estimate = memory.training_adapters(config, model.compute, MeshShape(), 8, 128, 8, chunk=256)
-    step = lora.make_step(model, chunk=256)
-    near(estimate, step.lower(state, shapes(config), ids(8, 129), ids(8), ADAM, np.float32(1)))
+    step = adapter_step(model, chunk=256)
+    near(estimate, step.lower(state, TokenBatch(ids(8, 129), ids(8)), ADAM, lora.Frozen(shapes(config), np.float32(1))))
     assert estimate.total < 0.65 * memory.training(config, model.compute, MeshShape(), 8, 128, chunk=256).total
 
 
@@ -189,13 +190,13 @@ def test_commands_say_it_before_anything_is_loaded(little, capsys, tmp_path):
 def test_steps_say_it_before_they_are_compiled(little):
     model = Model(config_from(CASES["pythia"]))
     params = random_params(model.config)
-    rows, counts = np.zeros((4, 11), np.int32), np.full(4, 11, np.int32)
+    batch = TokenBatch(np.zeros((4, 11), np.int32), np.full(4, 11, np.int32))
     expected = r"a training step of 4 rows of 11 tokens needs about .* and 1000 B are free beside parameters"
     with pytest.raises(ValueError, match=expected):
-        make_step(model)(start(params), rows, counts, ADAM)
+        full_step(model)(start(params), batch, ADAM)
     adapters = start(lora.init(model.config, 4, key=jax.random.key(0)))
     with pytest.raises(ValueError, match=expected + " and adapters and Adam's moments: take fewer rows"):
-        lora.make_step(model)(adapters, params, rows, counts, ADAM, np.float32(1))
+        adapter_step(model)(adapters, batch, ADAM, lora.Frozen(params, np.float32(1)))
 
 
 def test_bytes_are_readable():

@@ -137,7 +137,7 @@ def test_what_cannot_be_scored_is_refused():
     policy, _ = policies()
     with pytest.raises(ValueError, match="at least 2 tokens to score, got 1"):
         score(policy, TOKENS[:, :1], jnp.ones(3, jnp.int32))
-    with pytest.raises(ValueError, match="chunk must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="chunk must be a whole number of at least 1, got 0"):
         score(policy, TOKENS, LENGTHS, chunk=0)
     config = dataclasses.replace(policy.model.config, vocab_size=54)
     with pytest.raises(ValueError, match="one vocabulary, got 53 and 54 entries"):

@@ -161,7 +161,7 @@ def test_meshes_that_cannot_be_are_refused():
         make_mesh(MeshShape(1, 1, 3), config, 8)
     with pytest.raises(ValueError, match=r"batch \(3\) by data x fsdp \(2\)"):
         make_mesh(MeshShape(2, 1, 1), config, 3)
-    with pytest.raises(ValueError, match="the mesh's fsdp must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="the mesh's fsdp must be a whole number of at least 1, got 0"):
         make_mesh(MeshShape(1, 0, 1), config, 3)
 
 
@@ -181,7 +181,7 @@ def test_one_device_is_a_mesh_too():
         ((None, 2, 0), "JAX_COORDINATOR_ADDRESS is not set"),
         (("here", 2, 0), "host:port, got 'here'"),
         (("here:0", 2, 0), "host:port, got 'here:0'"),
-        (("here:1234", 0, 0), "processes must be at least 1, got 0"),
+        (("here:1234", 0, 0), "processes must be a whole number of at least 1, got 0"),
         (("here:1234", 2, 2), "one of 0 to 1, got 2"),
     ],
 )

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.sharding import AbstractMesh, NamedSharding
-from llm_cases import command
+from llm_cases import command, full_step
 
 from modeseek.llm.models.hugging_face import config_from
 from modeseek.llm.models.model import Compute, Model
@@ -17,7 +17,9 @@ from modeseek.llm.parallel import memory
 from modeseek.llm.parallel.memory import count_by_part, parameter_count
 from modeseek.llm.parallel.mesh import MeshShape, check_mesh, parameter_shardings
 from modeseek.llm.training import lora
-from modeseek.llm.training.step import Adam, make_step, mean_gradients, start
+from modeseek.llm.training.cross_entropy import CrossEntropy, TokenBatch
+from modeseek.llm.training.optimizer import Adam, start
+from modeseek.llm.training.step import mean_gradients
 
 NEOX = {
     "model_type": "gpt_neox",
@@ -149,7 +151,8 @@ def test_the_largest_models_programs_are_well_formed(name):
     model = Model(config, Compute("bfloat16", "full"))
     params, ids = shapes(config), lambda *shape: jax.ShapeDtypeStruct(shape, jnp.int32)
     with jax.numpy_dtype_promotion("standard"):  # JAX's own attention promotes 16-bit floats implicitly
-        loss, gradients = jax.eval_shape(lambda p, t, n: mean_gradients(model, p, t, n), params, ids(2, 5000), ids(2))
+        batch = TokenBatch(ids(2, 5000), ids(2))
+        loss, gradients = jax.eval_shape(functools.partial(mean_gradients, CrossEntropy(model)), params, batch)
     assert (loss.shape, loss.dtype) == ((), jnp.float32)
     jax.tree.map(lambda g, p: np.testing.assert_equal((g.shape, g.dtype), (p.shape, p.dtype)), gradients, params)
     decoding = jax.eval_shape(model.for_decoding, params)
@@ -170,7 +173,7 @@ def test_a_step_that_cannot_fit_is_refused_before_it_is_compiled():
     numbers = tuple(map(jnp.float32, (1e-5, 0.9, 0.999, 1e-8, 0.0)))
     with pytest.raises(ValueError, match=r"a training step of 64 rows of 385 tokens needs about \d+\.\d+ GiB on each"):
         rows = jax.ShapeDtypeStruct((64, 385), jnp.int32), jax.ShapeDtypeStruct((64,), jnp.int32)
-        make_step(model).lower(state, *rows, Adam(*numbers))
+        full_step(model).lower(state, TokenBatch(*rows), Adam(*numbers))
 
 
 def test_info_of_mistral_7b_needs_its_configuration_alone(tmp_path, capsys):

@@ -19,7 +19,7 @@ from modeseek.llm.checkpoints.save import convert, save
 from modeseek.llm.models.hugging_face import config_from
 from modeseek.llm.models.model import Model
 from modeseek.llm.models.parameters import parameters, shapes
-from modeseek.llm.training.step import Adam, apply, start
+from modeseek.llm.training.optimizer import Adam, apply, start
 
 
 def tensors(folder: Path) -> dict[str, tuple[str, bytes]]:
@@ -181,7 +181,7 @@ def test_a_step_on_loaded_parameters_is_compiled_once():
     """Its first state mixes them with fresh moments, its second is its own result: for JAX two programs, if parameters
     were tied to their device and moments were not."""
     state = start(load(open_checkpoint(golden("pythia"))))
-    step = jax.jit(lambda state: apply(state, state.params, Adam()))
+    step = jax.jit(lambda state: apply(state, state.params, Adam().transformation()))
     for _ in range(2):
         state = step(state)
     assert step._cache_size() == 1

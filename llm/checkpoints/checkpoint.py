@@ -175,6 +175,7 @@ def _files(files: list[Path]) -> tuple[dict[str, Stored], list[str]]:
 
 
 def _index(path: Path) -> dict[str, str]:
+    where: dict[str, str] = {}
     try:
         where = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
         fine = all(isinstance(file, str) and Path(file).name == file for file in where.values())

@@ -79,7 +79,8 @@ def load(
 def _at(tree: Params, path: tuple[str, ...]) -> Sharding:
     for key in path:
         tree = tree[key]
-    return tree
+    sharding: Sharding = tree
+    return sharding
 
 
 def _of_tensor(sharding: Sharding | None, p: Parameter) -> Sharding | None:

@@ -3,6 +3,7 @@
 import dataclasses
 from typing import TYPE_CHECKING, Literal
 
+from modeseek.checks import whole
 from modeseek.llm.commands.common import Source
 
 if TYPE_CHECKING:
@@ -51,8 +52,8 @@ class Info:
         """
         for field in ("batch", "length", "data", "fsdp", "tensor"):
             value = getattr(self, field)
-            if value is not None and value < 1:
-                raise ValueError(f"{field} must be at least 1, got {value}")
+            if value is not None:
+                whole(field, value, 1)
         from modeseek.llm.checkpoints.hub import CONFIGURATION, local_folder
         from modeseek.llm.models.hugging_face import config_from, head_of, read_config
         from modeseek.llm.models.model import Compute

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from modeseek.checks import whole
 from modeseek.llm.inference.padding import bucket
 from modeseek.llm.inference.sampling import Sampling, check_sampling, sample
 from modeseek.llm.models.model import KeyValueCache, Model, last
@@ -109,8 +110,7 @@ def generate(
     Raises:
         ValueError: `new_tokens` below 1, one key a row is not given, an impossible sampling or stop.
     """
-    if new_tokens < 1:
-        raise ValueError(f"new_tokens must be at least 1, got {new_tokens}")
+    whole("new_tokens", new_tokens, 1)
     if keys.shape != (tokens.shape[0],):
         raise ValueError(f"keys must be one a row, ({tokens.shape[0]},), got {keys.shape}")
     if not any(isinstance(number, jax.core.Tracer) for number in sampling):
@@ -122,7 +122,7 @@ def generate(
     # NumPy's numbers of fixed types: Python's would be weakly typed, and another program than arrays.
     fixed: Any = (np.float32, np.int32, np.float32)
     numbers = Sampling(*(kind(x) for kind, x in zip(fixed, sampling, strict=True)))
-    return _generate(
+    generation: Generation = _generate(
         model,
         bucket(new_tokens),
         params,
@@ -134,6 +134,7 @@ def generate(
         stop_table(stops),
         np.int32(pad_id),
     )
+    return generation
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
@@ -155,7 +156,8 @@ def _generate(
     hidden, cache = model.prefill(params, tokens, lengths, model.empty_cache(batch, prompt + room))
 
     def unfinished(state: _State) -> Array:
-        return (state.turn < limit) & ~state.out.stopped.all()
+        more: Array = (state.turn < limit) & ~state.out.stopped.all()
+        return more
 
     def advance(state: _State) -> _State:
         turn, out = state.turn, state.out

@@ -140,15 +140,17 @@ def _bounds(
                 gaps, near, lambda gaps: jnp.isfinite(gaps).astype(gaps.dtype), jnp.broadcast_to(top_k, best.shape)
             )
 
-        bounds = jax.lax.cond(few, by_rank, lambda: everything)
+        of_rank: Array = jax.lax.cond(few, by_rank, lambda: everything)
 
         def by_probability() -> Array:
-            weigh = lambda gaps: _unnormalized(gaps, bounds, temperature)
+            weigh = lambda gaps: _unnormalized(gaps, of_rank, temperature)
             return _smallest(gaps, near, weigh, top_p * weigh(gaps).sum(axis=1))
 
-        return jax.lax.cond(light, by_probability, lambda: bounds)
+        of_both: Array = jax.lax.cond(light, by_probability, lambda: of_rank)
+        return of_both
 
-    return jax.lax.cond(few | light, truncated, lambda: everything)
+    bounds: Array = jax.lax.cond(few | light, truncated, lambda: everything)
+    return bounds
 
 
 def _unnormalized(gaps: Float[Array, "B *N"], bounds: Float[Array, "B"], temperature: Array) -> Float[Array, "B *N"]:
@@ -180,7 +182,8 @@ def _smallest(
     def among_the_nearest() -> Array:
         return jnp.take_along_axis(near, jnp.argmax(enough, axis=1)[:, None], axis=1)[:, 0]
 
-    return jax.lax.cond(enough[:, -1].all(), among_the_nearest, lambda: _bisect(gaps, weigh(gaps), needed))
+    bounds: Array = jax.lax.cond(enough[:, -1].all(), among_the_nearest, lambda: _bisect(gaps, weigh(gaps), needed))
+    return bounds
 
 
 def _bisect(gaps: Float[Array, "B V"], weights: Float[Array, "B V"], needed: Float[Array, "B"]) -> Float[Array, "B"]:

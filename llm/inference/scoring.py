@@ -8,6 +8,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from modeseek.bandit.objectives.divergences import entropy, kl
 from modeseek.bandit.objectives.log_probs import sequence_log_probs, shift
+from modeseek.checks import whole
 from modeseek.llm.inference.chunked_logits import columns_per_chunk, join_columns, split_columns, token_log_probs
 from modeseek.llm.models.model import Model
 from modeseek.llm.models.parameters import Params
@@ -78,8 +79,7 @@ def score(
     """
     if tokens.shape[1] < 2:
         raise ValueError(f"sequences must have at least 2 tokens to score, got {tokens.shape[1]}")
-    if chunk < 1:
-        raise ValueError(f"chunk must be at least 1, got {chunk}")
+    whole("chunk", chunk, 1)
     if other is not None and other.model.config.vocab_size != policy.model.config.vocab_size:
         sizes = policy.model.config.vocab_size, other.model.config.vocab_size
         raise ValueError(f"the KL of two models needs one vocabulary, got {sizes[0]} and {sizes[1]} entries")

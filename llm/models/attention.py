@@ -101,7 +101,8 @@ def _attend_causally(q: Array, k: Array, v: Array, window: int | None, implement
 def _attention(q: Array, k: Array, v: Array, **how: Any) -> Array:
     # JAX's own function promotes 16-bit floats implicitly: strict promotion is lifted for it alone.
     with jax.numpy_dtype_promotion("standard"):
-        return jax.nn.dot_product_attention(q, k, v, **how)
+        mixed: Array = jax.nn.dot_product_attention(q, k, v, **how)
+    return mixed
 
 
 @functools.lru_cache

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax.sharding import Sharding
 from jaxtyping import Array, Float, Int
 
+from modeseek.checks import whole
 from modeseek.llm.models import mistral, neox
 from modeseek.llm.models.attention import Attend, Implementation, LayerCache, causal, filling, stepping
 from modeseek.llm.models.config import ModelConfig
@@ -72,8 +73,7 @@ class Compute:
             raise ValueError(f"remat must be none, {' or '.join(REMAT_POLICIES)}, got {self.remat!r}")
         if self.attention not in ("auto", "xla", "cudnn"):
             raise ValueError(f"attention must be auto, xla or cudnn, got {self.attention!r}")
-        if self.unroll < 1:
-            raise ValueError(f"unroll must be at least 1, got {self.unroll}")
+        whole("unroll", self.unroll, 1)
 
 
 class KeyValueCache(NamedTuple):

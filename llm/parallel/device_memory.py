@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 
+from modeseek.llm.models.model import Compute
 from modeseek.llm.parallel.memory import MemoryEstimate, readable
 
 
@@ -21,6 +22,11 @@ def available_bytes(device: Any = None) -> int | None:
         return int(stats["bytes_limit"] - stats.get("bytes_in_use", 0))
     free = _host_bytes() if device.platform == "cpu" else None
     return None if free is None else free // jax.local_device_count("cpu")
+
+
+def compute_counted(dtype: str) -> Compute:
+    """How a model is computed, as memory is to be counted: a CPU computes 16-bit numbers in float32 copies."""
+    return Compute("float32" if jax.default_backend() == "cpu" else dtype)
 
 
 def _host_bytes() -> int | None:

@@ -214,7 +214,8 @@ def residual_bytes(config: ModelConfig, dtype: str, remat: str, fused: bool, len
 
     def layer(params: Any, x: Array) -> Array:
         turn = rotary(jnp.arange(length)[None, :], config.rotary_size, config.rotary_base)
-        return block(config, jnp.dtype(dtype)).apply({"params": params}, x, turn, attend)[0]
+        residual: Array = block(config, jnp.dtype(dtype)).apply({"params": params}, x, turn, attend)[0]
+        return residual
 
     if remat != "none":
         layer = jax.checkpoint(layer, policy=REMAT_POLICIES[remat], prevent_cse=False)

@@ -17,6 +17,7 @@ import optax
 from jax.sharding import AbstractMesh, AxisType, NamedSharding, PartitionSpec
 from jaxtyping import Array
 
+from modeseek.checks import whole
 from modeseek.llm.models.attention import LayerCache
 from modeseek.llm.models.config import Head, ModelConfig
 from modeseek.llm.models.model import ActivationShardings, KeyValueCache, Model
@@ -53,8 +54,7 @@ def check_mesh(config: ModelConfig, mesh: MeshShape, batch: int) -> None:
         ValueError: a size below 1, or heads, features, vocabulary or rows that do not divide.
     """
     for axis, n in mesh._asdict().items():
-        if n < 1:
-            raise ValueError(f"the mesh's {axis} must be at least 1, got {n}")
+        whole(f"the mesh's {axis}", n, 1)
     tensor, fsdp = mesh.tensor, mesh.fsdp
     wanted = [
         ("heads", config.heads, "tensor", tensor),

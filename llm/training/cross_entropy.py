@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from modeseek.bandit.objectives.log_probs import shift
+from modeseek.checks import whole
 from modeseek.llm.inference.chunked_logits import columns_per_chunk, cross_entropy
 from modeseek.llm.inference.scoring import response_mask
 from modeseek.llm.models.model import Model
@@ -50,8 +51,7 @@ class CrossEntropy:
 
     def __post_init__(self) -> None:
         """Raises ValueError for a chunk below 1."""
-        if self.chunk < 1:
-            raise ValueError(f"chunk must be at least 1, got {self.chunk}")
+        whole("chunk", self.chunk, 1)
 
     def summed(self, params: Params, batch: TokenBatch) -> Float[Array, ""]:
         """The loss before it is divided: the sum over parts of a batch is the whole batch's."""

@@ -36,7 +36,8 @@ def init(config: ModelConfig, rank: int, dtype: str = "float32", *, key: Array) 
     def start(shape: tuple[int, ...], name: str, key: Array) -> Array:
         if name == "lora_b":
             return jnp.zeros(shape, dtype)
-        return (jax.random.normal(key, shape) / shape[1] ** 0.5).astype(dtype)
+        spread: float = shape[1] ** 0.5
+        return (jax.random.normal(key, shape) / spread).astype(dtype)
 
     return _tree({p.path: start(p.shape, p.path[-1], k) for p, k in zip(entries, keys, strict=True)})
 

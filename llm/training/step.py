@@ -10,7 +10,7 @@ pre-training, SFT, a preference objective (its token weights in the batch), all 
 
 import math
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -27,6 +27,7 @@ from modeseek.llm.training.optimizer import Adam, State, apply, optimizer_size, 
 from modeseek.llm.training.trainable import Trainable
 
 
+@runtime_checkable  # the tests execute every annotation
 class Loss(Protocol):
     """What is minimised: a sum over rows, divided by a number that the parameters do not change.
 
@@ -53,6 +54,7 @@ class Loss(Protocol):
         ...
 
 
+@runtime_checkable
 class Step(Protocol):
     """A compiled step; the state is donated."""
 

@@ -1,7 +1,7 @@
 """What a step trains: all parameters of a model, or something beside frozen ones that completes them."""
 
 import dataclasses
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import jax
 from jax.sharding import AbstractMesh
@@ -12,6 +12,7 @@ from modeseek.llm.parallel import memory
 from modeseek.llm.parallel.mesh import parameter_shardings
 
 
+@runtime_checkable  # the tests execute every annotation
 class Trainable(Protocol):
     """How trained numbers become a model's parameters, where they live, and what training them needs.
 
