@@ -46,7 +46,7 @@ def test_texts_and_conversations_go_in_and_texts_come_out(tmp_path):
     template = "{% for m in messages %}w5 {{ m.content }} {% endfor %}w6"
     write_word_tokenizer(folder, [f"w{i}" for i in range(53)], "w1", template)
     model = load_model(str(folder))
-    how = {"max_new_tokens": 9, "temperature": 0, "ignore_eos": True}
+    how = {"max_new_tokens": 9, "temperature": 0.0, "ignore_eos": True}
     text, ids, chat = model.generate(["w9 w8", [9, 8], [{"role": "user", "content": "w9 w8"}]], **how)
     assert text == ids
     assert text.text.split() == [f"w{i}" for i in text.response_ids]
@@ -68,7 +68,7 @@ BAD = [
     (lambda m: m.generate([[5]], max_new_tokens=64), "1 tokens and 64 new ones, more than the context of 64"),
     (lambda m: m.generate([[5]], samples=0), "samples must be a whole number of at least 1, got 0"),
     (lambda m: m.generate([[5]], seed=-1), "seed must be a whole number from 0 to"),
-    (lambda m: m.generate([[5]], temperature=-1), "temperature must be a number of at least 0"),
+    (lambda m: m.generate([[5]], temperature=-1.0), "temperature must be a number of at least 0"),
     (lambda m: m.score([[5]], [[6], [7]]), "one for each of the 1 prompts, got 2"),
     (lambda m: m.score([[5]], "w"), "one for each of the 1 prompts, got the text 'w'"),
     (lambda m: m.score([[5]], [[]]), "record 0 has an empty response"),
@@ -91,14 +91,14 @@ def test_sources_that_cannot_be_loaded_are_told(monkeypatch):
     with pytest.raises(ValueError, match="has a reward head: this needs a language model"):
         load_model(golden("llama"))
     monkeypatch.setattr(device_memory, "available_bytes", lambda device=None: 1000)
-    with pytest.raises(ValueError, match="loading the model needs about .* and 1000 B are free: take a smaller model"):
+    with pytest.raises(ValueError, match=r"loading the model needs about .* and 1000 B are free: take a smaller model"):
         load_model(golden("pythia"))
 
 
 def test_memory_is_asked_for_before_it_is_taken(model, monkeypatch):
     monkeypatch.setattr(device_memory, "available_bytes", lambda device=None: 1000)
-    with pytest.raises(ValueError, match="generating 2 responses at once needs about .*take a smaller batch or fewer"):
-        model.generate([[5]], samples=2)
+    with pytest.raises(ValueError, match=r"generating 2 responses at once needs about .*take a smaller batch or fewer"):
+        model.generate([[5]], samples=2, max_new_tokens=9)
     expected = "scoring 1 sequences at once needs about .* and 1000 B are free beside parameters: take a smaller batch"
     with pytest.raises(ValueError, match=expected):
         model.score([[5]], [[6]])

@@ -44,7 +44,7 @@ def log_probs(given):
     """log π of every response token, `[B, S-1]`, all logits at once."""
     every = jax.nn.log_softmax(MODEL.logits(given, MODEL.hidden(given, TOKENS[:, :-1])), axis=-1)
     chosen = jnp.take_along_axis(every, TOKENS[:, 1:, None], axis=-1)[..., 0]
-    at = jnp.arange(1, TOKENS.shape[1])
+    at = jnp.arange(1, TOKENS.shape[1])[None, :]
     return jnp.where((at >= STARTS[:, None]) & (at < COUNTS[:, None]), chosen, 0.0)
 
 
@@ -94,7 +94,7 @@ class Linear:
     chunk: int = 1
 
     def summed(self, params, batch):
-        return (params["w"] * batch.x).sum().astype(jnp.float32)
+        return (params["w"][None, :] * batch.x).sum().astype(jnp.float32)
 
     def divisor(self, batch):
         return jnp.ones((), jnp.float32)

@@ -45,7 +45,7 @@ class LanguageModel:
     """A model that generates and scores, with its parameters on the device.
 
         model = load_model("EleutherAI/pythia-70m")
-        for response in model.generate(["The capital of France is"], max_new_tokens=8, temperature=0):
+        for response in model.generate(["The capital of France is"], max_new_tokens=8, temperature=0.0):
             print(response.text)
         model.score(["The capital of France is"], [" Paris"])[0].log_prob
 
