@@ -8,11 +8,13 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
+from modeseek.checks import whole
+
 VARIABLES = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
 """The environment's names of coordinator, processes and process."""
 
 
-def join(
+def initialize(
     coordinator: str | None = None, processes: int | None = None, process: int | None = None, *, timeout: int = 300
 ) -> bool:
     """Join the other hosts; to be called before anything touches a device.
@@ -41,9 +43,8 @@ def join(
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit() or not 0 < int(port) < 65_536:
         raise ValueError(f"the coordinator must be host:port, got {address!r}")
-    count, index = _whole(VARIABLES[1], values[1]), _whole(VARIABLES[2], values[2])
-    if count < 1:
-        raise ValueError(f"the number of processes must be at least 1, got {count}")
+    count, index = _parsed(VARIABLES[1], values[1]), _parsed(VARIABLES[2], values[2])
+    whole("the number of processes", count, 1)
     if not 0 <= index < count:
         raise ValueError(f"the process must be one of 0 to {count - 1}, got {index}")
     if timeout < 1:
@@ -73,7 +74,7 @@ def together() -> Iterator[None]:
         raise ValueError(f"host {int(np.argmin(fine))} failed: its own error says why")
 
 
-def _whole(name: str, value: object) -> int:
+def _parsed(name: str, value: object) -> int:
     try:
         return int(str(value))
     except ValueError:

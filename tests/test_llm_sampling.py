@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from modeseek.llm.draw import NEAREST, Sampling, check_sampling, draw
+from modeseek.llm.inference.sampling import NEAREST, Sampling, check_sampling, sample
 
 # --- one token --------------------------------------------------------------------------------------------------------
 
@@ -37,7 +37,7 @@ def exact(logits: np.ndarray, sampling: Sampling) -> np.ndarray:
 
 @functools.lru_cache
 def drawing():
-    return jax.jit(draw)
+    return jax.jit(sample)
 
 
 @pytest.mark.parametrize("sampling", DISTRIBUTIONS)

@@ -8,7 +8,7 @@ import bisect
 from collections.abc import Sequence
 from typing import Any
 
-from modeseek.llm.tokenizer import decode, encode_alone
+from modeseek.llm.inference.tokenizer import decode, encode_alone
 
 BEFORE = ("", " ", "\n", "a", ".", ")")
 AFTER = ("", " ", "\n", "a", ".")
@@ -18,8 +18,8 @@ AFTER = ("", " ", "\n", "a", ".")
 def ordinary_ids(tokenizer: Any, stop: str) -> list[list[int]]:
     """The sequences of ids that the tokenizer writes a stop with, alone and between ordinary neighbours.
 
-    Each is as short as holds the stop, neighbours that share a token with it included. For `llm.generate.generate`,
-    which ends a row early by them; others are left to `end_of_text`.
+    Each is as short as holds the stop, neighbours that share a token with it included.
+    `modeseek.llm.inference.generate.generate` ends a row early by them; others are left to `end_of_text`.
     """
     texts = [before + stop + after for before in BEFORE for after in AFTER]
     found = {tuple(_around(tokenizer, ids, stop)): None for ids in encode_alone(tokenizer, texts)}

@@ -1,4 +1,4 @@
-"""One next token a row from its logits: greedy, or drawn after temperature, top-k and top-p."""
+"""One next token a row from its logits: greedy, or sampled after temperature, top-k and top-p."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from modeseek.llm.mass import log_mass
+from modeseek.llm.inference.chunked_logits import log_normalizer
 
 LANES = 128
 """The vocabulary is laid out in this many lanes: entry v is in row v // 128 of lane v % 128."""
@@ -34,7 +34,7 @@ class Sampling(NamedTuple):
     top_p: float | Array = 1.0
 
 
-class Drawn(NamedTuple):
+class SampledTokens(NamedTuple):
     """One token a row.
 
     Attributes:
@@ -67,7 +67,7 @@ def check_sampling(sampling: Sampling) -> None:
         raise ValueError(f"top_p must be more than 0 and at most 1 (1 keeps all), got {sampling.top_p}")
 
 
-def draw(logits: Float[Array, "B V"], sampling: Sampling, uniforms: Float[Array, "B 2"]) -> Drawn:
+def sample(logits: Float[Array, "B V"], sampling: Sampling, uniforms: Float[Array, "B 2"]) -> SampledTokens:
     """Choose a token for each row; a row's choice depends on its own logits and uniforms alone.
 
     Args:
@@ -75,36 +75,36 @@ def draw(logits: Float[Array, "B V"], sampling: Sampling, uniforms: Float[Array,
         sampling: how.
         uniforms: two independent numbers in [0, 1) a row.
     """
-    laid = _lay_out(logits)
+    laid = _in_lanes(logits)
     bests = laid.max(axis=2)
     best = bests.max(axis=1)
     temperature = jnp.asarray(sampling.temperature, logits.dtype)
 
-    def normalisers() -> Array:
-        return log_mass(logits, best)
+    def log_normalizers() -> Array:
+        return log_normalizer(logits, best)
 
     def greedy() -> tuple[Array, Array, Array]:
-        return _first_best(laid, bests, best), jnp.zeros_like(best), normalisers()
+        return _argmax(laid, bests, best), jnp.zeros_like(best), log_normalizers()
 
     def drawn() -> tuple[Array, Array, Array]:
         bounds = _bounds(logits, best, temperature, sampling)
-        token, behavior, log_masses = _invert(laid, best, temperature, bounds, uniforms)
+        token, behavior, log_z = _sample_by_inversion(laid, best, temperature, bounds, uniforms)
         as_it_is = (temperature == 1) & jnp.isinf(bounds).all()
-        return token, behavior, jax.lax.cond(as_it_is, lambda: log_masses, normalisers)
+        return token, behavior, jax.lax.cond(as_it_is, lambda: log_z, log_normalizers)
 
-    token, behavior, log_normalisers = jax.lax.cond(temperature > 0, drawn, greedy)
+    token, behavior, log_z = jax.lax.cond(temperature > 0, drawn, greedy)
     chosen = jnp.take_along_axis(logits, token[:, None], axis=1)[:, 0]
-    return Drawn(token, chosen - best - log_normalisers, behavior)
+    return SampledTokens(token, chosen - best - log_z, behavior)
 
 
-def _lay_out(logits: Float[Array, "B V"]) -> Float[Array, "B R L"]:
+def _in_lanes(logits: Float[Array, "B V"]) -> Float[Array, "B R L"]:
     """Rows of LANES entries, the last one filled up with entries that nothing draws."""
     missing = -logits.shape[1] % LANES
     filled = jnp.pad(logits, ((0, 0), (0, missing)), constant_values=-jnp.inf) if missing else logits
     return filled.reshape(logits.shape[0], -1, LANES)
 
 
-def _first_best(laid: Float[Array, "B R L"], bests: Float[Array, "B R"], best: Float[Array, "B"]) -> Int[Array, "B"]:
+def _argmax(laid: Float[Array, "B R L"], bests: Float[Array, "B R"], best: Float[Array, "B"]) -> Int[Array, "B"]:
     """The first entry that is the best of all, in the first row of lanes whose best is: no second pass over all.
 
     argmax, which XLA computes on a CPU in fifty times as long as the maximum.
@@ -140,18 +140,20 @@ def _bounds(
                 gaps, near, lambda gaps: jnp.isfinite(gaps).astype(gaps.dtype), jnp.broadcast_to(top_k, best.shape)
             )
 
-        bounds = jax.lax.cond(few, by_rank, lambda: everything)
+        of_rank: Array = jax.lax.cond(few, by_rank, lambda: everything)
 
-        def by_mass() -> Array:
-            mass = lambda gaps: _masses(gaps, bounds, temperature)
-            return _smallest(gaps, near, mass, top_p * mass(gaps).sum(axis=1))
+        def by_probability() -> Array:
+            weigh = lambda gaps: _unnormalized(gaps, of_rank, temperature)
+            return _smallest(gaps, near, weigh, top_p * weigh(gaps).sum(axis=1))
 
-        return jax.lax.cond(light, by_mass, lambda: bounds)
+        of_both: Array = jax.lax.cond(light, by_probability, lambda: of_rank)
+        return of_both
 
-    return jax.lax.cond(few | light, truncated, lambda: everything)
+    bounds: Array = jax.lax.cond(few | light, truncated, lambda: everything)
+    return bounds
 
 
-def _masses(gaps: Float[Array, "B *N"], bounds: Float[Array, "B"], temperature: Array) -> Float[Array, "B *N"]:
+def _unnormalized(gaps: Float[Array, "B *N"], bounds: Float[Array, "B"], temperature: Array) -> Float[Array, "B *N"]:
     """exp(-gap / temperature) of what is within a row's bound, 0 of the rest."""
     return jnp.where(gaps <= bounds.reshape(-1, *[1] * (gaps.ndim - 1)), jnp.exp(-gaps / temperature), 0.0)
 
@@ -180,7 +182,8 @@ def _smallest(
     def among_the_nearest() -> Array:
         return jnp.take_along_axis(near, jnp.argmax(enough, axis=1)[:, None], axis=1)[:, 0]
 
-    return jax.lax.cond(enough[:, -1].all(), among_the_nearest, lambda: _bisect(gaps, weigh(gaps), needed))
+    bounds: Array = jax.lax.cond(enough[:, -1].all(), among_the_nearest, lambda: _bisect(gaps, weigh(gaps), needed))
+    return bounds
 
 
 def _bisect(gaps: Float[Array, "B V"], weights: Float[Array, "B V"], needed: Float[Array, "B"]) -> Float[Array, "B"]:
@@ -205,7 +208,7 @@ def _bisect(gaps: Float[Array, "B V"], weights: Float[Array, "B V"], needed: Flo
     return jax.lax.bitcast_convert_type(high, gaps.dtype)
 
 
-def _invert(
+def _sample_by_inversion(
     laid: Float[Array, "B R L"],
     best: Float[Array, "B"],
     temperature: Array,
@@ -215,20 +218,20 @@ def _invert(
     """Draw by inverting cumulative sums, first among lanes and then within the lane: a uniform for each.
 
     Two numbers a token in place of one Gumbel variate an entry, and entries rarer than a float's last bit keep their
-    share, since the second uniform divides one lane's mass alone. Also returns the token's log-prob, and the log of
-    all entries' mass.
+    share, since the second uniform divides one lane's weight alone. Also returns the token's log-prob, and the
+    log-normalizer of all entries.
     """
-    lanes = _masses(_gaps(laid, best), bounds, temperature).sum(axis=1)
+    lanes = _unnormalized(_gaps(laid, best), bounds, temperature).sum(axis=1)
     lane = _first_above(lanes, uniforms[:, 0])
     within = _gaps(jnp.take_along_axis(laid, lane[:, None, None], axis=2)[:, :, 0], best)
-    row = _first_above(_masses(within, bounds, temperature), uniforms[:, 1])
+    row = _first_above(_unnormalized(within, bounds, temperature), uniforms[:, 1])
     gap = jnp.take_along_axis(within, row[:, None], axis=1)[:, 0]
-    log_masses = jnp.log(lanes.sum(axis=1))
-    return (row * LANES + lane).astype(jnp.int32), -gap / temperature - log_masses, log_masses
+    log_z = jnp.log(lanes.sum(axis=1))
+    return (row * LANES + lane).astype(jnp.int32), -gap / temperature - log_z, log_z
 
 
-def _first_above(masses: Float[Array, "B N"], uniform: Float[Array, "B"]) -> Int[Array, "B"]:
-    """The first entry whose cumulative mass exceeds u · total; never one without mass, however sums are rounded."""
-    cumulative = jnp.cumsum(masses, axis=1)
-    hit = (cumulative > uniform[:, None] * cumulative[:, -1:]) & (masses > 0)
-    return jnp.where(hit.any(axis=1), jnp.argmax(hit, axis=1), jnp.argmax(masses, axis=1))
+def _first_above(weights: Float[Array, "B N"], uniform: Float[Array, "B"]) -> Int[Array, "B"]:
+    """The first entry whose cumulative weight exceeds u · total; never one of weight 0, however sums are rounded."""
+    cumulative = jnp.cumsum(weights, axis=1)
+    hit = (cumulative > uniform[:, None] * cumulative[:, -1:]) & (weights > 0)
+    return jnp.where(hit.any(axis=1), jnp.argmax(hit, axis=1), jnp.argmax(weights, axis=1))

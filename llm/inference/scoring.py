@@ -8,12 +8,13 @@ from jaxtyping import Array, Bool, Float, Int
 
 from modeseek.bandit.objectives.divergences import entropy, kl
 from modeseek.bandit.objectives.log_probs import sequence_log_probs, shift
-from modeseek.llm.chunks import columns, cut, join, token_log_probs
+from modeseek.checks import whole
+from modeseek.llm.inference.chunked_logits import columns_per_chunk, join_columns, split_columns, token_log_probs
 from modeseek.llm.models.model import Model
 from modeseek.llm.models.parameters import Params
 
 
-class Policy(NamedTuple):
+class ModelWithParams(NamedTuple):
     """A model and its parameters, layers stacked, as loaded and trained."""
 
     model: Model
@@ -48,12 +49,12 @@ def response_mask(starts: Int[Array, "B"], lengths: Int[Array, "B"], length: int
 
 
 def score(
-    policy: Policy,
+    policy: ModelWithParams,
     tokens: Int[Array, "B S"],
     lengths: Int[Array, "B"],
     starts: Int[Array, "B"] | None = None,
     *,
-    other: Policy | None = None,
+    other: ModelWithParams | None = None,
     with_entropy: bool = False,
     chunk: int = 1024,
 ) -> Scores:
@@ -78,8 +79,7 @@ def score(
     """
     if tokens.shape[1] < 2:
         raise ValueError(f"sequences must have at least 2 tokens to score, got {tokens.shape[1]}")
-    if chunk < 1:
-        raise ValueError(f"chunk must be at least 1, got {chunk}")
+    whole("chunk", chunk, 1)
     if other is not None and other.model.config.vocab_size != policy.model.config.vocab_size:
         sizes = policy.model.config.vocab_size, other.model.config.vocab_size
         raise ValueError(f"the KL of two models needs one vocabulary, got {sizes[0]} and {sizes[1]} entries")
@@ -97,10 +97,10 @@ def score(
             kl(whole[0], whole[1]) if other is not None else None,
         )
 
-    pieces = cut(columns(chunk, inputs.shape), targets, *hidden)
+    pieces = split_columns(columns_per_chunk(chunk, inputs.shape), targets, *hidden)
     params = tuple(p.params for p in policies)
     results = jax.lax.map(lambda piece: jax.checkpoint(of_chunk)(params, piece[1:], piece[0]), pieces)
-    joined = jax.tree.map(lambda array: jnp.where(mask, join(array, inputs.shape[1]), 0.0), results)
+    joined = jax.tree.map(lambda array: jnp.where(mask, join_columns(array, inputs.shape[1]), 0.0), results)
     return Scores(joined[0], mask, joined[1], joined[2])
 
 

@@ -17,9 +17,10 @@ import optax
 from jax.sharding import AbstractMesh, AxisType, NamedSharding, PartitionSpec
 from jaxtyping import Array
 
-from modeseek.llm.models.attention import Memory
+from modeseek.checks import whole
+from modeseek.llm.models.attention import LayerCache
 from modeseek.llm.models.config import Head, ModelConfig
-from modeseek.llm.models.model import Cache, Model, Places
+from modeseek.llm.models.model import ActivationShardings, KeyValueCache, Model
 from modeseek.llm.models.parameters import Parameter, Params, axes
 
 ROWS = ("data", "fsdp")
@@ -38,7 +39,7 @@ RULES: dict[str, str | None] = {
 """Logical axis of a parameter → the mesh axis that cuts it."""
 
 
-class Mesh(NamedTuple):
+class MeshShape(NamedTuple):
     """How many devices share the rows (`data`), rows and parameters (`fsdp`), and each layer's features (`tensor`)."""
 
     data: int = 1
@@ -46,15 +47,14 @@ class Mesh(NamedTuple):
     tensor: int = 1
 
 
-def check_mesh(config: ModelConfig, mesh: Mesh, batch: int) -> None:
+def check_mesh(config: ModelConfig, mesh: MeshShape, batch: int) -> None:
     """Refuse a mesh that does not divide the model or the batch; everything that it does not divide is named.
 
     Raises:
         ValueError: a size below 1, or heads, features, vocabulary or rows that do not divide.
     """
     for axis, n in mesh._asdict().items():
-        if n < 1:
-            raise ValueError(f"the mesh's {axis} must be at least 1, got {n}")
+        whole(f"the mesh's {axis}", n, 1)
     tensor, fsdp = mesh.tensor, mesh.fsdp
     wanted = [
         ("heads", config.heads, "tensor", tensor),
@@ -69,7 +69,9 @@ def check_mesh(config: ModelConfig, mesh: Mesh, batch: int) -> None:
         raise ValueError(f"the mesh does not divide the model: {', '.join(problems)}")
 
 
-def make_mesh(sizes: Mesh, config: ModelConfig, batch: int, devices: Sequence[Any] | None = None) -> jax.sharding.Mesh:
+def make_mesh(
+    sizes: MeshShape, config: ModelConfig, batch: int, devices: Sequence[Any] | None = None
+) -> jax.sharding.Mesh:
     """A mesh of all devices (of all hosts, if there are several), or of those given.
 
     Neighbours share `tensor` first, then `fsdp`, then `data`: what talks most is nearest.
@@ -95,11 +97,11 @@ def make_mesh(sizes: Mesh, config: ModelConfig, batch: int, devices: Sequence[An
 
 def on_mesh(model: Model, mesh: jax.sharding.Mesh) -> Model:
     """The same model, told to keep its residual stream cut by rows alone, and to look up whole rows of its table."""
-    places = Places(rows(mesh), NamedSharding(mesh, PartitionSpec(RULES["vocab"])))
-    return dataclasses.replace(model, compute=dataclasses.replace(model.compute, places=places))
+    shardings = ActivationShardings(row_sharding(mesh), NamedSharding(mesh, PartitionSpec(RULES["vocab"])))
+    return dataclasses.replace(model, compute=dataclasses.replace(model.compute, shardings=shardings))
 
 
-def rows(mesh: jax.sharding.Mesh) -> NamedSharding:
+def row_sharding(mesh: jax.sharding.Mesh) -> NamedSharding:
     """Of tokens, lengths, hidden states: the first axis counts rows, the others are whole."""
     return NamedSharding(mesh, PartitionSpec(ROWS))
 
@@ -109,15 +111,15 @@ def row_shards(mesh: jax.sharding.Mesh) -> int:
     return math.prod(mesh.shape[axis] for axis in ROWS)
 
 
-def everywhere(mesh: jax.sharding.Mesh) -> NamedSharding:
+def replicated(mesh: jax.sharding.Mesh) -> NamedSharding:
     """A copy on each device: scalars, hyper-parameters, metrics."""
     return NamedSharding(mesh, PartitionSpec())
 
 
-def for_parameters(
+def parameter_shardings(
     mesh: jax.sharding.Mesh | AbstractMesh, config: ModelConfig, heads: tuple[Head, ...] = ("lm",)
 ) -> Params:
-    """A tree like the parameters with each leaf's sharding; what `modeseek.llm.weights.load` takes.
+    """A tree like the parameters with each leaf's sharding; what `modeseek.llm.checkpoints.load` takes.
 
     On a mesh without devices (`AbstractMesh`) it says what each would hold.
     """
@@ -126,7 +128,9 @@ def for_parameters(
     return jax.tree.map(lambda spec: NamedSharding(mesh, _translated(spec)), named, is_leaf=is_spec)
 
 
-def for_optimizer(mesh: jax.sharding.Mesh, optimizer: optax.GradientTransformation, params: Params, cut: Params) -> Any:
+def optimizer_shardings(
+    mesh: jax.sharding.Mesh, optimizer: optax.GradientTransformation, params: Params, cut: Params
+) -> Any:
     """A tree like the optimizer's state: what is shaped like the parameters lives where they do, all else everywhere.
 
     Args:
@@ -136,15 +140,15 @@ def for_optimizer(mesh: jax.sharding.Mesh, optimizer: optax.GradientTransformati
         cut: their shardings.
     """
     state = jax.eval_shape(optimizer.init, params)
-    copied = everywhere(mesh)
+    copied = replicated(mesh)
     return optax.tree.map_params(optimizer, lambda _, s: s, state, cut, transform_non_params=lambda _: copied)
 
 
-def for_cache(mesh: jax.sharding.Mesh, config: ModelConfig) -> Any:
+def cache_shardings(mesh: jax.sharding.Mesh, config: ModelConfig) -> Any:
     """A tree like `Model.empty_cache`'s: cut by rows, and between key and value heads."""
-    memory = NamedSharding(mesh, PartitionSpec(ROWS, RULES["kv_heads"], None, None))
-    tree: Any = memory  # of shardings in the places of arrays
-    return Cache((Memory(tree, tree),) * config.layers, cast(Any, rows(mesh)))
+    layer = NamedSharding(mesh, PartitionSpec(ROWS, RULES["kv_heads"], None, None))
+    tree: Any = layer  # of shardings in place of arrays
+    return KeyValueCache((LayerCache(tree, tree),) * config.layers, cast(Any, row_sharding(mesh)))
 
 
 def put(batch: Any, sharding: NamedSharding) -> Any:
@@ -152,7 +156,7 @@ def put(batch: Any, sharding: NamedSharding) -> Any:
 
     Args:
         batch: a tree of NumPy arrays.
-        sharding: of each of them, as `rows` gives it.
+        sharding: of each of them, as `row_sharding` gives it.
     """
 
     def one(array: np.ndarray) -> Array:
@@ -162,7 +166,7 @@ def put(batch: Any, sharding: NamedSharding) -> Any:
     return jax.tree.map(one, batch)
 
 
-def count_on_a_device(parameter: Parameter, sizes: Mesh) -> int:
+def numbers_per_device(parameter: Parameter, sizes: MeshShape) -> int:
     """Numbers of one leaf that each device holds."""
     cut = [getattr(sizes, RULES[axis] or "", 1) for axis in parameter.axes]
     return math.prod(math.ceil(size / n) for size, n in zip(parameter.shape, cut, strict=True))

@@ -9,10 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from modeseek.llm.draw import Sampling, check_sampling, draw
-from modeseek.llm.models.model import Cache, Model, last
+from modeseek.checks import whole
+from modeseek.llm.inference.padding import bucket
+from modeseek.llm.inference.sampling import Sampling, check_sampling, sample
+from modeseek.llm.models.model import KeyValueCache, Model, last
 from modeseek.llm.models.parameters import Params
-from modeseek.llm.prompts import bucket
 
 AS_IT_IS = Sampling()
 """The model's own distribution."""
@@ -47,7 +48,7 @@ class _State(NamedTuple):
 
     turn: Int[Array, ""]
     hidden: Float[Array, "B D"]
-    cache: Cache
+    cache: KeyValueCache
     recent: Int[Array, "B L"]
     out: Generation
 
@@ -98,7 +99,7 @@ def generate(
     Args:
         model: with a language-model head.
         params: as `model.for_decoding` gives them.
-        tokens: prompts, padded on the right, ids checked (`modeseek.llm.prompts.check_ids`).
+        tokens: prompts, padded on the right, ids checked (`modeseek.llm.inference.padding.check_ids`).
         lengths: real tokens of each prompt, at least 1.
         new_tokens: the most that are added to a row.
         keys: one a row (`row_keys`); consumed.
@@ -109,8 +110,7 @@ def generate(
     Raises:
         ValueError: `new_tokens` below 1, one key a row is not given, an impossible sampling or stop.
     """
-    if new_tokens < 1:
-        raise ValueError(f"new_tokens must be at least 1, got {new_tokens}")
+    whole("new_tokens", new_tokens, 1)
     if keys.shape != (tokens.shape[0],):
         raise ValueError(f"keys must be one a row, ({tokens.shape[0]},), got {keys.shape}")
     if not any(isinstance(number, jax.core.Tracer) for number in sampling):
@@ -122,7 +122,7 @@ def generate(
     # NumPy's numbers of fixed types: Python's would be weakly typed, and another program than arrays.
     fixed: Any = (np.float32, np.int32, np.float32)
     numbers = Sampling(*(kind(x) for kind, x in zip(fixed, sampling, strict=True)))
-    return _generate(
+    generation: Generation = _generate(
         model,
         bucket(new_tokens),
         params,
@@ -134,6 +134,7 @@ def generate(
         stop_table(stops),
         np.int32(pad_id),
     )
+    return generation
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
@@ -155,12 +156,13 @@ def _generate(
     hidden, cache = model.prefill(params, tokens, lengths, model.empty_cache(batch, prompt + room))
 
     def unfinished(state: _State) -> Array:
-        return (state.turn < limit) & ~state.out.stopped.all()
+        more: Array = (state.turn < limit) & ~state.out.stopped.all()
+        return more
 
     def advance(state: _State) -> _State:
         turn, out = state.turn, state.out
         logits = model.logits(params, state.hidden)
-        drawn = draw(logits, sampling, jax.lax.dynamic_index_in_dim(uniforms, turn, axis=1, keepdims=False))
+        drawn = sample(logits, sampling, jax.lax.dynamic_index_in_dim(uniforms, turn, axis=1, keepdims=False))
         alive = ~out.stopped
         token = jnp.where(alive, drawn.token, pad_id)
         write = lambda rows, column: jax.lax.dynamic_update_index_in_dim(rows, column, turn, axis=1)

@@ -13,7 +13,7 @@ FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
 
 
 def load_tokenizer(folder: Path) -> Any:
-    """The tokenizer of a local folder (`modeseek.llm.source.local_folder` gives one); code from the hub is never run.
+    """The tokenizer of a local folder (see `modeseek.llm.checkpoints.hub`); code from the hub is never run.
 
     Raises:
         ValueError: transformers is not installed, or the folder has no tokenizer that it knows.

@@ -15,12 +15,12 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array
 
-from modeseek.llm.hosts import together
+from modeseek.llm.checkpoints.checkpoint import INDEX, SINGLE, Checkpoint, beyond, damaged, without_numbers
+from modeseek.llm.checkpoints.safetensors import Pending, write_file
 from modeseek.llm.models.config import HEADS, Head, ModelConfig
 from modeseek.llm.models.hugging_face import config_to
 from modeseek.llm.models.parameters import Parameter, Params, parameters
-from modeseek.llm.weights.checkpoint import INDEX, SINGLE, Checkpoint, beyond, damaged, without_numbers
-from modeseek.llm.weights.safetensors import Pending, write_file
+from modeseek.llm.parallel.distributed import together
 
 FORMATS = {"float32": "F32", "bfloat16": "BF16", "float16": "F16"}
 COMPANIONS = (
@@ -134,7 +134,9 @@ def _check_known(config: ModelConfig, params: Params) -> None:
     )
     unknown = [path for path in paths if path not in known]
     if any("/lora_" in path for path in unknown):
-        raise ValueError(f"adapters are not written ({unknown[0]} …): merge them first (modeseek.llm.lora.merge)")
+        raise ValueError(
+            f"adapters are not written ({unknown[0]} …): merge them first (modeseek.llm.training.lora.merge)"
+        )
     if unknown:
         raise ValueError(f"no file of a {config.architecture} model holds {', '.join(unknown)}: leave them out")
 

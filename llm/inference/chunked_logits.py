@@ -1,4 +1,4 @@
-"""Logits in chunks: those of a whole batch would take more memory than the model."""
+"""Log-probs and cross-entropy from logits in chunks: those of a whole batch would take more memory than the model."""
 
 import functools
 from typing import Any
@@ -7,27 +7,26 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from modeseek.llm.mass import log_mass
 from modeseek.llm.models.model import Model
 from modeseek.llm.models.parameters import Params
 
-IN_CACHE = 128
+CPU_CHUNK = 128
 """On a CPU no more tokens are taken at once, whatever is allowed: 128 x 50 304 logits stay in its cache, and larger
 chunks were slower, the larger the more (`benchmarks/llm_results.md`)."""
 
 
-def columns(chunk: int, shape: tuple[int, ...]) -> int:
+def columns_per_chunk(chunk: int, shape: tuple[int, ...]) -> int:
     """Columns in one chunk of at most `chunk` tokens, at least one, the chunks as even as they can be.
 
-    Columns, not rows, are cut: rows may be spread over devices.
+    Columns, not rows, are split: rows may be spread over devices.
     """
     rows, length = shape
-    at_once = min(chunk, IN_CACHE) if jax.default_backend() == "cpu" else chunk
+    at_once = min(chunk, CPU_CHUNK) if jax.default_backend() == "cpu" else chunk
     chunks = -(-length * rows // max(at_once, rows))
     return -(-length // chunks)
 
 
-def cut(columns: int, *arrays: Array) -> tuple[Array, ...]:
+def split_columns(columns: int, *arrays: Array) -> tuple[Array, ...]:
     """`[B, T, …]` to `[chunks, B, columns, …]`, the last chunk filled up with zeros."""
 
     def one(array: Array) -> Array:
@@ -38,16 +37,31 @@ def cut(columns: int, *arrays: Array) -> tuple[Array, ...]:
     return tuple(one(array) for array in arrays)
 
 
-def join(chunks: Array, length: int) -> Array:
+def join_columns(chunks: Array, length: int) -> Array:
     """`[chunks, B, columns, …]` to `[B, length, …]`."""
     return jnp.moveaxis(chunks, 0, 1).reshape(chunks.shape[1], -1, *chunks.shape[3:])[:, :length]
+
+
+def log_normalizer(logits: Float[Array, "*B V"], best: Float[Array, "*B"]) -> Float[Array, "*B"]:
+    """log Σ_v exp(logit_v - best), nats: the log-sum-exp that makes log-probs of logits, less `best`; differentiable.
+
+    Summed as a product with ones, which XLA computes on all of a CPU's cores where a sum of exponentials keeps to one
+    (`benchmarks/llm_results.md`); in full precision also where products are rounded by default.
+
+    Args:
+        logits: of the next token.
+        best: what is taken off first so that nothing overflows, usually each row's largest.
+    """
+    powers = jnp.exp(logits - best[..., None])
+    ones = jnp.ones(logits.shape[-1], logits.dtype)
+    return jnp.log(jnp.einsum("...v,v->...", powers, ones, precision="highest"))
 
 
 def token_log_probs(logits: Float[Array, "*B V"], targets: Int[Array, "*B"]) -> Float[Array, "*B"]:
     """log softmax(logits)[target], without the other entries' log-probs."""
     best = jax.lax.stop_gradient(logits.max(axis=-1))
     chosen = jnp.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
-    return chosen - best - log_mass(logits, best)
+    return chosen - best - log_normalizer(logits, best)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
@@ -76,7 +90,7 @@ def cross_entropy(
     def add(total: Array, part: tuple[Array, ...]) -> tuple[Array, None]:
         return total + _chunk_loss(model, head, *part)[0], None
 
-    total, _ = jax.lax.scan(add, jnp.zeros((), jnp.float32), cut(columns, hidden, targets, weights))
+    total, _ = jax.lax.scan(add, jnp.zeros((), jnp.float32), split_columns(columns, hidden, targets, weights))
     return total
 
 
@@ -92,8 +106,8 @@ def _forward(
 
     zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, jnp.float32), head)
     start = (jnp.zeros((), jnp.float32), zeros)
-    (loss, of_head), parts = jax.lax.scan(add, start, cut(columns, hidden, targets, weights))
-    joined = (join(part, targets.shape[1]) for part in parts)
+    (loss, of_head), parts = jax.lax.scan(add, start, split_columns(columns, hidden, targets, weights))
+    joined = (join_columns(part, targets.shape[1]) for part in parts)
     dtypes = jax.tree.map(lambda leaf: jnp.zeros((), leaf.dtype), head)
     return loss, (dtypes, of_head, *joined)
 

@@ -9,10 +9,10 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
+from modeseek.llm.checkpoints.safetensors import FLOATS, Stored, read_header
 from modeseek.llm.models.config import Head, ModelConfig
 from modeseek.llm.models.hugging_face import config_from, head_of, read_config
 from modeseek.llm.models.parameters import NAMES, Parameter, parameters
-from modeseek.llm.weights.safetensors import FLOATS, Stored, read_header
 
 INDEX, SINGLE = "model.safetensors.index.json", "model.safetensors"
 
@@ -175,6 +175,7 @@ def _files(files: list[Path]) -> tuple[dict[str, Stored], list[str]]:
 
 
 def _index(path: Path) -> dict[str, str]:
+    where: dict[str, str] = {}
     try:
         where = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
         fine = all(isinstance(file, str) and Path(file).name == file for file in where.values())

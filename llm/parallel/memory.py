@@ -20,12 +20,12 @@ from modeseek.llm.models.config import Head, ModelConfig
 from modeseek.llm.models.layers import rotary
 from modeseek.llm.models.model import BLOCKS, REMAT_POLICIES, Compute
 from modeseek.llm.models.parameters import adapters, parameters, shapes
-from modeseek.llm.sharding import Mesh, count_on_a_device
+from modeseek.llm.parallel.mesh import MeshShape, numbers_per_device
 
 _BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "float64": 8}
 
 
-class Memory(NamedTuple):
+class MemoryEstimate(NamedTuple):
     """Bytes on each device, by what they are for."""
 
     parts: dict[str, int]
@@ -34,6 +34,43 @@ class Memory(NamedTuple):
     def total(self) -> int:
         """Bytes of all parts."""
         return sum(self.parts.values())
+
+
+class OptimizerSize(NamedTuple):
+    """What an optimizer keeps.
+
+    Attributes:
+        name: of its part in an estimate.
+        numbers: for each trained one, in at least float32.
+    """
+
+    name: str
+    numbers: float
+
+
+ADAM = OptimizerSize("Adam's moments", 2)
+
+
+class Work(NamedTuple):
+    """A training step's work, whatever is trained.
+
+    Attributes:
+        compute: how the model is computed.
+        mesh: the devices that share the work.
+        batch: rows, on all devices together.
+        length: tokens that are read of each row.
+        chunk: tokens whose logits exist at once.
+        accumulate: parts that the rows are taken in.
+        optimizer: what it keeps.
+    """
+
+    compute: Compute
+    mesh: MeshShape
+    batch: int
+    length: int
+    chunk: int = 4096
+    accumulate: int = 1
+    optimizer: OptimizerSize = ADAM
 
 
 def parameter_count(config: ModelConfig, heads: tuple[Head, ...] = ("lm",)) -> int:
@@ -50,8 +87,8 @@ def count_by_part(config: ModelConfig, heads: tuple[Head, ...] = ("lm",)) -> dic
 
 
 def inference(
-    config: ModelConfig, compute: Compute, mesh: Mesh, batch: int, length: int, prompt: int | None = None
-) -> Memory:
+    config: ModelConfig, compute: Compute, mesh: MeshShape, batch: int, length: int, prompt: int | None = None
+) -> MemoryEstimate:
     """Generating `batch` rows of `length` tokens, the first `prompt` of them (all, if not given) read at once.
 
     Weights as `Model.for_decoding` gives them, once; the cache with all its keys and values; one layer at work on the
@@ -59,7 +96,7 @@ def inference(
     """
     width, rows = _BYTES[compute.dtype], _rows(batch, mesh)
     cached = 2 * config.layers * rows * length * config.kv_heads * config.head_size // mesh.tensor
-    return Memory(
+    return MemoryEstimate(
         {
             "parameters": width * _share(config, mesh),
             "cache": width * cached,
@@ -69,18 +106,20 @@ def inference(
     )
 
 
-def taking_apart(config: ModelConfig, compute: Compute, mesh: Mesh) -> Memory:
+def unstacking(config: ModelConfig, compute: Compute, mesh: MeshShape) -> MemoryEstimate:
     """`Model.for_decoding` that gives up the stacks: weights once, and the largest stack of layers twice."""
     width = _BYTES[compute.dtype]
-    largest = max(count_on_a_device(p, mesh) for p in parameters(config) if p.stacked)
-    return Memory({"parameters": width * _share(config, mesh), "the largest stack again": width * largest})
+    largest = max(numbers_per_device(p, mesh) for p in parameters(config) if p.stacked)
+    return MemoryEstimate({"parameters": width * _share(config, mesh), "the largest stack again": width * largest})
 
 
-def scoring(config: ModelConfig, compute: Compute, mesh: Mesh, batch: int, length: int, chunk: int) -> Memory:
+def scoring(
+    config: ModelConfig, compute: Compute, mesh: MeshShape, batch: int, length: int, chunk: int
+) -> MemoryEstimate:
     """Scoring `batch` rows of `length` tokens without a gradient: weights in the dtype of computing, one layer at
     work, and logits of `chunk` tokens, which are used where they lie."""
     width, rows = _BYTES[compute.dtype], _rows(batch, mesh)
-    return Memory(
+    return MemoryEstimate(
         {
             "parameters": width * _share(config, mesh),
             "activations": rows * _read_by_a_layer(config, compute, mesh, length),
@@ -92,63 +131,65 @@ def scoring(config: ModelConfig, compute: Compute, mesh: Mesh, batch: int, lengt
 def training(
     config: ModelConfig,
     compute: Compute,
-    mesh: Mesh,
+    mesh: MeshShape,
     batch: int,
     length: int,
     parameter_dtype: str = "float32",
     chunk: int = 4096,
     accumulate: int = 1,
-) -> Memory:
-    """One step of Adam on `batch` rows of `length` tokens, taken in `accumulate` parts.
+    optimizer: OptimizerSize = ADAM,
+) -> MemoryEstimate:
+    """One step on `batch` rows of `length` tokens, taken in `accumulate` parts.
 
-    Parameters, gradients (twice, where parts are added up), two moments in at least float32, what the forward pass
-    keeps for the backward one, and logits of `chunk` tokens with their gradient. On a mesh with `fsdp` also one layer's
-    parameters, gathered, with their gradient.
+    Parameters, gradients (where parts are added up, their sum too, in at least float32), the optimizer's state in at
+    least float32, what the forward pass keeps for the backward one, and logits of `chunk` tokens with their gradient.
+    On a mesh with `fsdp` also one layer's parameters, gathered, with their gradient.
     """
     own, share = _BYTES[parameter_dtype], _share(config, mesh)
     parts = {
         "parameters": own * share,
-        "gradients": own * share * (1 if accumulate == 1 else 2),
-        "Adam's moments": 2 * max(own, 4) * share,
+        "gradients": share * (own if accumulate == 1 else own + max(own, 4)),
+        optimizer.name: round(optimizer.numbers * max(own, 4) * share),
     }
     parts |= _at_work(config, compute, mesh, batch, length, chunk, accumulate)
     if mesh.fsdp > 1:
         parts["gathered"] = 2 * own * _gathered(config, mesh)
-    return Memory(parts)
+    return MemoryEstimate(parts)
 
 
 def training_adapters(
     config: ModelConfig,
     compute: Compute,
-    mesh: Mesh,
+    mesh: MeshShape,
     batch: int,
     length: int,
     rank: int,
     parameter_dtype: str = "float32",
     chunk: int = 4096,
     accumulate: int = 1,
-) -> Memory:
-    """As `training`, of float32 adapters of this rank (`modeseek.llm.lora`): the model's own parameters are only read.
+    optimizer: OptimizerSize = ADAM,
+) -> MemoryEstimate:
+    """As `training`, of float32 adapters of this rank (`modeseek.llm.training.lora`); the model's own are only read.
 
     Raises:
         ValueError: a rank that no adapters have.
     """
     own = _BYTES[parameter_dtype]
-    numbers = sum(count_on_a_device(p, mesh) for p in adapters(config, rank))
+    numbers = sum(numbers_per_device(p, mesh) for p in adapters(config, rank))
     parts = {
         "parameters": own * _share(config, mesh),
         "adapters": 4 * numbers,
         "their gradients": 4 * numbers * (1 if accumulate == 1 else 2),
-        "Adam's moments": 2 * 4 * numbers,
+        optimizer.name: round(optimizer.numbers * 4 * numbers),
     }
     parts |= _at_work(config, compute, mesh, batch, length, chunk, accumulate)
     if mesh.fsdp > 1:
         parts["gathered"] = own * _gathered(config, mesh)
-    return Memory(parts)
+    return MemoryEstimate(parts)
 
 
 def _at_work(
-    config: ModelConfig, compute: Compute, mesh: Mesh, batch: int, length: int, chunk: int, accumulate: int
+    config: ModelConfig, compute: Compute, mesh: MeshShape, batch: int, length: int, chunk: int, accumulate: int
 ) -> dict[str, int]:
     """What a step keeps of a batch: every layer's residuals, one layer's as if nothing were computed again, logits."""
     rows = math.ceil(_rows(batch, mesh) / accumulate)
@@ -173,7 +214,8 @@ def residual_bytes(config: ModelConfig, dtype: str, remat: str, fused: bool, len
 
     def layer(params: Any, x: Array) -> Array:
         turn = rotary(jnp.arange(length)[None, :], config.rotary_size, config.rotary_base)
-        return block(config, jnp.dtype(dtype)).apply({"params": params}, x, turn, attend)[0]
+        residual: Array = block(config, jnp.dtype(dtype)).apply({"params": params}, x, turn, attend)[0]
+        return residual
 
     if remat != "none":
         layer = jax.checkpoint(layer, policy=REMAT_POLICIES[remat], prevent_cse=False)
@@ -212,7 +254,7 @@ def _fused(config: ModelConfig, compute: Compute) -> bool:
     return compute.attention == "cudnn"
 
 
-def _read_by_a_layer(config: ModelConfig, compute: Compute, mesh: Mesh, length: int) -> int:
+def _read_by_a_layer(config: ModelConfig, compute: Compute, mesh: MeshShape, length: int) -> int:
     """Bytes a row that one layer holds at once without a gradient: the residual stream and a normed copy, the larger
     of what attention and MLP have at hand, and, without a fused kernel, attention's scores and weights."""
     width, local = _BYTES[compute.dtype], _local(config, mesh)
@@ -223,7 +265,7 @@ def _read_by_a_layer(config: ModelConfig, compute: Compute, mesh: Mesh, length: 
     return length * (features + weights)
 
 
-def _local(config: ModelConfig, mesh: Mesh) -> ModelConfig:
+def _local(config: ModelConfig, mesh: MeshShape) -> ModelConfig:
     """The layer that one device computes: its share of heads and of the MLP's features."""
     if mesh.tensor == 1:
         return config
@@ -233,19 +275,19 @@ def _local(config: ModelConfig, mesh: Mesh) -> ModelConfig:
     return dataclasses.replace(config, heads=heads, kv_heads=kv_heads, mlp_width=part(config.mlp_width))
 
 
-def _rows(batch: int, mesh: Mesh) -> int:
+def _rows(batch: int, mesh: MeshShape) -> int:
     return math.ceil(batch / (mesh.data * mesh.fsdp))
 
 
-def _share(config: ModelConfig, mesh: Mesh) -> int:
+def _share(config: ModelConfig, mesh: MeshShape) -> int:
     """Parameters on one device: as the sharding rules cut each of them, not all of them alike."""
-    return sum(count_on_a_device(p, mesh) for p in parameters(config))
+    return sum(numbers_per_device(p, mesh) for p in parameters(config))
 
 
-def _gathered(config: ModelConfig, mesh: Mesh) -> int:
+def _gathered(config: ModelConfig, mesh: MeshShape) -> int:
     """Numbers of one layer, whole along fsdp."""
     whole = mesh._replace(fsdp=1)
-    return sum(count_on_a_device(p, whole) for p in parameters(config) if p.stacked) // config.layers
+    return sum(numbers_per_device(p, whole) for p in parameters(config) if p.stacked) // config.layers
 
 
 def readable(count: int) -> str:

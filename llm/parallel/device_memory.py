@@ -7,7 +7,8 @@ from typing import Any
 
 import jax
 
-from modeseek.llm.memory import Memory, readable
+from modeseek.llm.models.model import Compute
+from modeseek.llm.parallel.memory import MemoryEstimate, readable
 
 
 def available_bytes(device: Any = None) -> int | None:
@@ -23,6 +24,11 @@ def available_bytes(device: Any = None) -> int | None:
     return None if free is None else free // jax.local_device_count("cpu")
 
 
+def compute_counted(dtype: str) -> Compute:
+    """How a model is computed, as memory is to be counted: a CPU computes 16-bit numbers in float32 copies."""
+    return Compute("float32" if jax.default_backend() == "cpu" else dtype)
+
+
 def _host_bytes() -> int | None:
     with contextlib.suppress(OSError):
         for line in Path("/proc/meminfo").read_text().splitlines():
@@ -33,7 +39,9 @@ def _host_bytes() -> int | None:
     return None
 
 
-def check_room(needed: Memory, what: str, advice: str, *, there: tuple[str, ...] = (), device: Any = None) -> None:
+def check_fits(
+    needed: MemoryEstimate, what: str, advice: str, *, there: tuple[str, ...] = (), device: Any = None
+) -> None:
     """Refuse work that does not fit on a device, with the numbers.
 
     Args:

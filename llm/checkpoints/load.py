@@ -10,9 +10,9 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec, Sharding
 from jaxtyping import Array
 
+from modeseek.llm.checkpoints.checkpoint import Checkpoint, beyond, damaged, not_finite
 from modeseek.llm.models.config import Head, check_heads
 from modeseek.llm.models.parameters import Parameter, Params, parameters, start, tree_of
-from modeseek.llm.weights.checkpoint import Checkpoint, beyond, damaged, not_finite
 
 
 def load(
@@ -35,7 +35,7 @@ def load(
         heads: the heads that the tree shall have; those of the checkpoint, if not given. A head that the checkpoint
             lacks is started afresh, N(0, init_std²); one that is not asked for is not read.
         dtype: of the parameters.
-        shardings: a tree like the parameters (`llm.models.parameters.shapes`) of shardings; if not given, all on the
+        shardings: a tree like the parameters (`models.parameters.shapes`) of shardings; if not given, all on the
             first device, and not tied to it: a step on such parameters is the same program as on its own results.
             The layers' axis must not be cut.
         key: for fresh heads; consumed.
@@ -79,7 +79,8 @@ def load(
 def _at(tree: Params, path: tuple[str, ...]) -> Sharding:
     for key in path:
         tree = tree[key]
-    return tree
+    sharding: Sharding = tree
+    return sharding
 
 
 def _of_tensor(sharding: Sharding | None, p: Parameter) -> Sharding | None:

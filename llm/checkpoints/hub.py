@@ -3,8 +3,8 @@
 import contextlib
 from pathlib import Path
 
-from modeseek.llm.weights.checkpoint import INDEX, SINGLE, without_safetensors
-from modeseek.llm.weights.save import COMPANIONS
+from modeseek.llm.checkpoints.checkpoint import INDEX, SINGLE, without_safetensors
+from modeseek.llm.checkpoints.save import COMPANIONS
 
 CONFIGURATION = ("config.json",)
 EVERYTHING = (*CONFIGURATION, INDEX, "model*.safetensors", *COMPANIONS)
