@@ -5,8 +5,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from modeseek.checks import whole
 from modeseek.llm.data.tokenization import Example
-from modeseek.llm.prompts import bucket
+
+MULTIPLE = 64
+"""Rows' lengths, in tokens, are rounded up to a multiple of it; 128 lanes of a TPU's tile hold two."""
 
 
 class Rows(NamedTuple):
@@ -36,8 +39,24 @@ class Rows(NamedTuple):
         return np.asarray(within & self.real[..., None])
 
 
+def padded_length(longest: int, multiple: int = MULTIPLE) -> int:
+    """The next multiple of `multiple` tokens: programs are compiled for these lengths alone.
+
+    With the paper's limits (384 tokens) there are six. Microbatches of 8 out of random batches of 64, sorted by length
+    (`split_by_length`), are then 15 to 19 % padding on AlpacaEval's responses; powers of two leave 41 to 43 %, and one
+    length for all 30 to 44 %.
+    """
+    whole("multiple", multiple, 1)
+    return -(-longest // multiple) * multiple
+
+
 def pad_rows(
-    examples: Sequence[Example], *, pad: int = 0, prompts: int | None = None, length: int | None = None, least: int = 16
+    examples: Sequence[Example],
+    *,
+    pad: int = 0,
+    prompts: int | None = None,
+    length: int | None = None,
+    multiple: int = MULTIPLE,
 ) -> Rows:
     """Examples in one array.
 
@@ -45,8 +64,8 @@ def pad_rows(
         examples: each with a response at least.
         pad: the id that fills up (`TextTokens.pad`).
         prompts: P, filled up with rows that are not real; the number of examples if not given.
-        length: S; the bucket of the longest row if not given.
-        least: the first bucket (`bucket`).
+        length: S; `padded_length` of the longest row if not given.
+        multiple: see `padded_length`.
 
     Raises:
         ValueError: an example without responses, or more examples or longer rows than there is room for.
@@ -55,7 +74,7 @@ def pad_rows(
         raise ValueError("rows need examples that have responses; bare prompts are generated from, not trained on")
     prompts = len(examples) if prompts is None else prompts
     longest = int(row_lengths(examples).max())
-    length = bucket(longest, least=least) if length is None else length
+    length = padded_length(longest, multiple) if length is None else length
     if len(examples) > prompts or longest > length:
         raise ValueError(
             f"{len(examples)} examples of up to {longest} tokens do not fit in {prompts} rows of {length} tokens"
@@ -89,7 +108,7 @@ def split_by_length(lengths: np.ndarray, size: int) -> list[np.ndarray]:
     return [by_length[i : i + size] for i in range(0, len(lengths), size)]
 
 
-def padding_share(lengths: np.ndarray, groups: Sequence[np.ndarray], *, least: int = 16) -> float:
-    """Share of the tokens that is padding when each group of rows is padded to the bucket of its longest."""
-    room = sum(len(group) * bucket(int(lengths[group].max()), least=least) for group in groups)
+def padding_share(lengths: np.ndarray, groups: Sequence[np.ndarray], *, multiple: int = MULTIPLE) -> float:
+    """Share of the tokens that is padding when each group of rows is padded for its longest."""
+    room = sum(len(group) * padded_length(int(lengths[group].max()), multiple) for group in groups)
     return 1 - int(sum(lengths[group].sum() for group in groups)) / room

@@ -6,7 +6,7 @@ part of a text: `tokenization` appends its id.
 
 import re
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from modeseek.llm.data.records import Conversation, Message, Record
 
@@ -22,6 +22,7 @@ class Written(NamedTuple):
     responses: tuple[str, ...]
 
 
+@runtime_checkable
 class Template(Protocol):
     """A way to write records.
 

@@ -90,21 +90,23 @@ def tokenize(
 
     special = template.writes_special_tokens
     prompts = tokens.encode_prompts([text.prompt for text in written], special=special)
+    bare = [ids if special else ids[len(tokens.prefix) :] for ids in prompts]
+    prompts_altered = _altered([text.prompt for text in written], tokens.decode(bare))
     flat = [response for text in written for response in text.responses]
-    answers = iter(zip(flat, tokens.encode_responses(flat, special=special), strict=True))
+    encoded = tokens.encode_responses(flat, special=special)
+    answers = iter(zip(encoded, _altered(flat, tokens.decode_responses(encoded)), strict=True))
 
     examples: list[Example] = []
     cut_prompts = cut_responses = altered_prompts = altered_responses = 0
-    for record, text, prompt in zip(sources, written, prompts, strict=True):
-        pairs = [next(answers) for _ in text.responses]
-        ended = [[*ids, tokens.eos] for _, ids in pairs]
+    for record, text, prompt, altered in zip(sources, written, prompts, prompts_altered, strict=True):
+        responses = [next(answers) for _ in text.responses]
+        ended = [[*ids, tokens.eos] for ids, _ in responses]
         fault = _fault(record, prompt, ended, limits)
         if fault is not None:
             dropped[fault] += 1
             continue
-        bare = prompt if special else prompt[len(tokens.prefix) :]
-        altered_prompts += tokens.decode(bare) != text.prompt
-        altered_responses += sum(tokens.decode_response(ids) != response for response, ids in pairs)
+        altered_prompts += altered
+        altered_responses += sum(otherwise for _, otherwise in responses)
         cut_prompts += len(prompt) > limits.max_prompt
         cut_responses += sum(len(ids) > limits.max_response for ids in ended)
         kept = _cut_left(prompt, limits.max_prompt, 0 if special else len(tokens.prefix))
@@ -142,6 +144,11 @@ def _fault(record: Record, prompt: list[int], responses: list[list[int]], limits
         if chosen == rejected:
             return IDENTICAL_ONCE_CUT
     return None
+
+
+def _altered(texts: Sequence[str], decoded: Sequence[str]) -> list[bool]:
+    """Whether each text comes back as another."""
+    return [text != back for text, back in zip(texts, decoded, strict=True)]
 
 
 def _cut_left(prompt: list[int], limit: int, prefix: int) -> list[int]:

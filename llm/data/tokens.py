@@ -11,6 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+Ids = Sequence[int] | np.ndarray
+
 
 @dataclass(frozen=True)
 class TextTokens:
@@ -36,7 +40,7 @@ class TextTokens:
             special: the texts bring their own BOS; `prefix` is not added.
         """
         prefix = [] if special else list(self.prefix)
-        return [prefix + row.ids for row in self._beginning.encode_batch(list(texts), add_special_tokens=False)]
+        return [prefix + row.ids for row in self._beginning.encode_batch_fast(list(texts), add_special_tokens=False)]
 
     def encode_responses(self, texts: Sequence[str], *, special: bool = False) -> list[list[int]]:
         """Ids of texts that continue a prompt, without EOS.
@@ -46,15 +50,15 @@ class TextTokens:
             special: a special token's name is that token (a chat template wrote it), and not ordinary text.
         """
         self._continuation.encode_special_tokens = not special
-        return [row.ids for row in self._continuation.encode_batch(list(texts), add_special_tokens=False)]
+        return [row.ids for row in self._continuation.encode_batch_fast(list(texts), add_special_tokens=False)]
 
-    def decode(self, ids: Sequence[int]) -> str:
-        """The text of a row from its beginning, special tokens included."""
-        return str(self._beginning.decode([int(i) for i in ids], skip_special_tokens=False))
+    def decode(self, rows: Sequence[Ids]) -> list[str]:
+        """The text of each row from its beginning, special tokens included."""
+        return list(self._beginning.decode_batch(_lists(rows), skip_special_tokens=False))
 
-    def decode_response(self, ids: Sequence[int]) -> str:
-        """The text that ids write behind a prompt: its leading blank stays."""
-        return str(self._continuation.decode([int(i) for i in ids], skip_special_tokens=False))
+    def decode_responses(self, rows: Sequence[Ids]) -> list[str]:
+        """The text that each row of ids writes behind a prompt: its leading blank stays."""
+        return list(self._continuation.decode_batch(_lists(rows), skip_special_tokens=False))
 
 
 def text_tokens(tokenizer: Any, *, eos: int | None = None) -> TextTokens:
@@ -83,19 +87,23 @@ def text_tokens(tokenizer: Any, *, eos: int | None = None) -> TextTokens:
         pad = 0 if eos != 0 else 1
     settings = json.loads(backend.to_str())
     settings.update(truncation=None, padding=None)  # a file may switch either on
+    beginning = _backend(settings)
     return TextTokens(
-        prefix=_prefix(tokenizer),
+        prefix=_prefix(beginning),
         eos=eos,
         pad=pad,
-        _beginning=_backend(settings),
+        _beginning=beginning,
         _continuation=_backend(_continuing(settings)),
     )
 
 
-def _prefix(tokenizer: Any) -> tuple[int, ...]:
+def _lists(rows: Sequence[Ids]) -> list[list[int]]:
+    return [np.asarray(row, int).tolist() for row in rows]  # rows may be arrays of NumPy's own integers
+
+
+def _prefix(beginning: Any) -> tuple[int, ...]:
     """What the tokenizer adds before a text. What it adds behind one (an EOS) has no place before a response."""
-    bare = list(tokenizer("a", add_special_tokens=False)["input_ids"])
-    full = list(tokenizer("a")["input_ids"])
+    bare, full = (beginning.encode("a", add_special_tokens=special).ids for special in (False, True))
     begins = next((i for i in range(len(full)) if full[i : i + len(bare)] == bare), 0)
     return tuple(full[:begins])
 
