@@ -6,6 +6,7 @@ distributions leave out (tests, IDLE, 2to3, distutils, Tk) are left out everywhe
 
 import ast
 import sysconfig
+import tokenize
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -84,7 +85,8 @@ def _parsed(path: Path) -> ast.Module | None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # odd escapes: as errors they would leave a file out
         try:
-            return ast.parse(path.read_bytes())
+            with tokenize.open(path) as file:  # in the encoding that it declares
+                return ast.parse(file.read())
         except (SyntaxError, ValueError):
             return None
 

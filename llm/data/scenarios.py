@@ -16,7 +16,7 @@ import numpy as np
 from modeseek.checks import positive, require
 from modeseek.llm.data.records import PreferencePair, PromptText
 
-PAPER_MODE = 203
+PAPER_MODE = 203.0
 """Words of the average response of the paper's reference policy."""
 
 PAPER_SHARE = 0.95
