@@ -10,8 +10,9 @@ from modeseek.llm.data.records import (
     Message,
     PreferencePair,
     Prompt,
-    chosen_completions,
-    distinct_prompts,
+    as_completions,
+    as_pairs,
+    as_prompts,
 )
 from modeseek.llm.data.report import Report
 from modeseek.llm.data.screening import (
@@ -22,6 +23,7 @@ from modeseek.llm.data.screening import (
     Screening,
     screen,
 )
+from modeseek.llm.data.split import split_by_prompt
 
 
 def turn(role: str, content: str) -> dict[str, str]:
@@ -251,5 +253,30 @@ def test_reports_add_up_and_read_as_lines():
 
 def test_pairs_give_completions_and_prompts():
     pairs = [PreferencePair("a", "x", "y"), PreferencePair("b", "x", "y"), PreferencePair("a", "y", "z")]
-    assert chosen_completions(pairs) == [Completion("a", "x"), Completion("b", "x"), Completion("a", "y")]
-    assert distinct_prompts(pairs) == [Prompt("a"), Prompt("b")]
+    assert as_pairs(pairs) == pairs
+    assert as_completions(pairs) == [Completion("a", "x"), Completion("b", "x"), Completion("a", "y")]
+    assert as_completions([Completion("a", "x", label=True)]) == [Completion("a", "x", label=True)]
+    assert as_prompts(pairs) == [Prompt("a"), Prompt("b")]
+
+
+def test_records_of_another_kind_than_needed_are_named():
+    with pytest.raises(ValueError, match="preference pairs are needed, but record 2 is a completion"):
+        as_pairs([PreferencePair("a", "x", "y"), Completion("a", "x")])
+    with pytest.raises(ValueError, match="completions are needed, but record 1 is a prompt alone"):
+        as_completions([Prompt("a")])
+
+
+def test_a_prompt_is_on_one_side_of_a_split():
+    records = [PreferencePair(f"prompt {i % 40}", f"so {i}", "no") for i in range(100)]
+    split = split_by_prompt(records, 0.1, seed=3)
+    assert split == split_by_prompt(records, 0.1, seed=3)
+    assert split.held_out != split_by_prompt(records, 0.1, seed=4).held_out
+    assert sorted(split.training + split.held_out, key=records.index) == records
+    trained, held_out = ({record.prompt for record in side} for side in split)
+    assert not trained & held_out
+    assert len(held_out) == 4
+    assert split_by_prompt(records, 0.0, seed=3).training == records
+    assert len(as_prompts(split_by_prompt(records, 0.001, seed=3).held_out)) == 1  # a share above 0 is never nothing
+    for share, message in ((1.0, "share must be at least 0 and less than 1, got 1.0"), (0.99, "leaves no prompt to")):
+        with pytest.raises(ValueError, match=message):
+            split_by_prompt(records, share, seed=3)

@@ -1,5 +1,6 @@
 """What one row of data says, whatever its columns were called: a pair, a completion, or a prompt."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -69,11 +70,37 @@ class Prompt:
 Record = PreferencePair | Completion | Prompt
 
 
-def chosen_completions(pairs: list[PreferencePair]) -> list[Completion]:
-    """The preferred responses alone, as Pref-FT trains on them."""
-    return [Completion(pair.prompt, pair.chosen) for pair in pairs]
+def as_pairs(records: Sequence[Record]) -> list[PreferencePair]:
+    """The same records, known to be pairs.
+
+    Raises:
+        ValueError: one of them is none.
+    """
+    for number, record in enumerate(records, 1):
+        if not isinstance(record, PreferencePair):
+            raise ValueError(f"preference pairs are needed, but record {number} is {_named(record)}")
+    return [record for record in records if isinstance(record, PreferencePair)]
 
 
-def distinct_prompts(records: list[Record]) -> list[Prompt]:
+def as_completions(records: Sequence[Record]) -> list[Completion]:
+    """Completions as they are, and the chosen response of each pair, as Pref-FT trains on it.
+
+    Raises:
+        ValueError: one of them is a bare prompt.
+    """
+    found = []
+    for number, record in enumerate(records, 1):
+        if isinstance(record, Prompt):
+            raise ValueError(f"completions are needed, but record {number} is {_named(record)}")
+        found.append(record if isinstance(record, Completion) else Completion(record.prompt, record.chosen))
+    return found
+
+
+def as_prompts(records: Sequence[Record]) -> list[Prompt]:
     """Each prompt once, in the order in which they come first."""
     return [Prompt(prompt) for prompt in dict.fromkeys(record.prompt for record in records)]
+
+
+def _named(record: Record) -> str:
+    names = {PreferencePair: "a preference pair", Completion: "a completion", Prompt: "a prompt alone"}
+    return names[type(record)]
