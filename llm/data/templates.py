@@ -78,7 +78,8 @@ PLAIN = Frame()
 
 PAPER = Frame(PROMPTER_MARK, END_MARK + ASSISTANT_MARK)
 """The paper's `<|prompter|>{instruction}<|endoftext|><|assistant|>{response}`; its input is in the instruction's second
-line (`columns`), and the closing `<|endoftext|>` is EOS."""
+line (`columns`), and the closing `<|endoftext|>` is EOS. The first is a token to Pythia, and plain text to a tokenizer
+that has no such token."""
 
 
 def instruction_within(text: str) -> str:
