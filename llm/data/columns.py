@@ -68,27 +68,27 @@ def normalize(
     """
     records: list[Record] = []
     dropped: Counter[str] = Counter()
-    chosen: Form | None = None
+    matched: Form | None = None
     for number, row in enumerate(rows, 1):
         where = f"row {number} of {source}"
         renamed = _renamed(row, rename or {}, where)
-        if chosen is None:
-            chosen = recognize(renamed, source=source) if form is None else _named(form)
-        missing = [name for name in chosen.columns if name not in renamed]
+        if matched is None:
+            matched = recognize(renamed, source=source) if form is None else _named(form)
+        missing = [name for name in matched.columns if name not in renamed]
         if missing:
             raise ValueError(f"{where} has no {_listed(missing)}: {_found(renamed)}{_nearest(missing, renamed)}")
         try:
-            record = chosen.build(renamed)
+            record = matched.build(renamed)
         except ValueError as error:
             raise ValueError(f"{where}: {error}") from error
         if isinstance(record, Unusable):
             dropped[record.reason] += 1
         else:
             records.append(record)
-    if chosen is None:
+    if matched is None:
         raise ValueError(f"{source} has no rows")
     report = Report(read=len(records) + dropped.total(), kept=len(records), dropped=dict(dropped))
-    return Normalized(records, chosen.name, report)
+    return Normalized(records, matched.name, report)
 
 
 def recognize(columns: Iterable[str], *, source: str = "the data") -> Form:

@@ -1,7 +1,8 @@
 """Records to token ids: prompt and response apart, EOS behind each response, limits kept and what they cost counted."""
 
+import itertools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -10,9 +11,10 @@ import numpy as np
 from modeseek.checks import choices, whole
 from modeseek.llm.data.records import Completion, PreferencePair, Record
 from modeseek.llm.data.report import Report
-from modeseek.llm.data.templates import Template
+from modeseek.llm.data.templates import Template, Written
 from modeseek.llm.data.tokens import TextTokens
 
+NO_PROMPT = "the prompt has no tokens"
 LONG_PROMPT = "the prompt is over the limit"
 LONG_RESPONSE = "a response is over the limit"
 IDENTICAL_ONCE_CUT = "chosen and rejected are the same tokens"
@@ -77,83 +79,88 @@ def tokenize(
     """
     limits = limits or Limits()
     dropped: Counter[str] = Counter()
-    written, sources, reason = [], [], None
+    texts: list[tuple[Record, Written]] = []
+    reason = "there are none"
     for record in records:
         try:
-            written.append(template.write(record))
-            sources.append(record)
+            texts.append((record, template.write(record)))
         except ValueError as error:
-            reason = reason or str(error)
+            reason = str(error) if not dropped else reason
             dropped[TEMPLATE] += 1
-    if not written:
-        raise ValueError("there are no rows" if reason is None else f"no row can be written: {reason}")
+    if not texts:
+        raise ValueError(f"no row can be written: {reason}")
 
-    special = template.writes_special_tokens
-    prompts = tokens.encode_prompts([text.prompt for text in written], special=special)
-    bare = [ids if special else ids[len(tokens.prefix) :] for ids in prompts]
-    prompts_altered = _altered([text.prompt for text in written], tokens.decode(bare))
-    flat = [response for text in written for response in text.responses]
-    encoded = tokens.encode_responses(flat, special=special)
-    answers = iter(zip(encoded, _altered(flat, tokens.decode_responses(encoded)), strict=True))
-
-    examples: list[Example] = []
-    cut_prompts = cut_responses = altered_prompts = altered_responses = 0
-    for record, text, prompt, altered in zip(sources, written, prompts, prompts_altered, strict=True):
-        responses = [next(answers) for _ in text.responses]
-        ended = [[*ids, tokens.eos] for ids, _ in responses]
-        fault = _fault(record, prompt, ended, limits)
-        if fault is not None:
+    kept: list[_Encoded] = []
+    for encoded in _encode(texts, tokens, special=template.writes_special_tokens):
+        fault = _fault(encoded, limits)
+        if fault is None:
+            kept.append(encoded)
+        else:
             dropped[fault] += 1
-            continue
-        altered_prompts += altered
-        altered_responses += sum(otherwise for _, otherwise in responses)
-        cut_prompts += len(prompt) > limits.max_prompt
-        cut_responses += sum(len(ids) > limits.max_response for ids in ended)
-        kept = _cut_left(prompt, limits.max_prompt, 0 if special else len(tokens.prefix))
-        examples.append(
-            Example(
-                prompt=np.array(kept, np.int32),
-                responses=tuple(np.array(ids[: limits.max_response], np.int32) for ids in ended),
-                label=record.label if isinstance(record, Completion) else None,
-            )
-        )
-    return Tokenized(
-        examples,
-        Report(
-            read=len(records),
-            kept=len(examples),
-            dropped=dict(dropped),
-            cut_prompts=cut_prompts,
-            cut_responses=cut_responses,
-            altered_prompts=altered_prompts,
-            altered_responses=altered_responses,
-        ),
+    report = Report(
+        read=len(records),
+        kept=len(kept),
+        dropped=dict(dropped),
+        cut_prompts=sum(len(row.prompt) > limits.max_prompt for row in kept),
+        cut_responses=sum(len(ids) > limits.max_response for row in kept for ids in row.responses),
+        altered_prompts=sum(row.prompt_altered for row in kept),
+        altered_responses=sum(row.responses_altered for row in kept),
     )
+    return Tokenized([_example(row, tokens.prefix, limits) for row in kept], report)
 
 
-def _fault(record: Record, prompt: list[int], responses: list[list[int]], limits: Limits) -> str | None:
+class _Encoded(NamedTuple):
+    """A record's ids before they are cut, EOS behind each response, and whether its texts came back otherwise."""
+
+    record: Record
+    prompt: list[int]
+    responses: list[list[int]]
+    prompt_altered: bool
+    responses_altered: int
+
+
+def _encode(texts: Sequence[tuple[Record, Written]], tokens: TextTokens, *, special: bool) -> Iterator[_Encoded]:
+    """All texts in two calls of the tokenizer, one for each of its readings."""
+    prompts = tokens.encode_prompts([text.prompt for _, text in texts], special=special)
+    added = 0 if special else len(tokens.prefix)
+    prompts_back = tokens.decode([ids[added:] for ids in prompts])
+    flat = [response for _, text in texts for response in text.responses]
+    encoded = tokens.encode_responses(flat, special=special)
+    responses = iter(zip(encoded, tokens.decode_responses(encoded), strict=True))
+    for (record, text), prompt, prompt_back in zip(texts, prompts, prompts_back, strict=True):
+        own = list(itertools.islice(responses, len(text.responses)))
+        yield _Encoded(
+            record=record,
+            prompt=prompt,
+            responses=[[*ids, tokens.eos] for ids, _ in own],
+            prompt_altered=prompt_back != text.prompt,
+            responses_altered=sum(back != given for (_, back), given in zip(own, text.responses, strict=True)),
+        )
+
+
+def _fault(row: _Encoded, limits: Limits) -> str | None:
     """Why a row cannot be used, if it cannot."""
-    if not prompt:
-        return "the prompt has no tokens"
-    if limits.long_prompts == "drop" and len(prompt) > limits.max_prompt:
+    if not row.prompt:
+        return NO_PROMPT
+    if limits.long_prompts == "drop" and len(row.prompt) > limits.max_prompt:
         return LONG_PROMPT
-    if limits.long_responses == "drop" and any(len(ids) > limits.max_response for ids in responses):
+    if limits.long_responses == "drop" and any(len(ids) > limits.max_response for ids in row.responses):
         return LONG_RESPONSE
-    if isinstance(record, PreferencePair):
-        chosen, rejected = (ids[: limits.max_response] for ids in responses)
+    if isinstance(row.record, PreferencePair):
+        chosen, rejected = (ids[: limits.max_response] for ids in row.responses)
         if chosen == rejected:
             return IDENTICAL_ONCE_CUT
     return None
 
 
-def _altered(texts: Sequence[str], decoded: Sequence[str]) -> list[bool]:
-    """Whether each text comes back as another."""
-    return [text != back for text, back in zip(texts, decoded, strict=True)]
-
-
-def _cut_left(prompt: list[int], limit: int, prefix: int) -> list[int]:
-    """The newest tokens of a prompt behind its BOS."""
-    if len(prompt) <= limit:
-        return prompt
-    room = limit - prefix
-    return prompt[:prefix] + prompt[-room:] if room > 0 else prompt[-limit:]
+def _example(row: _Encoded, prefix: tuple[int, ...], limits: Limits) -> Example:
+    prompt = row.prompt
+    if len(prompt) > limits.max_prompt:
+        begins = len(prefix) if tuple(prompt[: len(prefix)]) == prefix else 0
+        room = limits.max_prompt - begins
+        prompt = prompt[:begins] + prompt[-room:] if room > 0 else prompt[-limits.max_prompt :]
+    return Example(
+        prompt=np.array(prompt, np.int32),
+        responses=tuple(np.array(ids[: limits.max_response], np.int32) for ids in row.responses),
+        label=row.record.label if isinstance(row.record, Completion) else None,
+    )
