@@ -9,12 +9,12 @@ import time
 
 import numpy as np
 
-from modeseek.bandit.reproduce.protocol import FULL
-from modeseek.bandit.reproduce.settings import cells_of
 from modeseek.bandit.simulator.conventions import PRESETS
 from modeseek.bandit.simulator.devices import use_host_devices
 from modeseek.bandit.simulator.plan import make_plan
 from modeseek.bandit.simulator.sweep import Programs
+from modeseek.bandit.studies.protocol import FULL
+from modeseek.bandit.studies.reproduce.cells import cells_of
 
 CELLS = (
     "paper/fig19/rwr-R1",

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import xarray
 
-from modeseek.bandit.reproduce.measures import CURVES, MEASURES
+from modeseek.bandit.studies.reproduce.measures import CURVES, MEASURES
 
 
 def fake_cell(level: float, spread: float = 0.01, fresh: int = 10, seed: int = 0) -> xarray.Dataset:

@@ -32,18 +32,18 @@ ALLOWED = {
         "modeseek.bandit.categorical",
         "modeseek.bandit.figures",
     },
-    "modeseek.bandit.reproduce": {
+    "modeseek.bandit.studies": {
         "modeseek.bandit.objectives",
         "modeseek.bandit.simulator",
         "modeseek.bandit.figures",
-        "modeseek.bandit.reproduce",
+        "modeseek.bandit.studies",
     },
     "modeseek.bandit.explore": {
         "modeseek.bandit.objectives",
         "modeseek.bandit.simulator",
         "modeseek.bandit.categorical",
         "modeseek.bandit.figures",
-        "modeseek.bandit.reproduce",
+        "modeseek.bandit.studies",
         "modeseek.bandit.explore",
     },
     "modeseek.llm": {"modeseek.llm", "modeseek.bandit.objectives"},

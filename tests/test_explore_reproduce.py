@@ -21,10 +21,10 @@ from modeseek.bandit.explore.reproduce_questions import (
 )
 from modeseek.bandit.explore.reproduce_scene import ReproduceScene
 from modeseek.bandit.explore.slips import SLIPS, finding
-from modeseek.bandit.reproduce.cells import stored_folder
-from modeseek.bandit.reproduce.claims import CLAIMS
-from modeseek.bandit.reproduce.protocol import MORE_OF_SHORT, QUICK, SHORT
-from modeseek.bandit.reproduce.settings import FIGURES, OURS, cells_of, protocols_of
+from modeseek.bandit.studies.protocol import MORE_OF_SHORT, QUICK, SHORT
+from modeseek.bandit.studies.reproduce.cells import FIGURES, OURS, cells_of, protocols_of
+from modeseek.bandit.studies.reproduce.claims import CLAIMS
+from modeseek.bandit.studies.reproduce.running import stored_folder
 
 
 @pytest.mark.parametrize("target", FIGURES)

@@ -9,17 +9,16 @@ import xarray
 from reproduce_cases import fake_cell
 from scipy import stats
 
-from modeseek.bandit.reproduce import cells as running
-from modeseek.bandit.reproduce import report
-from modeseek.bandit.reproduce.assess import assess, table
-from modeseek.bandit.reproduce.claims import CLAIMS
-from modeseek.bandit.reproduce.contrasts import difference, fresh_values, level
-from modeseek.bandit.reproduce.draw import DRAWINGS, verdict_figure
-from modeseek.bandit.reproduce.effects import CHANGES, effect, effects_table
-from modeseek.bandit.reproduce.protocol import FULL, MORE, MORE_OF_SHORT, QUICK, SHORT
-from modeseek.bandit.reproduce.settings import FIGURES, MENDS, OURS, cells_of, protocol_called, protocols_of, whole
-from modeseek.bandit.reproduce.verdicts import MOST_SEEDS, interval
 from modeseek.bandit.simulator.conventions import PAPER, PRESETS, RELEASED_CODE
+from modeseek.bandit.studies.assess import assess, table
+from modeseek.bandit.studies.contrasts import difference, fresh_values, level
+from modeseek.bandit.studies.effects import CHANGES, effect, effects_table
+from modeseek.bandit.studies.protocol import FULL, MORE, MORE_OF_SHORT, QUICK, SHORT
+from modeseek.bandit.studies.reproduce import report, running
+from modeseek.bandit.studies.reproduce.cells import FIGURES, MENDS, OURS, cells_of, protocol_called, protocols_of, whole
+from modeseek.bandit.studies.reproduce.claims import CLAIMS
+from modeseek.bandit.studies.reproduce.draw import DRAWINGS, verdict_figure
+from modeseek.bandit.studies.verdicts import MOST_SEEDS, interval
 from modeseek.cli import main
 
 

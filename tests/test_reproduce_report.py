@@ -6,14 +6,13 @@ import numpy as np
 import pytest
 from reproduce_cases import fake_cell
 
-from modeseek.bandit.reproduce import cells as running
-from modeseek.bandit.reproduce import document, report
-from modeseek.bandit.reproduce.assess import assess_target
-from modeseek.bandit.reproduce.claims import CLAIMS
-from modeseek.bandit.reproduce.draw import DRAWINGS, verdict_rows
-from modeseek.bandit.reproduce.protocol import FULL
-from modeseek.bandit.reproduce.settings import cells_of
 from modeseek.bandit.simulator.conventions import PRESETS
+from modeseek.bandit.studies.assess import assess_target
+from modeseek.bandit.studies.protocol import FULL
+from modeseek.bandit.studies.reproduce import document, report, running
+from modeseek.bandit.studies.reproduce.cells import cells_of
+from modeseek.bandit.studies.reproduce.claims import CLAIMS
+from modeseek.bandit.studies.reproduce.draw import DRAWINGS, verdict_rows
 from modeseek.cli import main
 
 

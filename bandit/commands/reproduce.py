@@ -10,7 +10,7 @@ from modeseek.bandit.commands.common import say
 from modeseek.files import DEFAULT_ROOT
 
 if TYPE_CHECKING:
-    from modeseek.bandit.reproduce.protocol import Protocol
+    from modeseek.bandit.studies.protocol import Protocol
 
 TARGETS = ("fig2", "fig4", "fig14", "fig16", "fig18", "fig19", "table3", "one-token")
 """The paper's; `all` is all of them."""
@@ -60,7 +60,7 @@ class Reproduce:
             ValueError: no such target; two protocols; a folder of another one; a stored cell is missing.
         """
         if self.target == "report":
-            from modeseek.bandit.reproduce.document import write_document
+            from modeseek.bandit.studies.reproduce.document import write_document
 
             if self._asked() or self.stored or self.conventions:
                 raise ValueError("report covers both conventions and the fullest stored protocols: give it --out alone")
@@ -73,11 +73,11 @@ class Reproduce:
             raise ValueError(f"{flags} are {len(asked)} protocols: expected one of them")
         targets = self._targets()
         conventions = self._conventions(targets[0])
-        from modeseek.bandit.reproduce.cells import Before, keep, read_cell, run_cells, stored_folder
-        from modeseek.bandit.reproduce.report import write_target
-        from modeseek.bandit.reproduce.settings import cells_of, whole
         from modeseek.bandit.simulator.conventions import PRESETS
         from modeseek.bandit.simulator.devices import use_compilation_cache, use_host_devices
+        from modeseek.bandit.studies.reproduce.cells import cells_of, whole
+        from modeseek.bandit.studies.reproduce.report import write_target
+        from modeseek.bandit.studies.reproduce.running import Before, keep, read_cell, run_cells, stored_folder
 
         use_host_devices()
         use_compilation_cache()
@@ -108,7 +108,7 @@ class Reproduce:
         """Those that were asked for; of one of ours, those that it is about."""
         if target not in ALSO:
             return self.conventions or "paper"
-        from modeseek.bandit.reproduce.settings import OURS
+        from modeseek.bandit.studies.reproduce.cells import OURS
 
         about = OURS[target]
         if self.conventions not in (None, about):
@@ -125,8 +125,8 @@ class Reproduce:
         return (self.target,)
 
     def _protocol(self, target: str, conventions: str) -> "Protocol":
-        from modeseek.bandit.reproduce.cells import stored_protocols
-        from modeseek.bandit.reproduce.settings import protocol_called, whole
+        from modeseek.bandit.studies.reproduce.cells import protocol_called, whole
+        from modeseek.bandit.studies.reproduce.running import stored_protocols
 
         if asked := self._asked():
             return protocol_called(asked[0], target)
@@ -142,8 +142,8 @@ class Reproduce:
         return writable_folder(self.out or DEFAULT_ROOT / "reproduce" / protocol.name / conventions)
 
     def _check_stored(self, target: str, conventions: str) -> None:
-        from modeseek.bandit.reproduce.cells import missing, stored_folder, stored_protocols
-        from modeseek.bandit.reproduce.settings import cells_of
+        from modeseek.bandit.studies.reproduce.cells import cells_of
+        from modeseek.bandit.studies.reproduce.running import missing, stored_folder, stored_protocols
 
         protocol = self._protocol(target, conventions)
         lacking = missing(cells_of((target,), protocol), stored_folder(protocol, conventions))

@@ -9,15 +9,15 @@ import xarray as xr
 
 from modeseek.bandit.explore.controls import Choice, Number
 from modeseek.bandit.explore.model import ViewModel
-from modeseek.bandit.reproduce.assess import Assessment, assess
-from modeseek.bandit.reproduce.cells import read_cell, stored_folder
-from modeseek.bandit.reproduce.claims import CLAIMS
-from modeseek.bandit.reproduce.contrasts import Cells, Contrast, fresh_values, level, shifted_values
-from modeseek.bandit.reproduce.protocol import QUICK, Protocol
-from modeseek.bandit.reproduce.report import ABOUT
-from modeseek.bandit.reproduce.settings import FIGURES, OURS, Cell, cells_of, protocols_of, whole
-from modeseek.bandit.reproduce.verdicts import counted
 from modeseek.bandit.simulator.conventions import PRESETS as CONVENTIONS
+from modeseek.bandit.studies.assess import Assessment, assess
+from modeseek.bandit.studies.contrasts import Cells, Contrast, fresh_values, level, shifted_values
+from modeseek.bandit.studies.protocol import QUICK, Protocol
+from modeseek.bandit.studies.reproduce.cells import FIGURES, OURS, Cell, cells_of, protocols_of, whole
+from modeseek.bandit.studies.reproduce.claims import CLAIMS
+from modeseek.bandit.studies.reproduce.report import ABOUT
+from modeseek.bandit.studies.reproduce.running import read_cell, stored_folder
+from modeseek.bandit.studies.verdicts import counted
 from modeseek.files import DEFAULT_ROOT
 
 PROTOCOLS = {

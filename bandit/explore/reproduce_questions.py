@@ -8,10 +8,10 @@ import numpy as np
 from modeseek.bandit.explore.checks import Wrong, check, number
 from modeseek.bandit.explore.prediction import Prediction, Truth
 from modeseek.bandit.explore.reproduce_model import ReproduceModel
-from modeseek.bandit.reproduce.claims import REWARD, TABLE3
-from modeseek.bandit.reproduce.contrasts import fresh_values, level
-from modeseek.bandit.reproduce.settings import REMEDIES
-from modeseek.bandit.reproduce.verdicts import decide
+from modeseek.bandit.studies.contrasts import fresh_values, level
+from modeseek.bandit.studies.reproduce.cells import REMEDIES
+from modeseek.bandit.studies.reproduce.claims import REWARD, TABLE3
+from modeseek.bandit.studies.verdicts import decide
 
 CEILING = 0.98
 """A mean reward from here on counts as the ceiling."""

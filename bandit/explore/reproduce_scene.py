@@ -12,11 +12,11 @@ from matplotlib.figure import Figure, SubFigure
 
 from modeseek.bandit.explore.canvas import Panel, Scene, axes_in, rectangles
 from modeseek.bandit.explore.reproduce_model import SHIFTS, ReproduceModel
-from modeseek.bandit.figures.reproduction import Interval, draw_intervals, draw_panel, points
-from modeseek.bandit.figures.reproduction import Panel as Drawn
+from modeseek.bandit.figures.panels import Interval, draw_intervals, draw_panel, points
+from modeseek.bandit.figures.panels import Panel as Drawn
 from modeseek.bandit.figures.style import BLACK, GREY, PURPLE, VERMILLION
-from modeseek.bandit.reproduce.draw import INTERVALS, PANELS, VERDICT_AXIS, problem_dataset, verdict_rows
 from modeseek.bandit.simulator.conventions import PRESETS as CONVENTIONS
+from modeseek.bandit.studies.reproduce.draw import INTERVALS, PANELS, VERDICT_AXIS, problem_dataset, verdict_rows
 
 MOST_ROWS, MOST_COLUMNS, MOST_CURVES = 2, 3, 8
 CHOSEN: dict[str, Any] = {"color": PURPLE, "linewidth": 5.0, "alpha": 0.45, "solid_capstyle": "round"}

@@ -8,8 +8,7 @@ import xarray
 from reproduce_cases import fake_cell
 from scipy import stats
 
-from modeseek.bandit.reproduce.claims import CLAIMS
-from modeseek.bandit.reproduce.contrasts import (
+from modeseek.bandit.studies.contrasts import (
     Term,
     difference,
     difference_of_differences,
@@ -17,10 +16,11 @@ from modeseek.bandit.reproduce.contrasts import (
     level,
     shifted_values,
 )
-from modeseek.bandit.reproduce.measures import MEANING, MEASURES, measure
-from modeseek.bandit.reproduce.protocol import QUICK
-from modeseek.bandit.reproduce.settings import FIGURES, cells_of
-from modeseek.bandit.reproduce.verdicts import LEAST_SEEDS, decide, interval, judge, seeds_needed
+from modeseek.bandit.studies.protocol import QUICK
+from modeseek.bandit.studies.reproduce.cells import FIGURES, cells_of
+from modeseek.bandit.studies.reproduce.claims import CLAIMS
+from modeseek.bandit.studies.reproduce.measures import MEANING, MEASURES, measure
+from modeseek.bandit.studies.verdicts import LEAST_SEEDS, decide, interval, judge, seeds_needed
 
 RNG = np.random.default_rng(0)
 

@@ -6,15 +6,14 @@ import numpy as np
 import pytest
 import xarray
 
-from modeseek.bandit.reproduce import cells as running
-from modeseek.bandit.reproduce import report
-from modeseek.bandit.reproduce.measures import CURVES, measure
-from modeseek.bandit.reproduce.protocol import QUICK, Protocol
-from modeseek.bandit.reproduce.settings import Cell, cells_of
 from modeseek.bandit.simulator.conventions import PAPER
 from modeseek.bandit.simulator.experiment import Experiment
 from modeseek.bandit.simulator.results import FORMAT
 from modeseek.bandit.simulator.sweep import run_sweep
+from modeseek.bandit.studies.protocol import QUICK, Protocol
+from modeseek.bandit.studies.reproduce import report, running
+from modeseek.bandit.studies.reproduce.cells import Cell, cells_of
+from modeseek.bandit.studies.reproduce.measures import CURVES, measure
 
 
 def test_what_is_kept_is_of_the_chosen_rate_and_counts_what_diverged():

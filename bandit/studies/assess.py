@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from modeseek.bandit.reproduce.claims import CLAIMS, Claim
-from modeseek.bandit.reproduce.contrasts import Cells, fresh_values, shifted_values
-from modeseek.bandit.reproduce.verdicts import LEAST_SEEDS, Verdict, decide, interval, judge
+from modeseek.bandit.studies.contrasts import Cells, fresh_values, shifted_values
+from modeseek.bandit.studies.reproduce.claims import CLAIMS, Claim
+from modeseek.bandit.studies.verdicts import LEAST_SEEDS, Verdict, decide, interval, judge
 
 SHIFTS = {"lower": -1, "higher": 1}
 """One place down or up the grid of learning rates, for every cell of a contrast at once."""

@@ -6,7 +6,7 @@ import numpy as np
 import xarray
 from jaxtyping import Float
 
-from modeseek.bandit.reproduce.measures import CURVES, measure
+from modeseek.bandit.studies.reproduce.measures import CURVES, measure
 
 Cells = dict[str, xarray.Dataset]
 """Cell name → what `cells.run_cell` kept."""

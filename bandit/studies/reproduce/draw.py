@@ -8,15 +8,15 @@ import xarray
 from matplotlib.figure import Figure
 
 from modeseek.bandit.figures.curves import styles_of
+from modeseek.bandit.figures.panels import Curve, Interval, Panel, intervals_figure, ladder, panels_figure
 from modeseek.bandit.figures.problem import problem_figure
-from modeseek.bandit.figures.reproduction import Curve, Interval, Panel, intervals_figure, ladder, panels_figure
 from modeseek.bandit.figures.style import LineStyle
 from modeseek.bandit.objectives.methods import variant
-from modeseek.bandit.reproduce.assess import Assessment
-from modeseek.bandit.reproduce.cells import spent
-from modeseek.bandit.reproduce.claims import TABLE3
-from modeseek.bandit.reproduce.contrasts import Cells, fresh_runs, fresh_values, level
-from modeseek.bandit.reproduce.settings import (
+from modeseek.bandit.simulator.conventions import PRESETS, Conventions
+from modeseek.bandit.simulator.problem import ReferenceRecipe, reference_probs, token_rewards
+from modeseek.bandit.studies.assess import Assessment
+from modeseek.bandit.studies.contrasts import Cells, fresh_runs, fresh_values, level
+from modeseek.bandit.studies.reproduce.cells import (
     BATCHES,
     FIG16_METHODS,
     FIG19_METHODS,
@@ -27,9 +27,9 @@ from modeseek.bandit.reproduce.settings import (
     REMEDY_TITLES,
     REWARDS,
 )
-from modeseek.bandit.reproduce.verdicts import interval
-from modeseek.bandit.simulator.conventions import PRESETS, Conventions
-from modeseek.bandit.simulator.problem import ReferenceRecipe, reference_probs, token_rewards
+from modeseek.bandit.studies.reproduce.claims import TABLE3
+from modeseek.bandit.studies.reproduce.running import spent
+from modeseek.bandit.studies.verdicts import interval
 
 Drawing = Callable[[Cells, str], Figure]
 """From cells and a note (protocol, conventions, seeds) to a figure."""

@@ -3,8 +3,8 @@
 from typing import Any, NamedTuple
 
 from modeseek.bandit.objectives.methods import variant
-from modeseek.bandit.reproduce.contrasts import Contrast, difference, difference_of_differences, level
-from modeseek.bandit.reproduce.verdicts import Kind
+from modeseek.bandit.studies.contrasts import Contrast, difference, difference_of_differences, level
+from modeseek.bandit.studies.verdicts import Kind
 
 REWARD, NATS = 0.02, 1.0
 """Effects too small to matter: of expected rewards, and of log-probabilities and KLs in nats a response."""

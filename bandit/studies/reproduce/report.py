@@ -7,15 +7,15 @@ from typing import Any
 import numpy as np
 
 from modeseek.bandit.figures.style import save_figure
-from modeseek.bandit.reproduce.assess import Assessment, assess_target, table
-from modeseek.bandit.reproduce.cells import spent
-from modeseek.bandit.reproduce.contrasts import Cells, fresh_values, level
-from modeseek.bandit.reproduce.draw import figure_of, problem_dataset, verdict_figure
-from modeseek.bandit.reproduce.effects import CHANGES, effects_table
-from modeseek.bandit.reproduce.protocol import Protocol
-from modeseek.bandit.reproduce.verdicts import counted
 from modeseek.bandit.simulator.conventions import PRESETS
 from modeseek.bandit.simulator.results import processor, save, versions
+from modeseek.bandit.studies.assess import Assessment, assess_target, table
+from modeseek.bandit.studies.contrasts import Cells, fresh_values, level
+from modeseek.bandit.studies.effects import CHANGES, effects_table
+from modeseek.bandit.studies.protocol import Protocol
+from modeseek.bandit.studies.reproduce.draw import figure_of, problem_dataset, verdict_figure
+from modeseek.bandit.studies.reproduce.running import spent
+from modeseek.bandit.studies.verdicts import counted
 from modeseek.files import replacing
 
 ABOUT = {

@@ -10,14 +10,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray
 
-from modeseek.bandit.reproduce.measures import CURVES, all_measures
-from modeseek.bandit.reproduce.protocol import Protocol
-from modeseek.bandit.reproduce.settings import Cell, cells_of, protocols_of
 from modeseek.bandit.simulator.conventions import Conventions
 from modeseek.bandit.simulator.experiment import Experiment
 from modeseek.bandit.simulator.results import experiment_of, load, save
 from modeseek.bandit.simulator.summary import choose_learning_rate
 from modeseek.bandit.simulator.sweep import run_sweep
+from modeseek.bandit.studies.protocol import Protocol
+from modeseek.bandit.studies.reproduce.cells import Cell, cells_of, protocols_of
+from modeseek.bandit.studies.reproduce.measures import CURVES, all_measures
 from modeseek.files import replacing, writable_folder
 
 

@@ -4,10 +4,10 @@ import dataclasses
 from typing import Any, NamedTuple
 
 from modeseek.bandit.objectives.methods import HyperParameters
-from modeseek.bandit.reproduce.protocol import FULL, MORE, MORE_OF_SHORT, QUICK, SHORT, Protocol
 from modeseek.bandit.simulator.config import AlgorithmConfig, EvaluationConfig
 from modeseek.bandit.simulator.conventions import PAPER, Conventions
 from modeseek.bandit.simulator.experiment import Experiment
+from modeseek.bandit.studies.protocol import FULL, MORE, MORE_OF_SHORT, QUICK, SHORT, Protocol
 
 REWARDS = ("R1", "R2")
 

@@ -5,10 +5,10 @@ from typing import NamedTuple
 import numpy as np
 
 from modeseek.bandit.objectives.methods import variant
-from modeseek.bandit.reproduce.claims import REWARD
-from modeseek.bandit.reproduce.contrasts import Cells, difference, fresh_values, level
-from modeseek.bandit.reproduce.settings import HEADLINES, MENDS, REMEDY_TITLES
-from modeseek.bandit.reproduce.verdicts import Verdict, judge
+from modeseek.bandit.studies.contrasts import Cells, difference, fresh_values, level
+from modeseek.bandit.studies.reproduce.cells import HEADLINES, MENDS, REMEDY_TITLES
+from modeseek.bandit.studies.reproduce.claims import REWARD
+from modeseek.bandit.studies.verdicts import Verdict, judge
 
 WORDS = {"reproduced": "raises it", "reversed": "lowers it", "not reproduced": "does not matter"}
 """`judge`'s words for a claim of "more", said of a change."""

@@ -1,0 +1,1 @@
+"""Studies: what was claimed, what comes out, and how sure that is."""
