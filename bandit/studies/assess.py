@@ -1,18 +1,20 @@
-"""Claims against cells: a verdict each, and how it moves with the learning rate."""
+"""Claims against results: a verdict each, and how it moves with the learning rate."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from modeseek.bandit.studies.contrasts import Cells, fresh_values, shifted_values
-from modeseek.bandit.studies.reproduce.claims import CLAIMS, Claim
+from modeseek.bandit.studies.cells import Cell, Results
+from modeseek.bandit.studies.claims import Claim
+from modeseek.bandit.studies.contrasts import fresh_values, shifted_values
 from modeseek.bandit.studies.verdicts import LEAST_SEEDS, Verdict, decide, interval, judge
+from modeseek.markdown import Align, markdown_table
 
 SHIFTS = {"lower": -1, "higher": 1}
 """One place down or up the grid of learning rates, for every cell of a contrast at once."""
 
 
 class Assessment(NamedTuple):
-    """A claim and what the cells say of it.
+    """A claim and what the results say of it.
 
     Attributes:
         claim: the claim.
@@ -25,7 +27,7 @@ class Assessment(NamedTuple):
     claim: Claim
     verdict: Verdict | None
     moved: dict[str, str]
-    missing: tuple[str, ...]
+    missing: tuple[Cell, ...]
 
     @property
     def word(self) -> str:
@@ -44,27 +46,28 @@ class Assessment(NamedTuple):
         return f"; {self.verdict.lost}/{self.verdict.seeds + self.verdict.lost} diverged"
 
 
-def assess(claims: Iterable[Claim], cells: Cells) -> list[Assessment]:
-    """Judge claims on the cells that are there."""
-    return [_assess(claim, cells) for claim in claims]
+def assess(claims: Iterable[Claim], results: Results, together: int) -> list[Assessment]:
+    """Judge claims on the results that are there.
+
+    Args:
+        claims: which are shown.
+        results: what they are judged on.
+        together: how many claims the intervals hold for at once. It is the number of the study's claims, whichever
+            are shown: a verdict does not depend on what stands beside it.
+    """
+    return [_assess(claim, results, together) for claim in claims]
 
 
-def assess_target(target: str, cells: Cells) -> list[Assessment]:
-    """Judge the claims about one figure."""
-    return assess([claim for claim in CLAIMS.values() if claim.figure == target], cells)
-
-
-def _assess(claim: Claim, cells: Cells) -> Assessment:
-    absent = tuple(name for name in claim.contrast.cells if name not in cells)
+def _assess(claim: Claim, results: Results, together: int) -> Assessment:
+    absent = tuple(cell for cell in claim.contrast.cells if cell not in results)
     if absent:
         return Assessment(claim, None, dict.fromkeys(SHIFTS, "—"), absent)
-    # As many as there are in all, whichever are shown: a verdict does not depend on what stands beside it.
-    verdict = judge(fresh_values(claim.contrast, cells), claim.kind, claim.margin, len(CLAIMS))
-    return Assessment(claim, verdict, {name: _moved(claim, cells, shift) for name, shift in SHIFTS.items()}, ())
+    verdict = judge(fresh_values(claim.contrast, results), claim.kind, claim.margin, together)
+    return Assessment(claim, verdict, {name: _moved(claim, results, shift) for name, shift in SHIFTS.items()}, ())
 
 
-def _moved(claim: Claim, cells: Cells, shift: int) -> str:
-    values = shifted_values(claim.contrast, cells, shift)
+def _moved(claim: Claim, results: Results, shift: int) -> str:
+    values = shifted_values(claim.contrast, results, shift)
     if values is None:
         return "—"
     finite = values[values == values]
@@ -73,20 +76,27 @@ def _moved(claim: Claim, cells: Cells, shift: int) -> str:
     return decide(*interval(finite), claim.kind, claim.margin)
 
 
-def table(assessments: list[Assessment]) -> str:
+_COLUMNS: tuple[tuple[str, Align], ...] = (
+    ("claim", "left"),
+    ("source", "left"),
+    ("effect (95 % interval; simultaneous)", "left"),
+    ("seeds", "right"),
+    ("verdict", "left"),
+    ("rates ÷3 · ×3", "left"),
+)
+
+
+def verdict_table(assessments: Iterable[Assessment]) -> str:
     """A markdown table: claim, effect and both intervals, verdict, and how it moves."""
-    lines = [
-        "| claim | source | effect (95 % interval; simultaneous) | seeds | verdict | rates ÷3 · ×3 |",
-        "|---|---|---|---:|---|---|",
-    ]
+    rows = []
     for a in assessments:
         effect, seeds = "—", "0"
         if v := a.verdict:
             effect = f"{v.effect:+.3f} ({_range(v.low_alone, v.high_alone)}; {_range(v.low, v.high)})"
             seeds = v.counted
         moved = " · ".join(a.moved[name] for name in SHIFTS)
-        lines.append(f"| {a.claim.text} | {a.claim.source} | {effect} | {seeds} | **{a.word}** | {moved} |")
-    return "\n".join(lines)
+        rows.append((a.claim.text, a.claim.source, effect, seeds, f"**{a.word}**", moved))
+    return markdown_table(_COLUMNS, rows)
 
 
 def _range(low: float, high: float) -> str:

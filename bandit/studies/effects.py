@@ -1,66 +1,74 @@
-"""Ablation and remedies: what one change does to a method's reward at the end, by the rule that judges claims."""
+"""Effects: what one change does to a measure, by the rule that judges claims."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from modeseek.bandit.objectives.methods import variant
-from modeseek.bandit.studies.contrasts import Cells, difference, fresh_values, level
-from modeseek.bandit.studies.reproduce.cells import HEADLINES, MENDS, REMEDY_TITLES
-from modeseek.bandit.studies.reproduce.claims import REWARD
+from modeseek.bandit.studies.cells import Cell, Results
+from modeseek.bandit.studies.contrasts import difference, fresh_values, level
+from modeseek.bandit.studies.measures import Measure
 from modeseek.bandit.studies.verdicts import Verdict, judge
+from modeseek.markdown import markdown_table
 
 WORDS = {"reproduced": "raises it", "reversed": "lowers it", "not reproduced": "does not matter"}
 """`judge`'s words for a claim of "more", said of a change."""
 
 
 class Change(NamedTuple):
-    """A cell with something changed, and the cell without."""
+    """A cell with something changed, and the cell without.
+
+    Attributes:
+        text: what was changed, in words.
+        measure: what may move.
+        changed: the cell with the change.
+        plain: the cell without.
+    """
 
     text: str
-    changed: str
-    plain: str
+    measure: Measure
+    changed: Cell
+    plain: Cell
 
 
-CHANGES: dict[str, tuple[Change, ...]] = {
-    "ablation": tuple(
-        Change(f"{variant(method).title}: {mend}", f"{method}-{mend}-R1", f"{method}-released-R1")
-        for method in HEADLINES
-        for mend, what in MENDS.items()
-        if method in what.methods
-    ),
-    "remedies": tuple(
-        Change(title, f"remedy-{name}-R1", "remedy-none-R1") for name, title in REMEDY_TITLES.items() if name != "none"
-    ),
-}
-"""Target → what is compared; judged together."""
+def effect(change: Change, results: Results, together: int) -> Verdict:
+    """The paired effect of a change, each cell at its own tuned rate, as one of so many that are judged together."""
+    values = fresh_values(difference(change.measure, change.changed, change.plain), results)
+    return judge(values, "more", change.measure.unit.negligible, together)
 
 
-def effect(change: Change, cells: Cells, together: int) -> Verdict:
-    """The paired effect of a change on the final reward, each cell at its own tuned rate; one of so many."""
-    values = fresh_values(difference("final_reward", change.changed, change.plain), cells)
-    return judge(values, "more", REWARD, together)
-
-
-def effects_table(target: str, cells: Cells) -> str:
-    """A markdown table: tuned rate with each change, reward without and with it, its effect, and whether that matters.
+def effects_table(changes: Sequence[Change], results: Results) -> str:
+    """A markdown table: tuned rate with each change, measure without and with it, its effect, whether that matters.
 
     Args:
-        target: `ablation` or `remedies`.
-        cells: all of the target's, or of some of its methods: changes of the others are left out.
+        changes: of one measure; those whose cells are not there are left out.
+        results: of all of their cells, or of some; what is there is judged together.
     """
-    changes = [change for change in CHANGES[target] if change.changed in cells]
-    lines = [
-        "| change | rate | reward without → with | effect (simultaneous 95 % interval) | seeds | verdict |",
-        "|---|---:|---|---|---:|---|",
-    ]
+    changes = [change for change in changes if change.changed in results]
+    rows = []
     for change in changes:
-        v = effect(change, cells, len(changes))
-        rate = f"{cells[change.changed].attrs['learning_rate']:g}"
-        plain, changed = (fresh_values(level("final_reward", name), cells) for name in (change.plain, change.changed))
+        v = effect(change, results, len(changes))
+        plain, changed = (fresh_values(level(change.measure, c), results) for c in (change.plain, change.changed))
         there = np.isfinite(plain) & np.isfinite(changed)
-        rewards = " → ".join(f"{values[there].mean():.3f}" if there.any() else "—" for values in (plain, changed))
-        interval = f"{v.effect:+.3f} ({v.low:+.3f} … {v.high:+.3f})"
-        word = WORDS.get(v.word, v.wanting)
-        lines.append(f"| {change.text} | {rate} | {rewards} | {interval} | {v.counted} | **{word}** |")
-    return "\n".join(lines)
+        rows.append(
+            (
+                change.text,
+                f"{results[change.changed].attrs['learning_rate']:g}",
+                " → ".join(f"{values[there].mean():.3f}" if there.any() else "—" for values in (plain, changed)),
+                f"{v.effect:+.3f} ({v.low:+.3f} … {v.high:+.3f})",
+                v.counted,
+                f"**{WORDS.get(v.word, v.wanting)}**",
+            )
+        )
+    unit = changes[0].measure.unit.name if changes else "measure"
+    return markdown_table(
+        (
+            ("change", "left"),
+            ("rate", "right"),
+            (f"{unit} without → with", "left"),
+            ("effect (simultaneous 95 % interval)", "left"),
+            ("seeds", "right"),
+            ("verdict", "left"),
+        ),
+        rows,
+    )

@@ -7,43 +7,42 @@ from modeseek.bandit.objectives.methods import HyperParameters
 from modeseek.bandit.simulator.config import AlgorithmConfig, EvaluationConfig
 from modeseek.bandit.simulator.conventions import PAPER, Conventions
 from modeseek.bandit.simulator.experiment import Experiment
-from modeseek.bandit.studies.protocol import FULL, MORE, MORE_OF_SHORT, QUICK, SHORT, Protocol
+from modeseek.bandit.studies.cells import Cell
+from modeseek.bandit.studies.protocol import Protocol
+from modeseek.bandit.studies.reproduce.protocols import EVERY, MORE_OF_SHORT, QUICK
 
 REWARDS = ("R1", "R2")
 
 
 @dataclasses.dataclass(frozen=True)
-class Cell:
-    """What is tuned and judged as one: a curve of a figure.
+class BanditCell(Cell):
+    """One method on one reward under one setting of Algorithm 1.
 
     Attributes:
-        name: in file names and claims; its reward is its last part.
+        name: in file names and tables; its reward is its last part.
         method: as `modeseek.bandit.objectives.methods.variant` reads it.
         reward: R1 or R2.
         algorithm: Algorithm 1's knobs in the paper's protocol.
         response_tokens: tokens of a response; the policy samples one fewer where the prompt counts as one.
         hyper: changed hyper-parameters, name and value.
         conventions: changed conventions, name and value.
-        quick: whether the quick protocol runs it too.
-        more: whether the protocol with more seeds runs it too.
         stretch: how many times as many collections as the protocol has.
         interval: gradient steps between evaluations; 0 means once a collection.
+        protocols: those that run it.
     """
 
-    name: str
     method: str
     reward: str
     algorithm: AlgorithmConfig = dataclasses.field(default_factory=AlgorithmConfig)
     response_tokens: int = 10
     hyper: tuple[tuple[str, float], ...] = ()
     conventions: tuple[tuple[str, Any], ...] = ()
-    quick: bool = True
-    more: bool = True
     stretch: int = 1
     interval: int = 0
+    protocols: frozenset[Protocol] = dataclasses.field(default=EVERY, kw_only=True)
 
     def experiment(self, base: Conventions, protocol: Protocol) -> Experiment:
-        """The cell's runs at the default learning rate, one seed; `cells.run_cell` sets both."""
+        """The cell's runs at the default learning rate, one seed; `running.run_cell` sets both."""
         algorithm = dataclasses.replace(
             self.algorithm,
             collections=protocol.collections(
@@ -62,10 +61,6 @@ class Cell:
             evaluation=EvaluationConfig(interval=self.interval),
             hyper=dataclasses.replace(HyperParameters(), **dict(self.hyper)),
         )
-
-
-def _both(name: str, method: str, **kwargs: Any) -> list[Cell]:
-    return [Cell(f"{name}-{reward}", method, reward, **kwargs) for reward in REWARDS]
 
 
 def staleness(samples: int) -> AlgorithmConfig:
@@ -93,12 +88,63 @@ INNER_STEPS = (1, 2, 5, 7, 10)
 REUSE_STEPS = 500
 PROMPTS = (5, 10, 20, 50, 100, 200)
 """Sizes of the prompt set of figure 18, the released scripts' own."""
-FIG16_METHODS = ("offline_best_of_n", "offline_rwr", "best_of_n_negative", "ipo")
-FIG19_METHODS = ("on_policy_ipo", "ipo", "rwr", "ppo")
+OFFLINE_METHODS = ("offline_best_of_n", "offline_rwr", "best_of_n_negative", "ipo")
+HEADLINE_METHODS = ("on_policy_ipo", "ipo", "rwr", "ppo")
+ONE_TOKEN_METHODS = ("offline_best_of_n", "ipo")
 
-HEADLINES = ("best_of_n", "rwr", "ppo", "on_policy_ipo")
+STALENESS = {
+    (b, r): BanditCell(
+        f"best_of_n-B{b}-{r}",
+        "best_of_n",
+        r,
+        staleness(b),
+        protocols=EVERY if b in (min(BATCHES), max(BATCHES)) else EVERY - {QUICK},
+    )
+    for b in BATCHES
+    for r in REWARDS
+}
+"""Figure 4: B and reward → on-policy Best-of-N."""
+
+REUSE = {
+    (m, t): BanditCell(f"{m}-T{t}-R1", m, "R1", reuse(t))
+    for m, times in (("rwr", INNER_STEPS), ("best_of_n", (1, 10)), ("ppo", (1, 10)))
+    for t in times
+}
+"""Figure 14: method and T → R1."""
+
+OFFLINE = {
+    # A reward within 10 nats is read off the curve, and offline IPO is beyond them within ten steps.
+    (m, r): BanditCell(f"{m}-100-steps-{r}", m, r, offline(10), interval=1)
+    for m in OFFLINE_METHODS
+    for r in REWARDS
+}
+"""Figure 16: method and reward."""
+
+DISPLACEMENT = {
+    p: BanditCell(
+        f"ipo-{p}-prompts-R1", "ipo", "R1", offline(p), protocols=EVERY if p in (5, 20, 100) else EVERY - {QUICK}
+    )
+    for p in PROMPTS
+}
+"""Figure 18: number of prompts → offline IPO on R1."""
+
+HEADLINES = {(m, r): BanditCell(f"{m}-{r}", m, r) for m in HEADLINE_METHODS for r in REWARDS}
+"""Figure 19: method and reward; on R1 they are Table 3's."""
+
+ONE_TOKEN = {
+    (m, r): BanditCell(f"{m}-one-token-{r}", m, r, offline(10), response_tokens=1)
+    for m in ONE_TOKEN_METHODS
+    for r in REWARDS
+}
+"""Paper J.3: method and reward, responses of one token."""
+
+MENDED_METHODS = ("best_of_n", "rwr", "ppo", "on_policy_ipo")
 SCATTERED = ("rwr", "ppo")
 """Those whose mends six seeds leave undecided and twenty may decide; of the others six decide, or twenty would not."""
+
+
+def _protocols_of_mended(method: str) -> frozenset[Protocol]:
+    return EVERY if method in SCATTERED else EVERY - {MORE_OF_SHORT}
 
 
 class Mend(NamedTuple):
@@ -111,7 +157,7 @@ class Mend(NamedTuple):
     """
 
     conventions: tuple[str, ...]
-    methods: tuple[str, ...] = HEADLINES
+    methods: tuple[str, ...] = MENDED_METHODS
     response_length: int = 10
 
 
@@ -133,104 +179,54 @@ MENDS: dict[str, Mend] = {
 """By name. `length` samples ten tokens as the paper does and still counts the prompt: 11 in all."""
 
 
-def _ablation() -> tuple[Cell, ...]:
-    """R1 under the released conventions, and with one difference mended at a time; run with those as the base."""
-    cells = [Cell(f"{method}-released-R1", method, "R1") for method in HEADLINES]
-    for name, mend in MENDS.items():
-        changed = tuple((field, getattr(PAPER, field)) for field in mend.conventions)
-        cells += [
-            Cell(f"{method}-{name}-R1", method, "R1", conventions=changed, response_tokens=mend.response_length)
-            for method in mend.methods
-        ]
-    return tuple(dataclasses.replace(cell, more=cell.method in SCATTERED) for cell in cells)
+RELEASED = {m: BanditCell(f"{m}-released-R1", m, "R1", protocols=_protocols_of_mended(m)) for m in MENDED_METHODS}
+"""Method → R1 under the released conventions, which are the base of the mended cells too."""
 
-
-REMEDIES: dict[str, dict[str, Any]] = {
-    "none": {},
-    "gap": {"hyper": (("reward_gap", 0.05),)},
-    "best-worst": {"algorithm": AlgorithmConfig(pair_scheme="best_worst")},
-    "small-margin": {"hyper": (("tau", 0.5),)},
-    "large-margin": {"hyper": (("tau", 0.01),)},
-    "moving": {"conventions": (("reference_model", "behavior"), ("frozen_copies", "whole"))},
-    "longer": {"stretch": 4},
-    "dpo": {"method": "on_policy_dpo"},
-}
-"""What might restore on-policy IPO on R1 under the paper's conventions."""
-
-REMEDY_TITLES = {
-    "none": "as it is: τ = .05, margin 10 nats",
-    "gap": "pairs at least .05 of reward apart",
-    "best-worst": "best against worst alone",
-    "small-margin": "τ = .5, margin 1 nat",
-    "large-margin": "τ = .01, margin 50 nats",
-    "moving": "reference = policy of each collection",
-    "longer": "four times as many collections",
-    "dpo": "DPO instead",
-}
-
-
-def _remedies() -> tuple[Cell, ...]:
-    return tuple(
-        Cell(**{"name": f"remedy-{name}-R1", "method": "on_policy_ipo", "reward": "R1"} | change)
-        for name, change in REMEDIES.items()
+MENDED = {
+    (m, name): BanditCell(
+        f"{m}-{name}-R1",
+        m,
+        "R1",
+        conventions=tuple((field, getattr(PAPER, field)) for field in mend.conventions),
+        response_tokens=mend.response_length,
+        protocols=_protocols_of_mended(m),
     )
-
-
-FIGURES: dict[str, tuple[Cell, ...]] = {
-    "fig2": (),
-    "fig4": tuple(
-        cell
-        for b in BATCHES
-        for cell in _both(
-            f"best_of_n-B{b}", "best_of_n", algorithm=staleness(b), quick=b in (min(BATCHES), max(BATCHES))
-        )
-    ),
-    "fig14": (
-        *(Cell(f"rwr-T{t}-R1", "rwr", "R1", reuse(t)) for t in INNER_STEPS),
-        *(Cell(f"{m}-T{t}-R1", m, "R1", reuse(t)) for m in ("best_of_n", "ppo") for t in (1, 10)),
-    ),
-    # A reward within 10 nats is read off the curve, and offline IPO is beyond them within ten steps.
-    "fig16": tuple(c for m in FIG16_METHODS for c in _both(f"{m}-100-steps", m, algorithm=offline(10), interval=1)),
-    "fig18": tuple(Cell(f"ipo-{p}-prompts-R1", "ipo", "R1", offline(p), quick=p in (5, 20, 100)) for p in PROMPTS),
-    "fig19": tuple(c for m in FIG19_METHODS for c in _both(m, m)),
-    "table3": tuple(Cell(f"{m}-R1", m, "R1") for m in FIG19_METHODS),
-    "one-token": tuple(
-        c
-        for m in ("offline_best_of_n", "ipo")
-        for c in _both(f"{m}-one-token", m, algorithm=offline(10), response_tokens=1)
-    ),
-    "ablation": _ablation(),
-    "remedies": _remedies(),
+    for name, mend in MENDS.items()
+    for m in mend.methods
 }
-"""Figure → cells. Cells of one name are one cell: Table 3 is a part of figure 19."""
-
-OURS = {"ablation": "released_code", "remedies": "paper"}
-"""Targets that are not the paper's, and the conventions that each is about."""
+"""Method and mend → R1 with that one difference mended."""
 
 
-def protocols_of(target: str) -> tuple[Protocol, ...]:
-    """Those that a target is run under, the fullest first: by cells, then by seeds. What is ours has none of the
-    paper's, and figure 2 has no seeds."""
-    if not FIGURES[target]:
-        return (FULL,)
-    return tuple(sorted(_offered(target), key=lambda protocol: -len(cells_of((target,), protocol))))
+class Remedy(NamedTuple):
+    """What might restore on-policy IPO on R1 under the paper's conventions.
+
+    Attributes:
+        title: in words.
+        cell: with the remedy.
+    """
+
+    title: str
+    cell: BanditCell
 
 
-def protocol_called(name: str, target: str) -> Protocol:
-    """The protocol that a name (`more`, `short`, `quick`) stands for where it is asked for with a target."""
-    return next(protocol for protocol in _offered(target) if protocol.name == name)
+def _remedy(name: str, title: str, method: str = "on_policy_ipo", **change: Any) -> tuple[str, Remedy]:
+    return name, Remedy(title, BanditCell(f"remedy-{name}-R1", method, "R1", **change))
 
 
-def _offered(target: str) -> tuple[Protocol, ...]:
-    return (MORE_OF_SHORT, SHORT, QUICK) if target in OURS else (MORE, FULL, SHORT, QUICK)
-
-
-def whole(target: str) -> Protocol:
-    """The protocol that a target is run under if no other is asked for."""
-    return SHORT if target in OURS else FULL
-
-
-def cells_of(figures: tuple[str, ...], protocol: Protocol) -> dict[str, Cell]:
-    """Every cell that these figures need under a protocol, once, in order."""
-    cells = {cell.name: cell for figure in figures for cell in FIGURES[figure]}
-    return {name: cell for name, cell in cells.items() if getattr(cell, protocol.name, True)}  # `quick`, `more`
+REMEDIES = dict(
+    (
+        _remedy("none", "as it is: τ = .05, margin 10 nats"),
+        _remedy("gap", "pairs at least .05 of reward apart", hyper=(("reward_gap", 0.05),)),
+        _remedy("best-worst", "best against worst alone", algorithm=AlgorithmConfig(pair_scheme="best_worst")),
+        _remedy("small-margin", "τ = .5, margin 1 nat", hyper=(("tau", 0.5),)),
+        _remedy("large-margin", "τ = .01, margin 50 nats", hyper=(("tau", 0.01),)),
+        _remedy(
+            "moving",
+            "reference = policy of each collection",
+            conventions=(("reference_model", "behavior"), ("frozen_copies", "whole")),
+        ),
+        _remedy("longer", "four times as many collections", stretch=4),
+        _remedy("dpo", "DPO instead", method="on_policy_dpo"),
+    )
+)
+"""By name; `none` is without any."""

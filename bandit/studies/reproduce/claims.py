@@ -1,278 +1,258 @@
-"""What the paper claims about the bandit, as data: the words, where they stand, and the contrast that decides them."""
-
-from typing import Any, NamedTuple
+"""What the paper claims about the bandit, as data: for each figure or table a tuple of claims."""
 
 from modeseek.bandit.objectives.methods import variant
-from modeseek.bandit.studies.contrasts import Contrast, difference, difference_of_differences, level
-from modeseek.bandit.studies.verdicts import Kind
-
-REWARD, NATS = 0.02, 1.0
-"""Effects too small to matter: of expected rewards, and of log-probabilities and KLs in nats a response."""
-
+from modeseek.bandit.studies.claims import Claim
+from modeseek.bandit.studies.contrasts import difference, difference_of_differences, level
+from modeseek.bandit.studies.reproduce.cells import (
+    DISPLACEMENT,
+    HEADLINES,
+    OFFLINE,
+    ONE_TOKEN,
+    REUSE,
+    REWARDS,
+    STALENESS,
+)
+from modeseek.bandit.studies.reproduce.measures import (
+    CHOSEN,
+    FINAL_KL,
+    FINAL_REWARD,
+    MEAN_REWARD,
+    PEAK_BEHAVIOR_KL,
+    REJECTED,
+    REWARD_WITHIN_BUDGET,
+)
 
 FASTER = "learns faster (mean reward over the run)"
 """Every claim of speed is judged by one number, in which where a run ends counts too: one that rises first and then
 stops below another may have the smaller one."""
 
 
-class Claim(NamedTuple):
-    """One statement.
-
-    Attributes:
-        name: short, unique.
-        figure: whose cells it needs.
-        text: the claim in our words.
-        source: where the paper makes it.
-        contrast: the number, one a seed; positive where the claim is right.
-        kind: how the interval is read, see `verdicts`.
-        margin: the effect that is too small to matter.
-    """
-
-    name: str
-    figure: str
-    text: str
-    source: str
-    contrast: Contrast
-    kind: Kind = "more"
-    margin: float = REWARD
-
-
-def _fig4() -> list[Claim]:
-    small = {r: f"best_of_n-B100-{r}" for r in ("R1", "R2")}
-    large = {r: f"best_of_n-B1000-{r}" for r in ("R1", "R2")}
+def _fig4() -> tuple[Claim, ...]:
+    small, large = ({r: STALENESS[b, r] for r in REWARDS} for b in (100, 1000))
     claims = []
-    for r in ("R1", "R2"):
+    for r in REWARDS:
         claims += [
             Claim(
                 f"staleness-reward-{r}",
-                "fig4",
                 f"On {r}, on-policy Best-of-N ends higher with B = 100 than with B = 1000.",
                 "section 4.1, figure 4",
-                difference("final_reward", small[r], large[r]),
+                difference(FINAL_REWARD, small[r], large[r]),
             ),
             Claim(
                 f"staleness-speed-{r}",
-                "fig4",
                 f"On {r}, on-policy Best-of-N {FASTER} with B = 100 than with B = 1000.",
                 "section 4.1, figure 4",
-                difference("mean_reward", small[r], large[r]),
+                difference(MEAN_REWARD, small[r], large[r]),
             ),
             Claim(
                 f"staleness-kl-{r}",
-                "fig4",
                 f"On {r}, B = 1000 gives a higher peak of KL(policy ‖ behavior) than B = 100.",
                 "section 4.1, figure 4",
-                difference("peak_behavior_kl", large[r], small[r]),
-                margin=NATS,
+                difference(PEAK_BEHAVIOR_KL, large[r], small[r]),
             ),
         ]
-    claims.append(
-        Claim(
-            "staleness-milder-on-R2",
-            "fig4",
-            "What a larger B costs (mean reward, B = 100 less B = 1000) is milder on R2 than on R1.",
-            "section 4.1",
-            difference_of_differences("mean_reward", (small["R1"], large["R1"]), (small["R2"], large["R2"])),
-        )
+    milder = Claim(
+        "staleness-milder-on-R2",
+        "What a larger B costs (mean reward, B = 100 less B = 1000) is milder on R2 than on R1.",
+        "section 4.1",
+        difference_of_differences(MEAN_REWARD, (small["R1"], large["R1"]), (small["R2"], large["R2"])),
     )
-    return claims
+    return (*claims, milder)
 
 
-def _fig14() -> list[Claim]:
-    def faster(more: int, fewer: int, claim: str, source: str = "J.2, figure 14") -> Claim:
-        cells = f"rwr-T{more}-R1", f"rwr-T{fewer}-R1"
-        return Claim(f"reuse-{more}-over-{fewer}", "fig14", claim, source, difference("mean_reward", *cells))
+def _fig14() -> tuple[Claim, ...]:
+    def faster(more: int, fewer: int, text: str, source: str = "J.2, figure 14") -> Claim:
+        contrast = difference(MEAN_REWARD, REUSE["rwr", more], REUSE["rwr", fewer])
+        return Claim(f"reuse-{more}-over-{fewer}", text, source, contrast)
 
-    drop = lambda m: (f"{m}-T1-R1", f"{m}-T10-R1")
-    return [
+    once, ten_times = ({m: REUSE[m, t] for m in ("best_of_n", "ppo")} for t in (1, 10))
+    drop = lambda m: (once[m], ten_times[m])
+    return (
         faster(2, 1, f"RWR {FASTER} with T = 2 than with T = 1 (R1).", "section 4.1"),
         faster(5, 2, f"RWR {FASTER} with T = 5 than with T = 2 (R1)."),
         faster(10, 7, f"RWR {FASTER} with T = 10 than with T = 7 (R1)."),
         faster(1, 10, f"Increasing T slows RWR down in general: it {FASTER} with T = 1 than with T = 10 (R1)."),
         Claim(
             "reuse-ppo-tolerates",
-            "fig14",
             "PPO loses less from reuse (mean reward, T = 1 less T = 10) than Best-of-N (R1).",
             "section 4.1, J.2",
-            difference_of_differences("mean_reward", drop("best_of_n"), drop("ppo")),
+            difference_of_differences(MEAN_REWARD, drop("best_of_n"), drop("ppo")),
         ),
         Claim(
             "reuse-costs-ppo-little",
-            "fig14",
             "PPO learns as fast (mean reward over the run) with T = 10 as with T = 1 (R1).",
             "section 4.1",
-            difference("mean_reward", *reversed(drop("ppo"))),
+            difference(MEAN_REWARD, ten_times["ppo"], once["ppo"]),
             "at_least",
         ),
-    ]
+    )
 
 
-def _fig16() -> list[Claim]:
-    cell = lambda method, r: f"{method}-100-steps-{r}"
+def _fig16() -> tuple[Claim, ...]:
     bon, rwr, negative, ipo = "offline_best_of_n", "offline_rwr", "best_of_n_negative", "ipo"
     named = {bon: "Best-of-N", rwr: "RWR", negative: "Best-of-N + negative gradient", ipo: "IPO"}
     short = {bon: "best_of_n", rwr: "rwr", negative: "negative", ipo: "ipo"}
     pairs = [(better, worse) for better in (ipo, negative) for worse in (bon, rwr)]
 
-    def claim(name: str, text: str, source: str, contrast: Contrast, **other: Any) -> Claim:
-        return Claim(name, "fig16", text, source, contrast, **other)
-
-    def ends_higher(name: str, better: str, worse: str, r: str, text: str, **other: Any) -> Claim:
-        return claim(name, text, "J.3", difference("final_reward", cell(better, r), cell(worse, r)), **other)
-
     claims = []
-    for r in ("R1", "R2"):
+    for r in REWARDS:
         for better, worse in pairs:
-            pair, name = (cell(better, r), cell(worse, r)), f"{short[better]}-over-{short[worse]}"
+            pair, name = (OFFLINE[better, r], OFFLINE[worse, r]), f"{short[better]}-over-{short[worse]}"
             both = f"Offline on {r}, {named[better]} {{}} {named[worse]}."
             claims += [
-                claim(
+                Claim(
                     f"{name}-final-{r}",
                     both.format("ends higher than"),
                     "section 4.2, J.3, figure 16",
-                    difference("final_reward", *pair),
+                    difference(FINAL_REWARD, *pair),
                 ),
-                claim(
+                Claim(
                     f"{name}-mean-{r}",
                     both.format(f"{FASTER} than"),
                     "section 4.2, its heading",
-                    difference("mean_reward", *pair),
+                    difference(MEAN_REWARD, *pair),
                 ),
             ]
-        closes = f"Offline on {r}, Best-of-N + negative gradient closes the gap to IPO: it ends at least as high."
-        falls_short = (
-            f"Offline on {r}, Best-of-N + negative gradient ends lower than IPO (against J.3's closing the gap)."
-        )
         claims += [
-            ends_higher(f"negative-closes-gap-{r}", negative, ipo, r, closes, kind="at_least"),
-            ends_higher(f"negative-underperforms-{r}", ipo, negative, r, falls_short)._replace(source="J.6"),
+            Claim(
+                f"negative-closes-gap-{r}",
+                f"Offline on {r}, Best-of-N + negative gradient closes the gap to IPO: it ends at least as high.",
+                "J.3",
+                difference(FINAL_REWARD, OFFLINE[negative, r], OFFLINE[ipo, r]),
+                "at_least",
+            ),
+            Claim(
+                f"negative-underperforms-{r}",
+                f"Offline on {r}, Best-of-N + negative gradient ends lower than IPO (against J.3's closing the gap).",
+                "J.6",
+                difference(FINAL_REWARD, OFFLINE[ipo, r], OFFLINE[negative, r]),
+            ),
         ]
     claims += [
-        claim(
+        Claim(
             f"offline-gap-smaller-on-R2-{short[better]}-{short[worse]}",
             f"The lead of offline {named[better]} over offline {named[worse]} is smaller on R2 than on R1.",
             "J.3",
             difference_of_differences(
-                "final_reward", (cell(better, "R1"), cell(worse, "R1")), (cell(better, "R2"), cell(worse, "R2"))
+                FINAL_REWARD,
+                (OFFLINE[better, "R1"], OFFLINE[worse, "R1"]),
+                (OFFLINE[better, "R2"], OFFLINE[worse, "R2"]),
             ),
         )
         for better, worse in pairs
     ]
-    rwr_best = "Offline on R2, RWR is the best without a negative gradient: it ends higher than Best-of-N."
-    on_both = "Offline Best-of-N ends higher on R2 than on R1."
     claims += [
-        ends_higher("offline-rwr-over-best_of_n-R2", rwr, bon, "R2", rwr_best),
-        claim(
-            "offline-best-of-n-better-on-R2",
-            on_both,
+        Claim(
+            "offline-rwr-over-best_of_n-R2",
+            "Offline on R2, RWR is the best without a negative gradient: it ends higher than Best-of-N.",
             "J.3",
-            difference("final_reward", cell(bon, "R2"), cell(bon, "R1")),
+            difference(FINAL_REWARD, OFFLINE[rwr, "R2"], OFFLINE[bon, "R2"]),
+        ),
+        Claim(
+            "offline-best-of-n-better-on-R2",
+            "Offline Best-of-N ends higher on R2 than on R1.",
+            "J.3",
+            difference(FINAL_REWARD, OFFLINE[bon, "R2"], OFFLINE[bon, "R1"]),
         ),
     ]
     claims += [
-        claim(
+        Claim(
             f"offline-trade-off-{short[worse]}-R1",
             f"Offline IPO has the better reward-KL trade-off on R1 than {named[worse]} (within 10 nats).",
             "J.3, figure 16",
-            difference("reward_within_budget", cell(ipo, "R1"), cell(worse, "R1")),
+            difference(REWARD_WITHIN_BUDGET, OFFLINE[ipo, "R1"], OFFLINE[worse, "R1"]),
         )
         for worse in (bon, rwr, negative)
     ]
     claims += [
-        claim(
+        Claim(
             f"larger-kl-{short[better]}-{short[worse]}-{r}",
             f"On {r}, {named[better]} reaches a larger KL(policy ‖ reference) than {named[worse]}.",
             "J.3, figure 16",
-            difference("final_kl", cell(better, r), cell(worse, r)),
-            margin=NATS,
+            difference(FINAL_KL, OFFLINE[better, r], OFFLINE[worse, r]),
         )
         for better, worse in pairs
-        for r in ("R1", "R2")
+        for r in REWARDS
     ]
-    return claims
+    return tuple(claims)
 
 
-def _fig18() -> list[Claim]:
-    few, many = "ipo-5-prompts-R1", "ipo-100-prompts-R1"
+def _fig18() -> tuple[Claim, ...]:
+    few, many = DISPLACEMENT[5], DISPLACEMENT[100]
     texts = {
-        "displacement-few-chosen": ("With 5 prompts offline IPO raises log π(y_w) (R1).", level("chosen", few)),
-        "displacement-few-rejected": ("With 5 prompts it lowers log π(y_l).", level("rejected", few, -1.0)),
-        "displacement-many-chosen": ("With 100 prompts log π(y_w) falls below its start.", level("chosen", many, -1.0)),
-        "displacement-many-rejected": ("With 100 prompts log π(y_l) falls too.", level("rejected", many, -1.0)),
-        "displacement-trend": ("log π(y_w) is lower with 100 prompts than with 5.", difference("chosen", few, many)),
+        "displacement-few-chosen": ("With 5 prompts offline IPO raises log π(y_w) (R1).", level(CHOSEN, few)),
+        "displacement-few-rejected": ("With 5 prompts it lowers log π(y_l).", level(REJECTED, few, -1.0)),
+        "displacement-many-chosen": ("With 100 prompts log π(y_w) falls below its start.", level(CHOSEN, many, -1.0)),
+        "displacement-many-rejected": ("With 100 prompts log π(y_l) falls too.", level(REJECTED, many, -1.0)),
+        "displacement-trend": ("log π(y_w) is lower with 100 prompts than with 5.", difference(CHOSEN, few, many)),
     }
-    return [
-        Claim(name, "fig18", text, "J.5, figure 18", contrast, margin=NATS) for name, (text, contrast) in texts.items()
-    ]
+    return tuple(Claim(name, text, "J.5, figure 18", contrast) for name, (text, contrast) in texts.items())
 
 
-def _fig19() -> list[Claim]:
+def _fig19() -> tuple[Claim, ...]:
     claims = []
-    for r in ("R1", "R2"):
-        ours = f"on_policy_ipo-{r}"
+    for r in REWARDS:
+        ours, ppo, rwr = (HEADLINES[m, r] for m in ("on_policy_ipo", "ppo", "rwr"))
         for other, title in (("ipo", "offline IPO"), ("rwr", "RWR")):
-            for name, what in (("final_reward", "ends higher"), ("mean_reward", FASTER)):
+            for name, measure, what in (("final", FINAL_REWARD, "ends higher"), ("mean", MEAN_REWARD, FASTER)):
                 claims.append(
                     Claim(
-                        f"on-policy-ipo-over-{other}-{name.split('_')[0]}-{r}",
-                        "fig19",
+                        f"on-policy-ipo-over-{other}-{name}-{r}",
                         f"On {r}, on-policy IPO {what} than {title}.",
                         "section 4.3, J.6, figure 19",
-                        difference(name, ours, f"{other}-{r}"),
+                        difference(measure, ours, HEADLINES[other, r]),
                     )
                 )
         claims += [
             Claim(
                 f"on-policy-ipo-matches-ppo-{r}",
-                "fig19",
                 f"On {r}, on-policy IPO ends at least as high as PPO.",
                 "section 4.3, Table 3, J.6",
-                difference("final_reward", ours, f"ppo-{r}"),
+                difference(FINAL_REWARD, ours, ppo),
                 "at_least",
             ),
             Claim(
                 f"ppo-trade-off-{r}",
-                "fig19",
                 f"On {r}, PPO has a better reward-KL trade-off than RWR (within 10 nats).",
                 "J.6",
-                difference("reward_within_budget", f"ppo-{r}", f"rwr-{r}"),
+                difference(REWARD_WITHIN_BUDGET, ppo, rwr),
             ),
         ]
-    return claims
+    return tuple(claims)
 
 
 TABLE3 = {"ipo": 0.82, "ppo": 0.92, "rwr": 0.88, "on_policy_ipo": 0.92}
-"""Reported rewards on R1."""
+"""Method → reported reward on R1."""
 
 
-def _table3() -> list[Claim]:
-    return [
+def _table3() -> tuple[Claim, ...]:
+    return tuple(
         Claim(
             f"table3-{method}",
-            "table3",
             f"{variant(method).title} ends at {value} on R1.",
             "Table 3",
-            level("final_reward", f"{method}-R1", constant=value),
+            level(FINAL_REWARD, HEADLINES[method, "R1"], constant=value),
             "equal",
             0.03,
         )
         for method, value in TABLE3.items()
-    ]
+    )
 
 
-def _one_token() -> list[Claim]:
-    return [
-        Claim(
-            "one-token-best-of-n-over-ipo-R2",
-            "one-token",
-            "In the one-token bandit offline Best-of-N ends higher than IPO on R2.",
-            "J.3",
-            difference("final_reward", "offline_best_of_n-one-token-R2", "ipo-one-token-R2"),
-        )
-    ]
+ON_FIG4, ON_FIG14, ON_FIG16, ON_FIG18, ON_FIG19, ON_TABLE3 = (
+    _fig4(),
+    _fig14(),
+    _fig16(),
+    _fig18(),
+    _fig19(),
+    _table3(),
+)
 
-
-_ALL = (*_fig4(), *_fig14(), *_fig16(), *_fig18(), *_fig19(), *_table3(), *_one_token())
-
-CLAIMS: dict[str, Claim] = {claim.name: claim for claim in _ALL}
-"""Every claim by name; all are judged together, whichever are shown."""
+ON_ONE_TOKEN = (
+    Claim(
+        "one-token-best-of-n-over-ipo-R2",
+        "In the one-token bandit offline Best-of-N ends higher than IPO on R2.",
+        "J.3",
+        difference(FINAL_REWARD, ONE_TOKEN["offline_best_of_n", "R2"], ONE_TOKEN["ipo", "R2"]),
+    ),
+)

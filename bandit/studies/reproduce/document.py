@@ -1,19 +1,16 @@
-"""docs/reproduction.md from the stored results: a summary of all verdicts, then a chapter for each target."""
+"""docs/reproduction.md from the stored results."""
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 from modeseek.bandit.figures.style import save_figure
-from modeseek.bandit.simulator.conventions import PRESETS
-from modeseek.bandit.studies.assess import assess_target
-from modeseek.bandit.studies.contrasts import Cells
-from modeseek.bandit.studies.protocol import FULL, MORE, QUICK, SHORT, Protocol
-from modeseek.bandit.studies.reproduce.cells import OURS, cells_of
-from modeseek.bandit.studies.reproduce.claims import CLAIMS, NATS, REWARD
+from modeseek.bandit.studies.document import document, note_of
 from modeseek.bandit.studies.reproduce.draw import figure_of
-from modeseek.bandit.studies.reproduce.report import ABOUT, DEVIATIONS, chapter, note_of
-from modeseek.bandit.studies.reproduce.running import read_cell, stored_folder, stored_protocols
+from modeseek.bandit.studies.reproduce.measures import NATS, REWARD
+from modeseek.bandit.studies.reproduce.protocols import FULL
+from modeseek.bandit.studies.reproduce.report import alt_text
+from modeseek.bandit.studies.reproduce.store import STORE
+from modeseek.bandit.studies.reproduce.targets import CLAIMS, STUDY, BanditTarget
+from modeseek.bandit.studies.store import Stored
 from modeseek.files import replacing, writable_folder
 
 HEAD = """# Reproduction of the paper's bandit experiments
@@ -52,73 +49,39 @@ too few seeds for any verdict. Each stands here only where no fuller one is stor
 """
 
 
-MARKS = {SHORT.name: " (short)", QUICK.name: " (quick)"}
-"""In the summary, behind a verdict that the full protocol has not given yet."""
-
-
-class Stored(NamedTuple):
-    """A target whose cells are all there under one protocol."""
-
-    protocol: Protocol
-    cells: Cells
-
-
-def stored(target: str, conventions: str) -> list[Stored]:
-    """The fullest that is stored, and behind it what has more seeds of a part of its cells."""
-    there = stored_protocols(target, conventions)
-    return [_read(target, p, conventions) for p in there if p is there[0] or p.name == MORE.name]
-
-
-def _read(target: str, protocol: Protocol, conventions: str) -> Stored:
-    base, folder = PRESETS[conventions], stored_folder(protocol, conventions)
-    cells = {name: read_cell(cell, base, protocol, folder) for name, cell in cells_of((target,), protocol).items()}
-    return Stored(protocol, cells)
-
-
 def write_document(folder: Path) -> list[Path]:
     """Write `reproduction.md` and its figures into a folder; returns what was written."""
     writable_folder(folder / "reproduction")
-    words: dict[str, dict[str, str]] = {name: {} for name in CLAIMS}
-    chapters, paths = [], []
-    for target in ABOUT:
-        lines = [f"## {target}", "", ABOUT[target], ""]
-        if target in DEVIATIONS:
-            lines += [f"Against the paper: {DEVIATIONS[target]}", ""]
-        for conventions in [OURS[target]] if target in OURS else PRESETS:
-            found = stored(target, conventions)
-            if not found:
-                lines += [
-                    f"### Conventions `{conventions}`",
-                    "",
-                    f"Not stored yet: `modeseek reproduce {target} --conventions {conventions}` makes it.",
-                    "",
-                ]
-                continue
-            for there in found:
-                paths += _draw(target, conventions, there, folder)
-                judged = assess_target(target, there.cells)
-                for a in judged:
-                    words[a.claim.name][conventions] = a.word + MARKS.get(there.protocol.name, "") + a.mark
-                lines.append(chapter(target, there.protocol, conventions, there.cells, judged))
-        chapters.append("\n".join(lines))
-    text = "\n".join(
-        [HEAD.format(count=len(CLAIMS), tie=FULL.tie, reward=REWARD, nats=NATS), *_summary(words), *chapters]
-    )
+    paths: list[Path] = []
+
+    def drawn(target: BanditTarget, conventions: str, there: Stored) -> str:
+        note = note_of(there.protocol, conventions, there.results)
+        stem = folder / "reproduction" / picture_name(target, conventions, there)
+        paths.extend(save_figure(figure_of(target, there.results, note, conventions), stem, ("png",)))
+        return picture(target, conventions, there)
+
+    text = document(STUDY, STORE, head(), picture=drawn, command=command)
     with replacing(folder / "reproduction.md") as temporary:
-        temporary.write_text(text.rstrip() + "\n", encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8")
     return [folder / "reproduction.md", *paths]
 
 
-def _draw(target: str, conventions: str, there: Stored, folder: Path) -> list[Path]:
-    figure = figure_of(target, there.cells, note_of(there.protocol, conventions, there.cells), conventions)
-    stem = folder / "reproduction" / f"{there.protocol.name}-{conventions}-{target}"
-    return save_figure(figure, stem, ("png",))
+def head() -> str:
+    """What stands above all verdicts."""
+    return HEAD.format(count=len(CLAIMS), tie=FULL.tie, reward=REWARD.negligible, nats=NATS.negligible)
 
 
-def _summary(words: dict[str, dict[str, str]]) -> Iterator[str]:
-    yield "## All claims\n"
-    yield "| claim | source | paper's conventions | released code's |\n|---|---|---|---|"
-    for name, by in words.items():
-        claim = CLAIMS[name]
-        yield f"| {claim.text} | {claim.source} | " + " | ".join(by.get(c, "not run yet") for c in PRESETS) + " |"
-    yield ""
+def picture_name(target: BanditTarget, conventions: str, there: Stored) -> str:
+    """A figure's file name, without its suffix."""
+    return f"{there.protocol.name}-{conventions}-{target.name}"
+
+
+def picture(target: BanditTarget, conventions: str, there: Stored) -> str:
+    """The Markdown that shows a figure, with its text for those who do not see it."""
+    alt = alt_text(target, conventions, there.results)
+    return f"![{alt}](reproduction/{picture_name(target, conventions, there)}.png)"
+
+
+def command(target: BanditTarget, conventions: str) -> str:
+    """What a reader types to make a target's results."""
+    return f"modeseek reproduce {target.name} --conventions {conventions}"

@@ -1,11 +1,11 @@
-"""One number a run, from its curves: what claims are made of."""
+"""The bandit's measures: what the paper's claims are made of."""
 
 from collections.abc import Callable
 
-import numpy as np
 import xarray
 
 from modeseek.bandit.simulator.summary import final_values, mean_over_run
+from modeseek.bandit.studies.measures import Measure, Unit
 
 CURVES = (
     "expected_reward",
@@ -16,8 +16,11 @@ CURVES = (
 )
 """What is kept of a run."""
 
+REWARD, NATS = Unit("reward", 0.02), Unit("nats", 1.0)
+"""Expected rewards; log-probabilities and KLs in nats a response."""
+
 KL_BUDGET = 10.0
-"""Nats a response: of the reward-KL trade-off."""
+"""Nats a response within which the reward-KL trade-off is read."""
 
 
 def _final(name: str) -> Callable[[xarray.Dataset], xarray.DataArray]:
@@ -46,37 +49,24 @@ def _reward_within_budget(curves: xarray.Dataset) -> xarray.DataArray:
     return highest.where(reward.notnull().all("step"))
 
 
-MEASURES: dict[str, Callable[[xarray.Dataset], xarray.DataArray]] = {
-    "final_reward": _final("expected_reward"),
-    "mean_reward": _mean_reward,
-    "final_kl": _final("kl_to_reference"),
-    "peak_behavior_kl": _peak_behavior_kl,
-    "reward_within_budget": _reward_within_budget,
-    "chosen": _final("chosen_implicit_reward"),
-    "rejected": _final("rejected_implicit_reward"),
-}
-"""Name → the number. A run that diverged has NaN, and no number."""
+FINAL_REWARD = Measure(
+    "final_reward", _final("expected_reward"), "expected reward, mean of the last tenth of the run", REWARD
+)
+MEAN_REWARD = Measure(
+    "mean_reward", _mean_reward, "expected reward, mean over gradient steps: higher is faster", REWARD
+)
+FINAL_KL = Measure("final_kl", _final("kl_to_reference"), "KL(policy ‖ reference) at the end", NATS)
+PEAK_BEHAVIOR_KL = Measure("peak_behavior_kl", _peak_behavior_kl, "highest KL(policy ‖ behavior)", NATS)
+REWARD_WITHIN_BUDGET = Measure(
+    "reward_within_budget",
+    _reward_within_budget,
+    f"best expected reward within {KL_BUDGET:g} nats of the reference",
+    REWARD,
+)
+CHOSEN = Measure("chosen", _final("chosen_implicit_reward"), "implicit reward of preferred responses at the end", NATS)
+REJECTED = Measure(
+    "rejected", _final("rejected_implicit_reward"), "implicit reward of dispreferred responses at the end", NATS
+)
 
-MEANING = {
-    "final_reward": "expected reward, mean of the last tenth of the run",
-    "mean_reward": "expected reward, mean over gradient steps: higher is faster",
-    "final_kl": "KL(policy ‖ reference) at the end, nats a response",
-    "peak_behavior_kl": "highest KL(policy ‖ behavior), nats a response",
-    "reward_within_budget": f"best expected reward within {KL_BUDGET:g} nats of the reference",
-    "chosen": "implicit reward of preferred responses at the end, nats",
-    "rejected": "implicit reward of dispreferred responses at the end, nats",
-}
-
-UNIT_OF = {name: "nats" if "nats" in text and "reward," not in text else "reward" for name, text in MEANING.items()}
-UNIT_OF["reward_within_budget"] = "reward"
-UNIT_OF["chosen"] = UNIT_OF["rejected"] = "nats"
-
-
-def measure(curves: xarray.Dataset, name: str) -> xarray.DataArray:
-    """A measure of every run of a dataset with dimension `step`."""
-    return MEASURES[name](curves)
-
-
-def all_measures(curves: xarray.Dataset) -> xarray.Dataset:
-    """Every measure, in float64: they are subtracted from one another."""
-    return xarray.Dataset({name: function(curves).astype(np.float64) for name, function in MEASURES.items()})
+MEASURES = (FINAL_REWARD, MEAN_REWARD, FINAL_KL, PEAK_BEHAVIOR_KL, REWARD_WITHIN_BUDGET, CHOSEN, REJECTED)
+"""What is kept of every rate of the grid."""
