@@ -84,6 +84,19 @@ def test_arrows_point_one_way(room):
     assert wrong == [], f"{room} may import from {sorted(ALLOWED[room])}"
 
 
+def test_what_studies_share_knows_no_study():
+    """No simulator, no objective, no study of its own: one chart of intervals is all that they import of the rest."""
+    paths = sorted((ROOT / "bandit" / "studies").glob("*.py"))
+    shared = {_module(path) for path in paths} | BASE | {"modeseek.bandit.figures.intervals"}
+    wrong = [
+        f"{_module(path)} imports {name}"
+        for path in paths
+        for name in _imports(path)
+        if _within(name, "modeseek.bandit") and name not in shared and name.rpartition(".")[0] not in shared
+    ]
+    assert wrong == []
+
+
 def test_objectives_and_loops_never_import_flax():
     users = {_module(p) for p in FILES if any(n.split(".")[0] == "flax" for n in _imports(p))}
     assert {u for u in users if u.startswith("modeseek.bandit.")} == {"modeseek.bandit.simulator.gpt"}

@@ -116,7 +116,7 @@ def test_assessments_name_what_is_missing_and_what_would_decide():
     assert (good.verdict.low, good.verdict.high) == interval(paired, len(CLAIMS))
     assert "needs 1000 or more seeds" in good.verdict._replace(needed=MOST_SEEDS).wanting
     assert (good.verdict.low_alone, good.verdict.high_alone) == interval(paired)
-    assert "**reproduced**" in verdict_table([good, absent])
+    assert "**reproduced**" in verdict_table([good, absent], "rates")
     assert len(verdict_figure([good, absent], "test").axes) == 1
 
 

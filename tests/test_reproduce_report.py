@@ -103,4 +103,4 @@ def test_what_is_known_of_a_last_process_alone_is_a_lower_bound():
     cells = {cell: fake_cell(0.5) for cell in TABLE3.cells} | {HEADLINES["ppo", "R1"]: resumed}
     notes = [text.get_text() for text in DRAWINGS[TABLE3](cells, "note").axes[0].texts]
     assert sum("at least 1.0 min in all" in note for note in notes) == 1
-    assert "4 cells, at least 4 min of computation" in chapter(TABLE3, cells, [])[0]
+    assert "4 cells, at least 4 min of computation" in chapter(STUDY, TABLE3, cells, [])[0]

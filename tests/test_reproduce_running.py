@@ -17,7 +17,7 @@ from modeseek.bandit.studies.reproduce.cells import ONE_TOKEN, BanditCell
 from modeseek.bandit.studies.reproduce.measures import CURVES, FINAL_REWARD
 from modeseek.bandit.studies.reproduce.protocols import QUICK
 from modeseek.bandit.studies.reproduce.store import STORE, read_cell
-from modeseek.bandit.studies.reproduce.targets import FIG19
+from modeseek.bandit.studies.reproduce.targets import FIG19, STUDY
 
 
 def test_what_is_kept_is_of_the_chosen_rate_and_counts_what_diverged():
@@ -114,7 +114,7 @@ def test_a_cell_is_tuned_judged_on_fresh_seeds_kept_and_refused_to_another_proto
     assert [(experiment.seeds, experiment.first_seed) for experiment, _ in swept] == [(3, 7)]
     assert taken.attrs["tuned_by"] == "test"
     assert 0 < taken.attrs["seconds"] < later.attrs["seconds"]
-    (computed, *_) = chapter(FIG19, {cell: taken}, [])
+    (computed, *_) = chapter(STUDY, FIG19, {cell: taken}, [])
     assert "Their learning rates were tuned by the protocol `test`." in computed
     for changed in ({"tie": 0.01}, {"learning_rates": (0.001, 0.003)}, {"tuning_seeds": 1}):
         another = dataclasses.replace(more, **changed)

@@ -76,18 +76,21 @@ def _moved(claim: Claim, results: Results, shift: int) -> str:
     return decide(*interval(finite), claim.kind, claim.margin)
 
 
-_COLUMNS: tuple[tuple[str, Align], ...] = (
-    ("claim", "left"),
-    ("source", "left"),
-    ("effect (95 % interval; simultaneous)", "left"),
-    ("seeds", "right"),
-    ("verdict", "left"),
-    ("rates ÷3 · ×3", "left"),
-)
+def verdict_table(assessments: Iterable[Assessment], neighbours: str) -> str:
+    """A markdown table: claim, effect and both intervals, verdict, and how it moves.
 
-
-def verdict_table(assessments: Iterable[Assessment]) -> str:
-    """A markdown table: claim, effect and both intervals, verdict, and how it moves."""
+    Args:
+        assessments: a row each.
+        neighbours: heading of the last column, the verdicts one place down and up the grid of learning rates.
+    """
+    columns: list[tuple[str, Align]] = [
+        ("claim", "left"),
+        ("source", "left"),
+        ("effect (95 % interval; simultaneous)", "left"),
+        ("seeds", "right"),
+        ("verdict", "left"),
+        (neighbours, "left"),
+    ]
     rows = []
     for a in assessments:
         effect, seeds = "—", "0"
@@ -96,7 +99,7 @@ def verdict_table(assessments: Iterable[Assessment]) -> str:
             seeds = v.counted
         moved = " · ".join(a.moved[name] for name in SHIFTS)
         rows.append((a.claim.text, a.claim.source, effect, seeds, f"**{a.word}**", moved))
-    return markdown_table(_COLUMNS, rows)
+    return markdown_table(columns, rows)
 
 
 def _range(low: float, high: float) -> str:

@@ -54,7 +54,7 @@ def document(
                 for a in judged:
                     words[a.claim.name][condition] = a.word + mark + a.mark
                 lines += [f"### {study.condition} `{condition}`, protocol `{there.protocol.name}`", ""]
-                lines += [picture(target, condition, there), "", *chapter(target, there.results, judged)]
+                lines += [picture(target, condition, there), "", *chapter(study, target, there.results, judged)]
         chapters.append("\n".join(lines))
     return "\n".join([head, "## All claims\n", summary(study, words), "", *chapters]).rstrip() + "\n"
 
@@ -76,7 +76,7 @@ def summary(study: Study[Cell], words: Words) -> str:
     )
 
 
-def chapter(target: Target[Cell], results: Results, assessments: Sequence[Assessment]) -> list[str]:
+def chapter(study: Study[Cell], target: Target[Cell], results: Results, assessments: Sequence[Assessment]) -> list[str]:
     """The lines that stand under a target's figure: how much was computed, effects of changes, verdicts."""
     lines = []
     if results:
@@ -87,16 +87,16 @@ def chapter(target: Target[Cell], results: Results, assessments: Sequence[Assess
         if tuned_by:
             computed += f" Their learning rates were tuned by the protocol `{'`, `'.join(tuned_by)}`."
         lines += [f"{computed} {rates_at_edges(results)}".rstrip(), ""]
-    return [*lines, *tables(target, results, assessments)]
+    return [*lines, *tables(study, target, results, assessments)]
 
 
-def tables(target: Target[Cell], results: Results, assessments: Sequence[Assessment]) -> list[str]:
+def tables(study: Study[Cell], target: Target[Cell], results: Results, assessments: Sequence[Assessment]) -> list[str]:
     """Effects of changes and verdicts, as far as a target has them, each with an empty line behind it."""
     lines = []
     if target.changes:
         lines += [effects_table(target.changes, results), ""]
     if assessments:
-        lines += [verdict_table(assessments), ""]
+        lines += [verdict_table(assessments, study.neighbours), ""]
     return lines
 
 

@@ -76,6 +76,7 @@ class Study(Generic[SomeCell]):
         conditions: what every cell is run under, each by itself; name → heading of its column.
         condition: what a condition is called in a heading: "Conventions", "Model".
         provisional: protocols whose verdicts are marked, since a fuller one is to come.
+        neighbours: heading of the verdicts one place down and one place up the grid of learning rates.
 
     Raises:
         ValueError: two targets, or two claims, or two different cells have one name.
@@ -85,6 +86,7 @@ class Study(Generic[SomeCell]):
     conditions: Mapping[str, str]
     condition: str = "Condition"
     provisional: frozenset[Protocol] = frozenset()
+    neighbours: str = "one rate lower · higher"
 
     def __post_init__(self) -> None:
         cells = dict.fromkeys(cell for target in self.targets for cell in target.cells)

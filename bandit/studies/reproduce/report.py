@@ -65,7 +65,7 @@ def write_target(target: BanditTarget, protocol: Protocol, conventions: str, res
     text = [f"# {target.name}: {target.about}", "", note, "", *deviations(target)]
     if results:
         text += [numbers_table(results, FINAL_REWARD, "expected reward at the end"), "", rates_at_edges(results), ""]
-    text += tables(target, results, assessments)
+    text += tables(STUDY, target, results, assessments)
     if assessments:
         saved += save_figure(verdict_figure(assessments, note), folder / f"{target.name}-verdicts")
     card = json.dumps(run_card(target, protocol, conventions, results), indent=1)

@@ -148,6 +148,7 @@ STUDY: Study[BanditCell] = Study(
     conditions={"paper": "paper's conventions", "released_code": "released code's"},
     condition="Conventions",
     provisional=frozenset({SHORT, QUICK}),
+    neighbours="rates ÷3 · ×3",
 )
 TARGETS = {target.name: target for target in STUDY.targets}
 CLAIMS = STUDY.claims
