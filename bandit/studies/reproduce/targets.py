@@ -28,9 +28,10 @@ from modeseek.bandit.studies.study import Study, Target
 BanditTarget = Target[BanditCell]
 
 
-def _of_the_paper(
+def _papers(
     name: str, about: str, cells: Iterable[BanditCell], claims: tuple[Claim, ...] = (), *, deviations: str
 ) -> BanditTarget:
+    """A figure or table of the paper, under all conventions."""
     return Target(
         name,
         about,
@@ -42,9 +43,10 @@ def _of_the_paper(
     )
 
 
-def _of_ours(
+def _ours(
     name: str, about: str, cells: Iterable[BanditCell], changes: Iterable[Change], *, only: str, deviations: str
 ) -> BanditTarget:
+    """A target that the paper has not: what changes do under one set of conventions."""
     return Target(
         name,
         about,
@@ -57,7 +59,7 @@ def _of_ours(
     )
 
 
-FIG2 = _of_the_paper(
+FIG2 = _papers(
     "fig2",
     "The reference policy and the two rewards.",
     (),
@@ -65,7 +67,7 @@ FIG2 = _of_the_paper(
     "where token 17 is likeliest; token 0, which takes a tail, is likelier: 18 times under the text's recipe, 2.7 "
     "times under the released code's.",
 )
-FIG4 = _of_the_paper(
+FIG4 = _papers(
     "fig4",
     "On-policy Best-of-N with B samples a collection: the same data and gradient steps for each B.",
     STALENESS.values(),
@@ -73,28 +75,28 @@ FIG4 = _of_the_paper(
     deviations="The paper names neither B nor the minibatch: B = 100, 200, 500, 1000, minibatches of 100, 100 prompts. "
     "A point of the KL is the highest since the point before.",
 )
-FIG14 = _of_the_paper(
+FIG14 = _papers(
     "fig14",
     "RWR with T passes over each collection; Best-of-N and PPO beside it for the claim about reuse.",
     REUSE.values(),
     claims.ON_FIG14,
     deviations="500 gradient steps for each T (the paper: 100 collections, so fewer steps for small T); R1 alone.",
 )
-FIG16 = _of_the_paper(
+FIG16 = _papers(
     "fig16",
     "Four offline methods, 10 prompts, 100 gradient steps on the whole data set.",
     OFFLINE.values(),
     claims.ON_FIG16,
     deviations="The paper does not say how many prompts: 10. Each gradient step sees the whole data set.",
 )
-FIG18 = _of_the_paper(
+FIG18 = _papers(
     "fig18",
     "Implicit reward of preferred and dispreferred responses in offline IPO, by the number of prompts.",
     DISPLACEMENT.values(),
     claims.ON_FIG18,
     deviations="The paper does not say which reward: R1. Each gradient step sees the whole data set.",
 )
-FIG19 = _of_the_paper(
+FIG19 = _papers(
     "fig19",
     "On-policy IPO, offline IPO, RWR and PPO over 1000 gradient steps.",
     HEADLINES.values(),
@@ -102,7 +104,7 @@ FIG19 = _of_the_paper(
     deviations="Measured every 10 steps: where RWR passes 10 nats before the second measurement (R2), its reward "
     "within them lies on the line from the start.",
 )
-TABLE3 = _of_the_paper(
+TABLE3 = _papers(
     "table3",
     "Final rewards on R1 beside the paper's. The time is for all learning rates and seeds that were run.",
     [HEADLINES[method, "R1"] for method in HEADLINE_METHODS],
@@ -110,14 +112,14 @@ TABLE3 = _of_the_paper(
     deviations="Ten prompts for offline IPO too, whose number the paper does not say, and 1000 gradient steps where it "
     "ran to convergence. Its hours are of other machines; ours are in benchmarks/README.md.",
 )
-ONE_TOKEN_BANDIT = _of_the_paper(
+ONE_TOKEN_BANDIT = _papers(
     "one-token",
     "Responses of one token, offline (with the released conventions the prompt counts as a second one).",
     ONE_TOKEN.values(),
     claims.ON_ONE_TOKEN,
     deviations="Offline, 10 prompts, 100 gradient steps, as figure 16.",
 )
-ABLATION = _of_ours(
+ABLATION = _ours(
     "ablation",
     "R1 under the released conventions, and with one difference at a time brought to the paper's text.",
     (*RELEASED.values(), *MENDED.values()),
@@ -130,7 +132,7 @@ ABLATION = _of_ours(
     deviations="Ours. 500 steps, three learning rates, 2 tuning seeds.",
     only="released_code",
 )
-REMEDIES_TARGET = _of_ours(
+REMEDIES_TARGET = _ours(
     "remedies",
     "On-policy IPO on R1 under the paper's conventions, and what might help it.",
     [remedy.cell for remedy in REMEDIES.values()],
