@@ -7,8 +7,8 @@ from typing import Annotated
 import tyro
 
 from modeseek.bandit.commands.common import output_folder, run_to_file, save_all
-from modeseek.bandit.reproduce.protocol import PAPER_LEARNING_RATES
 from modeseek.bandit.simulator.experiment import Experiment
+from modeseek.bandit.studies.reproduce.protocols import PAPER_LEARNING_RATES
 
 
 def parse_vary(items: tuple[str, ...]) -> tuple[tuple[str, tuple[float, ...]], ...]:

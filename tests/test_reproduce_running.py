@@ -6,15 +6,18 @@ import numpy as np
 import pytest
 import xarray
 
-from modeseek.bandit.reproduce import cells as running
-from modeseek.bandit.reproduce import report
-from modeseek.bandit.reproduce.measures import CURVES, measure
-from modeseek.bandit.reproduce.protocol import QUICK, Protocol
-from modeseek.bandit.reproduce.settings import Cell, cells_of
 from modeseek.bandit.simulator.conventions import PAPER
 from modeseek.bandit.simulator.experiment import Experiment
 from modeseek.bandit.simulator.results import FORMAT
 from modeseek.bandit.simulator.sweep import run_sweep
+from modeseek.bandit.studies.document import chapter
+from modeseek.bandit.studies.protocol import Protocol
+from modeseek.bandit.studies.reproduce import running
+from modeseek.bandit.studies.reproduce.cells import ONE_TOKEN, BanditCell
+from modeseek.bandit.studies.reproduce.measures import CURVES, FINAL_REWARD
+from modeseek.bandit.studies.reproduce.protocols import QUICK
+from modeseek.bandit.studies.reproduce.store import STORE, read_cell
+from modeseek.bandit.studies.reproduce.targets import FIG19, STUDY
 
 
 def test_what_is_kept_is_of_the_chosen_rate_and_counts_what_diverged():
@@ -39,7 +42,7 @@ def test_what_is_kept_is_of_the_chosen_rate_and_counts_what_diverged():
 
 
 @dataclasses.dataclass(frozen=True)
-class TinyCell(Cell):
+class TinyCell(BanditCell):
     """A cell on the tests' own small bandit."""
 
     small: Experiment | None = None
@@ -72,7 +75,7 @@ def test_a_stage_of_another_run_is_not_taken_over(tiny, tmp_path):
         running.run_cell(cell, PAPER, protocol, tmp_path, progress=False)
     said = []
     with pytest.raises(ValueError, match="is of another protocol or configuration"):
-        running.run_cells({"first": cell, "tiny": cell}, PAPER, protocol, tmp_path, say=said.append)
+        running.run_cells([dataclasses.replace(cell, name="first"), cell], PAPER, protocol, tmp_path, say=said.append)
     assert said == []  # before any work
 
 
@@ -88,7 +91,7 @@ def test_a_cell_is_tuned_judged_on_fresh_seeds_kept_and_refused_to_another_proto
     assert float(means.sel(learning_rate=made.attrs["learning_rate"])) == float(means.max())
     # The curve of a tuning seed at the chosen rate is what its measure was taken from.
     at = made["grid_final_reward"].sel(learning_rate=made.attrs["learning_rate"])
-    np.testing.assert_allclose(measure(made, "final_reward").values[:2], at.values, rtol=1e-6)
+    np.testing.assert_allclose(FINAL_REWARD(made).values[:2], at.values, rtol=1e-6)
     assert [p.name for p in tmp_path.iterdir()] == ["tiny.nc"]
     again = running.run_cell(cell, PAPER, protocol, tmp_path, progress=False)
     xarray.testing.assert_identical(again, made)
@@ -99,7 +102,7 @@ def test_a_cell_is_tuned_judged_on_fresh_seeds_kept_and_refused_to_another_proto
     xarray.testing.assert_equal(later.isel(seed=slice(2)), made.isel(seed=slice(2)))
     other = dataclasses.replace(protocol, fresh_seeds=4)
     with pytest.raises(ValueError, match="another protocol: fresh_seeds differ"):
-        running.read_cell(cell, PAPER, other, tmp_path)
+        read_cell(cell, PAPER, other, tmp_path)
 
     # The tuning that is there is taken, and what comes out is what was tuned anew.
     before = running.Before(protocol, tmp_path)
@@ -111,9 +114,8 @@ def test_a_cell_is_tuned_judged_on_fresh_seeds_kept_and_refused_to_another_proto
     assert [(experiment.seeds, experiment.first_seed) for experiment, _ in swept] == [(3, 7)]
     assert taken.attrs["tuned_by"] == "test"
     assert 0 < taken.attrs["seconds"] < later.attrs["seconds"]
-    assert "Their learning rates were tuned by the protocol `test`." in report.chapter(
-        "fig19", more, "paper", {"a": taken}, []
-    )
+    (computed, *_) = chapter(STUDY, FIG19, {cell: taken}, [])
+    assert "Their learning rates were tuned by the protocol `test`." in computed
     for changed in ({"tie": 0.01}, {"learning_rates": (0.001, 0.003)}, {"tuning_seeds": 1}):
         another = dataclasses.replace(more, **changed)
         assert running.tuning_before(cell, PAPER, another, before) is None
@@ -128,8 +130,8 @@ def test_a_stored_cell_can_be_made_again(tmp_path):
     AMD's EPYC and an Intel Xeon were .10 apart in one of four seeds at the end, .02 in the mean of the four, and at
     most .016 in a run's mean reward.
     """
-    cell = cells_of(("one-token",), QUICK)["offline_best_of_n-one-token-R2"]
-    stored = running.read_cell(cell, PAPER, QUICK, running.stored_folder(QUICK, "paper"))
+    cell = ONE_TOKEN["offline_best_of_n", "R2"]
+    stored = read_cell(cell, PAPER, QUICK, STORE.folder(QUICK, "paper"))
     made = running.run_cell(cell, PAPER, QUICK, tmp_path, progress=False)
     start, end = {"step": slice(0, 2)}, {"step": -1}
     np.testing.assert_allclose(made["expected_reward"].isel(start), stored["expected_reward"].isel(start), atol=0.02)

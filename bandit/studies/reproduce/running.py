@@ -2,23 +2,25 @@
 
 import dataclasses
 import json
-import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import xarray
 
-from modeseek.bandit.reproduce.measures import CURVES, all_measures
-from modeseek.bandit.reproduce.protocol import Protocol
-from modeseek.bandit.reproduce.settings import Cell, cells_of, protocols_of
 from modeseek.bandit.simulator.conventions import Conventions
 from modeseek.bandit.simulator.experiment import Experiment
 from modeseek.bandit.simulator.results import experiment_of, load, save
 from modeseek.bandit.simulator.summary import choose_learning_rate
 from modeseek.bandit.simulator.sweep import run_sweep
-from modeseek.files import replacing, writable_folder
+from modeseek.bandit.studies.cells import Results
+from modeseek.bandit.studies.protocol import Protocol
+from modeseek.bandit.studies.reproduce.cells import BanditCell
+from modeseek.bandit.studies.reproduce.measures import CURVES, MEASURES
+from modeseek.bandit.studies.reproduce.store import difference_to, identity, read_cell
+from modeseek.bandit.studies.store import cell_path, missing_cells
+from modeseek.files import writable_folder
 
 
 class Before(NamedTuple):
@@ -28,18 +30,8 @@ class Before(NamedTuple):
     folder: Path
 
 
-def identity(cell: Cell, base: Conventions, protocol: Protocol) -> dict[str, Any]:
-    """What a stored cell must be of to be taken for this one; the same after a journey through JSON."""
-    whole = {
-        "experiment": dataclasses.asdict(cell.experiment(base, protocol)),
-        "protocol": protocol.as_dict(),
-    }
-    loaded: dict[str, Any] = json.loads(json.dumps(whole))
-    return loaded
-
-
 def run_cell(
-    cell: Cell,
+    cell: BanditCell,
     base: Conventions,
     protocol: Protocol,
     folder: Path,
@@ -61,7 +53,7 @@ def run_cell(
     Raises:
         ValueError: the folder holds this cell of another protocol or configuration.
     """
-    path = folder / f"{cell.name}.nc"
+    path = cell_path(folder, cell)
     if path.exists():
         return read_cell(cell, base, protocol, folder)
     writable_folder(folder)
@@ -76,7 +68,7 @@ def run_cell(
         experiment,
         hyper=dataclasses.replace(experiment.hyper, learning_rate=tuning.attrs["learning_rate"]),
         seeds=protocol.fresh_seeds,
-        first_seed=protocol.judged_from,
+        first_seed=protocol.first_judged_seed,
     )
     fresh = _sweep(judged, folder / f"{cell.name}.fresh.nc", progress)
     if fresh is None:
@@ -92,14 +84,14 @@ def run_cell(
     return load(path)
 
 
-def tuning_before(cell: Cell, base: Conventions, protocol: Protocol, before: Before) -> xarray.Dataset | None:
+def tuning_before(cell: BanditCell, base: Conventions, protocol: Protocol, before: Before) -> xarray.Dataset | None:
     """What `tuned` gives, from a cell that was run before; None if there is none that was tuned in this way."""
-    path = before.folder / f"{cell.name}.nc"
+    path = cell_path(before.folder, cell)
     alike = tuning_of(cell, base, before.protocol) == tuning_of(cell, base, protocol)
     if not alike or before.protocol.tie != protocol.tie or not path.exists():
         return None
     stored = load(path)
-    if _another(stored, identity(cell, base, before.protocol)):
+    if difference_to(stored, cell, base, before.protocol):
         return None
     rate, seeds = float(stored.attrs["learning_rate"]), int(stored.attrs["tuning_seeds"])
     # No seconds: they were spent by another command.
@@ -107,7 +99,7 @@ def tuning_before(cell: Cell, base: Conventions, protocol: Protocol, before: Bef
     return stored.isel(seed=slice(0, seeds)).drop_attrs(deep=False).assign_attrs(attrs)
 
 
-def tuning_of(cell: Cell, base: Conventions, protocol: Protocol) -> Experiment:
+def tuning_of(cell: BanditCell, base: Conventions, protocol: Protocol) -> Experiment:
     """Every learning rate of the grid on the tuning seeds."""
     experiment = cell.experiment(base, protocol)
     return dataclasses.replace(experiment, learning_rates=protocol.learning_rates, seeds=protocol.tuning_seeds)
@@ -143,12 +135,11 @@ def tuned(runs: xarray.Dataset, tie: float) -> xarray.Dataset:
     """
     runs = _thinned(runs)
     rate = float(choose_learning_rate(runs, tie)["learning_rate"].item())
-    grid = all_measures(runs).rename({"seed": "tuning_seed"})
     diverged = (runs["diverged_at"] >= 0).sum("seed").astype(np.int32)
     return xarray.Dataset(
         {
             **_curves(runs.sel(learning_rate=rate, drop=True)),
-            **{f"grid_{name}": values.astype(np.float32) for name, values in grid.data_vars.items()},
+            **{m.grid: m(runs).rename({"seed": "tuning_seed"}).astype(np.float32) for m in MEASURES},
             "diverged": diverged.assign_attrs(long_name="tuning seeds that diverged"),
         },
         attrs={
@@ -184,79 +175,19 @@ def _thinned(runs: xarray.Dataset) -> xarray.Dataset:
     return runs.assign(kl_to_behavior=peaks).isel(step=slice(None, None, every))
 
 
-def read_cell(cell: Cell, base: Conventions, protocol: Protocol, folder: Path) -> xarray.Dataset:
-    """A cell that was run before.
-
-    Raises:
-        ValueError: it is not there, or is of another protocol, configuration or version; says how to make it.
-    """
-    path = folder / f"{cell.name}.nc"
-    dataset = load(path)
-    another = _another(dataset, identity(cell, base, protocol))
-    if another:
-        raise ValueError(f"{path} is of {another}. Choose another --out, or move it away")
-    return dataset
-
-
-def _another(dataset: xarray.Dataset, wanted: dict[str, Any]) -> str:
-    """In what a cell is not the wanted one: words, none if it is."""
-    found = json.loads(dataset.attrs["identity"])
-    for part in ("protocol", "experiment"):
-        # A field that is younger than the cell is None there: what was done before there was a choice.
-        names = found[part].keys() | wanted[part].keys()
-        differing = sorted(name for name in names if found[part].get(name) != wanted[part].get(name))
-        if differing:
-            return f"another {part}: {', '.join(differing)} differ"
-    return ""
-
-
-def spent(*cells: xarray.Dataset, digits: int = 1) -> str:
-    """What cells took, in minutes; "at least" where those of some are of the last of their processes alone."""
-    minutes = sum(float(cell.attrs["seconds"]) for cell in cells) / 60
-    partial = any(cell.attrs.get("seconds_of", "") == "last process" for cell in cells)
-    return f"{'at least ' if partial else ''}{minutes:.{digits}f} min"
-
-
-def stored_folder(protocol: Protocol, conventions: str) -> Path:
-    """The results that come with the package."""
-    return Path(__file__).parent / "stored" / protocol.name / conventions
-
-
-def missing(cells: dict[str, Cell], folder: Path) -> list[str]:
-    """Names of cells that the folder does not hold."""
-    return [name for name in cells if not (folder / f"{name}.nc").exists()]
-
-
-def stored_protocols(target: str, conventions: str) -> list[Protocol]:
-    """Those of which every cell of a target is stored, the fullest first; file names decide."""
-    return [
-        protocol
-        for protocol in protocols_of(target)
-        if not missing(cells_of((target,), protocol), stored_folder(protocol, conventions))
-    ]
-
-
-def keep(paths: Iterable[Path], folder: Path) -> None:
-    """Copy cells into a folder, as the data behind a figure; one of the same name there is replaced."""
-    for path in paths:
-        writable_folder(folder)
-        with replacing(folder / path.name) as temporary:
-            shutil.copyfile(path, temporary)
-
-
 def run_cells(
-    cells: dict[str, Cell],
+    cells: Sequence[BanditCell],
     base: Conventions,
     protocol: Protocol,
     folder: Path,
     *,
     say: Callable[[str], None],
     before: Before | None = None,
-) -> dict[str, xarray.Dataset] | None:
+) -> Results | None:
     """Run what is missing of some cells; None if Ctrl-C stopped it.
 
     Args:
-        cells: by name.
+        cells: which.
         base: the conventions.
         protocol: seeds and learning rates.
         folder: where they are kept.
@@ -266,15 +197,15 @@ def run_cells(
     Raises:
         ValueError: as `run_cell`; before any work, if the folder holds a cell of another protocol.
     """
-    absent = missing(cells, folder)
-    done = {name: read_cell(cells[name], base, protocol, folder) for name in cells if name not in absent}
-    for name in absent:
-        if (path := folder / f"{name}.tuning.nc").exists():
-            _checked(path, tuning_of(cells[name], base, protocol))
-    for i, name in enumerate(absent):
-        say(f"cell {i + 1} of {len(absent)}: {name}")
-        result = run_cell(cells[name], base, protocol, folder, before=before)
+    absent = missing_cells(cells, folder)
+    done = {cell: read_cell(cell, base, protocol, folder) for cell in cells if cell not in absent}
+    for cell in absent:
+        if (path := folder / f"{cell.name}.tuning.nc").exists():
+            _checked(path, tuning_of(cell, base, protocol))
+    for i, cell in enumerate(absent):
+        say(f"cell {i + 1} of {len(absent)}: {cell.name}")
+        result = run_cell(cell, base, protocol, folder, before=before)
         if result is None:
             return None
-        done[name] = result
-    return {name: done[name] for name in cells}
+        done[cell] = result
+    return {cell: done[cell] for cell in cells}

@@ -1,8 +1,9 @@
 """One rule for every claim: a paired effect over seeds, its interval, and what follows.
 
-Of each seed a claim makes one number d: the claimed advantage, paired, since runs of one seed share network, prompts
-and evaluation. With mean m, standard deviation s and n seeds, the interval is m ± t s/√n, t the quantile of Student's t
-with n - 1 degrees of freedom at 1 - .05/(2c): simultaneous for c claims (Bonferroni).
+Each seed gives a claim one number d: the claimed advantage. It is paired, since runs of one seed share what their
+cells do not set: in the bandit the network, prompts and evaluation. With mean m, standard deviation s and n seeds, the
+interval is m ± t s/√n, t the quantile of Student's t with n - 1 degrees of freedom at 1 - .05/(2c): simultaneous for c
+claims (Bonferroni).
 
 | verdict | the simultaneous interval lies |
 |---|---|
@@ -54,12 +55,12 @@ class Verdict(NamedTuple):
 
     @property
     def wanting(self) -> str:
-        """Of an undecided claim: what would decide it."""
+        """What would decide an undecided claim."""
         return f"undecided, needs {self.needed if self.needed < MOST_SEEDS else f'{MOST_SEEDS} or more'} seeds"
 
     @property
     def counted(self) -> str:
-        """Of how many seeds it is."""
+        """How many seeds it rests on, in words."""
         return counted(self.seeds, self.lost)
 
 
@@ -73,7 +74,7 @@ def counted(seeds: int, lost: int) -> str:
 
 
 def quantile(probability: float, freedom: int) -> float:
-    """Of Student's t."""
+    """Where the distribution function of Student's t, with so many degrees of freedom, has that probability."""
     from scipy.special import stdtrit
 
     return float(stdtrit(freedom, probability))
