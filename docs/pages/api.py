@@ -40,7 +40,7 @@ def page(module: Module) -> str:
 def door() -> list[str]:
     """The names of `modeseek` itself, each from where it is defined."""
     parts = []
-    for name in getattr(importlib.import_module(DOOR), "__all__", ()):
+    for name in importlib.import_module(DOOR).__all__:
         value = getattr(importlib.import_module(DOOR), name)
         node = next(n for n in modules()[value.__module__].tree.body if getattr(n, "name", None) == value.__qualname__)
         assert isinstance(node, ast.FunctionDef | ast.ClassDef)
