@@ -14,6 +14,8 @@ from sphinx.util.nodes import make_refnode
 from pages import api, commands, outside, paper
 
 LOGGER = logging.getLogger(__name__)
+HISTORY = ("decisions/", "generated/CHANGELOG")
+"""Pages that tell what was, and may name what is gone."""
 
 
 def write_pages(app: Any) -> None:
@@ -58,7 +60,8 @@ class LinkNames(SphinxPostTransform):
                 continue
             found = domain.objects.get(name) or _class_of(domain, name)
             if found is None:
-                LOGGER.warning("%s is no name of the packages", name, location=node)
+                if not self.env.docname.startswith(HISTORY):
+                    LOGGER.warning("%s is no name of the packages", name, location=node)
                 continue
             link = make_refnode(self.app.builder, self.env.docname, found.docname, found.node_id, [node.deepcopy()])
             node.replace_self(link)
