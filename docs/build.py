@@ -49,7 +49,11 @@ class Page(HTMLParser):
 def faults(folder: Path) -> list[str]:
     """What is wrong with the built pages: links that lead nowhere, and what would come from the network."""
     # What lies in _static are the theme's files, its templates among them.
-    pages = {path: Page(path.read_text(encoding="utf-8")) for path in sorted(folder.rglob("*.html")) if "_static" not in path.parts}
+    pages = {
+        path: Page(path.read_text(encoding="utf-8"))
+        for path in sorted(folder.rglob("*.html"))
+        if "_static" not in path.parts
+    }
     found = []
     for path, page in pages.items():
         for address in dict.fromkeys(page.links + page.fetched):

@@ -30,7 +30,8 @@ def page(module: Module) -> str:
     ]
     if names:
         rows = [
-            f"- [{name.rpartition('.')[2]}]({name}.md): {docstring.summary(modules()[name].docstring)}" for name in names
+            f"- [{name.rpartition('.')[2]}]({name}.md): {docstring.summary(modules()[name].docstring)}"
+            for name in names
         ]
         listing = "\n".join(names)
         parts += ["## Modules", "\n".join(rows), f"```{{toctree}}\n:hidden:\n\n{listing}\n```"]

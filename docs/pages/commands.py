@@ -32,7 +32,9 @@ def page() -> str:
     parts = ["# Command line", "What every command says of itself with `--help`, and every option with its default."]
     for title, body in re.findall(r"^(\S[^\n]*):\n((?: +\S[^\n]*\n)+)", overview, re.MULTILINE):
         parts.append(f"## {title[0].upper()}{title[1:]}")
-        parts += [section(command) for name in re.findall(r"^ +(\S+)", body, re.MULTILINE) for command in commands([name])]
+        parts += [
+            section(command) for name in re.findall(r"^ +(\S+)", body, re.MULTILINE) for command in commands([name])
+        ]
     return "\n\n".join(parts) + "\n"
 
 

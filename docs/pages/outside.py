@@ -55,7 +55,11 @@ def target(link: str, source: Path, page: Path) -> str:
     if ":" in link:
         return link
     path = Path(os.path.normpath(source.parent / link))
-    path = ROOT / FOLDERS.get(str(path.relative_to(ROOT)), str(path.relative_to(ROOT))) if path.is_relative_to(ROOT) else path
+    path = (
+        ROOT / FOLDERS.get(str(path.relative_to(ROOT)), str(path.relative_to(ROOT)))
+        if path.is_relative_to(ROOT)
+        else path
+    )
     if path.suffix == ".py":
         names = [name for name, module in modules().items() if ROOT / module.path == path]
         if not names:

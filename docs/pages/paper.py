@@ -63,7 +63,9 @@ class Entry:
 def places() -> list[Place]:
     """The list of the paper's places."""
     rows = tomllib.loads(LIST.read_text(encoding="utf-8"))["place"]
-    return [Place(**{key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}) for row in rows]
+    return [
+        Place(**{key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}) for row in rows
+    ]
 
 
 def index() -> list[Entry]:
