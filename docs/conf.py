@@ -1,4 +1,4 @@
-"""The site: `python docs/build.py` builds it. Pages that follow the code are written by `pages/` before Sphinx reads."""
+"""The site: `python docs/build.py` builds it, after `pages/` has written the pages that follow the code."""
 
 import sys
 from pathlib import Path
@@ -10,7 +10,7 @@ import modeseek  # noqa: E402
 
 project = "modeseek"
 author = "The modeseek authors"
-copyright = f"2026, {author}"  # noqa: A001  (Sphinx's name)
+copyright = f"2026, {author}"
 release = version = modeseek.__version__
 
 extensions = ["myst_nb", "sphinx_copybutton", "sphinx_design", "pages.mathml", "pages.site"]

@@ -7,7 +7,6 @@ from docutils import nodes
 from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.errors import ExtensionError
 
-
 _PLAIN_BIG = re.compile(r"\\([Bb]igg?)(?![A-Za-z])")
 """`\\Big(`, which docutils knows as `\\Bigl(` alone."""
 

@@ -113,7 +113,7 @@ _WORDS = re.compile(r"Bradley(?: and |-)Terry")
 def named(text: str) -> set[str]:
     """The places that a text names."""
     text = _OTHERS.sub("", " ".join(text.split()))
-    found = {word for word in _WORDS.findall(text)}
+    found = set(_WORDS.findall(text))
     for pattern, prefix in _SERIES:
         for match in pattern.finditer(text):
             found |= {f"{prefix}{n}" for n in _numbers(next(group for group in match.groups() if group))}
@@ -281,8 +281,8 @@ def resolve(name: str) -> object:
 
 HEAD = """# Index of the paper
 
-Every equation, algorithm, figure and table of *Preference Fine-Tuning of LLMs Should Leverage Suboptimal, On-Policy Data*
-(Tajwar et al., ICML 2024), and what this project has of it. The list is made from the code: who names a place stands
+Every equation, algorithm, figure and table of *Preference Fine-Tuning of LLMs Should Leverage Suboptimal, On-Policy
+Data* (Tajwar et al., ICML 2024), and what this project has of it. The list is made from the code: who names a place stands
 beside it, and a test that calls such code too. [Notes on the paper](../paper-notes.md) lists the slips."""
 
 

@@ -2,6 +2,7 @@
 
 import ast
 import functools
+import itertools
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,7 +60,7 @@ def public(name: str) -> bool:
 def documented_values(body: list[ast.stmt]) -> dict[str, tuple[ast.Assign | ast.AnnAssign, str]]:
     """Assignments of one public name that a string follows, which is their docstring."""
     found = {}
-    for statement, after in zip(body, body[1:], strict=False):
+    for statement, after in itertools.pairwise(body):
         target = assigned(statement)
         if (
             target is not None
