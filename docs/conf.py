@@ -28,6 +28,7 @@ html_show_sourcelink = False
 html_copy_source = False
 html_theme_options = {
     "home_page_in_toc": True,
+    "navbar_persistent": [],
     "show_navbar_depth": 1,
     "show_toc_level": 2,
     "use_download_button": False,
@@ -38,6 +39,7 @@ html_theme_options = {
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 maximum_signature_line_length = 88
+add_module_names = False
 toc_object_entries_show_parents = "hide"
 
 # A name of an annotation (`Model`, `Policy`) may be that of two classes: the reader sees which by the module.

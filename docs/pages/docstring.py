@@ -1,5 +1,6 @@
 """A docstring of this project as Markdown: sections become lists, formulas and sessions keep their columns."""
 
+import ast
 import inspect
 import re
 import textwrap
@@ -80,10 +81,19 @@ def prose(text: str) -> str:
         if lines[0].lstrip().startswith(">>>"):
             blocks.append(f"```pycon\n{textwrap.dedent(block)}\n```")
         elif lines[0].startswith("    ") or (lines[0][0] != "|" and any(re.search(r"\S {3,}\S", s) for s in lines)):
-            blocks.append(f"```text\n{textwrap.dedent(block)}\n```")
+            blocks.append(f"```{_language(block)}\n{textwrap.dedent(block)}\n```")
         else:
             blocks.append(inline(block))
     return "\n\n".join(blocks)
+
+
+def _language(block: str) -> str:
+    """Python where it is some; formulas are not."""
+    try:
+        ast.parse(textwrap.dedent(block))
+    except SyntaxError:
+        return "text"
+    return "python"
 
 
 def inline(text: str) -> str:

@@ -20,7 +20,7 @@ from pages import docstring
 from pages.tree import ROOT, assigned, documented_values, modules, public
 
 LIST = ROOT / "docs" / "paper.toml"
-SHOWN = 6
+SHOWN = 8
 """Entries of a cell before the rest is only counted."""
 
 
@@ -75,19 +75,23 @@ def index() -> list[Entry]:
 
 def _entry(place: Place) -> Entry:
     wanted = {place.name, *place.also}
-    code = _ordered({name: len(said) for name, said in named_in_packages().items() if said & wanted})
+    code = _ordered(
+        {name: _nearness(said, place) for name, said in named_in_packages().items() if said.keys() & wanted}
+    )
     tests = dict.fromkeys(test.name for test in all_tests() if test.places & wanted)
     tests |= dict.fromkeys(test.name for test in all_tests() if test.calls & set(code))
     notebooks = tuple(name for name, said in named_in_notebooks().items() if said & wanted)
     return Entry(place, code, tuple(tests), notebooks)
 
 
-def _ordered(found: dict[str, int]) -> tuple[str, ...]:
-    """Who names the fewest places first, for that is who treats this one; a module stands for what it holds.
+def _nearness(said: dict[str, bool], place: Place) -> tuple[bool, bool, int]:
+    """Sorts who treats a place before who mentions it: by its own name, outright, and beside few others."""
+    outright = any(said.get(name, False) for name in (place.name, *place.also))
+    return place.name not in said, not outright, len(said)
 
-    Args:
-        found: object → how many places it names.
-    """
+
+def _ordered(found: dict[str, tuple[bool, bool, int]]) -> tuple[str, ...]:
+    """Names by their nearness; a module is left out where something in it is listed."""
     inside = {name for name in found if name not in modules()}
     kept = [name for name in found if name in inside or not any(other.startswith(name + ".") for other in inside)]
     return tuple(sorted(kept, key=lambda name: (found[name], name)))
@@ -157,15 +161,20 @@ def texts(source: str, tree: ast.Module) -> Iterator[tuple[int, str]]:
 
 
 @functools.cache
-def named_in_packages() -> dict[str, set[str]]:
-    """Object → the places that it names; what stands in something private counts for its module."""
-    found: dict[str, set[str]] = {}
+def named_in_packages() -> dict[str, dict[str, bool]]:
+    """Object → the places that it names, and whether outright: "paper eq. 20", or at the beginning of its docstring.
+
+    What stands in something private counts for its module.
+    """
+    found: dict[str, dict[str, bool]] = {}
     for name, module in modules().items():
         if any(not public(part) for part in name.split(".")):
             continue
         for line, text in texts(module.text, module.tree):
+            outright = named(text[:24]) | named("".join(re.findall(r"[Pp]aper ([^.]*\.? ?[^.]*)", text)))
             for place in named(text):
-                found.setdefault(f"{name}.{top}" if (top := _top(module.tree, line)) else name, set()).add(place)
+                said = found.setdefault(f"{name}.{top}" if (top := _top(module.tree, line)) else name, {})
+                said[place] = said.get(place, False) or place in outright
     return found
 
 
@@ -282,8 +291,8 @@ def resolve(name: str) -> object:
 HEAD = """# Index of the paper
 
 Every equation, algorithm, figure and table of *Preference Fine-Tuning of LLMs Should Leverage Suboptimal, On-Policy
-Data* (Tajwar et al., ICML 2024), and what this project has of it. The list is made from the code: who names a place stands
-beside it, and a test that calls such code too. [Notes on the paper](../paper-notes.md) lists the slips."""
+Data* (Tajwar et al., ICML 2024), and what this project has of it. The list is made from the code: who names a place
+stands beside it, and a test that calls such code too. [Notes on the paper](../paper-notes.md) lists the slips."""
 
 
 def write(folder: Path) -> None:
@@ -299,7 +308,7 @@ def page() -> str:
     for entry in here:
         parts.append(
             f"### {entry.place.name[0].upper()}{entry.place.name[1:]}: {entry.place.title}\n\n"
-            f"- **Code**: {_some([f'`{name}`' for name in entry.code])}\n"
+            f"- **Code**: {_some([_link(name) for name in entry.code])}\n"
             f"- **Tests**: {_some([f'`{name}`' for name in entry.tests])}\n"
             f"- **Notebooks**: {', '.join(map(_notebook, entry.notebooks)) or entry.place.no_notebook}"
         )
@@ -311,6 +320,11 @@ def page() -> str:
 def _some(items: list[str]) -> str:
     rest = len(items) - SHOWN
     return " · ".join(items[:SHOWN]) + (f" · and {rest} more" if rest > 0 else "")
+
+
+def _link(name: str) -> str:
+    """An object by the last two parts of its name, which say enough."""
+    return f"{{py:obj}}`{'.'.join(name.split('.')[-2:])} <{name}>`"
 
 
 def _notebook(name: str) -> str:
