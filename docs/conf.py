@@ -29,6 +29,7 @@ html_copy_source = False
 html_theme_options = {
     "home_page_in_toc": True,
     "navbar_persistent": [],
+    "logo": {"text": "modeseek"},
     "show_navbar_depth": 1,
     "show_toc_level": 2,
     "use_download_button": False,
