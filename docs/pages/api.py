@@ -20,7 +20,7 @@ def write(folder: Path) -> None:
 def page(module: Module) -> str:
     """A module's page: what it says of itself, what it defines and, of a package, what it holds."""
     names = [name for name in modules() if name.rpartition(".")[0] == module.name and public(name.rpartition(".")[2])]
-    title = module.name if module.name == DOOR else module.name.rpartition(".")[2]
+    title = "Python" if module.name == DOOR else module.name.rpartition(".")[2]
     parts = [
         f"# {title}",
         f"`````{{py:module}} {module.name}\n`````",

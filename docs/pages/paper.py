@@ -78,8 +78,12 @@ def _entry(place: Place) -> Entry:
     code = _ordered(
         {name: _nearness(said, place) for name, said in named_in_packages().items() if said.keys() & wanted}
     )
+    rank = {name: i for i, name in enumerate(code)}
+    callers = sorted(
+        (min(rank[name] for name in called), test.name) for test in all_tests() if (called := test.calls & rank.keys())
+    )
     tests = dict.fromkeys(test.name for test in all_tests() if test.places & wanted)
-    tests |= dict.fromkeys(test.name for test in all_tests() if test.calls & set(code))
+    tests |= dict.fromkeys(name for _, name in callers)
     notebooks = tuple(name for name, said in named_in_notebooks().items() if said & wanted)
     return Entry(place, code, tuple(tests), notebooks)
 
@@ -307,7 +311,7 @@ def page() -> str:
     parts = [HEAD, "## What is here"]
     for entry in here:
         parts.append(
-            f"### {entry.place.name[0].upper()}{entry.place.name[1:]}: {entry.place.title}\n\n"
+            f"### {entry.place.name[0].upper()}{entry.place.name[1:]}\n\n{docstring.inline(entry.place.title)}\n\n"
             f"- **Code**: {_some([_link(name) for name in entry.code])}\n"
             f"- **Tests**: {_some([f'`{name}`' for name in entry.tests])}\n"
             f"- **Notebooks**: {', '.join(map(_notebook, entry.notebooks)) or entry.place.no_notebook}"
