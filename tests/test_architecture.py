@@ -16,7 +16,7 @@ BASE = {"modeseek", "modeseek.checks", "modeseek.files", "modeseek.markdown", "m
 """What every room stands on; they import nothing of ours but each other."""
 
 ALLOWED = {
-    **dict.fromkeys(BASE - {"modeseek"}, BASE),
+    **dict.fromkeys(sorted(BASE - {"modeseek"}), BASE),
     "modeseek.bandit.objectives": {"modeseek.bandit.objectives"},
     "modeseek.bandit.simulator": {"modeseek.bandit.objectives", "modeseek.bandit.simulator"},
     # Two sideways looks: at the bandit's references and rewards (R1 and R2 are defined once), and at its devices.

@@ -192,7 +192,11 @@ def load_model(
     dtype: str = "float32",
     progress: Progress = lambda items: items,
 ) -> LanguageModel:
-    """Load a language model: `load_model("EleutherAI/pythia-70m", revision="step1000")`, `load_model("my/folder")`.
+    """Load a language model from the hub or a local folder.
+
+    >>> model = modeseek.load_model("EleutherAI/pythia-70m", revision="step1000")
+    >>> model.generate(["The capital of France is"], max_new_tokens=8, temperature=0)[0].text
+    >>> model.score(["The capital of France is"], [" Paris"])[0].log_prob  # nats
 
     Only safetensors are read, and no code of the hub's is run.
 

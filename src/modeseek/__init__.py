@@ -9,6 +9,7 @@ The names of everyday use; each has a docstring that shows it:
     methods          every method, with what it reads and where it is from
     kl               forward against reverse KL on a categorical distribution, exactly
     explorer         an interactive picture for a notebook
+    load_model       a language model from the hub or a folder, which generates and scores
 
 Importing this package imports nothing else: each name loads what it needs when it is first used.
 """
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from modeseek.bandit.simulator.experiment import Experiment
     from modeseek.experiments import methods, open_results, plot, run, sweep, table
     from modeseek.exploration import explorer, kl
+    from modeseek.llm.inference.language_model import load_model
 
 _WHERE = {
     "Experiment": "modeseek.bandit.simulator.experiment",
@@ -34,6 +36,7 @@ _WHERE = {
     "methods": "modeseek.experiments",
     "kl": "modeseek.exploration",
     "explorer": "modeseek.exploration",
+    "load_model": "modeseek.llm.inference.language_model",
 }
 _ROOMS = ("bandit", "llm")
 
@@ -41,6 +44,7 @@ __all__ = [
     "Experiment",
     "explorer",
     "kl",
+    "load_model",
     "methods",
     "open_results",
     "plot",

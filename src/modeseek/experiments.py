@@ -73,7 +73,7 @@ def sweep(
     """
     base = experiment
     if base is None:
-        from modeseek.bandit.reproduce.protocol import PAPER_LEARNING_RATES
+        from modeseek.bandit.studies.reproduce.protocols import PAPER_LEARNING_RATES
 
         base = Experiment(learning_rates=PAPER_LEARNING_RATES, seeds=5)
     return _run(experiment_with(base, **options), "sweep", out, progress)
