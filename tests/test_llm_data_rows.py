@@ -45,6 +45,8 @@ def test_targets_are_the_responses_with_their_eos():
         for n, response in enumerate(made.responses):
             assert rows.tokens[p, n][rows.targets()[p, n]].tolist() == response.tolist()
     assert not rows.targets()[2].any()  # what fills a batch up trains nothing
+    without = rows._replace(real=rows.real & (rows.lengths < 6))  # a response that is taken out has no targets either
+    assert without.targets().sum(-1).tolist() == [[2, 0], [2, 1], [0, 0]]
 
 
 def test_pads_that_equal_eos_are_no_targets():

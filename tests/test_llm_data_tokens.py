@@ -189,13 +189,13 @@ def test_something_is_left_at_any_limit(tokenizers):
     assert example.prompt[0] == whole.prompt[-1]
 
 
-def test_a_response_of_exactly_the_limit_keeps_its_eos(tokenizers):
+def test_what_is_exactly_of_the_limit_is_not_cut(tokenizers):
     tokens = text_tokens(tokenizers["bytes"])
     (ids,) = tokens.encode_responses(["the name of the file"])
     for room, cut in ((len(ids) + 1, 0), (len(ids), 1)):
-        (example,), report = tokenize([Completion("a", "the name of the file")], tokens, PLAIN, Limits(9, room))
+        (example,), report = tokenize([Completion("a", "the name of the file")], tokens, PLAIN, Limits(1, room))
         assert (example.responses[0][-1] == tokens.eos) == (not cut)
-        assert report.cut_responses == cut
+        assert (report.cut_prompts, report.cut_responses) == (0, cut)
 
 
 def test_pairs_that_are_equal_once_cut_are_dropped(tokenizers):

@@ -92,7 +92,7 @@ def _json(path: Path) -> Iterator[dict[str, Any]]:
     """JSON Lines, or one array: by what the file begins with, since `.json` is used for both."""
     opened = gzip.open if path.name.lower().endswith(".gz") else open
     try:
-        with opened(path, "rt", encoding="utf-8-sig", newline="\n") as file:
+        with opened(path, "rt", encoding="utf-8-sig") as file:
             first = next((line for line in file if line.strip()), "")
             if first.lstrip().startswith("["):
                 yield from _array(first + file.read(), path)
