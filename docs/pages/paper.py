@@ -63,9 +63,7 @@ class Entry:
 def places() -> list[Place]:
     """The list of the paper's places."""
     rows = tomllib.loads(LIST.read_text(encoding="utf-8"))["place"]
-    return [
-        Place(**{key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}) for row in rows
-    ]
+    return [Place(**row | {"also": tuple(row.get("also", ()))}) for row in rows]
 
 
 def index() -> list[Entry]:
@@ -233,7 +231,7 @@ def all_tests() -> tuple[Test, ...]:
 
 def _imports(nodes: Iterable[ast.AST]) -> dict[str, str]:
     """Local name → full name of what a file imports."""
-    found = {}
+    found: dict[str, str] = {}
     for node in nodes:
         if isinstance(node, ast.ImportFrom) and node.module:
             found |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
