@@ -21,7 +21,9 @@ _ENTRY = re.compile(r"^(\*{0,2}[\w.]+(?:, \*{0,2}[\w.]+)*): (.*)$", re.DOTALL)
 
 def sections(docstring: str) -> tuple[str, dict[str, str]]:
     """The text before any section, and each section's body with its indentation taken off."""
-    text, found, current = [], {}, None
+    text: list[str] = []
+    found: dict[str, list[str]] = {}
+    current = None
     for line in inspect.cleandoc(docstring).splitlines():
         header = _HEADER.match(line)
         if header:

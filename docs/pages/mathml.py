@@ -13,7 +13,7 @@ _PLAIN_BIG = re.compile(r"\\([Bb]igg?)(?![A-Za-z])")
 
 def _mathml(tex: str, block: bool) -> str:
     try:
-        return tex2mathml(_PLAIN_BIG.sub(r"\\\1l", tex), as_block=block)
+        return str(tex2mathml(_PLAIN_BIG.sub(r"\\\1l", tex), as_block=block))
     except Exception as error:  # docutils raises a class of its own, or whatever a parser trips over
         raise ExtensionError(f"this formula cannot be written as MathML: {tex!r} ({error})") from error
 

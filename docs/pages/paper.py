@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pages import docstring
-from pages.tree import ROOT, assigned, documented_values, modules, public
+from pages.tree import ROOT, assigned, modules, public
 
 LIST = ROOT / "docs" / "paper.toml"
 SHOWN = 8
@@ -63,9 +63,7 @@ class Entry:
 def places() -> list[Place]:
     """The list of the paper's places."""
     rows = tomllib.loads(LIST.read_text(encoding="utf-8"))["place"]
-    return [
-        Place(**{key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}) for row in rows
-    ]
+    return [Place(**row | {"also": tuple(row.get("also", ()))}) for row in rows]
 
 
 def index() -> list[Entry]:
@@ -183,11 +181,11 @@ def named_in_packages() -> dict[str, dict[str, bool]]:
 
 
 def _top(tree: ast.Module, line: int) -> str | None:
-    """The public function, class or documented value of a module in which a line stands, its docstring included."""
-    before, documented = None, documented_values(tree.body)
+    """The public function, class or value of a module in which a line stands, a value's docstring included."""
+    before = None
     for node in tree.body:
         name = getattr(node, "name", None) or assigned(node)
-        name = name if name and public(name) and (name in documented or hasattr(node, "name")) else None
+        name = name if name and public(name) else None
         if node.lineno <= line <= (node.end_lineno or node.lineno):
             return before if isinstance(node, ast.Expr) else name
         before = name if isinstance(node, ast.Assign | ast.AnnAssign) else None
@@ -233,7 +231,7 @@ def all_tests() -> tuple[Test, ...]:
 
 def _imports(nodes: Iterable[ast.AST]) -> dict[str, str]:
     """Local name → full name of what a file imports."""
-    found = {}
+    found: dict[str, str] = {}
     for node in nodes:
         if isinstance(node, ast.ImportFrom) and node.module:
             found |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
