@@ -48,7 +48,7 @@ def presets(explorer: Any) -> list[float]:
 
 def redraws(explorer: Any, moves: int = 10) -> dict[str, list[float]]:
     """Each number moved along its range: what a slider does, the computation and all widgets included."""
-    from modeseek.bandit.explore.controls import Number
+    from modeseek.bandit.explore.toolkit.controls import Number
 
     found = {}
     for control in explorer.model.controls:

@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from modeseek.bandit.explore.canvas import LARGEST_PICTURE
+from modeseek.bandit.explore.toolkit.canvas import LARGEST_PICTURE
 
 HERE = Path(__file__).resolve().parent
 SOURCES = HERE / "src"

@@ -15,7 +15,7 @@ from lab_server import TOKEN, lab
 from PIL import Image
 
 import modeseek.bandit.explore
-from modeseek.bandit.explore.explorer import Explorer
+from modeseek.bandit.explore.toolkit.explorer import Explorer
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"

@@ -50,12 +50,12 @@ def test_keyboard_mouse_and_typing_change_the_picture_to_what_the_view_model_say
     kl.check()
 
     kl.drag(kl.slider("step size η"), right=-40)
-    assert kl.made().model.values["step_size"] < 1
+    assert kl.made().model.values.step_size < 1
     kl.check()
 
     kl.type("target q", "0.6, 0.3, 0.3")
     kl.check()
-    assert kl.made().model.values["target"] == pytest.approx((0.5, 0.25, 0.25))
+    assert kl.made().model.values.target == pytest.approx((0.5, 0.25, 0.25))
     assert "target q summed to 1.2: divided by its sum" in kl.text()
 
     kl.after(lambda: kl.button("Reset").click())
@@ -65,7 +65,7 @@ def test_keyboard_mouse_and_typing_change_the_picture_to_what_the_view_model_say
 
 def test_a_bar_is_dragged_with_the_mouse_and_moved_by_keyboard(kl: Shown):
     kl.drag(kl.bar("target q", 2), down=-30)
-    dragged = kl.made().model.values["target"]
+    dragged = kl.made().model.values.target
     assert 0.25 < dragged[2] < 0.4  # from .05, by 30 of some 120 pixels
     assert sum(dragged) == pytest.approx(1)
     assert dragged[0] / dragged[1] == pytest.approx(5)  # the others keep their proportions
@@ -75,7 +75,7 @@ def test_a_bar_is_dragged_with_the_mouse_and_moved_by_keyboard(kl: Shown):
 
     kl.bar("start p₀", 9).focus()
     kl.after(lambda: kl.page.keyboard.press("ArrowUp"))
-    assert kl.made().model.values["start"][9] == pytest.approx(0.105)
+    assert kl.made().model.values.start[9] == pytest.approx(0.105)
     kl.check()
 
 
@@ -96,7 +96,7 @@ def test_bad_input_is_shown_and_changes_nothing(kl: Shown):
 
 def test_play_moves_the_step_and_stops(kl: Shown):
     kl.play_from_start(frames=5)
-    assert kl.made().model.values["step"] >= 5
+    assert kl.made().model.values.step >= 5
     kl.check()
 
 
@@ -175,13 +175,13 @@ def test_a_bandit_is_scrubbed_by_key_and_mouse(bandit_notebook: Notebook, capsys
     times["by mouse"] = [shown.picture_time(lambda: shown.page.mouse.move(x - 16 * i, y)) for i in range(1, 16)]  # noqa: B023
     shown.page.mouse.up()
     shown.check()
-    assert shown.made().model.values["step"] < 20
+    assert shown.made().model.values.step < 20
     assert_fast("scrubbing the bandit", times, SCRUB_MS, capsys)
 
 
 HELD_BACK = """
 import time
-from modeseek.bandit.explore import bandit_model
+from modeseek.bandit.explore.bandit import model as bandit_model
 
 def held_back(values, training=bandit_model.training):
     for part in training(values):

@@ -13,9 +13,9 @@ from PIL import Image
 
 from modeseek.bandit.categorical.closed_forms import logarithmic_mean
 from modeseek.bandit.explore import DemoExplorer, KLExplorer
-from modeseek.bandit.explore.canvas import Canvas, encode, encode_small
-from modeseek.bandit.explore.kl_model import KLModel
-from modeseek.bandit.explore.kl_scene import KLScene
+from modeseek.bandit.explore.kl.model import KLModel
+from modeseek.bandit.explore.kl.scene import KLScene
+from modeseek.bandit.explore.toolkit.canvas import Canvas, encode, encode_small
 
 PRESETS = list(KLExplorer.presets())
 
@@ -88,27 +88,27 @@ def test_an_unreadable_state_is_refused_and_changes_nothing(state: str, says: st
 def test_what_was_mended_is_said():
     model = KLModel("case-1-fails")
     model.set("step_size", 1000)
-    assert model.values["step_size"] == 20
+    assert model.values.step_size == 20
     assert model.notes == ["step size η must be from 0.001 to 20, got 1000: set to 20"]
     model.set("target", "3 1 1")
-    assert model.values["target"] == pytest.approx((0.6, 0.2, 0.2))
+    assert model.values.target == pytest.approx((0.6, 0.2, 0.2))
     assert "target q summed to 5: divided by its sum" in model.notes
-    assert len(model.values["start"]) == model.values["categories"] == 3
+    assert len(model.values.start) == model.values.categories == 3
     model.set("first", 7)
-    assert model.values["first"] == 2
+    assert model.values.first == 2
     assert "category i must be from 0 to 2, got 7: set to 2" in model.notes
     model.set("second", 2)
-    assert model.values["second"] != 2
+    assert model.values.second != 2
     assert any("a pair is two" in note for note in model.notes)
     model.set("target_bar", 0.5)
-    assert sum(model.values["target"]) == pytest.approx(1)
-    assert model.values["target"][2] == 0.5
-    assert model.values["target"][0] / model.values["target"][1] == pytest.approx(3)
+    assert sum(model.values.target) == pytest.approx(1)
+    assert model.values.target[2] == 0.5
+    assert model.values.target[0] / model.values.target[1] == pytest.approx(3)
 
 
 def test_bad_values_change_nothing():
     model = KLModel("case-2")
-    before = dict(model.values)
+    before = model.values
     for name, given in (("step", "x"), ("target", (1, float("nan"), 1)), ("optimizer", "sgd"), ("colour", 1)):
         with pytest.raises(ValueError, match=r"must|unknown"):
             model.set(name, given)
@@ -122,7 +122,7 @@ def test_bad_values_change_nothing():
 def test_the_view_model_is_lemma_e4_and_theorem_e5():
     """Pushes are eqs. 12 and 13 up to a constant; the caption's verdict is a real step's."""
     model = KLModel("case-1-fails")
-    p, q = np.asarray(model.values["start"]), np.asarray(model.values["target"])
+    p, q = np.asarray(model.values.start), np.asarray(model.values.target)
     forward, reverse = model.pushes()
     kl = (p * np.log(p / q)).sum()
     assert np.ptp(forward - (q - p)) < 1e-12
@@ -139,8 +139,8 @@ def test_every_preset_arrives(preset: str):
     result = explorer.model.result
     assert (result.metrics.forward_kl[:, -1] < result.metrics.forward_kl[:, 0]).all()
     assert (result.metrics.reverse_kl[:, -1] < result.metrics.reverse_kl[:, 0]).all()
-    explorer.set(step=explorer.model.values["steps"])
-    assert explorer.model.values["preset"] in explorer.caption()
+    explorer.set(step=explorer.model.values.steps)
+    assert explorer.model.values.preset in explorer.caption()
 
 
 def test_the_blitted_picture_is_the_fresh_one():

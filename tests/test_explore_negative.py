@@ -7,13 +7,13 @@ from modeseek.bandit.categorical import closed_forms, lemmas
 from modeseek.bandit.categorical.contrast import contrastive, contrastive_path, push_down_gains
 from modeseek.bandit.categorical.simplex import policy
 from modeseek.bandit.explore.displacement import DisplacementExplorer
-from modeseek.bandit.explore.displacement_bake import POLICIES, PROMPTS, SEEDS, STEPS
-from modeseek.bandit.explore.displacement_model import DisplacementModel
-from modeseek.bandit.explore.figure18 import Figure18Model, recorded
-from modeseek.bandit.explore.four_methods import FourMethodsModel
-from modeseek.bandit.explore.negative_model import NegativeModel
-from modeseek.bandit.explore.unseen import OutOfDistributionExplorer
-from modeseek.bandit.explore.unseen_model import UnseenModel
+from modeseek.bandit.explore.displacement.model import DisplacementModel
+from modeseek.bandit.explore.figure18.bake import POLICIES, PROMPTS, SEEDS, STEPS
+from modeseek.bandit.explore.figure18.model import Figure18Model, recorded
+from modeseek.bandit.explore.four_methods.model import FourMethodsModel
+from modeseek.bandit.explore.negative.model import NegativeModel
+from modeseek.bandit.explore.out_of_distribution import OutOfDistributionExplorer
+from modeseek.bandit.explore.out_of_distribution.model import OutOfDistributionModel
 
 P = np.array([0.45, 0.25, 0.15, 0.1, 0.05])
 
@@ -68,7 +68,7 @@ def test_a_rare_response_that_is_pushed_feeds_the_likeliest_alone():
 def test_lemma_e2_holds_where_the_gauge_says_so_and_not_elsewhere():
     for preset, aligned in (("E2-aligned", True), ("E2-not-aligned", False)):
         model = NegativeModel(preset, step_size=0.01)
-        w = model.values["chosen"]
+        w = model.values.chosen
         assert (model.result.gains[0, w] > 0) == aligned
         assert (model.result.flow[0, w] > 0) == aligned
         assert ("w = 3 holds" in model.caption()) == aligned
@@ -153,24 +153,24 @@ def test_the_presets_lie_on_the_side_that_they_are_named_for():
 def test_probabilities_that_do_not_fit_are_mended_visibly():
     model = DisplacementModel("boundary")
     model.set("prompts", 50)
-    assert 50 * (model.values["b"] + model.values["c"]) == pytest.approx(0.98)
+    assert 50 * (model.values.b + model.values.c) == pytest.approx(0.98)
     assert "50 prompts share a table" in model.notes[0]
     model.set("tables", 80)
-    assert model.values["tables"] == 50
+    assert model.values.tables == 50
     model.set("prompts", 10)
-    assert model.values["tables"] == 10
+    assert model.values.tables == 10
     assert "no more tables than prompts" in model.notes[0]
     start = NegativeModel("uniform")
     with pytest.raises(ValueError, match="softmax has no zeros"):
         start.set("start", (0.5, 0.5, 0.0))
     start.set("rejected", 0)
-    assert start.values["chosen"] != 0
+    assert start.values.chosen != 0
     assert "w and l are two of the 8" in start.notes[0]
 
 
 def test_figure_18_is_what_was_recorded_and_what_the_notebook_says():
     data = recorded()
-    assert data.attrs["command"] == "python -m modeseek.bandit.explore.displacement_bake FOLDER"
+    assert data.attrs["command"] == "python -m modeseek.bandit.explore.figure18.bake FOLDER"
     assert (data.sizes["seed"], int(data["step"][-1])) == (SEEDS, STEPS)
     assert tuple(data["prompts"].values) == PROMPTS
     assert tuple(data["policy"].values) == tuple(POLICIES)
@@ -189,27 +189,27 @@ def test_figure_18_is_what_was_recorded_and_what_the_notebook_says():
 
 @pytest.mark.parametrize("preset", OutOfDistributionExplorer.presets())
 def test_dpo_and_ipo_walk_on_the_closed_form_and_rl_to_its_optimum(preset):
-    model = UnseenModel(preset, optimizer="flow", step_size=0.5, steps=400)
-    result, p = model.result, np.asarray(model.values["reference"])
+    model = OutOfDistributionModel(preset, optimizer="flow", step_size=0.5, steps=400)
+    result, p = model.result, np.asarray(model.values.reference)
     for run in (0, 1):
         np.testing.assert_allclose(result.probs[run, :, 2], closed_forms.unseen_mass(*p, result.moved[run]), atol=1e-11)
         assert result.probs[run, :, 2].max() <= result.peak + 1e-12
-    rewards = np.array([model.values["gap"], 0.0, model.values["unseen"]])
-    optimum = p * np.exp(rewards / model.values["beta"])
+    rewards = np.array([model.values.gap, 0.0, model.values.unseen])
+    optimum = p * np.exp(rewards / model.values.beta)
     np.testing.assert_allclose(result.rests[2], optimum / optimum.sum(), rtol=1e-12)
     # At rest the mean gradient of the comparisons vanishes: β 2s = gap for DPO, 2s = (2P - 1)/(2τ) for IPO.
     s = np.log(result.rests[:2, 0] / result.rests[:2, 1]) / 2 - np.log(p[0] / p[1]) / 2
-    likely = 1 / (1 + np.exp(-model.values["gap"]))
-    np.testing.assert_allclose(2 * s[0] * model.values["beta"], model.values["gap"], rtol=1e-9)
-    np.testing.assert_allclose(2 * s[1], (2 * likely - 1) / (2 * model.values["tau"]), rtol=1e-9)
+    likely = 1 / (1 + np.exp(-model.values.gap))
+    np.testing.assert_allclose(2 * s[0] * model.values.beta, model.values.gap, rtol=1e-9)
+    np.testing.assert_allclose(2 * s[1], (2 * likely - 1) / (2 * model.values.tau), rtol=1e-9)
 
 
 def test_runs_end_at_their_rests():
     # η = 2: DPO's slowest rate is β² P (1 - P)/2, here 1/40 a unit of time.
-    model = UnseenModel("noisy-labels", optimizer="flow", step_size=1.0, steps=400, beta=1.0)
+    model = OutOfDistributionModel("noisy-labels", optimizer="flow", step_size=1.0, steps=400, beta=1.0)
     np.testing.assert_allclose(model.result.probs[:, -1], model.result.rests, atol=1e-3)
 
 
 def test_the_peak_is_reported_only_where_there_is_one():
-    assert "it first gains, up to 0.634" in UnseenModel("unseen-gains").caption()
-    assert "it falls from the start" in UnseenModel("unseen-falls").caption()
+    assert "it first gains, up to 0.634" in OutOfDistributionModel("unseen-gains").caption()
+    assert "it falls from the start" in OutOfDistributionModel("unseen-falls").caption()

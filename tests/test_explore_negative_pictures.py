@@ -7,16 +7,20 @@ import time
 import numpy as np
 import pytest
 
-from modeseek.bandit.explore import displacement_questions as displacement_asks
-from modeseek.bandit.explore import negative_questions as negative_asks
-from modeseek.bandit.explore import unseen_questions as unseen_asks
-from modeseek.bandit.explore.canvas import Canvas
-from modeseek.bandit.explore.displacement import DisplacementExplorer, DisplacementScene
-from modeseek.bandit.explore.figure18 import Figure18Explorer, Figure18Scene
-from modeseek.bandit.explore.four_methods import FourMethodsExplorer, FourMethodsScene
+from modeseek.bandit.explore.displacement import DisplacementExplorer
+from modeseek.bandit.explore.displacement import questions as displacement_asks
+from modeseek.bandit.explore.displacement.scene import DisplacementScene
+from modeseek.bandit.explore.figure18 import Figure18Explorer
+from modeseek.bandit.explore.figure18.scene import Figure18Scene
+from modeseek.bandit.explore.four_methods import FourMethodsExplorer
+from modeseek.bandit.explore.four_methods.scene import FourMethodsScene
 from modeseek.bandit.explore.negative import NegativeGradientExplorer
-from modeseek.bandit.explore.negative_scene import NegativeScene
-from modeseek.bandit.explore.unseen import OutOfDistributionExplorer, UnseenScene
+from modeseek.bandit.explore.negative import questions as negative_asks
+from modeseek.bandit.explore.negative.scene import NegativeScene
+from modeseek.bandit.explore.out_of_distribution import OutOfDistributionExplorer
+from modeseek.bandit.explore.out_of_distribution import questions as ood_asks
+from modeseek.bandit.explore.out_of_distribution.scene import OutOfDistributionScene
+from modeseek.bandit.explore.toolkit.canvas import Canvas
 
 # All of them.
 
@@ -25,7 +29,7 @@ EXPLORERS = (
     (FourMethodsExplorer, FourMethodsScene, {"step": 9, "steps": 40, "tau": 0.3, "draws": 20}),
     (DisplacementExplorer, DisplacementScene, {"step": 9, "length": 4, "b": 0.3, "prompts": 3}),
     (Figure18Explorer, Figure18Scene, {"step": 9, "pairs": "all", "reward": "R1"}),
-    (OutOfDistributionExplorer, UnseenScene, {"step": 9, "reference": (0.2, 0.7, 0.1), "beta": 0.2}),
+    (OutOfDistributionExplorer, OutOfDistributionScene, {"step": 9, "reference": (0.2, 0.7, 0.1), "beta": 0.2}),
 )
 
 
@@ -102,12 +106,12 @@ WRONG = [
     (displacement_asks.check_turn(1.3), "falling already"),
     (displacement_asks.check_capacity(4), "25 prompts share one"),
     (displacement_asks.check_capacity(6), "one less is enough"),
-    (unseen_asks.check_peak(0.5), "more than 0.5"),
-    (unseen_asks.check_return(1.0), "above the 0.35"),
-    (unseen_asks.check_return(6.0), "below the 0.35"),
-    (unseen_asks.check_reference((0.3, 0.4, 0.3)), "0.05 at most"),
-    (unseen_asks.check_reference((0.6, 0.35, 0.05)), "only falls"),
-    (unseen_asks.check_reference((0.1, 0.85, 0.05)), "what makes it small"),
+    (ood_asks.check_peak(0.5), "more than 0.5"),
+    (ood_asks.check_return(1.0), "above the 0.35"),
+    (ood_asks.check_return(6.0), "below the 0.35"),
+    (ood_asks.check_reference((0.3, 0.4, 0.3)), "0.05 at most"),
+    (ood_asks.check_reference((0.6, 0.35, 0.05)), "only falls"),
+    (ood_asks.check_reference((0.1, 0.85, 0.05)), "what makes it small"),
 ]
 
 
@@ -123,8 +127,8 @@ def test_predictions_are_computed():
         negative_asks.predict_figure16,
         displacement_asks.predict_length,
         displacement_asks.predict_prompts,
-        unseen_asks.predict_unseen,
-        unseen_asks.predict_stopping,
+        ood_asks.predict_unseen,
+        ood_asks.predict_stopping,
     )
     expected = (2, 1, 1, 1, 2, 1)
     for make, option in zip(asked, expected, strict=True):

@@ -7,12 +7,14 @@ import re
 import numpy as np
 import pytest
 
-from modeseek.bandit.explore import BanditExplorer, bake_phase, bandit_presets
-from modeseek.bandit.explore.canvas import Canvas
-from modeseek.bandit.explore.phase import PhaseExplorer
-from modeseek.bandit.explore.phase_model import PhaseModel, centers, recorded
-from modeseek.bandit.explore.phase_questions import check_change, check_half, check_tie, predict_far, predict_offline
-from modeseek.bandit.explore.phase_scene import NAMES, PhaseScene
+from modeseek.bandit.explore import BanditExplorer
+from modeseek.bandit.explore.bandit import presets as bandit_presets
+from modeseek.bandit.explore.phase import PhaseExplorer, bake
+from modeseek.bandit.explore.phase.model import PhaseModel, centers, recorded
+from modeseek.bandit.explore.phase.questions import check_change, check_half, check_tie, predict_far, predict_offline
+from modeseek.bandit.explore.phase.scene import NAMES, PhaseScene
+from modeseek.bandit.explore.toolkit.canvas import Canvas
+from modeseek.bandit.explore.toolkit.stored import DATA
 from modeseek.bandit.simulator.experiment import Experiment
 from modeseek.bandit.simulator.problem import token_rewards
 
@@ -20,10 +22,10 @@ from modeseek.bandit.simulator.problem import token_rewards
 def test_the_recorded_runs_are_what_the_command_makes():
     """The stored configuration is the file's own; the rewards are its bumps; before training all is the reference."""
     data = recorded()
-    assert Experiment.from_json(data.attrs["configuration"]) == bake_phase.experiment()
-    assert bake_phase.BAKED.stat().st_size <= 150_000
-    assert "bake_phase" in data.attrs["command"]
-    assert centers() == bake_phase.CENTERS
+    assert Experiment.from_json(data.attrs["configuration"]) == bake.experiment()
+    assert (DATA / "phase.nc").stat().st_size <= 150_000
+    assert "explore.phase.bake" in data.attrs["command"]
+    assert centers() == bake.CENTERS
     assert json.loads(data.attrs["versions"])
     for center, name in ((70, "R1"), (20, "R2")):
         np.testing.assert_allclose(data["token_rewards"].sel(reward=center), token_rewards(name, 100), atol=1e-6)
@@ -61,15 +63,15 @@ def test_winners_and_ties_by_another_way(preset: str):
 def test_arrow_keys_get_from_place_to_place():
     model = PhaseModel(center=20)
     for expected in (30, 40, 50, 60, 70):
-        model.set("center", model.values["center"] + 1)
-        assert model.values["center"] == expected
+        model.set("center", model.values.center + 1)
+        assert model.values.center == expected
         assert any(f"set to {expected}" in note for note in model.notes)
     model.set("center", 69)
-    assert model.values["center"] == 60
+    assert model.values.center == 60
     model.set("center", 33)
-    assert model.values["center"] == 30
+    assert model.values.center == 30
     model.set("center", 500)
-    assert model.values["center"] == 70
+    assert model.values.center == 70
 
 
 def test_states_captions_and_how_to_open_a_cell():
@@ -80,13 +82,13 @@ def test_states_captions_and_how_to_open_a_cell():
     winner = model.result.methods[model.result.winner[c, e]]
     assert model.to_open() in model.caption()
     opened = eval(model.to_open(), {"BanditExplorer": BanditExplorer})
-    assert opened.model.values["method"] == winner
-    trained, recording = bandit_presets.experiment(opened.model.values), bake_phase.experiment()
+    assert opened.model.values.method == winner
+    trained, recording = bandit_presets.experiment(opened.model.values), bake.experiment()
     assert trained.rewards == ("bump:50.0:10.0",)
-    assert trained.hyper.learning_rate == bake_phase.LEARNING_RATES[winner]
+    assert trained.hyper.learning_rate == bake.LEARNING_RATES[winner]
     for part in ("algorithm", "policy", "seeds", "first_seed", "conventions", "pretraining"):
         assert getattr(trained, part) == getattr(recording, part), part
-    assert opened.model.values["step"] == 7
+    assert opened.model.values.step == 7
     assert f"gradient step {model.result.steps[7]}" in model.caption()
     table = model.table()
     rows = (table["center"] == 50) & (table["step"] == model.result.steps[7])

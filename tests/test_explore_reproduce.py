@@ -7,11 +7,11 @@ import pytest
 import xarray as xr
 from matplotlib.axes import Axes
 
-from modeseek.bandit.explore import reproduce_model
-from modeseek.bandit.explore.canvas import Canvas
 from modeseek.bandit.explore.reproduce import ReproduceExplorer
-from modeseek.bandit.explore.reproduce_model import ReproduceModel
-from modeseek.bandit.explore.reproduce_questions import (
+from modeseek.bandit.explore.reproduce import model as reproduce_model
+from modeseek.bandit.explore.reproduce.errata import ERRATA, finding
+from modeseek.bandit.explore.reproduce.model import ReproduceModel
+from modeseek.bandit.explore.reproduce.questions import (
     check_no_effect,
     check_remedies,
     check_tau,
@@ -19,8 +19,8 @@ from modeseek.bandit.explore.reproduce_questions import (
     predict_remedy,
     remedied,
 )
-from modeseek.bandit.explore.reproduce_scene import ReproduceScene
-from modeseek.bandit.explore.slips import SLIPS, finding
+from modeseek.bandit.explore.reproduce.scene import ReproduceScene
+from modeseek.bandit.explore.toolkit.canvas import Canvas
 from modeseek.bandit.studies.reproduce.protocols import MORE_OF_SHORT, QUICK, SHORT
 from modeseek.bandit.studies.reproduce.store import STORE
 from modeseek.bandit.studies.reproduce.targets import TARGETS
@@ -36,9 +36,9 @@ def test_every_target_says_what_is_here_and_how_to_make_the_rest(target: str, co
     names = {cell.name for cell in TARGETS[target].cells_under(result.protocol)}
     assert {cell.name for cell in result.cells} | set(result.missing) == names
     if result.missing:
-        assert f"modeseek reproduce {target} --conventions {model.values['conventions']}" in caption
+        assert f"modeseek reproduce {target} --conventions {model.values.conventions}" in caption
     if TARGETS[target].only:
-        assert model.values["conventions"] == TARGETS[target].only
+        assert model.values.conventions == TARGETS[target].only
     model.set("row", len(result.rows) or 1)
     assert model.sentence()
     assert len(set(map(len, model.table().values()))) == 1
@@ -141,20 +141,20 @@ def test_verdicts_end_inside_the_figure(target: str):
 def test_a_row_beyond_the_last_is_the_last_and_said():
     model = ReproduceModel("fig19", row=9)
     model.set("row", 39)
-    assert model.values["row"] == len(model.result.rows)
+    assert model.values.row == len(model.result.rows)
     assert any("set to" in note for note in model.notes)
-    assert ReproduceModel.from_state("reproduce?preset=ablation&row=20").values["row"] == 20
+    assert ReproduceModel.from_state("reproduce?preset=ablation&row=20").values.row == 20
     with pytest.raises(ValueError, match="target must be one of fig2"):
         ReproduceModel("fig3")
 
 
-def test_slips_name_statements_and_what_is_right_holds():
-    for slip in SLIPS:
-        if slip.right_as:
-            right = finding(slip.right_as, 70)
+def test_errata_name_statements_and_what_is_right_holds():
+    for erratum in ERRATA:
+        if erratum.right_as:
+            right = finding(erratum.right_as, 70)
             assert right.held == right.tried > 0
-        if slip.printed_as:
-            printed = finding(slip.printed_as, 700)
+        if erratum.printed_as:
+            printed = finding(erratum.printed_as, 700)
             assert printed.held < printed.tried
             assert printed.counter_example
     with pytest.raises(ValueError, match="unknown statement"):

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from modeseek.bandit.explore import KLExplorer
-from modeseek.bandit.explore.controls import Bar, Distribution
+from modeseek.bandit.explore.toolkit.controls import Bar, Distribution
 
 
 def _shell(explorer):
@@ -27,12 +27,12 @@ def test_widgets_and_view_model_agree(tmp_path, monkeypatch):
     play, box, slider = shell.rows["step"].widgets
     for widget in (play, slider, box):
         widget.value = widget.value + 5
-        assert [each.value for each in (play, box, slider)] == [explorer.model.values["step"]] * 3
-    assert explorer.model.values["step"] == 15
+        assert [each.value for each in (play, box, slider)] == [explorer.model.values.step] * 3
+    assert explorer.model.values.step == 15
     box, slider = shell.rows["step_size"].widgets
     for position in (0, 77, 200):
         slider.value = position
-        assert box.value == explorer.model.values["step_size"]
+        assert box.value == explorer.model.values.step_size
         assert slider.value == position  # showing the value moves nothing
     box.value = 1000.0
     assert (box.value, slider.value) == (20.0, 200)
@@ -43,7 +43,7 @@ def test_widgets_and_view_model_agree(tmp_path, monkeypatch):
     shell.state.value = "what?"
     assert "Not possible: a state of this explorer" in shell.messages.value
     shell.state.value = "kl?preset=R2&step=8"
-    assert explorer.model.values["preset"] == shell.rows["preset"].widgets[0].value == "R2"
+    assert explorer.model.values.preset == shell.rows["preset"].widgets[0].value == "R2"
     assert explorer.caption() in html.unescape(shell.caption.value)
     shell.export.click()
     assert "explore-kl-1" in shell.messages.value
@@ -61,9 +61,9 @@ def test_a_bar_is_dragged_and_the_others_make_room():
     bars, text = _shell(explorer).rows["target"].bars, _shell(explorer).rows["target"].widgets[0]
     assert bars is not None
     assert [slider.value for slider in bars.sliders] == [100, 20, *[10] * 8]  # two hundred positions from 0 to 1
-    before = np.asarray(explorer.model.values["target"])
+    before = np.asarray(explorer.model.values.target)
     bars.sliders[1].value = 60
-    after = np.asarray(explorer.model.values["target"])
+    after = np.asarray(explorer.model.values.target)
     assert after[1] == 0.3
     np.testing.assert_allclose(np.delete(after / before, 1), 0.7 / 0.9, rtol=1e-12)  # what is left, in proportion
     assert bars.sliders[0].value == round(200 * 0.5 * 0.7 / 0.9)
@@ -71,10 +71,10 @@ def test_a_bar_is_dragged_and_the_others_make_room():
     assert "category 1: 0.3; the others share 0.7" in _shell(explorer).messages.value
     # A position is coarser than a probability: looking at one, or moving another bar back, changes nothing else.
     bars.sliders[1].value = 20
-    np.testing.assert_allclose(explorer.model.values["target"], before, rtol=1e-12)
+    np.testing.assert_allclose(explorer.model.values.target, before, rtol=1e-12)
     explorer.set(target=(0.9999, 0.00005, 0.00005))
     assert [slider.value for slider in bars.box.children] == [199, 1, 1]
-    assert explorer.model.values["target"][1] == 0.00005
+    assert explorer.model.values.target[1] == 0.00005
     explorer.set(preset="R1")
     assert bars.box.children == ()  # a hundred bars are typed, or moved one at a time
     explorer.set(preset="case-2")
@@ -123,7 +123,7 @@ def test_hidden_controls_keep_their_values():
     explorer = KLExplorer("R1", step_size=0.5, hide=("step_size", "state", "export"))
     shell = _shell(explorer)
     assert "step_size" not in shell.rows
-    assert explorer.model.values["step_size"] == 0.5
+    assert explorer.model.values.step_size == 0.5
 
 
 def test_redrawing_is_fast(capsys):

@@ -162,7 +162,7 @@ def test_every_explorer_has_a_short_name():
     assert len(listed) == len(classes)
     assert all(name in modeseek.explorer.__doc__ for name in listed)
     assert modeseek.explorer("on-policy").caption()
-    assert modeseek.explorer("kl", preset="case-1-fails", steps=20).model.values["preset"] == "case-1-fails"
+    assert modeseek.explorer("kl", preset="case-1-fails", steps=20).model.values.preset == "case-1-fails"
 
 
 def test_help_names_every_command_once_under_what_it_is_for(capsys):

@@ -10,9 +10,9 @@ import pytest
 
 from modeseek.bandit.commands import lab
 from modeseek.bandit.commands.lab import Lab, copy_notebooks, shipped
-from modeseek.bandit.explore.demo_questions import check_distance, check_fastest
-from modeseek.bandit.explore.kl_questions import check_boundary, check_counter_example, check_overtaking, predict_race
-from modeseek.bandit.explore.prediction import Prediction, Truth
+from modeseek.bandit.explore.demo.questions import check_distance, check_fastest
+from modeseek.bandit.explore.kl.questions import check_boundary, check_counter_example, check_overtaking, predict_race
+from modeseek.bandit.explore.toolkit.prediction import Prediction, Truth
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 _spec = importlib.util.spec_from_file_location("build", NOTEBOOKS / "build.py")

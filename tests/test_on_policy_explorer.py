@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from modeseek.bandit.explore import OnPolicyExplorer
-from modeseek.bandit.explore.canvas import Canvas
-from modeseek.bandit.explore.on_policy_model import OnPolicyModel
-from modeseek.bandit.explore.on_policy_presets import BUDGET, MINIBATCH, PASSES, PRESETS, SIZES
+from modeseek.bandit.explore.on_policy.model import OnPolicyModel
+from modeseek.bandit.explore.on_policy.presets import BUDGET, MINIBATCH, PASSES, PRESETS, SIZES
+from modeseek.bandit.explore.toolkit.canvas import Canvas
 
 
 @pytest.mark.parametrize("preset", PRESETS)

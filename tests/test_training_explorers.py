@@ -10,13 +10,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from modeseek.bandit.explore import BanditExplorer, bandit_model
-from modeseek.bandit.explore.bandit_model import BanditModel
-from modeseek.bandit.explore.bandit_presets import PRESETS, experiment
-from modeseek.bandit.explore.bandit_scene import batch_picture
-from modeseek.bandit.explore.canvas import Canvas
-from modeseek.bandit.explore.frontier import best_at, frontier, kl, tilted
-from modeseek.bandit.explore.runs import take_turn, train
+from modeseek.bandit.categorical.metrics import kl
+from modeseek.bandit.explore import BanditExplorer
+from modeseek.bandit.explore.bandit import model as bandit_model
+from modeseek.bandit.explore.bandit.frontier import best_at, frontier, tilted
+from modeseek.bandit.explore.bandit.model import BanditModel
+from modeseek.bandit.explore.bandit.presets import PRESETS, experiment
+from modeseek.bandit.explore.bandit.scene import batch_picture
+from modeseek.bandit.explore.toolkit.canvas import Canvas
+from modeseek.bandit.explore.toolkit.runs import take_turn, train
 from modeseek.bandit.objectives.methods import METHODS
 from modeseek.bandit.simulator.conventions import RELEASED_CODE
 from modeseek.bandit.simulator.experiment import Experiment
@@ -47,13 +49,13 @@ def test_presets_are_recorded_whole_and_small(preset: str):
     run = model.run
     assert run.whole
     assert not model.stale
-    assert len(run.seeds) == model.values["seeds"] == 5
+    assert len(run.seeds) == model.values.seeds == 5
     assert (files("modeseek.bandit.explore") / "data" / f"bandit-{preset}.nc").read_bytes().__sizeof__() < 150_100
     np.testing.assert_allclose(run.token_distribution.sum(axis=-1), 1, atol=1e-5)
     np.testing.assert_allclose(run.token_distribution[0], np.tile(model.result.reference, (10, 1)), atol=0.02)
     rewards = model.result.token_rewards[run.responses].mean(axis=-1)
     np.testing.assert_allclose(run.rewards, rewards, atol=1e-3)
-    method = METHODS[model.values["method"].removeprefix("on_policy_")]
+    method = METHODS[model.values.method.removeprefix("on_policy_")]
     assert (run.weights < 0).any() == method.negative_gradient
     assert (run.weights > 0).any()
     could = np.interp(run.curves["kl_to_reference"], model.result.frontier_kl, model.result.frontier_reward)
@@ -63,7 +65,7 @@ def test_presets_are_recorded_whole_and_small(preset: str):
 @pytest.mark.slow
 def test_the_first_seed_of_a_recording_is_the_simulators():
     """What is bundled is what `run_sweep` computes: two collections of preset R1-ppo, to a thousandth."""
-    values = {**BanditModel("R1-ppo").values, "collections": 2, "seeds": 1}
+    values = dataclasses.replace(BanditModel("R1-ppo").values, collections=2, seeds=1)
     asked = dataclasses.replace(experiment(values), methods=("ppo",))
     data = run_sweep(asked, progress=False).dataset.isel(algorithm=0, reward=0, seed=0)
     for name, curve in BanditModel("R1-ppo").run.curves.items():
@@ -88,13 +90,13 @@ def test_the_frontier_is_the_tilted_reference():
     assert (np.diff(nats) >= 0).all()
     assert (np.diff(reward) >= -1e-12).all()
     best = best_at(reference, rewards, 0.2)
-    assert kl(best, reference) == pytest.approx(0.2, abs=1e-6)
+    assert kl(np.log(best), best, np.log(reference)) == pytest.approx(0.2, abs=1e-6)
     slope = np.polyfit(rewards, np.log(best / reference), 1)
     np.testing.assert_allclose(np.polyval(slope, rewards), np.log(best / reference), atol=1e-9)
     for other in rng.dirichlet(np.ones(7), size=3000):  # no distribution that near earns more
-        if kl(other, reference) <= 0.2:
+        if kl(np.log(other), other, np.log(reference)) <= 0.2:
             assert other @ rewards <= best @ rewards + 1e-9
-    np.testing.assert_allclose(tilted(reference, rewards, 0.0), reference)
+    np.testing.assert_allclose(tilted(reference, rewards, 0.0).probs, reference)
 
 
 def test_no_number_compiles_anything(trained: BanditExplorer):
@@ -164,12 +166,12 @@ def test_a_state_says_everything_but_the_training(trained: BanditExplorer):
     model = trained.model
     again = BanditModel.from_state(trained.to_state())
     assert isinstance(again, BanditModel)
-    assert again.values == model.values | {"step": again.values["step"]}
+    assert again.values == dataclasses.replace(model.values, step=again.values.step)
     assert again.stale
     assert "press Train" in again.caption()
     assert BanditExplorer("R2-ipo", step=3).to_state() == "bandit?preset=R2-ipo&step=3"
     far = BanditModel.from_state("bandit?preset=R2-ipo&collections=90&step=70")
-    assert far.values["step"] == 40  # the recorded run that is shown ends there
+    assert far.values.step == 40  # the recorded run that is shown ends there
 
 
 def test_other_settings_are_never_shown_as_if_trained(trained: BanditExplorer):
@@ -198,9 +200,9 @@ def test_a_cancelled_training_leaves_its_part_and_says_so(trained: BanditExplore
     explorer = BanditExplorer("R1-ppo", **TINY | {"collections": 100, "first_seed": 3})
     assert isinstance(explorer, BanditExplorer)
     shell = _shell(explorer)
-    assert "press Train" in shell.trainer.says.value
-    shell.trainer.train.click()
-    assert shell.trainer.train.disabled
+    assert "press Train" in shell.extra.says.value
+    shell.extra.train.click()
+    assert shell.extra.train.disabled
     explorer.set(width=11)  # the kernel answers meanwhile
     explorer.set(width=10)
     deadline = time.monotonic() + 60
@@ -208,17 +210,17 @@ def test_a_cancelled_training_leaves_its_part_and_says_so(trained: BanditExplore
         assert time.monotonic() < deadline, explorer.status
         time.sleep(0.01)
     partial = shell.image.value
-    shell.trainer.cancel.click()
+    shell.extra.cancel.click()
     clicked.set()
     explorer.wait()
     run = explorer.model.run
     assert 1 <= run.done < run.asked == 100
     assert len(run.steps) == run.done + 1
-    assert "Cancelled: what was trained until then" in shell.trainer.says.value
+    assert "Cancelled: what was trained until then" in shell.extra.says.value
     assert f"The training was stopped after {run.done} of 100 collections" in shell.caption.value
     assert shell.rows["step"].widgets[2].max == run.done
-    assert not shell.trainer.train.disabled
-    assert shell.trainer.cancel.disabled
+    assert not shell.extra.train.disabled
+    assert shell.extra.cancel.disabled
     assert partial != b""
     # And from the start again, to the same numbers.
     first = run.curves["expected_reward"]
@@ -240,7 +242,7 @@ def test_a_training_that_cannot_be_is_said(trained: BanditExplorer, monkeypatch)
     monkeypatch.setattr(explorer.model, "training", fails)
     with pytest.raises(ValueError, match="no such training"):
         explorer.train()
-    assert "Not possible: no such training" in shell.trainer.says.value
+    assert "Not possible: no such training" in shell.extra.says.value
     hold = threading.Event()
 
     def waits(values):

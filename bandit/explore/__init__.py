@@ -18,9 +18,9 @@ _WHERE = {
     "FourMethodsExplorer": "modeseek.bandit.explore.four_methods",
     "DisplacementExplorer": "modeseek.bandit.explore.displacement",
     "Figure18Explorer": "modeseek.bandit.explore.figure18",
-    "OutOfDistributionExplorer": "modeseek.bandit.explore.unseen",
-    "Prediction": "modeseek.bandit.explore.prediction",
-    "check_environment": "modeseek.bandit.explore.environment",
+    "OutOfDistributionExplorer": "modeseek.bandit.explore.out_of_distribution",
+    "Prediction": "modeseek.bandit.explore.toolkit.prediction",
+    "check_environment": "modeseek.bandit.explore.toolkit.environment",
 }
 """Public name → module. Each notebook pays for the import of what it uses."""
 

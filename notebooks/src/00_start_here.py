@@ -33,7 +33,7 @@ check_environment()
 # offline IPO does so on data sampled once, from the reference.
 
 # %%
-from modeseek.bandit.explore.demo_questions import predict_offline
+from modeseek.bandit.explore.demo.questions import predict_offline
 
 offline = predict_offline()
 offline
@@ -64,7 +64,7 @@ offline.reveal
 # stands in `explorer.model.table()["method"]`, such as `"ipo"`.
 
 # %% tags=["exercise"]
-from modeseek.bandit.explore.demo_questions import check_fastest
+from modeseek.bandit.explore.demo.questions import check_fastest
 
 check_fastest(...)
 
@@ -82,7 +82,7 @@ check_fastest(...)
 # **2.** At the end of R1, how far, in nats a response, is on-policy PPO from the reference? To one nat.
 
 # %% tags=["exercise"]
-from modeseek.bandit.explore.demo_questions import check_distance
+from modeseek.bandit.explore.demo.questions import check_distance
 
 check_distance(...)
 

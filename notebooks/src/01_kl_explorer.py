@@ -21,7 +21,7 @@
 # "Reverse KL modifies probability mass more aggressively than the forward KL", says Theorem E.5. Before you look:
 
 # %%
-from modeseek.bandit.explore.kl_questions import predict_race, predict_separation
+from modeseek.bandit.explore.kl.questions import predict_race, predict_separation
 
 separation = predict_separation()
 separation
@@ -92,7 +92,7 @@ race.reveal
 # pair equally? (Two digits suffice. The explorer's verdict says on which side of the boundary a pair is.)
 
 # %% tags=["exercise"]
-from modeseek.bandit.explore.kl_questions import check_boundary
+from modeseek.bandit.explore.kl.questions import check_boundary
 
 check_boundary(...)
 
@@ -112,7 +112,7 @@ check_boundary(...)
 # reverse KL at nine tenths. Give the explorer, or its state.
 
 # %% tags=["exercise"]
-from modeseek.bandit.explore.kl_questions import check_overtaking
+from modeseek.bandit.explore.kl.questions import check_overtaking
 
 check_overtaking(...)
 
@@ -132,7 +132,7 @@ check_overtaking(...)
 # start and a target of your own with q₁ = q₂ < .05 p₂ where it does *not*: Δr ≥ Δf for the first two categories.
 
 # %% tags=["exercise"]
-from modeseek.bandit.explore.kl_questions import check_counter_example
+from modeseek.bandit.explore.kl.questions import check_counter_example
 
 check_counter_example(start=..., target=...)
 

@@ -19,7 +19,7 @@
 # ## Predict
 
 # %%
-from modeseek.bandit.explore.bandit_questions import predict_price, predict_wave
+from modeseek.bandit.explore.bandit.questions import predict_price, predict_wave
 
 wave = predict_wave()
 wave
@@ -98,7 +98,7 @@ price.reveal
 # **1.** After which collection is PPO's mean expected reward on R1 above one half for the first time?
 
 # %% tags=["exercise"]
-from modeseek.bandit.explore.bandit_questions import check_half
+from modeseek.bandit.explore.bandit.questions import check_half
 
 check_half(...)
 
@@ -118,7 +118,7 @@ check_half(...)
 # every prompt. What is the weight w of a best response, and of any other one?
 
 # %% tags=["exercise"]
-from modeseek.bandit.explore.bandit_questions import check_best_of_n
+from modeseek.bandit.explore.bandit.questions import check_best_of_n
 
 check_best_of_n(best=..., others=...)
 
@@ -137,7 +137,7 @@ check_best_of_n(best=..., others=...)
 # distance from the reference? To two hundredths.
 
 # %% tags=["exercise"]
-from modeseek.bandit.explore.bandit_questions import check_gap
+from modeseek.bandit.explore.bandit.questions import check_gap
 
 check_gap(...)
 
@@ -160,7 +160,7 @@ check_gap(...)
 # the method and the policy, train, and hand over the explorer. (One seed and few collections are enough, and faster.)
 
 # %% tags=["exercise"]
-from modeseek.bandit.explore.bandit_questions import check_faster
+from modeseek.bandit.explore.bandit.questions import check_faster
 
 check_faster(...)
 

@@ -19,7 +19,7 @@
 # ## Predict
 
 # %%
-from modeseek.bandit.explore.on_policy_questions import predict_reuse, predict_size
+from modeseek.bandit.explore.on_policy.questions import predict_reuse, predict_size
 
 size = predict_size()
 size
@@ -81,7 +81,7 @@ reuse.reveal
 # **1.** B = 500, T = 20, minibatches of 100: how many gradient steps does the run take, and how many collections?
 
 # %% tags=["exercise"]
-from modeseek.bandit.explore.on_policy_questions import check_budget
+from modeseek.bandit.explore.on_policy.questions import check_budget
 
 check_budget(steps=..., refreshes=...)
 
@@ -100,7 +100,7 @@ check_budget(steps=..., refreshes=...)
 # pushing a good response up? (Four digits.)
 
 # %% tags=["exercise"]
-from modeseek.bandit.explore.on_policy_questions import check_band
+from modeseek.bandit.explore.on_policy.questions import check_band
 
 check_band(...)
 
@@ -120,7 +120,7 @@ check_band(...)
 # **3.** Best-of-N on R1, T = 20: with which B does KL(policy ‖ behavior) get highest, and how high?
 
 # %% tags=["exercise"]
-from modeseek.bandit.explore.on_policy_questions import check_peak
+from modeseek.bandit.explore.on_policy.questions import check_peak
 
 check_peak(samples=..., nats=...)
 

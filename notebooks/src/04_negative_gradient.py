@@ -19,7 +19,7 @@
 # ## Predict
 
 # %%
-from modeseek.bandit.explore.negative_questions import predict_figure16, predict_winners
+from modeseek.bandit.explore.negative.questions import predict_figure16, predict_winners
 
 winners = predict_winners()
 winners
@@ -88,7 +88,7 @@ figure16.reveal
 # response.
 
 # %% tags=["exercise"]
-from modeseek.bandit.explore.negative_questions import check_everybody_gains
+from modeseek.bandit.explore.negative.questions import check_everybody_gains
 
 check_everybody_gains(start=..., rejected=...)
 
@@ -106,7 +106,7 @@ check_everybody_gains(start=..., rejected=...)
 # **2.** Three responses: p_w = .1, p_l, and one with the rest. At which p_l is ∇log p_w · ∇log p_l zero? (Two digits.)
 
 # %% tags=["exercise"]
-from modeseek.bandit.explore.negative_questions import check_boundary
+from modeseek.bandit.explore.negative.questions import check_boundary
 
 check_boundary(...)
 
@@ -125,7 +125,7 @@ check_boundary(...)
 # it ends above. Give the explorer or its state. Then look whether it was the negative gradient that did it.
 
 # %% tags=["exercise"]
-from modeseek.bandit.explore.negative_questions import check_negative_wins
+from modeseek.bandit.explore.negative.questions import check_negative_wins
 
 check_negative_wins(...)
 

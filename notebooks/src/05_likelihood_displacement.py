@@ -18,7 +18,7 @@
 # ## Predict
 
 # %%
-from modeseek.bandit.explore.displacement_questions import predict_length, predict_prompts
+from modeseek.bandit.explore.displacement.questions import predict_length, predict_prompts
 
 length = predict_length()
 length
@@ -87,7 +87,7 @@ prompts.reveal
 # **1.** π_B = .16 and π_C = .03, one prompt. What is the shortest length N at which the first step lowers y_w?
 
 # %% tags=["exercise"]
-from modeseek.bandit.explore.displacement_questions import check_length
+from modeseek.bandit.explore.displacement.questions import check_length
 
 check_length(...)
 
@@ -105,7 +105,7 @@ check_length(...)
 # **2.** In the preset `rejected-likelier` (N = 10, π_B = .1, π_C = .4) y_w rises at first. At which s does it turn? (Two digits.)
 
 # %% tags=["exercise"]
-from modeseek.bandit.explore.displacement_questions import check_turn
+from modeseek.bandit.explore.displacement.questions import check_turn
 
 check_turn(...)
 
@@ -125,7 +125,7 @@ check_turn(...)
 # it take, at least, so that it rises?
 
 # %% tags=["exercise"]
-from modeseek.bandit.explore.displacement_questions import check_capacity
+from modeseek.bandit.explore.displacement.questions import check_capacity
 
 check_capacity(...)
 

@@ -19,7 +19,7 @@
 # ## Predict
 
 # %%
-from modeseek.bandit.explore.unseen_questions import predict_stopping, predict_unseen
+from modeseek.bandit.explore.out_of_distribution.questions import predict_stopping, predict_unseen
 
 unseen = predict_unseen()
 unseen
@@ -77,7 +77,7 @@ stopping.reveal
 # **1.** From the reference (.01, .64, .35): what is the largest mass that y₃ passes through under DPO? (Two digits.)
 
 # %% tags=["exercise"]
-from modeseek.bandit.explore.unseen_questions import check_peak
+from modeseek.bandit.explore.out_of_distribution.questions import check_peak
 
 check_peak(...)
 
@@ -95,7 +95,7 @@ check_peak(...)
 # **2.** The same reference. At which s > 0 is y₃'s mass back at .35?
 
 # %% tags=["exercise"]
-from modeseek.bandit.explore.unseen_questions import check_return
+from modeseek.bandit.explore.out_of_distribution.questions import check_return
 
 check_return(...)
 
@@ -114,7 +114,7 @@ check_return(...)
 # least half of the time.
 
 # %% tags=["exercise"]
-from modeseek.bandit.explore.unseen_questions import check_reference
+from modeseek.bandit.explore.out_of_distribution.questions import check_reference
 
 check_reference(...)
 

@@ -19,7 +19,7 @@
 # ## Predict
 
 # %%
-from modeseek.bandit.explore.phase_questions import predict_far, predict_offline
+from modeseek.bandit.explore.phase.questions import predict_far, predict_offline
 
 far = predict_far()
 far
@@ -33,7 +33,7 @@ offline
 #
 # Recorded runs: six methods, six places of the peak, three seeds, 200 gradient steps, one learning rate a method (.001 for
 # Best-of-N, RWR and PPO, .003 for IPO and DPO); `bandit/explore/data/phase.nc`, made by
-# `python -m modeseek.bandit.explore.bake_phase FOLDER`. A cell of the map has the colour and the marker of the method with the highest mean;
+# `python -m modeseek.bandit.explore.phase.bake FOLDER`. A cell of the map has the colour and the marker of the method with the highest mean;
 # it is hatched and pale where the 95 % intervals of the best two overlap. With three seeds that is often.
 #
 # - Move **peak at token** and **measurement** to choose a cell; both cuts through it stand at the right.
@@ -68,7 +68,7 @@ offline.reveal
 # **1.** Which is the first of the recorded places at which offline IPO ends below one half?
 
 # %% tags=["exercise"]
-from modeseek.bandit.explore.phase_questions import check_half
+from modeseek.bandit.explore.phase.questions import check_half
 
 check_half(...)
 
@@ -86,7 +86,7 @@ check_half(...)
 # **2.** Find two cells of one map with different clear winners. Give two states.
 
 # %% tags=["exercise"]
-from modeseek.bandit.explore.phase_questions import check_change
+from modeseek.bandit.explore.phase.questions import check_change
 
 check_change(first=..., second=...)
 
@@ -108,7 +108,7 @@ check_change(first=..., second=...)
 # **3.** Find a tie in which the best two means differ by .05 or more.
 
 # %% tags=["exercise"]
-from modeseek.bandit.explore.phase_questions import check_tie
+from modeseek.bandit.explore.phase.questions import check_tie
 
 check_tie(...)
 

@@ -19,7 +19,7 @@
 # ## Predict
 
 # %%
-from modeseek.bandit.explore.reproduce_questions import predict_on_policy_ipo, predict_remedy
+from modeseek.bandit.explore.reproduce.questions import predict_on_policy_ipo, predict_remedy
 
 on_policy_ipo = predict_on_policy_ipo()
 on_policy_ipo
@@ -76,9 +76,9 @@ remedy.reveal
 # What is printed, what is right, and how often either holds on random instances (`modeseek theory` tries more of them):
 
 # %%
-from modeseek.bandit.explore.slips import SlipTable
+from modeseek.bandit.explore.reproduce.errata import ErrataTable
 
-SlipTable()
+ErrataTable()
 
 # %% [markdown]
 # ## Exercises
@@ -87,7 +87,7 @@ SlipTable()
 # nevertheless a verdict. (Effects below .02 are too small to matter.)
 
 # %% tags=["exercise"]
-from modeseek.bandit.explore.reproduce_questions import check_no_effect
+from modeseek.bandit.explore.reproduce.questions import check_no_effect
 
 check_no_effect(low=..., high=...)
 
@@ -105,7 +105,7 @@ check_no_effect(low=..., high=...)
 # **2.** Which remedies bring on-policy IPO on R1 above .98? Give the set of their names, as they stand in the picture.
 
 # %% tags=["exercise"]
-from modeseek.bandit.explore.reproduce_questions import check_remedies
+from modeseek.bandit.explore.reproduce.questions import check_remedies
 
 check_remedies(...)
 
@@ -123,7 +123,7 @@ check_remedies(...)
 # **3.** The paper's τ = .05 is a target margin of 10 nats. Which τ gives 50?
 
 # %% tags=["exercise"]
-from modeseek.bandit.explore.reproduce_questions import check_tau
+from modeseek.bandit.explore.reproduce.questions import check_tau
 
 check_tau(...)
 

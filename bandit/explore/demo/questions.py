@@ -1,0 +1,60 @@
+"""Predictions and exercises of notebook 00; every answer is read off the recorded run."""
+
+from typing import Any
+
+import numpy as np
+
+from modeseek.bandit.explore.demo.model import METHODS, DemoModel
+from modeseek.bandit.explore.toolkit.checks import Wrong, check, number
+from modeseek.bandit.explore.toolkit.prediction import Prediction, Truth
+from modeseek.bandit.objectives.methods import variant
+
+
+def predict_offline() -> Prediction:
+    """On which reward does training on the reference's own samples suffice?"""
+
+    def truth() -> Truth:
+        ends = {name: DemoModel(name).result for name in ("R1", "R2")}
+        at = {name: METHODS.index(name) for name in ("ipo", "ppo")}
+        offline = {name: float(end.reward[at["ipo"], -1]) for name, end in ends.items()}
+        online = {name: float(end.reward[at["ppo"], -1]) for name, end in ends.items()}
+        lost = {name: online[name] - offline[name] for name in ends}
+        return Truth(
+            0 if lost["R1"] > lost["R2"] else 1,
+            f"Offline IPO ends at {offline['R1']:.2f} on R1 and at {offline['R2']:.2f} on R2; on-policy PPO at "
+            f"{online['R1']:.2f} and {online['R2']:.2f}. Samples of the reference hardly ever show what R1 rewards, "
+            "and nothing that is never shown can be preferred.",
+        )
+
+    return Prediction(
+        "Offline IPO sees only responses that the reference gave before training. On which reward does that cost it "
+        "more, against PPO, which samples anew?",
+        ("On R1, whose peak is far from the reference.", "On R2, whose peak is near it."),
+        truth,
+    )
+
+
+@check
+def check_fastest(name: Any) -> str:
+    """Exercise 1: the method whose mean expected reward on R1 is the first above one half."""
+    if name not in METHODS:
+        raise Wrong(f"one of {', '.join(METHODS)} is asked for; this is {name!r}.")
+    result = DemoModel("R1").result
+    above = result.reward > 0.5
+    first = np.where(above.any(-1), above.argmax(-1), result.steps.size)
+    at = int(first[METHODS.index(name)])
+    if at > first.min():
+        when = f"at step {result.steps[at]}" if at < result.steps.size else "never"
+        raise Wrong(f"{variant(name).title} is above one half {when}, and another method earlier. Scrub from the left.")
+    return f"at gradient step {result.steps[at]}."
+
+
+@check
+def check_distance(nats: Any) -> str:
+    """Exercise 2: on-policy PPO's KL(policy ‖ reference) at the end of R1, to one nat."""
+    value = number(nats, "a divergence", 0.0, 1000.0)
+    true = float(DemoModel("R1").result.divergence[METHODS.index("ppo"), -1])
+    if abs(value - true) > 1.0:
+        side = "more" if true > value else "less"
+        raise Wrong(f"it is {side} than {value:g}. Is the measurement at its end, and is it the right curve's marker?")
+    return f"{true:.1f} nats a response: sampled from the reference, such responses would hardly ever come."

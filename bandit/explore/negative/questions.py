@@ -1,0 +1,122 @@
+"""Predictions and exercises of notebook 04; every answer is computed, none is written down."""
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from modeseek.bandit.categorical.contrast import contrastive_path, push_down_gains
+from modeseek.bandit.explore.four_methods.model import METHODS, FourMethodsModel
+from modeseek.bandit.explore.negative.model import NegativeModel
+from modeseek.bandit.explore.negative.presets import PRESETS
+from modeseek.bandit.explore.toolkit.checks import Wrong, check, model_of, number
+from modeseek.bandit.explore.toolkit.controls import Distribution
+from modeseek.bandit.explore.toolkit.prediction import Prediction, Truth
+
+TINY = 1e-4
+"""η of a step that is small enough for its first order."""
+PREFERRED = 0.1
+"""p_w of exercise 2."""
+
+
+def predict_winners() -> Prediction:
+    """A rare response is pushed down: who gains?"""
+
+    def truth() -> Truth:
+        preset = PRESETS["push-rare-down"].values
+        gains = push_down_gains(np.array(preset.start), preset.rejected)
+        winners = np.flatnonzero(gains > 0)
+        square = float(np.square(preset.start).sum())
+        end = np.exp(NegativeModel("push-rare-down").result.log_probs[0, -1])
+        return Truth(
+            {5: 0, 1: 2}.get(winners.size, 3),
+            f"Responses {', '.join(map(str, winners))} gain{'s' * (winners.size == 1)}. Pushing y_l down adds η c₂ p_j "
+            "to every other logit: the likeliest is lifted most. After normalising, log p_j changes by η c₂ (p_j + "
+            f"p_l - Σ p²), so only those above Σ p² - p_l = {square:.3f} - {preset.start[preset.rejected]:g} gain, and "
+            f"the others lose although nobody pushed them. In the long run response 0 has {end[0]:.2f} of the mass.",
+        )
+
+    return Prediction(
+        "p = (.6, .2, .1, .05, .03, .02). A gradient step lowers log p of the last response, the rarest, and does "
+        "nothing else. Which of the other five become more likely?",
+        (
+            "All five, in proportion to what they have.",
+            "All five, by the same amount.",
+            "The first alone; the other four lose too.",
+            "The rarer ones: they have most room.",
+        ),
+        truth,
+    )
+
+
+def predict_figure16() -> Prediction:
+    """Which of figure 16's methods ends highest on R1 when nothing has to be sampled?"""
+
+    def truth() -> Truth:
+        model = FourMethodsModel("fig16-R1")
+        reward, far = model.result.reward[:, -1], model.result.divergence[:, -1]
+        each = ", ".join(f"{t} {r:.2f} at {d:.1f} nats" for t, r, d in zip(METHODS.values(), reward, far, strict=True))
+        return Truth(
+            int(reward.argmax()),
+            f"After {model.values.steps} steps: {each}. Exact gradients know every token's reward, however rare it is "
+            "under the reference; there RWR weighs by exp(r/β) and goes as far as β lets it (Lemma E.3: to π* "
+            "itself), while Best-of-N goes to the best of ten draws and no further. The paper's ranking is of samples "
+            "and of sequences: a few hundred draws of the reference hardly hold what RWR would weigh up. What does "
+            "carry over: the negative gradient takes Best-of-N further, in reward and in nats.",
+        )
+
+    return Prediction(
+        "Figure 16 on one token, reward R1, offline. The gradients are exact expectations over the reference, so no "
+        "sample is ever missing. Which method has the highest reward at the end?",
+        tuple(METHODS.values()),
+        truth,
+    )
+
+
+@check
+def check_everybody_gains(start: Any, rejected: Any) -> str:
+    """Exercise 1: a y_l that is not the likeliest and whose fall raises every other response."""
+    p = np.asarray(Distribution("start", "start", least=4).accept(start).value)
+    if not isinstance(rejected, int) or not 0 <= rejected < p.size:
+        raise Wrong(f"rejected is the index of one of the {p.size} responses; this is {rejected!r}.")
+    if (p <= 0).any():
+        raise Wrong("a softmax has no zeros; one of these probabilities is 0.")
+    if p[rejected] >= p.max() - 1e-9:
+        raise Wrong("that is the likeliest response: Σ p² ≤ max p makes it easy. Take another one.")
+    after = np.exp(contrastive_path(p, 0, rejected, 0.0, 1.0, TINY, 1)[1])
+    lost = [j for j in range(p.size) if j != rejected and after[j] <= p[j]]
+    if lost:
+        need = f"p_j above Σ p² - p_l = {float((p * p).sum()) - p[rejected]:.3f}"
+        raise Wrong(
+            f"response {lost[0]} with p = {p[lost[0]]:.3g} falls too; to gain it needs {need}. What lowers Σ p²?"
+        )
+    return f"Σ p² - p_l = {float((p * p).sum()) - p[rejected]:.3f}, and everybody else has more than that."
+
+
+@check
+def check_boundary(p_l: Any) -> str:
+    """Exercise 2: three responses, p_w = .1, p_l and the rest; the p_l at which Lemma E.2's product is zero."""
+    value = number(p_l, "p_l", 0.0, 1.0 - PREFERRED)
+    p = np.array([PREFERRED, value, 1.0 - PREFERRED - value])
+    product = -float(push_down_gains(p, 1)[0])
+    if abs(product) > 0.002:
+        side = "positive: y_w still falls with y_l" if product > 0 else "negative: y_w gains already"
+        raise Wrong(f"with p_l = {value:g} the product ∇log p_w · ∇log p_l = {product:.3f} is {side}.")
+    return f"the product is {product:+.4f}. A likelier y_l than that is safe to push, a rarer one costs y_w."
+
+
+@check
+def check_negative_wins(answer: Any) -> str:
+    """Exercise 3: change the number of draws alone so that Best-of-N + negative gradient ends above IPO on R1."""
+    model, plain = model_of(answer, FourMethodsModel), asdict(FourMethodsModel("fig16-R1").values)
+    given = asdict(model.values)
+    changed = [name for name in plain if name not in ("draws", "step") and given[name] != plain[name]]
+    if changed:
+        raise Wrong(f"only the number of draws may differ from fig16-R1; {', '.join(changed)} differs too.")
+    names = list(METHODS)
+    alone, pushed, ipo = (
+        float(model.result.reward[names.index(n), -1]) for n in ("best_of_n", "best_of_n_negative", "ipo")
+    )
+    if pushed <= ipo:
+        raise Wrong(f"it ends at {pushed:.3f}, IPO at {ipo:.3f}. How rare is a draw near the peak of R1?")
+    return f"{pushed:.3f} against IPO's {ipo:.3f}; without the negative term Best-of-N has {alone:.3f}."

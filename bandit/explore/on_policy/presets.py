@@ -1,0 +1,69 @@
+"""The on-policy explorer's grid: a budget of samples, spent in few large collections or many small ones."""
+
+from dataclasses import dataclass
+
+from modeseek.bandit.explore.toolkit.values import Preset, SteppedValues, choice, number
+from modeseek.bandit.objectives.methods import HyperParameters, variant
+from modeseek.bandit.simulator.config import AlgorithmConfig, EvaluationConfig, PolicyConfig
+from modeseek.bandit.simulator.experiment import Experiment
+
+BUDGET = 1000
+"""Samples that a run may draw, prompt-response pairs."""
+SIZES = (100, 200, 500, 1000)
+"""B, samples a collection: the policy is refreshed BUDGET / B times."""
+PASSES = (1, 5, 20)
+"""T, passes over a collection: a run takes T · BUDGET / MINIBATCH gradient steps, whatever B is."""
+MINIBATCH = 100
+INTERVALS = {1: 1, 5: 1, 20: 4}
+"""T → gradient steps between evaluations: several in the smallest collection, and at most 50 in a run."""
+METHODS = ("best_of_n", "rwr", "reinforce", "ppo", "on_policy_dpo")
+
+
+@dataclass(frozen=True)
+class OnPolicyValues(SteppedValues):
+    """What the explorer is set to; `samples` and `inner_steps` are chosen from menus."""
+
+    preset: str = "R1-best-of-n"
+    method: str = choice("method", {name: variant(name).title for name in METHODS}, "best_of_n")
+    policy: str = choice("policy", {"gpt": "GPT-Nano", "table": "table of logits"}, "gpt")
+    center: int | float = number("reward peak", 0, 99, 70)
+    samples: str = choice("B, samples", {str(b): f"{b}: {BUDGET // b} collections" for b in SIZES}, "100", view=True)
+    inner_steps: str = choice("T, passes", {str(t): f"{t}: {t * 10} gradient steps" for t in PASSES}, "20")
+    learning_rate: float = number("learning rate", 1e-5, 1e-1, 1e-3, log=True)
+    clip_epsilon: float = number("ε of PPO", 0.01, 2, 0.2, log=True)
+    seeds: int = number("seeds", 1, 5, 5, whole=True)
+    first_seed: int = number("first seed", 0, 9999, 0, whole=True)
+    step: int = number("evaluation", 0, 50, 50, whole=True, view=True)
+
+
+def _preset(center: int | float, method: str, shows: str) -> Preset[OnPolicyValues]:
+    """A recorded grid: place of the reward's peak, and a method as `variant` reads it."""
+    return Preset(shows, OnPolicyValues(center=center, method=method))
+
+
+PRESETS = {
+    "R1-best-of-n": _preset(70, "best_of_n", "Best-of-N, a peak far from the reference (fig. 4)"),
+    "R1-ppo": _preset(70, "ppo", "PPO with its clip, a peak far from the reference"),
+    "R2-best-of-n": _preset(20, "best_of_n", "Best-of-N, a peak where the reference is (fig. 4)"),
+    "R2-ppo": _preset(20, "ppo", "PPO with its clip, a peak where the reference is"),
+}
+
+
+def experiment(values: OnPolicyValues, samples: int) -> Experiment:
+    """The training of an explorer's values at one size of collection."""
+    passes = int(values.inner_steps)
+    return Experiment(
+        methods=METHODS,
+        rewards=(f"bump:{values.center!r}:10.0",),
+        seeds=values.seeds,
+        first_seed=values.first_seed,
+        policy=PolicyConfig(kind="gpt" if values.policy == "gpt" else "tabular"),
+        algorithm=AlgorithmConfig(
+            samples_per_collection=samples,
+            minibatch_size=MINIBATCH,
+            inner_steps=passes,
+            collections=BUDGET // samples,
+        ),
+        evaluation=EvaluationConfig(interval=INTERVALS[passes]),
+        hyper=HyperParameters(learning_rate=float(values.learning_rate), clip_epsilon=float(values.clip_epsilon)),
+    )

@@ -1,0 +1,138 @@
+"""Predictions and exercises of notebook 08; every answer is read off stored cells, or is the verdicts' own rule."""
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from modeseek.bandit.explore.reproduce.model import ReproduceModel
+from modeseek.bandit.explore.toolkit.checks import Wrong, check, number
+from modeseek.bandit.explore.toolkit.prediction import Prediction, Truth
+from modeseek.bandit.studies.contrasts import fresh_values, level
+from modeseek.bandit.studies.reproduce.cells import REMEDIES
+from modeseek.bandit.studies.reproduce.claims import TABLE3
+from modeseek.bandit.studies.reproduce.measures import FINAL_KL, FINAL_REWARD, REWARD
+from modeseek.bandit.studies.verdicts import decide
+
+CEILING = 0.98
+"""A mean reward from here on counts as the ceiling."""
+
+
+class Remedied(NamedTuple):
+    """Where a remedy's fresh seeds end on R1: mean reward, its standard error, mean KL(policy ‖ reference) in nats."""
+
+    reward: float
+    error: float
+    nats: float
+    seeds: int
+
+
+def remedied() -> dict[str, Remedied]:
+    """By remedy.
+
+    Raises:
+        ValueError: a cell of the remedies is not stored.
+    """
+    result = ReproduceModel("remedies").result
+    if result.missing:
+        raise ValueError(f"cells are missing: {', '.join(result.missing)}. Make them with `{result.command}`")
+    found = {}
+    for name, remedy in REMEDIES.items():
+        rewards, nats = (fresh_values(level(m, remedy.cell), result.cells) for m in (FINAL_REWARD, FINAL_KL))
+        finite = rewards[np.isfinite(rewards)]
+        error = float(finite.std(ddof=1) / np.sqrt(finite.size))
+        found[name] = Remedied(float(finite.mean()), error, float(np.nanmean(nats)), finite.size)
+    return found
+
+
+def predict_on_policy_ipo() -> Prediction:
+    """On-policy IPO on R1 under the paper's text: as high as PPO?"""
+
+    def truth() -> Truth:
+        plain = remedied()["none"]
+        option = 0 if plain.reward > 0.88 else 1 if plain.reward > 0.7 else 2
+        return Truth(
+            option,
+            f"{plain.reward:.2f} ± {plain.error:.2f} over {plain.seeds} fresh seeds, at the best of three learning "
+            f"rates (.001 to .01); Table 3 says {TABLE3['on_policy_ipo']}. It comes to rest {plain.nats:.0f} nats from "
+            "the reference. With the released code's conventions, which score a token with logits that have read it "
+            "already, the number comes out.",
+        )
+
+    return Prediction(
+        f"Table 3: on-policy IPO and PPO end at {TABLE3['ppo']} on R1. With the text's conventions (a response's "
+        "log-probability is the sampling policy's own) the ceiling is 1. Where does on-policy IPO end?",
+        ("At the ceiling, or as high as the table says.", "Between .7 and .88.", "Lower than that."),
+        truth,
+    )
+
+
+def predict_remedy() -> Prediction:
+    """What lifts it?"""
+    options = {"longer": "Four times as many steps.", "gap": "Pairs with a clear gap in reward only."}
+    options |= {
+        "best-worst": "The best response against the worst only.",
+        "large-margin": "A margin target five times as far.",
+    }
+
+    def truth() -> Truth:
+        found = remedied()
+        ends = ", ".join(f"{name} {found[name].reward:.2f}" for name in options)
+        best = max(options, key=lambda name: found[name].reward)
+        return Truth(
+            list(options).index(best),
+            f"{ends}. IPO's loss is (margin - 1/(2τ))²: with τ = .05 the log-ratio of a pair stops growing at 10 nats "
+            "relative to a fixed reference, and the optimum of R1 lies farther away. A target of 50 nats, a reference "
+            f"that moves with the policy ({found['moving'].reward:.2f}), or a loss without a target, DPO "
+            f"({found['dpo'].reward:.2f}), reach the ceiling.",
+        )
+
+    return Prediction(
+        "On-policy IPO stalls on R1. Which of these lifts it to the ceiling?", tuple(options.values()), truth
+    )
+
+
+@check
+def check_no_effect(low: Any, high: Any) -> str:
+    """Exercise 1: an interval that contains zero and still decides a claim of "more" about rewards."""
+    low, high = number(low, "the lower end", -1.0, 1.0), number(high, "the upper end", -1.0, 1.0)
+    if low >= high:
+        raise Wrong(f"an interval runs from its lower to its upper end; this one from {low:g} to {high:g}.")
+    word = decide(low, high, "more", REWARD.negligible)
+    if not low < 0 < high:
+        raise Wrong(f"it should contain zero; with {low:g} to {high:g} the verdict is “{word}”.")
+    if word == "undecided":
+        raise Wrong(
+            f"{low:g} to {high:g} is undecided: an effect that matters (more than {REWARD.negligible}) is still "
+            "possible. What would rule that out?"
+        )
+    return (
+        f"{low:g} to {high:g} lies within ±{REWARD.negligible}: “{word}”. Absence of evidence would be a wide interval "
+        "instead."
+    )
+
+
+@check
+def check_remedies(names: Any) -> str:
+    """Exercise 2: every remedy that reaches the ceiling on R1."""
+    if isinstance(names, str) or not isinstance(names, Iterable):
+        raise Wrong(f"a set of names is asked for, such as {{'gap', 'longer'}}; this is {names!r}.")
+    given, found = set(names), remedied()
+    if unknown := sorted(map(str, given - set(found))):
+        raise Wrong(f"there is no remedy {unknown[0]!r}; there are {', '.join(found)}.")
+    reach = {name for name, ends in found.items() if ends.reward > CEILING}
+    if wrong := sorted(given - reach):
+        raise Wrong(f"{wrong[0]} ends at {found[wrong[0]].reward:.2f} only.")
+    if len(given) < len(reach):
+        raise Wrong(f"those do, but there are more: {len(given)} of {len(reach)}.")
+    return ", ".join(f"{name} {found[name].reward:.2f}" for name in sorted(reach)) + "."
+
+
+@check
+def check_tau(tau: Any) -> str:
+    """Exercise 3: the τ of IPO whose target margin is 50 nats."""
+    value = number(tau, "τ", 0.0, 10.0)
+    target = 1 / (2 * value)
+    if abs(target - 50) > 0.5:
+        raise Wrong(f"with τ = {value:g} the loss (margin - 1/(2τ))² is smallest at {target:.3g} nats.")
+    return f"1/(2 · {value:g}) = {target:g} nats, the remedy `large-margin`."

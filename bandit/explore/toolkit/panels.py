@@ -1,0 +1,132 @@
+"""What several explorers draw alike: curves with a marker at the present step, axes of tokens, bands, warnings."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.collections import FillBetweenPolyCollection
+from matplotlib.figure import SubFigure
+from matplotlib.text import Text
+
+from modeseek.bandit.explore.toolkit.canvas import Panel, axes_in
+from modeseek.bandit.figures.style import BLACK, BLUE, GREY, ORANGE, VERMILLION, LineStyle
+
+SHADES = (255 * matplotlib.colormaps["cividis"](np.linspace(0, 1, 256))).astype(np.uint8)
+"""Of a heat map, dark to bright, `[256, 4]` bytes."""
+CHOSEN, REJECTED, OTHER = LineStyle(BLUE, "^", "-"), LineStyle(VERMILLION, "v", "--"), LineStyle(ORANGE, "o", ":")
+"""Preferred response, rejected one, and whoever else gains."""
+STALE = "these curves are of other settings: press Train"
+REWARD_ENDS = (-0.02, 1.05)
+"""Of an axis of expected rewards."""
+FINE = (1, 1.5, 2, 3, 4, 5, 6, 8, 10)
+COARSE = (1, 1.5, 2, 3, 5, 7, 10)
+
+
+def round_up(value: float, steps: Sequence[int | float] = COARSE) -> float:
+    """The next of these steps times a power of ten, so that small changes leave an axis as it is."""
+    power = 10.0 ** math.floor(math.log10(max(value, 1e-12)))
+    return float(next(step * power for step in steps if value <= step * power * (1 + 1e-9)))
+
+
+def root_axis(axes: Axes, top: float = 1.05) -> None:
+    """A vertical axis of probabilities on which small ones are seen: their roots."""
+    axes.set_yscale("function", functions=(lambda v: np.sqrt(np.maximum(v, 0)), np.square))
+    axes.set(ylim=(0, top), yticks=[0.01, 0.1, 0.3, 1.0])
+
+
+def token_edges(size: int) -> np.ndarray:
+    """Edges of bars around whole numbers, `[size + 1]`."""
+    return np.arange(size + 1) - 0.5
+
+
+def band(axes: Axes, **look: Any) -> FillBetweenPolyCollection:
+    """An area between two curves that does not move the axes; `set_data(x, low, high)` fills it."""
+    found = FillBetweenPolyCollection("x", np.zeros(2), np.zeros(2), np.zeros(2), linewidth=0, **look)
+    axes.add_collection(found, autolim=False)
+    return found
+
+
+def warning(axes: Axes, height: float) -> Text:
+    """A line across the curves that says why they are not what the controls ask for; empty at first."""
+    return axes.text(
+        0.5,
+        height,
+        "",
+        transform=axes.transAxes,
+        ha="center",
+        fontsize=9,
+        fontweight="bold",
+        color="#8A1C00",
+        bbox={"facecolor": "white", "alpha": 0.85, "edgecolor": "none", "pad": 2.0},
+    )
+
+
+class Curves(Panel):
+    """Lines with a marker on each at the present step, and a grey line through them there.
+
+    A kind of panel says what is drawn (`series`), where its axis ends (`key`, `adapt`), and what stands beside it.
+
+    Attributes:
+        axes: of the curves.
+        lines: the curves.
+        dots: their markers at the present step.
+        now: the line through it.
+        ends: of the vertical axis; a marker beyond them is drawn at the end, where the reader looks for it.
+    """
+
+    def __init__(
+        self,
+        figure: SubFigure,
+        margins: tuple[float, float, float, float],
+        lines: Sequence[tuple[LineStyle, dict[str, Any]]],
+        *,
+        size: int = 9,
+        ends: tuple[float, float] = (0.0, 1.0),
+        vertical: bool = True,
+    ) -> None:
+        """Empty axes.
+
+        Args:
+            figure: rectangle.
+            margins: left, right, below and above the axes, inches.
+            lines: style of each line's marker at the present step, and keyword arguments of its `Axes.plot`.
+            size: of the markers; 0 for none.
+            ends: of the vertical axis.
+            vertical: whether a line is drawn through the present step.
+        """
+        self.figure, self.ends, self._vertical = figure, ends, vertical
+        self.axes = axes = axes_in(figure, *margins)
+        self.lines = [axes.plot([], [], **look)[0] for _, look in lines]
+        (self.now,) = axes.plot([], [], color=GREY, linewidth=1.0)
+        faces = [look.get("markerfacecolor", style.color) for style, look in lines]
+        self.dots = [
+            axes.plot([], [], style.marker, color=style.color, ms=size, mec=BLACK, mfc=face)[0]
+            for (style, _), face in zip(lines, faces, strict=True)
+            if size
+        ]
+        self.moving: list[Artist] = [self.now, *self.lines, *self.dots]
+
+    def series(self, model: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Where the points are, `[E]` or for each line `[M, E]`, and their values, `[M, E]`."""
+        raise NotImplementedError
+
+    def mark_every(self, share: int, steps: int) -> None:
+        """Put so many markers on each line, however long it is."""
+        for line in self.lines:
+            line.set_markevery(max(1, steps // share))
+
+    def update(self, model: Any) -> None:
+        """Lines, markers and the line through the present step."""
+        at, (low, high) = model.values.step, self.ends
+        x, values = self.series(model)
+        each = np.broadcast_to(x, values.shape)
+        for line, one, y in zip(self.lines, each, values, strict=True):
+            line.set_data(one, y)
+        for dot, one, y in zip(self.dots, each, values, strict=False):
+            dot.set_data([one[at]], [min(max(y[at], low), high)])
+        if self._vertical:
+            self.now.set_data([each[0, at]] * 2, self.ends)
