@@ -5,7 +5,8 @@ import math
 
 import pytest
 
-from modeseek.bandit.objectives.methods import HyperParameters, variant
+from modeseek.bandit.objectives.batch import HyperParameters
+from modeseek.bandit.objectives.registry import variant
 from modeseek.bandit.simulator.config import AlgorithmConfig, EvaluationConfig, PolicyConfig, PretrainingConfig
 from modeseek.bandit.simulator.conventions import Conventions
 from modeseek.bandit.simulator.experiment import Experiment

@@ -2,7 +2,7 @@
 
 import pytest
 
-from modeseek.bandit.objectives.methods import METHODS, Variant, variant
+from modeseek.bandit.objectives.registry import METHODS, Variant, variant
 
 every_method = pytest.mark.parametrize("name", METHODS)
 

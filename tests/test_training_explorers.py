@@ -17,7 +17,7 @@ from modeseek.bandit.explore.bandit_scene import batch_picture
 from modeseek.bandit.explore.canvas import Canvas
 from modeseek.bandit.explore.frontier import best_at, frontier, kl, tilted
 from modeseek.bandit.explore.runs import take_turn, train
-from modeseek.bandit.objectives.methods import METHODS
+from modeseek.bandit.objectives.registry import METHODS
 from modeseek.bandit.simulator.conventions import RELEASED_CODE
 from modeseek.bandit.simulator.experiment import Experiment
 from modeseek.bandit.simulator.plan import make_plan

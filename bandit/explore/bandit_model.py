@@ -10,7 +10,7 @@ from modeseek.bandit.explore.controls import Choice, Number
 from modeseek.bandit.explore.frontier import best_at, frontier
 from modeseek.bandit.explore.recording import CURVES, Recording, bundled, recorded
 from modeseek.bandit.explore.training import Part, TrainingModel
-from modeseek.bandit.objectives.methods import variant
+from modeseek.bandit.objectives.registry import variant
 from modeseek.bandit.simulator.problem import ReferenceRecipe, gaussian_bump, reference_probs
 
 LENGTH, TOKENS = 10, 100

@@ -2,7 +2,8 @@
 
 from typing import Any, NamedTuple
 
-from modeseek.bandit.objectives.methods import HyperParameters, variant
+from modeseek.bandit.objectives.batch import HyperParameters
+from modeseek.bandit.objectives.registry import variant
 from modeseek.bandit.simulator.config import AlgorithmConfig, EvaluationConfig, PolicyConfig
 from modeseek.bandit.simulator.experiment import Experiment
 from modeseek.bandit.simulator.problem import R1, R2, ReferenceRecipe

@@ -16,7 +16,7 @@ from modeseek.bandit.explore.explorer import Explorer
 from modeseek.bandit.explore.model import ViewModel
 from modeseek.bandit.figures.curves import method_line, styles_of
 from modeseek.bandit.figures.style import BLACK, GREY, REFERENCE_BARS, method_style
-from modeseek.bandit.objectives.methods import variant
+from modeseek.bandit.objectives.registry import variant
 from modeseek.bandit.simulator.summary import over_seeds
 
 REWARDS = {"R1": "R1: the reward's peak far from the reference", "R2": "R2: its peak near the reference"}

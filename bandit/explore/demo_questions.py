@@ -7,7 +7,7 @@ import numpy as np
 from modeseek.bandit.explore.checks import Wrong, check, number
 from modeseek.bandit.explore.demo import METHODS, DemoModel
 from modeseek.bandit.explore.prediction import Prediction, Truth
-from modeseek.bandit.objectives.methods import variant
+from modeseek.bandit.objectives.registry import variant
 
 
 def predict_offline() -> Prediction:

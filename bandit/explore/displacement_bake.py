@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from modeseek.bandit.objectives.methods import HyperParameters
+from modeseek.bandit.objectives.batch import HyperParameters
 from modeseek.bandit.objectives.pairs import PairScheme
 from modeseek.bandit.simulator.config import AlgorithmConfig, EvaluationConfig, PolicyConfig
 from modeseek.bandit.simulator.experiment import Experiment

@@ -9,7 +9,7 @@ from modeseek.bandit.explore.controls import Choice, Number
 from modeseek.bandit.explore.on_policy_presets import BUDGET, METHODS, PASSES, PRESETS, SIZES, experiment
 from modeseek.bandit.explore.recording import CURVES, Recording, bundled, recorded
 from modeseek.bandit.explore.training import Part, TrainingModel
-from modeseek.bandit.objectives.methods import variant
+from modeseek.bandit.objectives.registry import variant
 
 Row = dict[int, Recording]
 """B → its training; all of one T. While a training is under way the last ones are missing."""

@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from modeseek.bandit.objectives.methods import HyperParameters
+from modeseek.bandit.objectives.batch import HyperParameters
 from modeseek.bandit.simulator.config import AlgorithmConfig, EvaluationConfig, PolicyConfig
 from modeseek.bandit.simulator.experiment import Experiment
 

@@ -9,7 +9,7 @@ import xarray as xr
 
 from modeseek.bandit.explore.controls import Choice, Number
 from modeseek.bandit.explore.model import ViewModel
-from modeseek.bandit.objectives.methods import variant
+from modeseek.bandit.objectives.registry import variant
 from modeseek.bandit.reproduce.verdicts import interval
 from modeseek.bandit.simulator.experiment import Experiment
 

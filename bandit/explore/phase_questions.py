@@ -8,7 +8,7 @@ from modeseek.bandit.explore.checks import Wrong, check, number
 from modeseek.bandit.explore.explorer import Explorer
 from modeseek.bandit.explore.phase_model import PhaseModel, centers
 from modeseek.bandit.explore.prediction import Prediction, Truth
-from modeseek.bandit.objectives.methods import variant
+from modeseek.bandit.objectives.registry import variant
 
 
 def predict_far() -> Prediction:

@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from modeseek.bandit.objectives.methods import variant
+from modeseek.bandit.objectives.registry import variant
 from modeseek.bandit.reproduce.contrasts import Contrast, difference, difference_of_differences, level
 from modeseek.bandit.reproduce.verdicts import Kind
 

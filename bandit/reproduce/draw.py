@@ -11,7 +11,7 @@ from modeseek.bandit.figures.curves import styles_of
 from modeseek.bandit.figures.problem import problem_figure
 from modeseek.bandit.figures.reproduction import Curve, Interval, Panel, intervals_figure, ladder, panels_figure
 from modeseek.bandit.figures.style import LineStyle
-from modeseek.bandit.objectives.methods import variant
+from modeseek.bandit.objectives.registry import variant
 from modeseek.bandit.reproduce.assess import Assessment
 from modeseek.bandit.reproduce.cells import spent
 from modeseek.bandit.reproduce.claims import TABLE3

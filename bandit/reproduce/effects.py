@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from modeseek.bandit.objectives.methods import variant
+from modeseek.bandit.objectives.registry import variant
 from modeseek.bandit.reproduce.claims import REWARD
 from modeseek.bandit.reproduce.contrasts import Cells, difference, fresh_values, level
 from modeseek.bandit.reproduce.settings import HEADLINES, MENDS, REMEDY_TITLES
