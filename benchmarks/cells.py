@@ -14,7 +14,7 @@ from modeseek.bandit.reproduce.settings import cells_of
 from modeseek.bandit.simulator.conventions import PRESETS
 from modeseek.bandit.simulator.devices import use_host_devices
 from modeseek.bandit.simulator.plan import make_plan
-from modeseek.bandit.simulator.sweep import Programs
+from modeseek.bandit.simulator.sweep import GroupPrograms
 
 CELLS = (
     "paper/fig19/rwr-R1",
@@ -33,8 +33,8 @@ def milliseconds(cell: str) -> list[float]:
     conventions, figure, name = cell.split("/")
     experiment = cells_of((figure,), FULL)[name].experiment(PRESETS[conventions], FULL)
     runs = make_plan(experiment).runs
-    programs = Programs(experiment.static, 1)
-    programs.compile(runs)
+    programs = GroupPrograms(experiment.static, 1)
+    programs.compile_for(runs)
     run = programs.put(runs, np.zeros(1, int))
     pretrained = programs("pretrain", run.problem, run.seed)
     state, *_ = programs("start", pretrained.params, run)
