@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from method_cases import HYPER, OPTIONS, TOKEN_RATIO, every_method, loss_of, random_batch, slope_of
+from method_cases import HYPER, OPTIONS, TOKEN_RATIO, TOKEN_UNITS, every_method, loss_of, random_batch, slope_of
 
 from modeseek.bandit.objectives.batch import Batch, HyperParameters, Options, pair_weights
 from modeseek.bandit.objectives.pairs import PAIR_SCHEMES, PairScheme
@@ -48,14 +48,11 @@ def test_equal_rewards_teach_nothing(name):
     np.testing.assert_array_equal(slope_of(name, _extreme([-1.0, -2.0, -3.0, -4.0], EQUAL)), np.zeros((3, 4, 2)))
 
 
-PADDED_CASES = [pytest.param(n, OPTIONS, p, id=f"{n} {p}") for n in METHODS for p in (-7.0, -jnp.inf)] + [
-    pytest.param("ppo", TOKEN_RATIO, -7.0, id="ppo-token -7.0"),
-    pytest.param(
-        "ppo",
-        TOKEN_RATIO,
-        -jnp.inf,
-        id="ppo-token -inf",
-    ),
+PADDED_CASES = [
+    pytest.param(n, options, p, id=f"{n} {unit} {p}")
+    for n in METHODS
+    for unit, options in (("sequence", OPTIONS), ("token", TOKEN_UNITS))
+    for p in (-7.0, -jnp.inf)
 ]
 
 

@@ -7,14 +7,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from method_cases import HYPER, OPTIONS, TOKEN_RATIO, compiled, every_method, loss_of, random_batch, slope_of
+from method_cases import HYPER, OPTIONS, TOKEN_UNITS, compiled, every_method, loss_of, random_batch, slope_of
 
 from modeseek.bandit.objectives.batch import HYPER_RANGES, HyperParameters, Options
 from modeseek.bandit.objectives.registry import LOOP_HYPER, METHODS
 
 every_objective = pytest.mark.parametrize(
     ("name", "options"),
-    [*(pytest.param(name, OPTIONS, id=name) for name in METHODS), pytest.param("ppo", TOKEN_RATIO, id="ppo-token")],
+    [
+        *(pytest.param(name, OPTIONS, id=name) for name in METHODS),
+        *(pytest.param(name, TOKEN_UNITS, id=f"{name}-token") for name in METHODS),
+    ],
 )
 
 

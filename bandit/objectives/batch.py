@@ -45,9 +45,9 @@ class HyperRange(NamedTuple):
             positive(name, value)
 
 
-def _swept(default: float, *range_: Any, **more: Any) -> Any:
+def _swept(default: float, allowed: HyperRange) -> Any:
     """A field with its default and its range."""
-    return dataclasses.field(default=default, metadata={"range": HyperRange(*range_, **more)})
+    return dataclasses.field(default=default, metadata={"range": allowed})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,16 +70,16 @@ class HyperParameters:
         kl_coefficient: β of eq. 2, the weight of KL(policy ‖ reference), nats to reward.
     """
 
-    learning_rate: float = _swept(1e-3, "learning rate", 1e-5, 1e-1)
-    beta: float = _swept(0.1, "β of DPO", 0.01, 10, "a nat")
-    tau: float = _swept(0.05, "τ of IPO", 0.005, 5, "a nat")
-    temperature: float = _swept(0.1, "β of RWR", 0.01, 10, "standardised reward")
-    clip_epsilon: float = _swept(0.2, "ε of PPO", 0.01, 2, "ratio")
-    negative_weight: float = _swept(1.0, "β of neg. gradient", 0.01, 10, zero=True)
-    negative_threshold: float = _swept(0.01, "threshold of neg. gradient", 1e-4, 1, "ratio", zero=True)
-    top_k: float = _swept(3.0, "K of ReST", 1, 20, "responses", log=False)
-    reward_gap: float = _swept(0.0, "least gap of a pair", 0, 1, "reward", log=False, zero=True)
-    kl_coefficient: float = _swept(0.0, "β of the KL", 0, 1, "reward a nat", log=False, zero=True)
+    learning_rate: float = _swept(1e-3, HyperRange("learning rate", 1e-5, 1e-1))
+    beta: float = _swept(0.1, HyperRange("β of DPO", 0.01, 10.0, "a nat"))
+    tau: float = _swept(0.05, HyperRange("τ of IPO", 0.005, 5.0, "a nat"))
+    temperature: float = _swept(0.1, HyperRange("β of RWR", 0.01, 10.0, "standardised reward"))
+    clip_epsilon: float = _swept(0.2, HyperRange("ε of PPO", 0.01, 2.0, "ratio"))
+    negative_weight: float = _swept(1.0, HyperRange("β of neg. gradient", 0.01, 10.0, zero=True))
+    negative_threshold: float = _swept(0.01, HyperRange("threshold of neg. gradient", 1e-4, 1.0, "ratio", zero=True))
+    top_k: float = _swept(3.0, HyperRange("K of ReST", 1.0, 20.0, "responses", log=False))
+    reward_gap: float = _swept(0.0, HyperRange("least gap of a pair", 0.0, 1.0, "reward", log=False, zero=True))
+    kl_coefficient: float = _swept(0.0, HyperRange("β of the KL", 0.0, 1.0, "reward a nat", log=False, zero=True))
 
 
 HYPER_RANGES: dict[str, HyperRange] = {f.name: f.metadata["range"] for f in dataclasses.fields(HyperParameters)}

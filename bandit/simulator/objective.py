@@ -62,7 +62,7 @@ class FrozenCopies(NamedTuple):
 def with_live_mlp(frozen: Params, live: Params) -> Params:
     """The frozen network with the live one's MLP weights, as constants: the released code's `deepcopy`."""
 
-    def choose(path: tuple, old: Array, new: Array) -> Array:
+    def choose(path: tuple[Any, ...], old: Array, new: Array) -> Array:
         return new if {"expand", "contract"} & {entry.key for entry in path} else old
 
     return jax.lax.stop_gradient(jax.tree_util.tree_map_with_path(choose, frozen, live))
@@ -98,7 +98,8 @@ def rescored(
         needed = reported | jnp.asarray(read_by)[run.method]
         if whose == "reference" and config.conventions.kl_placement == "loss":
             needed |= run.hyper.kl_coefficient != 0
-        return jax.lax.cond(needed, anew, lambda: old)
+        scores: Array = jax.lax.cond(needed, anew, lambda: old)
+        return scores
 
     data = data._replace(behavior_token_log_probs=rescore("behavior", frozen.behavior, data.behavior_token_log_probs))
     if config.conventions.reference_model == "initial_policy":

@@ -18,7 +18,7 @@ class Programs:
             sharding: of all arrays that go in, and how results come out; one device, if None.
         """
         self.sharding = sharding
-        self._compiled: dict[str, Future] = {}
+        self._compiled: dict[str, Future[Any]] = {}
         self._pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="compile")
 
     def compile(self, name: str, function: Callable[..., Any], *args: Any, donate: tuple[int, ...] = ()) -> Any:

@@ -44,7 +44,7 @@ class Sweep(NamedTuple):
     complete: bool
 
 
-def _over_runs(function: Callable, mesh: Mesh, group: int) -> Callable:
+def _over_runs(function: Callable[..., Any], mesh: Mesh, group: int) -> Callable[..., Any]:
     """`function` of single runs as a function of a group: split over devices, then one by one or batched."""
     per_device = group // mesh.devices.size
 
@@ -74,7 +74,7 @@ class GroupPrograms(Programs):
             return
         run = jax.tree.map(lambda a: jax.ShapeDtypeStruct((self._group, *a.shape[1:]), a.dtype), runs)
 
-        def over(function: Callable) -> Callable:
+        def over(function: Callable[..., Any]) -> Callable[..., Any]:
             return _over_runs(function, self._mesh, self._group)
 
         pretrain = over(lambda problem, seed: pretrain_seed(problem, seed, static))
@@ -163,7 +163,8 @@ class _Runner:
         )
         saved = self.store.load_pretrained() if self.store else None
         if saved is not None:
-            return jax.tree.unflatten(jax.tree.structure(shapes), saved)
+            loaded: Pretrained = jax.tree.unflatten(jax.tree.structure(shapes), saved)
+            return loaded
         parts = []
         for rows in _groups(np.arange(len(self.seeds)), self.group):
             if self.stop.is_set():
@@ -172,7 +173,7 @@ class _Runner:
             part = self.programs("pretrain", self.programs.put(problem, padded), self.programs.put(self.seeds, padded))
             parts.append(_host(part))
         # Padding stands at the end, after the last seed.
-        whole = jax.tree.map(lambda *leaves: np.concatenate(leaves)[: len(self.seeds)], *parts)
+        whole: Pretrained = jax.tree.map(lambda *leaves: np.concatenate(leaves)[: len(self.seeds)], *parts)
         self._check_tolerance(whole)
         if self.store:
             self.store.save_pretrained(jax.tree.leaves(whole))

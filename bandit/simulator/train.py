@@ -188,13 +188,13 @@ def run_collection(state: TrainState, run: Run, config: Static) -> tuple[TrainSt
         key = of_run.at(state.step).dropout
         return gradient_step(state, rows, run, config, policy, key=key, reported=reported)
 
-    def block(state: TrainState, minibatches: Array) -> tuple[TrainState, tuple]:
+    def block(state: TrainState, minibatches: Array) -> tuple[TrainState, Metrics]:
         state, training = jax.lax.scan(update, state, (minibatches, last))
         means, tokens = _evaluate(state, run, config, policy)
-        return state, (means, jax.tree.map(lambda m: m[-1], training), tokens)
+        return state, Metrics(means, jax.tree.map(lambda m: m[-1], training), tokens)
 
-    state, (evaluation, training, tokens) = jax.lax.scan(block, state, blocks)
-    return state, Metrics(evaluation, training, tokens[-1])
+    state, metrics = jax.lax.scan(block, state, blocks)
+    return state, metrics._replace(token_distribution=metrics.token_distribution[-1])
 
 
 def start(params: Params, run: Run, config: Static) -> tuple[TrainState, Evaluation, Array]:
