@@ -12,7 +12,7 @@ import numpy as np
 from modeseek.bandit.simulator.conventions import PRESETS
 from modeseek.bandit.simulator.devices import use_host_devices
 from modeseek.bandit.simulator.plan import make_plan
-from modeseek.bandit.simulator.sweep import Programs
+from modeseek.bandit.simulator.sweep import GroupPrograms
 from modeseek.bandit.studies.reproduce.protocols import FULL
 from modeseek.bandit.studies.reproduce.targets import TARGETS
 
@@ -34,8 +34,8 @@ def milliseconds(cell: str) -> list[float]:
     cells = {each.name: each for each in TARGETS[figure].cells_under(FULL)}
     experiment = cells[name].experiment(PRESETS[conventions], FULL)
     runs = make_plan(experiment).runs
-    programs = Programs(experiment.static, 1)
-    programs.compile(runs)
+    programs = GroupPrograms(experiment.static, 1)
+    programs.compile_for(runs)
     run = programs.put(runs, np.zeros(1, int))
     pretrained = programs("pretrain", run.problem, run.seed)
     state, *_ = programs("start", pretrained.params, run)

@@ -10,7 +10,7 @@ import pytest
 import modeseek
 from modeseek import cli
 from modeseek.bandit import explore
-from modeseek.bandit.objectives.methods import METHODS
+from modeseek.bandit.objectives.registry import METHODS
 from modeseek.bandit.simulator.conventions import RELEASED_CODE
 from modeseek.experiments import experiment_with
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modeseek.bandit.objectives.methods import METHODS, HyperParameters, Method
+from modeseek.bandit.objectives.batch import HyperParameters
+from modeseek.bandit.objectives.registry import METHOD_COLUMNS, METHODS, Method, method_rows
 from modeseek.bandit.simulator.config import AlgorithmConfig
 from modeseek.bandit.simulator.conventions import PRESETS
 from modeseek.bandit.simulator.experiment import Experiment
@@ -207,30 +208,27 @@ def methods() -> "MethodTable":
 
     A name takes a prefix, `on_policy_` or `offline_`, where it shall not be on the side that the table gives.
     """
-    return MethodTable(METHODS)
+    return MethodTable()
 
 
 class MethodTable(Mapping[str, Method]):
     """Methods by name; printed, or shown in a notebook, they are a table."""
 
-    def __init__(self, rows: Mapping[str, Method]) -> None:
-        self._rows = dict(rows)
-
     def __getitem__(self, name: str) -> Method:
-        if name not in self._rows:
-            near = difflib.get_close_matches(str(name), self._rows, n=1)
+        if name not in METHODS:
+            near = difflib.get_close_matches(str(name), METHODS, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise KeyError(f"there is no method {name!r}{hint}")
-        return self._rows[name]
+        return METHODS[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._rows)
+        return iter(METHODS)
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(METHODS)
 
     def __str__(self) -> str:
-        columns = list(zip(*[COLUMNS, *self._cells()], strict=True))
+        columns = list(zip(*[METHOD_COLUMNS, *method_rows()], strict=True))
         widths = [max(map(len, column)) for column in columns]
         lines = [
             "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
@@ -241,15 +239,4 @@ class MethodTable(Mapping[str, Method]):
     __repr__ = __str__
 
     def _repr_markdown_(self) -> str:
-        return markdown_table([(title, "left") for title in COLUMNS], self._cells())
-
-    def _cells(self) -> list[tuple[str, ...]]:
-        return [_cells(row) for row in self._rows.values()]
-
-
-COLUMNS = ("name", "title", "on-policy", "negative gradient", "source")
-
-
-def _cells(row: Method) -> tuple[str, ...]:
-    said = {True: "yes", False: "no"}
-    return row.name, row.title, said[row.on_policy], said[row.negative_gradient], row.source
+        return markdown_table([(title, "left") for title in METHOD_COLUMNS], method_rows())

@@ -10,7 +10,7 @@ import xarray as xr
 from modeseek.bandit.explore.toolkit.model import ViewModel
 from modeseek.bandit.explore.toolkit.stored import stored
 from modeseek.bandit.explore.toolkit.values import SteppedValues, choice, number
-from modeseek.bandit.objectives.methods import variant
+from modeseek.bandit.objectives.registry import variant
 from modeseek.bandit.simulator.experiment import Experiment
 from modeseek.bandit.studies.verdicts import interval
 

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any, NamedTuple
 
-from modeseek.bandit.objectives.methods import HyperParameters
+from modeseek.bandit.objectives.batch import HyperParameters
 from modeseek.bandit.simulator.config import AlgorithmConfig, EvaluationConfig
 from modeseek.bandit.simulator.conventions import PAPER, Conventions
 from modeseek.bandit.simulator.experiment import Experiment
@@ -20,7 +20,7 @@ class BanditCell(Cell):
 
     Attributes:
         name: in file names and tables; its reward is its last part.
-        method: as `modeseek.bandit.objectives.methods.variant` reads it.
+        method: as `modeseek.bandit.objectives.registry.variant` reads it.
         reward: R1 or R2.
         algorithm: Algorithm 1's knobs in the paper's protocol.
         response_tokens: tokens of a response; the policy samples one fewer where the prompt counts as one.

@@ -1,6 +1,6 @@
 """What the paper claims about the bandit, as data: for each figure or table a tuple of claims."""
 
-from modeseek.bandit.objectives.methods import variant
+from modeseek.bandit.objectives.registry import variant
 from modeseek.bandit.studies.claims import Claim
 from modeseek.bandit.studies.contrasts import difference, difference_of_differences, level
 from modeseek.bandit.studies.reproduce.cells import (

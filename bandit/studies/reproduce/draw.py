@@ -12,7 +12,7 @@ from modeseek.bandit.figures.intervals import Interval, intervals_figure
 from modeseek.bandit.figures.panels import Curve, Panel, ladder, panels_figure
 from modeseek.bandit.figures.problem import problem_figure
 from modeseek.bandit.figures.style import LineStyle
-from modeseek.bandit.objectives.methods import variant
+from modeseek.bandit.objectives.registry import variant
 from modeseek.bandit.simulator.conventions import PRESETS, Conventions
 from modeseek.bandit.simulator.problem import ReferenceRecipe, reference_probs, token_rewards
 from modeseek.bandit.studies.cells import Cell, Results, fresh_runs, time_spent

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from modeseek.bandit.objectives.methods import variant
+from modeseek.bandit.objectives.registry import variant
 from modeseek.bandit.studies.claims import Claim
 from modeseek.bandit.studies.effects import Change
 from modeseek.bandit.studies.reproduce import claims

@@ -5,10 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from modeseek.bandit.objectives.log_probs import weighted_mean
-from modeseek.bandit.objectives.methods import METHODS, Batch, HyperParameters, ObjectiveOptions
-from modeseek.bandit.objectives.pairs import all_pairs
-from modeseek.bandit.objectives.weighted_likelihood import (
+from modeseek.bandit.objectives.batch import Batch, HyperParameters, Options
+from modeseek.bandit.objectives.likelihood import (
     averaged_negatives,
     best_of_n_negative_gradient,
     best_of_n_weights,
@@ -21,6 +19,9 @@ from modeseek.bandit.objectives.weighted_likelihood import (
     win_weights,
     worst_negatives,
 )
+from modeseek.bandit.objectives.pairs import all_pairs
+from modeseek.bandit.objectives.reduce import weighted_mean
+from modeseek.bandit.objectives.registry import METHODS
 
 REWARDS = jnp.asarray([[0.3, 0.9, 0.1, 0.5]])  # the best is 1, the worst 2; the ranking 1 > 3 > 0 > 2
 LOG_PROBS = jnp.log(jnp.asarray([[0.1, 0.4, 0.2, 0.3]]))
@@ -116,7 +117,7 @@ def test_of_two_responses_these_are_fine_tuning_on_the_better(name):
 
     def loss(tokens):
         batch = Batch(tokens, tokens, tokens, rewards, rewards)
-        return weighted_mean(*METHODS[name].objective(batch, HyperParameters(), ObjectiveOptions()))
+        return weighted_mean(*METHODS[name].objective(batch, HyperParameters(), Options()))
 
     value, gradient = jax.value_and_grad(loss)(token_log_probs)
     assert value == 2.5
