@@ -8,7 +8,7 @@ import numpy as np
 from modeseek.llm.models.config import ModelConfig
 
 
-class Rows(NamedTuple):
+class PaddedRows(NamedTuple):
     """Sequences of different lengths in one array.
 
     Attributes:
@@ -48,7 +48,7 @@ def check_ids(rows: Sequence[Sequence[int]], config: ModelConfig, *, new_tokens:
         raise ValueError("; ".join(problems))
 
 
-def pad_right(rows: Sequence[Sequence[int]], length: int | None = None, *, pad_id: int = 0) -> Rows:
+def pad_right(rows: Sequence[Sequence[int]], length: int | None = None, *, pad_id: int = 0) -> PaddedRows:
     """Rows in one array, padded to `length` (the longest row's, if not given). Which id pads does not matter.
 
     Raises:
@@ -61,7 +61,7 @@ def pad_right(rows: Sequence[Sequence[int]], length: int | None = None, *, pad_i
     tokens = np.full((len(rows), length), pad_id, np.int32)
     for i, row in enumerate(rows):
         tokens[i, : len(row)] = row
-    return Rows(tokens, lengths)
+    return PaddedRows(tokens, lengths)
 
 
 def bucket(length: int, *, least: int = 16) -> int:

@@ -102,7 +102,7 @@ def on_mesh(model: Model, mesh: jax.sharding.Mesh) -> Model:
 
 
 def row_sharding(mesh: jax.sharding.Mesh) -> NamedSharding:
-    """Of tokens, lengths, hidden states: the first axis counts rows, the others are whole."""
+    """The sharding of tokens, lengths and hidden states: the first axis counts rows, the others are whole."""
     return NamedSharding(mesh, PartitionSpec(ROWS))
 
 

@@ -104,7 +104,7 @@ class Adapters:
         return attach(frozen.params, trained, frozen.scale)
 
     def shapes(self) -> AdapterTree:
-        """Of adapters of rank 1; where they live does not depend on the rank."""
+        """Those of adapters of rank 1: where they live does not depend on the rank."""
         entries = parameters.adapters(self.config, 1)
         return _tree({p.path: jax.ShapeDtypeStruct(p.shape, jnp.float32) for p in entries})
 

@@ -50,7 +50,7 @@ class Loss(Protocol):
         ...
 
     def divisor(self, batch: Any) -> Float[Array, ""]:
-        """Of the whole batch."""
+        """That the whole batch's sum is divided by."""
         ...
 
 
