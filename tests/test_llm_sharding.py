@@ -103,7 +103,7 @@ def test_a_mesh_generates_and_scores_as_one_device(eight, family):
 
 @slow
 def test_memory_of_a_mesh_is_what_was_estimated(eight):
-    """Of the parts that each device sets aside for a step, on small shapes: communication is not estimated."""
+    """Only the parts that each device sets aside for a step count, on small shapes: communication is not estimated."""
     assert {mesh: 0.7 < ratio < 1.4 for mesh, ratio in eight[0]["sized"].items()} == dict.fromkeys(
         eight[0]["sized"], True
     ), eight[0]["sized"]

@@ -79,7 +79,7 @@ def test_self_normalized_rwr_ignores_the_rewards_shift():
 
 
 def test_rwr_becomes_best_of_n_as_its_temperature_falls():
-    """Of one prompt: all of Σ F = N goes to the best, so the mean loss is Best-of-N's -log π(y_best)."""
+    """On one prompt all of Σ F = N goes to the best, so the mean loss is Best-of-N's -log π(y_best)."""
     np.testing.assert_allclose(exponential_weights(REWARDS, 0.001), 4 * best_of_n_weights(REWARDS), atol=1e-6)
     loss = weighted_likelihood(LOG_PROBS, exponential_weights(REWARDS, 0.001)).mean()
     np.testing.assert_allclose(loss, -np.log(0.4), rtol=1e-6)

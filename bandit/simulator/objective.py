@@ -20,7 +20,7 @@ from modeseek.bandit.simulator.sampling import score
 
 
 class StepMetrics(NamedTuple):
-    """Of one minibatch, before its gradient step. Log-ratios are log policy - log reference, nats.
+    """What is measured on one minibatch, before its gradient step. Log-ratios are log policy - log reference, nats.
 
     Attributes:
         loss: reduced loss.

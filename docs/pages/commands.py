@@ -12,7 +12,7 @@ from unittest import mock
 from pages import docstring
 
 COLUMNS = "110"
-"""Of the terminal that the help is written for: too few for boxes side by side."""
+"""Columns of the terminal that the help is written for: too few for boxes side by side."""
 
 
 class Terminal(io.StringIO):

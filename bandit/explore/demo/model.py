@@ -24,7 +24,7 @@ METHODS = ("best_of_n", "rwr", "ppo", "ipo", "on_policy_ipo")
 
 
 class DemoResult(NamedTuple):
-    """Of one reward; E measured steps, M methods.
+    """The demo's results on one reward; E measured steps, M methods.
 
     Attributes:
         steps: gradient steps, `[E]`.

@@ -96,7 +96,7 @@ class OnPolicyModel(TrainingModel[OnPolicyValues, OnPolicyResult]):
 
     @property
     def chosen_run(self) -> Recording | None:
-        """Of the chosen B; None while it has not been reached."""
+        """The recording of the chosen B; None while it has not been reached."""
         return self.run.get(int(self.values.samples))
 
     def at(self, run: Recording) -> int:

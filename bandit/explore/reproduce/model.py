@@ -53,7 +53,7 @@ class Row(NamedTuple):
 
 
 class ReproduceResult(NamedTuple):
-    """Of one target.
+    """What is stored of one target.
 
     Attributes:
         protocol: that is shown.
