@@ -9,12 +9,12 @@ import time
 
 import numpy as np
 
-from modeseek.bandit.reproduce.protocol import FULL
-from modeseek.bandit.reproduce.settings import cells_of
 from modeseek.bandit.simulator.conventions import PRESETS
 from modeseek.bandit.simulator.devices import use_host_devices
 from modeseek.bandit.simulator.plan import make_plan
-from modeseek.bandit.simulator.sweep import Programs
+from modeseek.bandit.simulator.sweep import GroupPrograms
+from modeseek.bandit.studies.reproduce.protocols import FULL
+from modeseek.bandit.studies.reproduce.targets import TARGETS
 
 CELLS = (
     "paper/fig19/rwr-R1",
@@ -29,12 +29,13 @@ REPEATS = 12
 
 
 def milliseconds(cell: str) -> list[float]:
-    """Of a gradient step, ordered, `REPEATS` times; each is the mean of at least 20 steps."""
+    """What a gradient step takes, measured `REPEATS` times and ordered; each is the mean of at least 20 steps."""
     conventions, figure, name = cell.split("/")
-    experiment = cells_of((figure,), FULL)[name].experiment(PRESETS[conventions], FULL)
+    cells = {each.name: each for each in TARGETS[figure].cells_under(FULL)}
+    experiment = cells[name].experiment(PRESETS[conventions], FULL)
     runs = make_plan(experiment).runs
-    programs = Programs(experiment.static, 1)
-    programs.compile(runs)
+    programs = GroupPrograms(experiment.static, 1)
+    programs.compile_for(runs)
     run = programs.put(runs, np.zeros(1, int))
     pretrained = programs("pretrain", run.problem, run.seed)
     state, *_ = programs("start", pretrained.params, run)

@@ -21,18 +21,20 @@ import jax.numpy as jnp
 import numpy as np
 from llm_training import ADAM, SIZES, config, our_side, tokens
 
-from modeseek.llm import lora
-from modeseek.llm.generate import generate, row_keys
-from modeseek.llm.memory import parameter_count, readable
+from modeseek.llm.checkpoints.checkpoint import open_checkpoint
+from modeseek.llm.checkpoints.load import load
+from modeseek.llm.checkpoints.save import save
+from modeseek.llm.inference.generate import generate, row_keys
+from modeseek.llm.inference.scoring import ModelWithParams, score
 from modeseek.llm.models.hugging_face import config_from
 from modeseek.llm.models.model import Compute, Model
 from modeseek.llm.models.parameters import init
-from modeseek.llm.roofline import decoding_bytes, training_flop
-from modeseek.llm.scoring import Policy, score
-from modeseek.llm.step import Adam, start
-from modeseek.llm.weights.checkpoint import open_checkpoint
-from modeseek.llm.weights.load import load
-from modeseek.llm.weights.save import save
+from modeseek.llm.parallel.memory import parameter_count, readable
+from modeseek.llm.parallel.roofline import decoding_bytes, training_flop
+from modeseek.llm.training import lora
+from modeseek.llm.training.cross_entropy import CrossEntropy, TokenBatch
+from modeseek.llm.training.optimizer import Adam, start
+from modeseek.llm.training.step import make_step
 
 PEAKS = {"NVIDIA H200": (989e12, 4.8e12), "NVIDIA H100": (989e12, 3.35e12)}
 """Dense bfloat16 FLOP/s and bytes/s of memory by the maker's sheets, by the beginning of the device's name."""
@@ -117,17 +119,18 @@ def mistral(raw, repeats, rows, length):
         params = jax.block_until_ready(load(open_checkpoint(Path(folder) / "model"), dtype="bfloat16"))
         print(f"  loaded in {time.perf_counter() - begun:.1f} s")
     batch, lengths = tokens((rows, length + 1), c.vocab_size), np.full(rows, length + 1)
-    scores = jax.jit(lambda p, t, n: score(Policy(model, p), t, n, chunk=4096).sums)
+    scores = jax.jit(lambda p, t, n: score(ModelWithParams(model, p), t, n, chunk=4096).sums)
     second = seconds(lambda: scores(params, batch, lengths), repeats)
     print(f"  scoring {rows} x {length}: {rows * length / second:,.0f} tokens/s")
     print(share("  MFU", training_flop(c, rows, length) / 3 / second, peaks()[0], "FLOP/s"))
 
     adapters, adam = lora.init(c, 16, key=jax.random.key(1)), Adam(*map(jnp.float32, ADAM))
     small = dataclasses.replace(model, compute=dataclasses.replace(model.compute, remat="full"))
-    state, step = start(adapters), lora.make_step(small)
+    state, step = start(adapters), make_step(CrossEntropy(small), lora.Adapters(c))
+    rows_read = TokenBatch(jnp.asarray(batch), jnp.asarray(lengths, jnp.int32))
     for turn in range(2 + repeats):
         begun = time.perf_counter()
-        state, loss = step(state, params, jnp.asarray(batch), jnp.asarray(lengths, jnp.int32), adam, jnp.float32(1))
+        state, loss = step(state, rows_read, adam, lora.Frozen(params, jnp.float32(1)))
         text = f"  LoRA step {turn}, {rows} x {length}, rank 16: loss {float(loss):.4f}"
         print(f"{text}, {1e3 * (time.perf_counter() - begun):.0f} ms")
     del state, adapters

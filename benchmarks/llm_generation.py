@@ -20,13 +20,13 @@ import numpy as np
 import torch
 import transformers
 
-from modeseek.llm.draw import Sampling
-from modeseek.llm.generate import generate, row_keys
-from modeseek.llm.memory import count_by_part
+from modeseek.llm.inference.generate import generate, row_keys
+from modeseek.llm.inference.sampling import Sampling
+from modeseek.llm.inference.scoring import ModelWithParams, score
 from modeseek.llm.models.hugging_face import config_from
 from modeseek.llm.models.model import Model
 from modeseek.llm.models.parameters import parameters, tree_of
-from modeseek.llm.scoring import Policy, score
+from modeseek.llm.parallel.memory import count_by_part
 
 SIZES = {
     "14m": {"hidden_size": 128, "num_hidden_layers": 6, "num_attention_heads": 4, "intermediate_size": 512},
@@ -49,7 +49,7 @@ def both_sides(size):
         tensors = [name(n).T if p.transposed else name(n) for n in p.tensors]
         return jnp.asarray(np.ascontiguousarray(np.stack(tensors) if p.stacked else tensors[0]))
 
-    return module, Policy(Model(ours), tree_of({p.path: leaf(p) for p in parameters(ours)}))
+    return module, ModelWithParams(Model(ours), tree_of({p.path: leaf(p) for p in parameters(ours)}))
 
 
 def timed(work):
@@ -107,7 +107,7 @@ def workloads(size, names):
 
     rows = rng.integers(2, 50_000, SCORED).astype(np.int32)
     full, given = np.full(SCORED[0], SCORED[1], np.int32), torch.tensor(rows.astype(np.int64))
-    scorer = jax.jit(lambda p: score(Policy(model, p), rows, full).sums)
+    scorer = jax.jit(lambda p: score(ModelWithParams(model, p), rows, full).sums)
 
     def their_scores():
         with torch.inference_mode():

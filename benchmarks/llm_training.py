@@ -18,12 +18,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from modeseek.llm.memory import parameter_count
+from modeseek.llm.checkpoints.save import save
 from modeseek.llm.models.hugging_face import config_from
 from modeseek.llm.models.model import Compute, Model
 from modeseek.llm.models.parameters import init
-from modeseek.llm.step import Adam, make_step, start
-from modeseek.llm.weights.save import save
+from modeseek.llm.parallel.memory import parameter_count
+from modeseek.llm.training.cross_entropy import CrossEntropy, TokenBatch
+from modeseek.llm.training.optimizer import Adam, start
+from modeseek.llm.training.step import make_step
+from modeseek.llm.training.trainable import AllParameters
 
 SIZES = {  # width, layers, heads, vocabulary
     "14m": (128, 6, 4, 50_304),
@@ -77,13 +80,13 @@ def torch_side(folder, batch):
 
 def our_side(model, params, batch, chunk=4096):
     """A step of ours; the state stays on the device."""
-    compiled, state = make_step(model, chunk=chunk), start(params)
-    lengths = jnp.full(batch.shape[0], batch.shape[1], jnp.int32)
-    rows, adam = jnp.asarray(batch), Adam(*map(jnp.float32, ADAM))
+    compiled, state = make_step(CrossEntropy(model, chunk), AllParameters(model.config)), start(params)
+    rows = TokenBatch(jnp.asarray(batch), jnp.full(batch.shape[0], batch.shape[1], jnp.int32))
+    adam = Adam(*map(jnp.float32, ADAM))
 
     def step():
         nonlocal state
-        state, loss = compiled(state, rows, lengths, adam)
+        state, loss = compiled(state, rows, adam)
         return float(loss)
 
     return step

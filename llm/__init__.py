@@ -1,1 +1,1 @@
-"""The objectives of `modeseek.bandit.objectives` on language models (so far: the models and their weights)."""
+"""The objectives of `modeseek.bandit.objectives` on language models: models, checkpoints, inference, training steps."""

@@ -34,7 +34,7 @@ METADATA = {
 
 
 def names() -> list[str]:
-    """Of all notebooks, in order."""
+    """The names of all notebooks, in order."""
     return sorted(path.stem for path in SOURCES.glob("*.py"))
 
 

@@ -20,7 +20,7 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 
 import xarray  # noqa: E402  (after the hook and JAX's settings)
 
-from modeseek.bandit.objectives.methods import HyperParameters  # noqa: E402
+from modeseek.bandit.objectives.batch import HyperParameters  # noqa: E402
 from modeseek.bandit.simulator.config import (  # noqa: E402
     AlgorithmConfig,
     EvaluationConfig,

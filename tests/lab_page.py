@@ -138,7 +138,7 @@ class Notebook:
         return int(self.page.locator(".modeseek").count())
 
     def complaints(self) -> list[str]:
-        """Of the browser's console and of the kernel's callbacks."""
+        """What the browser's console and the kernel's callbacks complained of."""
         self.idle()
         return [*self.console, *self.page.evaluate("() => window.kernelErrors")]
 

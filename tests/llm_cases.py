@@ -79,6 +79,24 @@ def params_of(module: Any, config: Any) -> Any:
     return tree_of({p.path: leaf(p) for p in parameters(config)})
 
 
+def full_step(model: Any, mesh: Any = None, *, accumulate: int = 1, chunk: int = 4096) -> Any:
+    """A step of the mean cross-entropy on all of a model's parameters."""
+    from modeseek.llm.training.cross_entropy import CrossEntropy
+    from modeseek.llm.training.step import make_step
+    from modeseek.llm.training.trainable import AllParameters
+
+    return make_step(CrossEntropy(model, chunk), AllParameters(model.config), mesh=mesh, accumulate=accumulate)
+
+
+def adapter_step(model: Any, mesh: Any = None, *, accumulate: int = 1, chunk: int = 4096) -> Any:
+    """A step of the mean cross-entropy on adapters."""
+    from modeseek.llm.training import lora
+    from modeseek.llm.training.cross_entropy import CrossEntropy
+    from modeseek.llm.training.step import make_step
+
+    return make_step(CrossEntropy(model, chunk), lora.Adapters(model.config), mesh=mesh, accumulate=accumulate)
+
+
 def torch_model(case: str, head: str = "lm", std: float = 0.3) -> Any:
     """transformers' own module with large random weights: with its own start of .02 every layer is nearly nothing."""
     import torch
@@ -149,8 +167,8 @@ def copied(case: str, folder: Path) -> Path:
 
 def edit(folder: Path, change: Any) -> Path:
     """Rewrite a folder's single file, its tensors changed as `change` changes a dictionary of arrays."""
-    from modeseek.llm.weights.checkpoint import SINGLE
-    from modeseek.llm.weights.safetensors import DTYPES, Pending, read_header, write_file
+    from modeseek.llm.checkpoints.checkpoint import SINGLE
+    from modeseek.llm.checkpoints.safetensors import DTYPES, Pending, read_header, write_file
 
     header = read_header(folder / SINGLE)[0]
     arrays = {name: np.array(stored.read()) for name, stored in header.items()}

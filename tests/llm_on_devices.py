@@ -45,11 +45,12 @@ def apart(ours, theirs):
 
 def found(model, chunk=24):
     """The program of logits, loss and gradients."""
-    from modeseek.llm.step import mean_gradients
+    from modeseek.llm.training.cross_entropy import CrossEntropy, TokenBatch
+    from modeseek.llm.training.step import mean_gradients
 
     def program(params, tokens, lengths):
         logits = model.logits(params, model.hidden(params, tokens))
-        return logits, *mean_gradients(model, params, tokens, lengths, chunk=chunk)
+        return logits, *mean_gradients(CrossEntropy(model, chunk), params, TokenBatch(tokens, lengths))
 
     return program
 
@@ -58,15 +59,16 @@ def shared(model, params, sizes, single):
     """The program on a mesh beside what one device found, and what each device holds."""
     import jax
 
-    from modeseek.llm import memory, sharding
+    from modeseek.llm.parallel import memory
+    from modeseek.llm.parallel import mesh as meshes
 
-    mesh = sharding.make_mesh(sharding.Mesh(*sizes), model.config, 8)
-    model = sharding.on_mesh(model, mesh)
-    cut = sharding.for_parameters(mesh, model.config)
+    mesh = meshes.make_mesh(meshes.MeshShape(*sizes), model.config, 8)
+    model = meshes.on_mesh(model, mesh)
+    cut = meshes.parameter_shardings(mesh, model.config)
     placed = jax.device_put(params, cut)
-    program = jax.jit(found(model), out_shardings=(None, sharding.everywhere(mesh), cut))
-    results = program(placed, *sharding.put(batch(), sharding.rows(mesh)))
-    estimate = memory.training(model.config, model.compute, sharding.Mesh(*sizes), 8, 10)
+    program = jax.jit(found(model), out_shardings=(None, meshes.replicated(mesh), cut))
+    results = program(placed, *meshes.put(batch(), meshes.row_sharding(mesh)))
+    estimate = memory.training(model.config, model.compute, meshes.MeshShape(*sizes), 8, 10)
     return {
         **{what: apart(a, b) for what, a, b in zip(("logits", "loss", "gradients"), results, single, strict=True)},
         "held": sum(leaf.addressable_shards[0].data.nbytes for leaf in jax.tree.leaves(placed)),
@@ -78,27 +80,31 @@ def shared(model, params, sizes, single):
 def stepped(model, params):
     """A step in two parts on 2 x 2 x 2, beside one device's in one part."""
     import jax
+    from llm_cases import full_step
 
-    from modeseek.llm import sharding
-    from modeseek.llm.step import Adam, make_step, start, state_shardings
+    from modeseek.llm.parallel import mesh as meshes
+    from modeseek.llm.training.cross_entropy import TokenBatch
+    from modeseek.llm.training.optimizer import Adam, start
+    from modeseek.llm.training.step import state_shardings
+    from modeseek.llm.training.trainable import AllParameters
 
     # A large epsilon: Adam's first step is otherwise the gradient's sign, which rounding decides near zero.
     adam = Adam(0.1, epsilon=1e-3)
     before, (single, single_loss) = (
         params,
-        make_step(model)(start(jax.tree.map(jax.numpy.copy, params)), *batch(), adam),
+        full_step(model)(start(jax.tree.map(jax.numpy.copy, params)), TokenBatch(*batch()), adam),
     )
-    mesh = sharding.make_mesh(sharding.Mesh(2, 2, 2), model.config, 8)
-    model, cut = sharding.on_mesh(model, mesh), state_shardings(model, mesh)
+    mesh = meshes.make_mesh(meshes.MeshShape(2, 2, 2), model.config, 8)
+    model, cut = meshes.on_mesh(model, mesh), state_shardings(AllParameters(model.config), mesh)
     state = jax.device_put(start(params), cut)
-    step = make_step(model, mesh, accumulate=2, chunk=24)
-    state, loss = step(state, *sharding.put(batch(), sharding.rows(mesh)), adam)
+    step, placed = full_step(model, mesh, accumulate=2, chunk=24), meshes.put(batch(), meshes.row_sharding(mesh))
+    state, loss = step(state, TokenBatch(*placed), adam)
     refused = ""
     try:
-        make_step(model, mesh, accumulate=4)(state, *sharding.put(batch(), sharding.rows(mesh)), adam)
+        full_step(model, mesh, accumulate=4)(state, TokenBatch(*placed), adam)
     except ValueError as error:
         refused = str(error)
-    cache = jax.jit(lambda: model.empty_cache(8, 4), out_shardings=sharding.for_cache(mesh, model.config))()
+    cache = jax.jit(lambda: model.empty_cache(8, 4), out_shardings=meshes.cache_shardings(mesh, model.config))()
     where = jax.tree.map(lambda a, s: a.sharding.is_equivalent_to(s, a.ndim), state, cut)
     return {
         "loss": apart(loss, np.asarray(single_loss)),
@@ -113,34 +119,38 @@ def stepped(model, params):
 def adapted(model, params):
     """Two steps of adapters in two parts on each mesh, beside one device's in one part; and where the state stays."""
     import jax
+    from llm_cases import adapter_step
 
-    from modeseek.llm import lora, sharding
-    from modeseek.llm.step import Adam, start
+    from modeseek.llm.parallel import mesh as meshes
+    from modeseek.llm.training import lora
+    from modeseek.llm.training.cross_entropy import TokenBatch
+    from modeseek.llm.training.optimizer import Adam, start
+    from modeseek.llm.training.step import state_shardings
 
     adam = Adam(0.1, epsilon=1e-3)
     fresh = jax.tree.map(np.asarray, lora.init(model.config, 4, key=jax.random.key(1)))
     rng = np.random.default_rng(2)
     moved = jax.tree.map(lambda leaf: (0.2 * rng.normal(size=leaf.shape)).astype(np.float32), fresh)
 
-    def two(step, state, *given):
+    def two(step, state, base, given):
         losses = []
         for _ in range(2):
-            state, loss = step(state, *given, adam, 0.5)
+            state, loss = step(state, TokenBatch(*given), adam, lora.Frozen(base, 0.5))
             losses.append(float(loss))
         return state, losses
 
-    single, losses = two(lora.make_step(model), start(jax.tree.map(jax.numpy.asarray, moved)), params, *batch())
+    single, losses = two(adapter_step(model), start(jax.tree.map(jax.numpy.asarray, moved)), params, batch())
     single = jax.tree.map(np.asarray, single)
     results = {}
     for sizes in MESHES:
-        mesh = sharding.make_mesh(sharding.Mesh(*sizes), model.config, 8)
-        placed = sharding.on_mesh(model, mesh)
+        mesh = meshes.make_mesh(meshes.MeshShape(*sizes), model.config, 8)
+        placed = meshes.on_mesh(model, mesh)
         accumulate = 1 if sizes[2] == 1 else 2  # of 8 rows on 8 devices there are no two parts
-        cut = lora.state_shardings(placed, mesh)
+        cut = state_shardings(lora.Adapters(model.config), mesh)
         state = jax.device_put(start(jax.tree.map(jax.numpy.asarray, moved)), cut)
-        base = jax.device_put(params, sharding.for_parameters(mesh, model.config))
-        step = lora.make_step(placed, mesh, accumulate=accumulate, chunk=24)
-        state, ours = two(step, state, base, *sharding.put(batch(), sharding.rows(mesh)))
+        base = jax.device_put(params, meshes.parameter_shardings(mesh, model.config))
+        step = adapter_step(placed, mesh, accumulate=accumulate, chunk=24)
+        state, ours = two(step, state, base, meshes.put(batch(), meshes.row_sharding(mesh)))
         where = jax.tree.map(lambda a, s: a.sharding.is_equivalent_to(s, a.ndim), state, cut)
         results["x".join(map(str, sizes))] = {
             "losses": apart(ours, losses),
@@ -157,10 +167,10 @@ def decoded(model, params):
     """Greedy and drawn responses, and their scores, on 2 x 2 x 2 beside one device."""
     import jax
 
-    from modeseek.llm import sharding
-    from modeseek.llm.draw import Sampling
-    from modeseek.llm.generate import generate, row_keys
-    from modeseek.llm.scoring import Policy, score
+    from modeseek.llm.inference.generate import generate, row_keys
+    from modeseek.llm.inference.sampling import Sampling
+    from modeseek.llm.inference.scoring import ModelWithParams, score
+    from modeseek.llm.parallel import mesh as meshes
 
     tokens, lengths = batch()
     keys = row_keys(jax.random.key(4), 8)
@@ -168,14 +178,14 @@ def decoded(model, params):
     def run(model, params, tokens, lengths):
         decoding = model.for_decoding(params)
         outs = [generate(model, decoding, tokens, lengths, 12, keys=keys, sampling=Sampling(t)) for t in (0.0, 1.0)]
-        scores = jax.jit(lambda p, t, n: score(Policy(model, p), t, n, with_entropy=True, chunk=24))
+        scores = jax.jit(lambda p, t, n: score(ModelWithParams(model, p), t, n, with_entropy=True, chunk=24))
         s = scores(params, tokens, lengths)
         return jax.tree.map(np.asarray, ([out.tokens for out in outs], outs[1].log_probs, (s.log_probs, s.entropy)))
 
     ids, log_probs, scores = run(model, params, tokens, lengths)
-    mesh = sharding.make_mesh(sharding.Mesh(2, 2, 2), model.config, 8)
-    placed = jax.device_put(params, sharding.for_parameters(mesh, model.config))
-    ours = run(sharding.on_mesh(model, mesh), placed, *sharding.put(batch(), sharding.rows(mesh)))
+    mesh = meshes.make_mesh(meshes.MeshShape(2, 2, 2), model.config, 8)
+    placed = jax.device_put(params, meshes.parameter_shardings(mesh, model.config))
+    ours = run(meshes.on_mesh(model, mesh), placed, *meshes.put(batch(), meshes.row_sharding(mesh)))
     return {
         "ids": all(np.array_equal(a, b) for a, b in zip(ours[0], ids, strict=True)),
         "kinds": len(np.unique(ids[0])),
@@ -187,28 +197,33 @@ def decoded(model, params):
 def sized(model, params):
     """What the compiler sets aside on each of eight devices for a step, and the estimate."""
     import jax
+    from llm_cases import full_step
 
-    from modeseek.llm import memory, sharding
-    from modeseek.llm.step import Adam, make_step, start, state_shardings
+    from modeseek.llm.parallel import memory
+    from modeseek.llm.parallel import mesh as meshes
+    from modeseek.llm.training.cross_entropy import TokenBatch
+    from modeseek.llm.training.optimizer import Adam, start
+    from modeseek.llm.training.step import state_shardings
+    from modeseek.llm.training.trainable import AllParameters
 
     results = {}
     for sizes in MESHES:
-        mesh = sharding.make_mesh(sharding.Mesh(*sizes), model.config, 64)
-        placed = sharding.on_mesh(model, mesh)
+        mesh = meshes.make_mesh(meshes.MeshShape(*sizes), model.config, 64)
+        placed = meshes.on_mesh(model, mesh)
         state = jax.tree.map(
             lambda leaf, cut: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=cut),
             jax.eval_shape(start, params),
-            state_shardings(placed, mesh),
+            state_shardings(AllParameters(model.config), mesh),
         )
-        row = sharding.rows(mesh)
+        row = meshes.row_sharding(mesh)
         rows = (
             jax.ShapeDtypeStruct((64, 65), np.int32, sharding=row),
             jax.ShapeDtypeStruct((64,), np.int32, sharding=row),
         )
         adam = Adam(*map(np.float32, Adam()))
-        found = make_step(placed, mesh, chunk=64).lower(state, *rows, adam).compile().memory_analysis()
+        found = full_step(placed, mesh, chunk=64).lower(state, TokenBatch(*rows), adam).compile().memory_analysis()
         needed = found.argument_size_in_bytes + found.output_size_in_bytes - found.alias_size_in_bytes
-        estimate = memory.training(model.config, model.compute, sharding.Mesh(*sizes), 64, 64, chunk=64)
+        estimate = memory.training(model.config, model.compute, meshes.MeshShape(*sizes), 64, 64, chunk=64)
         results["x".join(map(str, sizes))] = estimate.total / (needed + found.temp_size_in_bytes)
     return results
 
@@ -238,28 +253,28 @@ def on_devices(result):
 
 def one_process(address, index, folder, result):
     """Load a checkpoint over two processes of two devices each, take gradients, save it again, and again in vain."""
-    from modeseek.llm.hosts import join
+    from modeseek.llm.parallel.distributed import initialize
 
-    assert join(address, 2, index, timeout=60)
+    assert initialize(address, 2, index, timeout=60)
     import jax
 
-    from modeseek.llm import sharding
+    from modeseek.llm.checkpoints.checkpoint import open_checkpoint
+    from modeseek.llm.checkpoints.load import load
+    from modeseek.llm.checkpoints.save import save
     from modeseek.llm.models.model import Model
-    from modeseek.llm.weights.checkpoint import open_checkpoint
-    from modeseek.llm.weights.load import load
-    from modeseek.llm.weights.save import save
+    from modeseek.llm.parallel import mesh as meshes
 
     assert (jax.process_count(), jax.device_count(), jax.local_device_count()) == (2, 4, 2)
     checkpoint = open_checkpoint(folder)
     config = checkpoint.config
     # The two processes share the parameters along fsdp, each half of every kernel.
-    mesh = sharding.make_mesh(sharding.Mesh(1, 2, 2), config, 8)
-    cut = sharding.for_parameters(mesh, config)
+    mesh = meshes.make_mesh(meshes.MeshShape(1, 2, 2), config, 8)
+    cut = meshes.parameter_shardings(mesh, config)
     params = load(checkpoint, shardings=cut)
     kernel = params["layers"]["expand"]["kernel"]
-    model = sharding.on_mesh(Model(config), mesh)
-    tokens, lengths = sharding.put(batch(), sharding.rows(mesh))
-    everywhere = sharding.everywhere(mesh)
+    model = meshes.on_mesh(Model(config), mesh)
+    tokens, lengths = meshes.put(batch(), meshes.row_sharding(mesh))
+    everywhere = meshes.replicated(mesh)
     logits, loss, gradients = jax.jit(found(model), out_shardings=everywhere)(params, tokens, lengths)
     save(result.with_name("again"), config, params, like=checkpoint, shard_bytes=30_000)
     flat = {jax.tree_util.keystr(path): np.asarray(g) for path, g in jax.tree_util.tree_leaves_with_path(gradients)}
@@ -270,7 +285,7 @@ def one_process(address, index, folder, result):
 
 def errors_of_saving(result, config, params):
     """What this process says where the first finds the folder taken, and where its disk is full after two tensors."""
-    import modeseek.llm.weights.save
+    import modeseek.llm.checkpoints.save
 
     def full(file, tensors, wrote):
         for tensor in tensors[:2]:
@@ -280,10 +295,10 @@ def errors_of_saving(result, config, params):
     errors = []
     for name in ("again", "full"):
         try:
-            modeseek.llm.weights.save.save(result.with_name(name), config, params, shard_bytes=30_000)
+            modeseek.llm.checkpoints.save.save(result.with_name(name), config, params, shard_bytes=30_000)
         except (OSError, ValueError) as error:
             errors.append(str(error))
-        modeseek.llm.weights.save.write_file = full
+        modeseek.llm.checkpoints.save.write_file = full
     return errors
 
 

@@ -7,15 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from modeseek.bandit.objectives.log_probs import weighted_mean
-from modeseek.bandit.objectives.methods import (
-    METHODS,
-    Batch,
-    HyperParameters,
-    ObjectiveOptions,
-)
+from modeseek.bandit.objectives import reduce
+from modeseek.bandit.objectives.batch import Batch, HyperParameters, Options
+from modeseek.bandit.objectives.registry import METHODS
 
-OPTIONS = ObjectiveOptions()
+OPTIONS = Options()
 # Chosen so that every one matters on the batches below: some ratios are clipped, some negatives fall below the
 # threshold, and the gap drops some pairs.
 HYPER = HyperParameters(
@@ -28,7 +24,8 @@ HYPER = HyperParameters(
     top_k=2.0,
     reward_gap=0.15,
 )
-TOKEN_RATIO = ObjectiveOptions(ratio="token")
+TOKEN_RATIO = Options(ratio="token")
+TOKEN_UNITS = Options(ratio="token", margin="token", negatives="token")
 every_method = pytest.mark.parametrize("name", METHODS)
 
 
@@ -48,16 +45,16 @@ def random_batch(seed=0, prompts=3, responses=4, tokens=2):
 def compiled(name, options):
     """Loss and its gradient on the batch's five arrays, compiled once for all tests of a method."""
 
-    def loss(arrays, mask, hyper):
-        return weighted_mean(*METHODS[name].objective(Batch(*arrays, mask), hyper, options))
+    def loss(arrays, masks, hyper):
+        return reduce.loss(METHODS[name], Batch(*arrays, *masks), hyper, options)
 
     return jax.jit(jax.value_and_grad(loss))
 
 
 def loss_of(name, batch, hyper=HYPER, options=OPTIONS):
-    return compiled(name, options)(tuple(batch[:5]), batch.mask, hyper)[0]
+    return compiled(name, options)(tuple(batch[:5]), tuple(batch[5:]), hyper)[0]
 
 
 def slope_of(name, batch, hyper=HYPER, options=OPTIONS):
     """∂ loss / ∂ token log-probs of the policy."""
-    return compiled(name, options)(tuple(batch[:5]), batch.mask, hyper)[1][0]
+    return compiled(name, options)(tuple(batch[:5]), tuple(batch[5:]), hyper)[1][0]

@@ -5,11 +5,11 @@ import json
 import numpy as np
 import xarray
 
-from modeseek.bandit.reproduce.measures import CURVES, MEASURES
+from modeseek.bandit.studies.reproduce.measures import CURVES, MEASURES
 
 
 def fake_cell(level: float, spread: float = 0.01, fresh: int = 10, seed: int = 0) -> xarray.Dataset:
-    """A cell as `run_cell` leaves it, with made-up curves that rise to `level`."""
+    """What `run_cell` leaves of a cell, with made-up curves that rise to `level`."""
     rng = np.random.default_rng(seed)
     steps = np.arange(0, 101, 10)
     seeds = 5 + fresh
@@ -18,7 +18,7 @@ def fake_cell(level: float, spread: float = 0.01, fresh: int = 10, seed: int = 0
     data = {name: (("seed", "step"), rise.astype(np.float32)) for name in CURVES}
     data |= {"kl_to_reference": (("seed", "step"), (20 * rise).astype(np.float32))}
     rates = [0.1, 0.01, 0.001]
-    grid = {f"grid_{m}": (("learning_rate", "tuning_seed"), np.tile(ends[None, :5], (3, 1))) for m in MEASURES}
+    grid = {m.grid: (("learning_rate", "tuning_seed"), np.tile(ends[None, :5], (3, 1))) for m in MEASURES}
     return xarray.Dataset(
         data | grid,
         coords={"seed": np.arange(seeds), "step": steps, "learning_rate": rates},

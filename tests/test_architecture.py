@@ -12,11 +12,11 @@ FILES = [
     *sorted((ROOT / "llm").rglob("*.py")),
 ]
 
-BASE = {"modeseek", "modeseek.checks", "modeseek.files", "modeseek.markdown"}
+BASE = {"modeseek", "modeseek.checks", "modeseek.files", "modeseek.markdown", "modeseek.progress"}
 """What every room stands on; they import nothing of ours but each other."""
 
 ALLOWED = {
-    **dict.fromkeys(BASE - {"modeseek"}, BASE),
+    **dict.fromkeys(sorted(BASE - {"modeseek"}), BASE),
     "modeseek.bandit.objectives": {"modeseek.bandit.objectives"},
     "modeseek.bandit.simulator": {"modeseek.bandit.objectives", "modeseek.bandit.simulator"},
     # Two sideways looks: at the bandit's references and rewards (R1 and R2 are defined once), and at its devices.
@@ -32,18 +32,18 @@ ALLOWED = {
         "modeseek.bandit.categorical",
         "modeseek.bandit.figures",
     },
-    "modeseek.bandit.reproduce": {
+    "modeseek.bandit.studies": {
         "modeseek.bandit.objectives",
         "modeseek.bandit.simulator",
         "modeseek.bandit.figures",
-        "modeseek.bandit.reproduce",
+        "modeseek.bandit.studies",
     },
     "modeseek.bandit.explore": {
         "modeseek.bandit.objectives",
         "modeseek.bandit.simulator",
         "modeseek.bandit.categorical",
         "modeseek.bandit.figures",
-        "modeseek.bandit.reproduce",
+        "modeseek.bandit.studies",
         "modeseek.bandit.explore",
     },
     "modeseek.llm": {"modeseek.llm", "modeseek.bandit.objectives"},
@@ -82,6 +82,19 @@ def test_arrows_point_one_way(room):
             if ours and not ok and name != "modeseek.__version__":
                 wrong.append(f"{_module(path)} imports {name}")
     assert wrong == [], f"{room} may import from {sorted(ALLOWED[room])}"
+
+
+def test_what_studies_share_knows_no_study():
+    """No simulator, no objective, no study of its own: one chart of intervals is all that they import of the rest."""
+    paths = sorted((ROOT / "bandit" / "studies").glob("*.py"))
+    shared = {_module(path) for path in paths} | BASE | {"modeseek.bandit.figures.intervals"}
+    wrong = [
+        f"{_module(path)} imports {name}"
+        for path in paths
+        for name in _imports(path)
+        if _within(name, "modeseek.bandit") and name not in shared and name.rpartition(".")[0] not in shared
+    ]
+    assert wrong == []
 
 
 def test_objectives_and_loops_never_import_flax():

@@ -5,7 +5,8 @@ import math
 
 import pytest
 
-from modeseek.bandit.objectives.methods import HyperParameters, variant
+from modeseek.bandit.objectives.batch import HyperParameters, Options
+from modeseek.bandit.objectives.registry import variant
 from modeseek.bandit.simulator.config import AlgorithmConfig, EvaluationConfig, PolicyConfig, PretrainingConfig
 from modeseek.bandit.simulator.conventions import Conventions
 from modeseek.bandit.simulator.experiment import Experiment
@@ -121,6 +122,9 @@ def test_configurations_survive_json():
         (Conventions(), "scoring"),
         (AlgorithmConfig(), "pair_scheme"),
         (PolicyConfig(), "kind"),
+        (Options(), "ratio"),
+        (Options(), "margin"),
+        (Options(), "negatives"),
     ],
 )
 def test_choices_are_checked_without_a_type_checker(instance, name):

@@ -21,23 +21,24 @@ from modeseek.bandit.explore.reproduce.questions import (
 )
 from modeseek.bandit.explore.reproduce.scene import ReproduceScene
 from modeseek.bandit.explore.toolkit.canvas import Canvas
-from modeseek.bandit.reproduce.cells import stored_folder
-from modeseek.bandit.reproduce.claims import CLAIMS
-from modeseek.bandit.reproduce.protocol import MORE_OF_SHORT, QUICK, SHORT
-from modeseek.bandit.reproduce.settings import FIGURES, OURS, cells_of, protocols_of
+from modeseek.bandit.studies.reproduce.protocols import MORE_OF_SHORT, QUICK, SHORT
+from modeseek.bandit.studies.reproduce.store import STORE
+from modeseek.bandit.studies.reproduce.targets import TARGETS
+from modeseek.bandit.studies.store import Store
 
 
-@pytest.mark.parametrize("target", FIGURES)
+@pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("conventions", ["paper", "released_code"])
 def test_every_target_says_what_is_here_and_how_to_make_the_rest(target: str, conventions: str):
     """Cells that appear or are missing change what is said, and break nothing."""
     model = ReproduceModel(target, conventions=conventions)
     result, caption = model.result, model.caption()
-    assert set(result.cells) | set(result.missing) == set(cells_of((target,), result.protocol))
+    names = {cell.name for cell in TARGETS[target].cells_under(result.protocol)}
+    assert {cell.name for cell in result.cells} | set(result.missing) == names
     if result.missing:
         assert f"modeseek reproduce {target} --conventions {model.values.conventions}" in caption
-    if target in OURS:
-        assert model.values.conventions == OURS[target]
+    if TARGETS[target].only:
+        assert model.values.conventions == TARGETS[target].only
     model.set("row", len(result.rows) or 1)
     assert model.sentence()
     assert len(set(map(len, model.table().values()))) == 1
@@ -48,10 +49,10 @@ def test_the_whole_protocol_is_taken_where_all_of_it_is_stored():
     for target in ("fig16", "one-token", "table3"):
 
         def complete(protocol, target=target):
-            folder = stored_folder(protocol, "paper")
-            return all((folder / f"{name}.nc").exists() for name in cells_of((target,), protocol))
+            folder = STORE.folder(protocol, "paper")
+            return all((folder / f"{cell.name}.nc").exists() for cell in TARGETS[target].cells_under(protocol))
 
-        fullest = next((protocol for protocol in protocols_of(target) if complete(protocol)), None)
+        fullest = next((protocol for protocol in TARGETS[target].fullest_first() if complete(protocol)), None)
         if fullest is not None:
             assert ReproduceModel(target).result.protocol == fullest
     assert ReproduceModel("remedies").result.protocol == MORE_OF_SHORT
@@ -62,7 +63,7 @@ def test_a_rows_numbers_are_the_stored_files():
     """The last tenth of the fresh seeds' curves, read past our own code."""
     model = ReproduceModel("remedies", row=5)
     name = model.selected().name
-    with xarray_file(stored_folder(MORE_OF_SHORT, "paper") / f"{name}.nc") as data:
+    with xarray_file(STORE.folder(MORE_OF_SHORT, "paper") / f"{name}.nc") as data:
         rewards = data["expected_reward"].values[int(data.attrs["tuning_seeds"]) :]
         own = rewards[:, -max(1, round(0.1 * rewards.shape[1])) :].mean(1)
         grid = np.sort(data["learning_rate"].values)
@@ -78,7 +79,7 @@ def xarray_file(path):
 
 def test_a_difference_claim_is_the_difference_of_its_cells():
     model = ReproduceModel("one-token", protocol="quick", row=1)
-    better, worse = (model.result.cells[name]["expected_reward"] for name in model.selected().contrast.cells)
+    better, worse = (model.result.cells[cell]["expected_reward"] for cell in model.selected().contrast.cells)
     fresh = slice(QUICK.tuning_seeds, None)
     tail = slice(-max(1, round(0.1 * better.shape[1])), None)
     own = better.values[fresh, tail].mean(1) - worse.values[fresh, tail].mean(1)
@@ -93,13 +94,13 @@ def test_nothing_breaks_with_some_cells_or_none(monkeypatch):
 
     def some(wanted, conventions, protocol):
         cells, _ = real(wanted, conventions, protocol)
-        return {name: cell for i, (name, cell) in enumerate(cells.items()) if i % 2}, ("broken.nc cannot be read",)
+        return {cell: data for i, (cell, data) in enumerate(cells.items()) if i % 2}, ("broken.nc cannot be read",)
 
     monkeypatch.setattr(reproduce_model, "_there", some)
-    for target in FIGURES:
+    for target in TARGETS:
         explorer = ReproduceExplorer(target)
         assert explorer.pixels().std() > 0
-        if FIGURES[target]:
+        if TARGETS[target].cells:
             assert "cannot be read" in explorer.caption()
             assert explorer.model.result.missing
 
@@ -109,9 +110,9 @@ def test_what_was_made_here_is_shown(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "modeseek-results" / "reproduce" / "full" / "released_code" / "cells"
     folder.mkdir(parents=True)
-    source = stored_folder(QUICK, "paper") / "ipo-one-token-R2.nc"
+    source = STORE.folder(QUICK, "paper") / "ipo-one-token-R2.nc"
     (folder / "ipo-one-token-R2.nc").write_bytes(source.read_bytes())
-    monkeypatch.setattr(reproduce_model, "stored_folder", lambda *_: tmp_path / "nothing")
+    monkeypatch.setattr(Store, "folder", lambda *_: tmp_path / "nothing")
     model = ReproduceModel("one-token", conventions="released_code", protocol="whole")
     assert "of another protocol" in model.caption()
     assert "ipo-one-token-R2" in model.result.missing
@@ -128,7 +129,7 @@ def test_the_blitted_picture_is_the_fresh_one():
         np.testing.assert_array_equal(canvas.pixels(model), Canvas(ReproduceScene()).pixels(model))
 
 
-@pytest.mark.parametrize("target", [name for name in FIGURES if any(c.figure == name for c in CLAIMS.values())])
+@pytest.mark.parametrize("target", [name for name, target in TARGETS.items() if target.claims])
 def test_verdicts_end_inside_the_figure(target: str):
     canvas = Canvas(ReproduceScene())
     canvas.pixels(ReproduceModel(target))

@@ -6,11 +6,11 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from modeseek.bandit.figures.curves import learning_rate_figure, reward_figure
+from modeseek.bandit.figures.intervals import Interval, draw_intervals
 from modeseek.bandit.figures.problem import problem_figure
-from modeseek.bandit.figures.reproduction import Interval, draw_intervals
 from modeseek.bandit.figures.style import BLACK, METHOD_STYLES, VERMILLION, method_style, save_figure
 from modeseek.bandit.figures.tokens import token_figure
-from modeseek.bandit.objectives.methods import METHODS
+from modeseek.bandit.objectives.registry import METHODS
 from modeseek.bandit.simulator.summary import final_values, over_seeds
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from llm_cases import command, copied, golden, needs_transformers, write_word_tokenizer
 
+from modeseek.llm.checkpoints.checkpoint import open_checkpoint
 from modeseek.llm.commands.lines import read_records
-from modeseek.llm.weights.checkpoint import open_checkpoint
 
 
 @pytest.fixture
@@ -112,7 +112,7 @@ def test_info_prints_sizes_parameters_and_memory(capsys):
 BAD = [
     (("info", "nowhere/at/all"), "there is no folder nowhere/at/all"),
     (("info", "./nowhere"), "there is no folder ./nowhere"),
-    (("info", "PYTHIA", "--batch", "0"), "batch must be at least 1, got 0"),
+    (("info", "PYTHIA", "--batch", "0"), "batch must be a whole number of at least 1, got 0"),
     (("info", "PYTHIA", "--length", "65"), "length (65) is more than the model's context of 64"),
     (("info", "PYTHIA", "--length", "9", "--tensor", "2"), "does not divide the model: heads (3) by tensor (2)"),
     (("info", "PYTHIA", "--rank", "9999"), "rank must be 1 to 48 (the smallest side of a kernel), got 9999"),
@@ -144,12 +144,12 @@ BAD = [
     (("generate", "PYTHIA", "--stop", "a", "w2"), "all 2 texts after --stop are stops; put prompts before it"),
     (("generate", "PYTHIA", "w\udcff"), "argument 1 is not text: it holds the lone surrogate '\\udcff'"),
     (("score", "PYTHIA", "--file", "HALF"), "line 2 of half.jsonl is not text: it holds the lone surrogate '\\ud800'"),
-    (("generate", "PYTHIA", "w2", "--batch", "0"), "batch must be at least 1, got 0"),
+    (("generate", "PYTHIA", "w2", "--batch", "0"), "batch must be a whole number of at least 1, got 0"),
     (("generate", "PYTHIA", "w2", "--out", "nowhere/x.txt"), "there is no folder nowhere"),
     (("generate", "REWARD", "w2"), "has a reward head: this needs a language model"),
     (("score", "PYTHIA", "--file", "IDS"), "record 0 has neither a response nor a text"),
     (("score", "PYTHIA", "--file", "ONE"), "record 0 has 1 token(s): nothing predicts the first one"),
-    (("score", "PYTHIA", "w2 w3", "--chunk", "0"), "chunk must be at least 1, got 0"),
+    (("score", "PYTHIA", "w2 w3", "--chunk", "0"), "chunk must be a whole number of at least 1, got 0"),
 ]
 
 
@@ -230,9 +230,13 @@ def test_other_commands_import_nothing_of_the_language_models():
         "import sys; from modeseek.cli import main\n"
         "try: main(sys.argv[1:])\n"
         "except SystemExit: pass\n"
-        "print(sorted({n.split('.')[0] for n in sys.modules} & {'transformers', 'torch', 'huggingface_hub', 'llm'}))"
+        "print(sorted({'transformers', 'torch', 'huggingface_hub', 'modeseek.llm'} & set(sys.modules)))"
     )
-    for arguments, expected in ((["--help"], "[]"), (["bench", "--help"], "[]"), (["llm", "--help"], "['llm']")):
+    for arguments, expected in (
+        (["--help"], "[]"),
+        (["bench", "--help"], "[]"),
+        (["llm", "--help"], "['modeseek.llm']"),
+    ):
         done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=True)
         assert done.stdout.splitlines()[-1] == expected, arguments
     assert "convert" in done.stdout

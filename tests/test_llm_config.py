@@ -5,8 +5,8 @@ import json
 import pytest
 from llm_cases import CASES, needs_transformers
 
+from modeseek.llm.checkpoints.checkpoint import open_checkpoint
 from modeseek.llm.models.hugging_face import config_from, config_to, head_of, read_config
-from modeseek.llm.weights.checkpoint import open_checkpoint
 
 
 def test_configurations_survive_writing_and_reading():

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from llm_cases import copied, edit
 
-from modeseek.llm.weights.checkpoint import INDEX, SINGLE, open_checkpoint
-from modeseek.llm.weights.load import load
-from modeseek.llm.weights.safetensors import Pending, read_header, write_file
-from modeseek.llm.weights.save import convert
+from modeseek.llm.checkpoints.checkpoint import INDEX, SINGLE, open_checkpoint
+from modeseek.llm.checkpoints.load import load
+from modeseek.llm.checkpoints.safetensors import Pending, read_header, write_file
+from modeseek.llm.checkpoints.save import convert
 
 
 @pytest.fixture

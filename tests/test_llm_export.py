@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from llm_cases import CASES, copied, edit, random_params
 
-from modeseek.llm import lora
+from modeseek.llm.checkpoints.checkpoint import open_checkpoint
+from modeseek.llm.checkpoints.load import load
+from modeseek.llm.checkpoints.save import convert, save
 from modeseek.llm.models.hugging_face import config_from
-from modeseek.llm.sharding import Mesh, for_parameters, make_mesh
-from modeseek.llm.weights.checkpoint import open_checkpoint
-from modeseek.llm.weights.load import load
-from modeseek.llm.weights.save import convert, save
+from modeseek.llm.parallel.mesh import MeshShape, make_mesh, parameter_shardings
+from modeseek.llm.training import lora
 
 
 def test_adapters_are_merged_before_they_are_written(tmp_path):
@@ -21,7 +21,9 @@ def test_adapters_are_merged_before_they_are_written(tmp_path):
     config = config_from(CASES["mistral"])
     params = random_params(config)
     adapters = jax.tree.map(lambda a: a + 0.5, lora.init(config, 2, key=jax.random.key(0)))
-    with pytest.raises(ValueError, match=r"adapters are not written \(layers/.*/lora_a …\).*llm\.lora\.merge"):
+    with pytest.raises(
+        ValueError, match=r"adapters are not written \(layers/.*/lora_a …\).*llm\.training\.lora\.merge"
+    ):
         save(tmp_path / "out", config, lora.attach(params, adapters, 1.0))
     merged = lora.merge(params, adapters, 1.0)
     save(tmp_path / "out", config, merged)
@@ -78,9 +80,9 @@ def test_convert_with_no_type_keeps_the_configurations_own(named, tmp_path):
 
 def test_float64_is_read_as_float32_on_one_device_and_on_many(tmp_path):
     checkpoint = mixed(tmp_path)
-    mesh = make_mesh(Mesh(fsdp=2), checkpoint.config, 2, jax.devices()[:2])
+    mesh = make_mesh(MeshShape(fsdp=2), checkpoint.config, 2, jax.devices()[:2])
     head = checkpoint.tensors["lm_head.weight"].read().astype(np.float32).T
-    for shardings in (None, for_parameters(mesh, checkpoint.config)):
+    for shardings in (None, parameter_shardings(mesh, checkpoint.config)):
         np.testing.assert_array_equal(load(checkpoint, shardings=shardings)["heads"]["lm"]["kernel"], head)
 
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from llm_cases import CASES, TOKENS, edit, random_params, torch_outputs
 
+from modeseek.llm.checkpoints.checkpoint import INDEX, SINGLE, open_checkpoint
+from modeseek.llm.checkpoints.load import load
+from modeseek.llm.checkpoints.save import convert, save
 from modeseek.llm.models.hugging_face import config_from
 from modeseek.llm.models.model import Model
-from modeseek.llm.weights.checkpoint import INDEX, SINGLE, open_checkpoint
-from modeseek.llm.weights.load import load
-from modeseek.llm.weights.save import convert, save
 
 EMBEDDING, HEAD = "gpt_neox.embed_in.weight", "embed_out.weight"
 

@@ -8,24 +8,24 @@ import numpy as np
 import pytest
 from llm_cases import CASES, golden, params_of, random_params, torch_model
 
-from modeseek.llm import lora
-from modeseek.llm.draw import Sampling
-from modeseek.llm.generate import ANY, NEVER, _generate, generate, row_keys, stop_table
+from modeseek.llm.checkpoints.checkpoint import open_checkpoint
+from modeseek.llm.checkpoints.load import load
+from modeseek.llm.inference.generate import ANY, NEVER, _generate, generate, row_keys, stop_table
+from modeseek.llm.inference.padding import pad_right
+from modeseek.llm.inference.sampling import Sampling
+from modeseek.llm.inference.scoring import ModelWithParams, score
 from modeseek.llm.models.hugging_face import config_from
 from modeseek.llm.models.model import Compute, Model
-from modeseek.llm.prompts import pad_right
-from modeseek.llm.scoring import Policy, score
-from modeseek.llm.weights.checkpoint import open_checkpoint
-from modeseek.llm.weights.load import load
+from modeseek.llm.training import lora
 
 RNG = np.random.default_rng(11)
 PROMPTS = pad_right([RNG.integers(2, 53, n).tolist() for n in (5, 2, 9)])
 
 
 @functools.lru_cache
-def tiny(case: str = "pythia") -> Policy:
+def tiny(case: str = "pythia") -> ModelWithParams:
     config = config_from(CASES[case])
-    return Policy(Model(config), random_params(config, std=0.15))
+    return ModelWithParams(Model(config), random_params(config, std=0.15))
 
 
 def run(policy, tokens, lengths, new_tokens, *, key=0, first=0, **how):
@@ -46,7 +46,7 @@ def joined(prompts, out) -> tuple[np.ndarray, np.ndarray]:
 def scored(policy, prompts, out) -> list[np.ndarray]:
     """Uncached log-probs of each row's response."""
     rows = joined(prompts, out)
-    run = jax.jit(lambda p, *given: score(Policy(policy.model, p), *given))
+    run = jax.jit(lambda p, *given: score(ModelWithParams(policy.model, p), *given))
     scores = run(policy.params, rows.tokens, rows.lengths, prompts.lengths)
     return [np.asarray(row)[np.asarray(mask)] for row, mask in zip(scores.log_probs, scores.mask, strict=True)]
 
@@ -89,7 +89,7 @@ def test_greedy_ids_are_those_of_transformers(case):
         for name, parameter in module.named_parameters():
             parameter.copy_(lively(name, parameter))
     config = config_from(CASES[case])
-    policy = Policy(Model(config), params_of(module, config))
+    policy = ModelWithParams(Model(config), params_of(module, config))
     ours = run(policy, *PROMPTS, 20, sampling=Sampling(0.0))
     assert min(len(np.unique(ids)) for ids in np.asarray(ours.tokens)[:, :20]) >= 8
     for row, length, ids in zip(*PROMPTS, np.asarray(ours.tokens)[:, :20], strict=True):
@@ -113,7 +113,7 @@ def test_greedy_ids_of_the_golden_model():
     # Our paths' ends, as the names that `lively` knows.
     names = {"bias": "bias", "scale": "norm", "embedding": "embed_in", "kernel": "kernel"}
     params = jax.tree_util.tree_map_with_path(lambda path, a: lively(names[path[-1].key], a), load(checkpoint))
-    out = run(Policy(Model(checkpoint.config), params), *PROMPTS, 20, sampling=Sampling(0.0))
+    out = run(ModelWithParams(Model(checkpoint.config), params), *PROMPTS, 20, sampling=Sampling(0.0))
     np.testing.assert_array_equal(np.asarray(out.tokens)[:, :20], GOLDEN_IDS)
 
 
@@ -160,7 +160,7 @@ def test_turns_and_rows_draw_independently():
     between turns and between rows are uniform modulo V. χ² with 52 degrees of freedom exceeds 110 once in 200 000."""
     policy = tiny()
     flat = jax.tree.map(jnp.zeros_like, policy.params["heads"])
-    blind = Policy(policy.model, {**policy.params, "heads": flat})
+    blind = ModelWithParams(policy.model, {**policy.params, "heads": flat})
     drawn = np.stack([np.asarray(run(blind, *PROMPTS, 20, key=key).tokens)[:, :20] for key in range(40)])
     turns, two_turns, rows = (
         drawn[:, :, 1:] - drawn[:, :, :-1],
@@ -250,7 +250,7 @@ def test_stop_tables():
 
 
 def test_bad_calls_are_refused():
-    with pytest.raises(ValueError, match="new_tokens must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="new_tokens must be a whole number of at least 1, got 0"):
         run(tiny(), *PROMPTS, 0)
     with pytest.raises(ValueError, match=r"keys must be one a row, \(3,\), got \(2,\)"):
         policy = tiny()

@@ -28,10 +28,10 @@ def write_checkpoint(folder: Path) -> int:
     """A sharded checkpoint whose tensors hold one number each; the bytes of all its parameters."""
     import numpy as np
 
+    from modeseek.llm.checkpoints.checkpoint import INDEX
+    from modeseek.llm.checkpoints.safetensors import Pending, write_file
     from modeseek.llm.models.hugging_face import config_from
     from modeseek.llm.models.parameters import parameters
-    from modeseek.llm.weights.checkpoint import INDEX
-    from modeseek.llm.weights.safetensors import Pending, write_file
 
     shapes = {name: p.tensor_shape for p in parameters(config_from(CONFIG)) for name in p.tensors}
     pending = [Pending(n, "F32", s, lambda s=s: np.full(s, 0.5, np.float32)) for n, s in shapes.items()]
@@ -52,14 +52,14 @@ def report(small: Path, folder: Path) -> None:
     """
     import jax
 
-    from modeseek.llm.sharding import Mesh, for_parameters, make_mesh
-    from modeseek.llm.weights.checkpoint import open_checkpoint
-    from modeseek.llm.weights.load import load
+    from modeseek.llm.checkpoints.checkpoint import open_checkpoint
+    from modeseek.llm.checkpoints.load import load
+    from modeseek.llm.parallel.mesh import MeshShape, make_mesh, parameter_shardings
 
     def loaded(folder: Path) -> tuple[int, int]:
         checkpoint = open_checkpoint(folder)
-        mesh = make_mesh(Mesh(fsdp=2), checkpoint.config, batch=2)
-        params = load(checkpoint, shardings=for_parameters(mesh, checkpoint.config))
+        mesh = make_mesh(MeshShape(fsdp=2), checkpoint.config, batch=2)
+        params = load(checkpoint, shardings=parameter_shardings(mesh, checkpoint.config))
         shards = [leaf.addressable_shards[0].data.nbytes for leaf in jax.tree.leaves(params)]
         return peak(), sum(shards)
 
@@ -87,7 +87,7 @@ def test_import_holds_the_parameters_and_no_second_copy(tmp_path):
     here = Path(__file__).parent
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("JAX_", "XLA_"))}
     environment |= {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
-    environment["PYTHONPATH"] = os.pathsep.join([str(here.parent), str(here)])
+    environment["PYTHONPATH"] = os.pathsep.join([str(here.parent / "src"), str(here)])
     command = [sys.executable, __file__, str(golden("pythia")), str(tmp_path)]
     ended = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr

@@ -4,19 +4,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from llm_cases import CASES, command, golden, random_params
+from llm_cases import CASES, adapter_step, command, full_step, golden, random_params
 
-from modeseek.llm import available, lora, memory
-from modeseek.llm.available import available_bytes, check_room
-from modeseek.llm.draw import Sampling
-from modeseek.llm.generate import _generate, stop_table
-from modeseek.llm.memory import Memory, parameter_count, readable
+from modeseek.llm.inference.generate import _generate, stop_table
+from modeseek.llm.inference.sampling import Sampling
+from modeseek.llm.inference.scoring import ModelWithParams, score
 from modeseek.llm.models.hugging_face import config_from
 from modeseek.llm.models.model import Compute, Model
 from modeseek.llm.models.parameters import shapes
-from modeseek.llm.scoring import Policy, score
-from modeseek.llm.sharding import Mesh
-from modeseek.llm.step import Adam, make_step, start
+from modeseek.llm.parallel import device_memory, memory
+from modeseek.llm.parallel.device_memory import available_bytes, check_fits
+from modeseek.llm.parallel.memory import MemoryEstimate, parameter_count, readable
+from modeseek.llm.parallel.mesh import MeshShape
+from modeseek.llm.training import lora
+from modeseek.llm.training.cross_entropy import TokenBatch
+from modeseek.llm.training.optimizer import Adam, start
 
 ADAM = Adam(*map(jnp.float32, Adam()))
 SIZES = {"hidden_size": 192, "num_hidden_layers": 5, "max_position_embeddings": 600, "vocab_size": 3001}
@@ -43,7 +45,7 @@ def measured(lowered) -> int:
     return given + found.temp_size_in_bytes
 
 
-def near(estimate: Memory, lowered) -> None:
+def near(estimate: MemoryEstimate, lowered) -> None:
     """Within a fifth of this backend's own count, in float32: a CPU computes 16-bit numbers in float32 copies."""
     assert 0.83 < estimate.total / measured(lowered) < 1.2, (estimate, measured(lowered))
 
@@ -61,9 +63,9 @@ def near(estimate: Memory, lowered) -> None:
 def test_training_needs_what_was_estimated(case, remat, accumulate, length):
     config = CONFIGS[case]
     model, state = Model(config, Compute("float32", remat)), jax.eval_shape(start, shapes(config))
-    step = make_step(model, accumulate=accumulate, chunk=256)
-    estimate = memory.training(config, model.compute, Mesh(), 8, length, chunk=256, accumulate=accumulate)
-    near(estimate, step.lower(state, ids(8, length + 1), ids(8), ADAM))
+    step = full_step(model, accumulate=accumulate, chunk=256)
+    estimate = memory.training(config, model.compute, MeshShape(), 8, length, chunk=256, accumulate=accumulate)
+    near(estimate, step.lower(state, TokenBatch(ids(8, length + 1), ids(8)), ADAM))
     assert estimate.parts["parameters"] == 4 * parameter_count(config)
 
 
@@ -71,10 +73,10 @@ def test_training_adapters_needs_what_was_estimated():
     config = CONFIGS["pythia"]
     model = Model(config, Compute(remat="full"))
     state = jax.eval_shape(lambda: start(lora.init(config, 8, key=jax.random.key(0))))
-    estimate = memory.training_adapters(config, model.compute, Mesh(), 8, 128, 8, chunk=256)
-    step = lora.make_step(model, chunk=256)
-    near(estimate, step.lower(state, shapes(config), ids(8, 129), ids(8), ADAM, np.float32(1)))
-    assert estimate.total < 0.65 * memory.training(config, model.compute, Mesh(), 8, 128, chunk=256).total
+    estimate = memory.training_adapters(config, model.compute, MeshShape(), 8, 128, 8, chunk=256)
+    step = adapter_step(model, chunk=256)
+    near(estimate, step.lower(state, TokenBatch(ids(8, 129), ids(8)), ADAM, lora.Frozen(shapes(config), np.float32(1))))
+    assert estimate.total < 0.65 * memory.training(config, model.compute, MeshShape(), 8, 128, chunk=256).total
 
 
 @pytest.mark.parametrize(
@@ -86,7 +88,7 @@ def test_generating_needs_what_was_estimated(case, prompt, room):
     params = jax.eval_shape(model.for_decoding, shapes(config))
     keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 16))
     fixed = np.int32(room), keys, Sampling(np.float32(1), np.int32(0), np.float32(1)), stop_table([]), np.int32(0)
-    estimate = memory.inference(config, model.compute, Mesh(), 16, prompt + room, prompt)
+    estimate = memory.inference(config, model.compute, MeshShape(), 16, prompt + room, prompt)
     near(estimate, _generate.lower(model, room, params, ids(16, prompt), ids(16), *fixed))
     cache = Model(config).empty_cache(16, prompt + room)
     assert estimate.parts["cache"] == sum(leaf.nbytes for leaf in jax.tree.leaves(cache.layers))
@@ -96,8 +98,8 @@ def test_generating_needs_what_was_estimated(case, prompt, room):
 def test_scoring_needs_what_was_estimated(case, length):
     config = CONFIGS[case]
     model = Model(config)
-    run = jax.jit(lambda p, t, n: score(Policy(model, p), t, n, with_entropy=True, chunk=256))
-    estimate = memory.scoring(config, model.compute, Mesh(), 8, length, 256)
+    run = jax.jit(lambda p, t, n: score(ModelWithParams(model, p), t, n, with_entropy=True, chunk=256))
+    estimate = memory.scoring(config, model.compute, MeshShape(), 8, length, 256)
     near(estimate, run.lower(shapes(config), ids(8, length + 1), ids(8)))
 
 
@@ -115,14 +117,15 @@ def test_a_fused_kernel_keeps_no_weights_of_attention():
 
 def test_memory_is_divided_among_devices():
     config = config_from(CASES["mistral"])
-    alone = memory.training(config, Compute(), Mesh(), 8, 32)
-    shared = memory.training(config, Compute(), Mesh(2, 2, 2), 8, 32)
+    alone = memory.training(config, Compute(), MeshShape(), 8, 32)
+    shared = memory.training(config, Compute(), MeshShape(2, 2, 2), 8, 32)
     assert shared.total < alone.total / 3
-    halves = memory.training(config, Compute(), Mesh(2, 1, 1), 8, 32)
+    halves = memory.training(config, Compute(), MeshShape(2, 1, 1), 8, 32)
     assert halves.parts["activations"] == alone.parts["activations"] // 2
     assert halves.parts["parameters"] == alone.parts["parameters"]
     cut = memory.residual_bytes(config, "float32", "none", True, 32)
-    heads = memory.training(config, Compute(remat="none", attention="cudnn"), Mesh(1, 1, 2), 8, 32).parts["activations"]
+    by_heads = memory.training(config, Compute(remat="none", attention="cudnn"), MeshShape(1, 1, 2), 8, 32)
+    heads = by_heads.parts["activations"]
     assert 8 * config.layers * cut / 2 < heads < 8 * config.layers * cut  # the residual stream is not cut
 
 
@@ -135,7 +138,7 @@ def test_weights_are_never_there_twice():
     given = model.for_decoding(params, donate=True)
     jax.tree.map(np.testing.assert_array_equal, given, kept)
     assert all(leaf.is_deleted() for leaf in jax.tree.leaves(params["layers"]))
-    estimate = memory.taking_apart(config, Compute(), Mesh()).parts
+    estimate = memory.unstacking(config, Compute(), MeshShape()).parts
     assert estimate["the largest stack again"] == max(leaf.nbytes for leaf in jax.tree.leaves(params["layers"]))
 
 
@@ -149,17 +152,17 @@ class Device:
 
 
 def test_too_little_memory_is_said_with_the_numbers():
-    needed = Memory({"parameters": 2048, "cache": 1024})
-    check_room(needed, "this", "do that", device=Device(bytes_limit=4096, bytes_in_use=1024))
+    needed = MemoryEstimate({"parameters": 2048, "cache": 1024})
+    check_fits(needed, "this", "do that", device=Device(bytes_limit=4096, bytes_in_use=1024))
     with pytest.raises(ValueError) as error:
-        check_room(needed, "this", "do that", device=Device(bytes_limit=4096, bytes_in_use=2048))
+        check_fits(needed, "this", "do that", device=Device(bytes_limit=4096, bytes_in_use=2048))
     assert str(error.value) == (
         "this needs about 3.00 KiB on each device (parameters 2.00 KiB, cache 1.00 KiB), and 2.00 KiB are free: do that"
     )
-    check_room(needed, "this", "do that", there=("parameters",), device=Device(bytes_limit=4096, bytes_in_use=3072))
+    check_fits(needed, "this", "do that", there=("parameters",), device=Device(bytes_limit=4096, bytes_in_use=3072))
     with pytest.raises(ValueError, match=r"and 1023 B are free beside parameters: do that"):
-        check_room(needed, "this", "do that", there=("parameters",), device=Device(bytes_limit=1023))
-    check_room(Memory({"all": 2**60}), "this", "do that", device=Device())  # it does not say what it has
+        check_fits(needed, "this", "do that", there=("parameters",), device=Device(bytes_limit=1023))
+    check_fits(MemoryEstimate({"all": 2**60}), "this", "do that", device=Device())  # it does not say what it has
     free = available_bytes()
     assert free is None or free > 2**20
 
@@ -167,8 +170,8 @@ def test_too_little_memory_is_said_with_the_numbers():
 @pytest.fixture
 def little(monkeypatch):
     """A thousand bytes, and nothing may be loaded or compiled."""
-    monkeypatch.setattr(available, "available_bytes", lambda device=None: 1000)
-    monkeypatch.setattr("modeseek.llm.weights.load.load", lambda *_, **__: pytest.fail("it was loaded"))
+    monkeypatch.setattr(device_memory, "available_bytes", lambda device=None: 1000)
+    monkeypatch.setattr("modeseek.llm.checkpoints.load.load", lambda *_, **__: pytest.fail("it was loaded"))
     monkeypatch.setattr("jax.stages.Lowered.compile", lambda *_, **__: pytest.fail("it was compiled"))
 
 
@@ -187,13 +190,13 @@ def test_commands_say_it_before_anything_is_loaded(little, capsys, tmp_path):
 def test_steps_say_it_before_they_are_compiled(little):
     model = Model(config_from(CASES["pythia"]))
     params = random_params(model.config)
-    rows, counts = np.zeros((4, 11), np.int32), np.full(4, 11, np.int32)
+    batch = TokenBatch(np.zeros((4, 11), np.int32), np.full(4, 11, np.int32))
     expected = r"a training step of 4 rows of 11 tokens needs about .* and 1000 B are free beside parameters"
     with pytest.raises(ValueError, match=expected):
-        make_step(model)(start(params), rows, counts, ADAM)
+        full_step(model)(start(params), batch, ADAM)
     adapters = start(lora.init(model.config, 4, key=jax.random.key(0)))
     with pytest.raises(ValueError, match=expected + " and adapters and Adam's moments: take fewer rows"):
-        lora.make_step(model)(adapters, params, rows, counts, ADAM, np.float32(1))
+        adapter_step(model)(adapters, batch, ADAM, lora.Frozen(params, np.float32(1)))
 
 
 def test_bytes_are_readable():

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from llm_cases import CASES, GOLDEN, golden, params_of, random_params, torch_model, torch_outputs
 
+from modeseek.llm.checkpoints.checkpoint import open_checkpoint
+from modeseek.llm.checkpoints.load import load
 from modeseek.llm.models import attention
 from modeseek.llm.models.config import ModelConfig
 from modeseek.llm.models.hugging_face import config_from
 from modeseek.llm.models.layers import rotary, rotate, wide_product
 from modeseek.llm.models.model import BLOCKS, Compute, Model, last
 from modeseek.llm.models.parameters import axes, init, parameters, shapes
-from modeseek.llm.weights.checkpoint import open_checkpoint
-from modeseek.llm.weights.load import load
 
 TOKENS, PADDED, LENGTHS = map(jnp.asarray, (llm_cases.TOKENS, llm_cases.padded(), llm_cases.LENGTHS))
 FULL = jnp.full(3, 11)

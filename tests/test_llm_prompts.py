@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from llm_cases import CASES, golden, needs_transformers, write_word_tokenizer
 
+from modeseek.llm.checkpoints.hub import CONFIGURATION, local_folder
+from modeseek.llm.inference.padding import bucket, check_ids, pad_right
 from modeseek.llm.models.hugging_face import config_from
-from modeseek.llm.prompts import bucket, check_ids, pad_right
-from modeseek.llm.source import CONFIGURATION, local_folder
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 
@@ -57,7 +57,7 @@ def words(tmp_path) -> Path:
 
 @needs_transformers
 def test_tokenizers_and_chat_templates(words):
-    from modeseek.llm.tokenizer import decode, encode, encode_chats, load_tokenizer
+    from modeseek.llm.inference.tokenizer import decode, encode, encode_chats, load_tokenizer
 
     tokenizer = load_tokenizer(words)
     assert encode(tokenizer, ["how are you", "you"]) == [[2, 3, 4], [4]]
@@ -76,7 +76,7 @@ def test_tokenizers_and_chat_templates(words):
 
 @needs_transformers
 def test_folders_without_a_tokenizer_and_code_from_the_hub_are_refused(words):
-    from modeseek.llm.tokenizer import load_tokenizer
+    from modeseek.llm.inference.tokenizer import load_tokenizer
 
     with pytest.raises(ValueError, match="no tokenizer could be read from"):
         load_tokenizer(golden("pythia"))
@@ -93,7 +93,7 @@ def test_folders_without_a_tokenizer_and_code_from_the_hub_are_refused(words):
 @pytest.mark.parametrize("name", ["pythia_tokenizer.json", "mistral_v1_tokenizer.model"])
 def test_real_tokenizers_round_trip(name, tmp_path):
     """Real answers, encoded and decoded; `words` above covers the same calls where the files are not there."""
-    from modeseek.llm.tokenizer import decode, encode, load_tokenizer
+    from modeseek.llm.inference.tokenizer import decode, encode, load_tokenizer
 
     if not (DATA / name).exists():
         pytest.skip(f"{name} is a file of the workplace, not of the project")

@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 from llm_cases import command, copied, golden, needs_transformers
 
-from modeseek.llm.commands.loading import eos_ids, load_model
-from modeseek.llm.generate import Generation
-from modeseek.llm.weights.checkpoint import open_checkpoint
+from modeseek.llm.checkpoints.checkpoint import open_checkpoint
+from modeseek.llm.inference.generate import Generation
+from modeseek.llm.inference.language_model import eos_ids, load_parameters
 
 
 @pytest.fixture
 def unloaded(monkeypatch):
     """No model may be loaded."""
-    monkeypatch.setattr("modeseek.llm.weights.load.load", lambda *_, **__: pytest.fail("it was loaded"))
+    monkeypatch.setattr("modeseek.llm.checkpoints.load.load", lambda *_, **__: pytest.fail("it was loaded"))
 
 
 @pytest.mark.parametrize("value", ["-1", '"2"', '{"a": 1}', "[2, 2.5]", "true"])
@@ -60,7 +60,7 @@ def made(monkeypatch):
         rows, tokens = log_probs.shape
         full = lambda value, shape: np.full(shape, value)
         out = Generation(full(4, log_probs.shape), full(tokens, rows), full(False, rows), log_probs, log_probs)
-        monkeypatch.setattr("modeseek.llm.generate.generate", lambda *_, **__: out)
+        monkeypatch.setattr("modeseek.llm.inference.generate.generate", lambda *_, **__: out)
 
     return give
 
@@ -80,13 +80,13 @@ def test_what_overflows_is_no_response(wrong, made, tmp_path, capsys):
 
 def test_scores_that_overflow_are_refused(tmp_path, capsys, monkeypatch):
     """A kernel of 1e30 is infinite after two layers, and every log-prob NaN."""
-    real = load_model
+    real = load_parameters
 
     def load(*given):
         model, params = real(*given)
         return model, jax.tree.map(lambda leaf: 1e30 * leaf, params)
 
-    monkeypatch.setattr("modeseek.llm.commands.loading.load_model", load)
+    monkeypatch.setattr("modeseek.llm.inference.language_model.load_parameters", load)
     (tmp_path / "ids.jsonl").write_text('{"text_ids": [3, 4]}\n')
     assert command("score", str(golden("pythia")), "--file", str(tmp_path / "ids.jsonl")) == 2
     said = "the log_prob of record 0 is nan at token 0: the model overflows in float32; are all its weights finite?"

@@ -8,7 +8,7 @@ from llm_cases import CASES, torch_model
 from modeseek.llm.models.hugging_face import config_from
 from modeseek.llm.models.model import Compute, Model
 from modeseek.llm.models.parameters import shapes
-from modeseek.llm.roofline import decoding_bytes, training_flop
+from modeseek.llm.parallel.roofline import decoding_bytes, training_flop
 
 
 @pytest.mark.parametrize("case", ["pythia", "mistral", "llama"])

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from llm_cases import CASES, random_params
 
+from modeseek.llm.inference.scoring import ModelWithParams, response_mask, score
 from modeseek.llm.models.hugging_face import config_from
 from modeseek.llm.models.model import Model
 from modeseek.llm.models.parameters import shapes
-from modeseek.llm.scoring import Policy, response_mask, score
 
 TOKENS, LENGTHS = jnp.asarray(llm_cases.padded()), jnp.asarray(llm_cases.LENGTHS)
 STARTS = jnp.array([3, 1, 5])
@@ -22,13 +22,14 @@ REAL = (np.arange(1, 11)[None] >= np.asarray(STARTS)[:, None]) & (np.arange(1, 1
 
 
 @functools.lru_cache
-def policies() -> tuple[Policy, Policy]:
+def policies() -> tuple[ModelWithParams, ModelWithParams]:
     """Two models of one vocabulary and different architectures."""
     first, second = (config_from(CASES[case]) for case in ("pythia", "mistral"))
-    return Policy(Model(first), random_params(first, std=0.15)), Policy(Model(second), random_params(second, std=0.15))
+    one, other = (ModelWithParams(Model(config), random_params(config, std=0.15)) for config in (first, second))
+    return one, other
 
 
-def all_log_probs(policy: Policy) -> np.ndarray:
+def all_log_probs(policy: ModelWithParams) -> np.ndarray:
     """log π of every entry after every prefix, float64 from the logits on, without any of the scoring code."""
     logits = policy.model.logits(policy.params, policy.model.hidden(policy.params, TOKENS))
     logits = np.asarray(logits, np.float64)[:, :-1]
@@ -93,7 +94,7 @@ def test_a_second_model_that_is_the_first_has_no_kl():
 def test_probabilities_of_all_continuations_sum_to_one(case):
     """All 3² continuations of two tokens: Σ exp(log π(y | x)) = 1, for each of two prompts of different lengths."""
     config = dataclasses.replace(config_from(CASES[case]), vocab_size=3)
-    policy = Policy(Model(config), random_params(config))
+    policy = ModelWithParams(Model(config), random_params(config))
     run = jax.jit(lambda p, t, l, s: score(policy._replace(params=p), t, l, s).sums)
     for prompt in ([0], [2, 1, 0, 1]):
         rows = np.array([[*prompt, *y] + [0] * (4 - len(prompt)) for y in itertools.product(range(3), repeat=2)])
@@ -127,7 +128,7 @@ def test_logits_are_never_all_there():
     """
     config = dataclasses.replace(config_from(CASES["pythia"]), vocab_size=20_000, context=512)
     model, tokens = Model(config), jax.ShapeDtypeStruct((16, 129), jnp.int32)
-    loss = lambda p, t: score(Policy(Model(config), p), t, jnp.full(16, 129), chunk=16).sums.sum()
+    loss = lambda p, t: score(ModelWithParams(Model(config), p), t, jnp.full(16, 129), chunk=16).sums.sum()
     analysis = jax.jit(jax.grad(loss)).lower(shapes(model.config), tokens).compile().memory_analysis()
     assert analysis.temp_size_in_bytes < 0.5 * 16 * 128 * 20_000 * 4
 
@@ -136,8 +137,8 @@ def test_what_cannot_be_scored_is_refused():
     policy, _ = policies()
     with pytest.raises(ValueError, match="at least 2 tokens to score, got 1"):
         score(policy, TOKENS[:, :1], jnp.ones(3, jnp.int32))
-    with pytest.raises(ValueError, match="chunk must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="chunk must be a whole number of at least 1, got 0"):
         score(policy, TOKENS, LENGTHS, chunk=0)
     config = dataclasses.replace(policy.model.config, vocab_size=54)
     with pytest.raises(ValueError, match="one vocabulary, got 53 and 54 entries"):
-        score(policy, TOKENS, LENGTHS, other=Policy(Model(config), policy.params))
+        score(policy, TOKENS, LENGTHS, other=ModelWithParams(Model(config), policy.params))

@@ -13,13 +13,13 @@ import pytest
 from llm_cases import CASES, random_params
 from llm_on_devices import MESHES, batch, cases, found
 
-from modeseek.llm.hosts import join
+from modeseek.llm.checkpoints.safetensors import read_header
+from modeseek.llm.checkpoints.save import save
 from modeseek.llm.models.hugging_face import config_from
 from modeseek.llm.models.model import Model
 from modeseek.llm.models.parameters import shapes
-from modeseek.llm.sharding import Mesh, for_parameters, make_mesh
-from modeseek.llm.weights.safetensors import read_header
-from modeseek.llm.weights.save import save
+from modeseek.llm.parallel.distributed import initialize
+from modeseek.llm.parallel.mesh import MeshShape, make_mesh, parameter_shardings
 
 slow = pytest.mark.slow  # two minutes of compiling in processes of their own
 
@@ -30,7 +30,7 @@ PATIENCE = 900
 
 def begin(*arguments):
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("JAX_", "XLA_"))}
-    environment["PYTHONPATH"] = os.pathsep.join([str(PROGRAM.parents[1]), str(PROGRAM.parent)])
+    environment["PYTHONPATH"] = os.pathsep.join([str(PROGRAM.parents[1] / "src"), str(PROGRAM.parent)])
     command = [sys.executable, str(PROGRAM), *map(str, arguments)]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
@@ -103,7 +103,7 @@ def test_a_mesh_generates_and_scores_as_one_device(eight, family):
 
 @slow
 def test_memory_of_a_mesh_is_what_was_estimated(eight):
-    """Of the parts that each device sets aside for a step, on small shapes: communication is not estimated."""
+    """Only the parts that each device sets aside for a step count, on small shapes: communication is not estimated."""
     assert {mesh: 0.7 < ratio < 1.4 for mesh, ratio in eight[0]["sized"].items()} == dict.fromkeys(
         eight[0]["sized"], True
     ), eight[0]["sized"]
@@ -156,18 +156,18 @@ def test_two_processes_give_the_gradients_of_one_and_save_what_they_loaded(tmp_p
 def test_meshes_that_cannot_be_are_refused():
     config = config_from(CASES["mistral"])
     with pytest.raises(ValueError, match=r"data 2 x fsdp 2 x tensor 1 needs 4 devices, there are 2 \(cpu\)"):
-        make_mesh(Mesh(2, 2, 1), config, 8, jax.devices()[:2])
+        make_mesh(MeshShape(2, 2, 1), config, 8, jax.devices()[:2])
     with pytest.raises(ValueError, match=r"kv_heads \(2\) by tensor \(3\), .*vocab_size \(53\) by tensor \(3\)"):
-        make_mesh(Mesh(1, 1, 3), config, 8)
+        make_mesh(MeshShape(1, 1, 3), config, 8)
     with pytest.raises(ValueError, match=r"batch \(3\) by data x fsdp \(2\)"):
-        make_mesh(Mesh(2, 1, 1), config, 3)
-    with pytest.raises(ValueError, match="the mesh's fsdp must be at least 1, got 0"):
-        make_mesh(Mesh(1, 0, 1), config, 3)
+        make_mesh(MeshShape(2, 1, 1), config, 3)
+    with pytest.raises(ValueError, match="the mesh's fsdp must be a whole number of at least 1, got 0"):
+        make_mesh(MeshShape(1, 0, 1), config, 3)
 
 
 def test_one_device_is_a_mesh_too():
     config = config_from(CASES["llama"])
-    cut = for_parameters(make_mesh(Mesh(), config, 3, jax.devices()[:1]), config)
+    cut = parameter_shardings(make_mesh(MeshShape(), config, 3, jax.devices()[:1]), config)
     assert jax.tree.structure(cut) == jax.tree.structure(shapes(config))
     assert all(
         s.shard_shape(p.shape) == p.shape for s, p in zip(*map(jax.tree.leaves, (cut, shapes(config))), strict=True)
@@ -181,18 +181,18 @@ def test_one_device_is_a_mesh_too():
         ((None, 2, 0), "JAX_COORDINATOR_ADDRESS is not set"),
         (("here", 2, 0), "host:port, got 'here'"),
         (("here:0", 2, 0), "host:port, got 'here:0'"),
-        (("here:1234", 0, 0), "processes must be at least 1, got 0"),
+        (("here:1234", 0, 0), "processes must be a whole number of at least 1, got 0"),
         (("here:1234", 2, 2), "one of 0 to 1, got 2"),
     ],
 )
 def test_hosts_that_cannot_join_are_told(arguments, error):
     with pytest.raises(ValueError, match=error):
-        join(*arguments)
+        initialize(*arguments)
 
 
 def test_a_host_alone_stays_alone(monkeypatch):
-    assert not join()
+    assert not initialize()
     monkeypatch.setenv("JAX_NUM_PROCESSES", "two")
     monkeypatch.setenv("JAX_PROCESS_ID", "0")
     with pytest.raises(ValueError, match="JAX_NUM_PROCESSES must be a whole number, got 'two'"):
-        join("here:1234")
+        initialize("here:1234")

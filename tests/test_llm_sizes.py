@@ -1,6 +1,7 @@
 """The real models' configurations, without their weights: parameters, tensors, shardings, memory, all from shapes."""
 
 import json
+import functools
 import math
 
 import jax
@@ -8,15 +9,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.sharding import AbstractMesh, NamedSharding
-from llm_cases import command
+from llm_cases import command, full_step
 
-from modeseek.llm import lora, memory
-from modeseek.llm.memory import count_by_part, parameter_count
 from modeseek.llm.models.hugging_face import config_from
 from modeseek.llm.models.model import Compute, Model
 from modeseek.llm.models.parameters import parameters, shapes
-from modeseek.llm.sharding import Mesh, check_mesh, for_parameters
-from modeseek.llm.step import Adam, make_step, mean_gradients, start
+from modeseek.llm.parallel import memory
+from modeseek.llm.parallel.memory import count_by_part, parameter_count
+from modeseek.llm.parallel.mesh import MeshShape, check_mesh, parameter_shardings
+from modeseek.llm.training import lora
+from modeseek.llm.training.cross_entropy import CrossEntropy, TokenBatch
+from modeseek.llm.training.optimizer import Adam, start
+from modeseek.llm.training.step import mean_gradients
 
 NEOX = {
     "model_type": "gpt_neox",
@@ -124,12 +128,12 @@ def test_the_import_reads_the_tensors_that_transformers_writes(name):
 
 
 @pytest.mark.parametrize("name", REAL)
-@pytest.mark.parametrize("sizes", [Mesh(8, 1, 1), Mesh(1, 8, 1), Mesh(2, 2, 2), Mesh(1, 2, 4)])
+@pytest.mark.parametrize("sizes", [MeshShape(8, 1, 1), MeshShape(1, 8, 1), MeshShape(2, 2, 2), MeshShape(1, 2, 4)])
 def test_eight_devices_share_the_real_shapes(name, sizes):
     """Each leaf's part on a device, by JAX's own account of its sharding, is what the memory table counts."""
     config = config_from(REAL[name])
     check_mesh(config, sizes, 8)
-    cut = for_parameters(AbstractMesh(tuple(sizes), sizes._fields), config)
+    cut = parameter_shardings(AbstractMesh(tuple(sizes), sizes._fields), config)
     held = sum(
         math.prod(sharding.shard_shape(leaf.shape))
         for leaf, sharding in zip(*map(jax.tree.leaves, (shapes(config), cut)), strict=True)
@@ -148,7 +152,8 @@ def test_the_largest_models_programs_are_well_formed(name):
     model = Model(config, Compute("bfloat16", "full"))
     params, ids = shapes(config), lambda *shape: jax.ShapeDtypeStruct(shape, jnp.int32)
     with jax.numpy_dtype_promotion("standard"):  # JAX's own attention promotes 16-bit floats implicitly
-        loss, gradients = jax.eval_shape(lambda p, t, n: mean_gradients(model, p, t, n), params, ids(2, 5000), ids(2))
+        batch = TokenBatch(ids(2, 5000), ids(2))
+        loss, gradients = jax.eval_shape(functools.partial(mean_gradients, CrossEntropy(model)), params, batch)
     assert (loss.shape, loss.dtype) == ((), jnp.float32)
     jax.tree.map(lambda g, p: np.testing.assert_equal((g.shape, g.dtype), (p.shape, p.dtype)), gradients, params)
     decoding = jax.eval_shape(model.for_decoding, params)
@@ -157,7 +162,7 @@ def test_the_largest_models_programs_are_well_formed(name):
     assert (hidden.shape, hidden.dtype) == ((2, config.width), jnp.bfloat16)
     assert jax.tree.map(lambda leaf: leaf.shape, after) == jax.tree.map(lambda leaf: leaf.shape, cache)
     adapters = jax.eval_shape(lambda: lora.init(config, 16, key=jax.random.key(0)))
-    made = memory.training_adapters(config, model.compute, Mesh(), 2, 128, 16).parts["adapters"]
+    made = memory.training_adapters(config, model.compute, MeshShape(), 2, 128, 16).parts["adapters"]
     assert made == sum(4 * leaf.size for leaf in jax.tree.leaves(adapters))
 
 
@@ -169,7 +174,7 @@ def test_a_step_that_cannot_fit_is_refused_before_it_is_compiled():
     numbers = tuple(map(jnp.float32, (1e-5, 0.9, 0.999, 1e-8, 0.0)))
     with pytest.raises(ValueError, match=r"a training step of 64 rows of 385 tokens needs about \d+\.\d+ GiB on each"):
         rows = jax.ShapeDtypeStruct((64, 385), jnp.int32), jax.ShapeDtypeStruct((64,), jnp.int32)
-        make_step(model).lower(state, *rows, Adam(*numbers))
+        full_step(model).lower(state, TokenBatch(*rows), Adam(*numbers))
 
 
 def test_info_of_mistral_7b_needs_its_configuration_alone(tmp_path, capsys):

@@ -7,17 +7,21 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from llm_cases import CASES, LENGTHS, padded, random_params
+from llm_cases import CASES, LENGTHS, adapter_step, full_step, padded, random_params
 
-from modeseek.llm import lora, memory
-from modeseek.llm.chunks import cross_entropy
+from modeseek.llm.inference.chunked_logits import cross_entropy
 from modeseek.llm.models.hugging_face import config_from
 from modeseek.llm.models.model import Compute, Model
-from modeseek.llm.sharding import Mesh
-from modeseek.llm.step import Adam, apply, make_step, mean_gradients, start
+from modeseek.llm.parallel import memory
+from modeseek.llm.parallel.mesh import MeshShape
+from modeseek.llm.training import lora
+from modeseek.llm.training.cross_entropy import CrossEntropy, TokenBatch
+from modeseek.llm.training.optimizer import Adam, apply, start
+from modeseek.llm.training.step import mean_gradients
 
 ROWS = jnp.asarray(np.concatenate([padded(), padded()[:1, ::-1]]))
 COUNTS = jnp.asarray(np.append(LENGTHS, 6).astype(np.int32))
+BATCH = TokenBatch(ROWS, COUNTS)
 # A large epsilon: the first step is otherwise the gradient's sign, which rounding decides where the gradient is zero
 # (attention does not see a bias of all keys).
 ADAM = Adam(1e-2, epsilon=1e-3, weight_decay=0.1)
@@ -51,7 +55,8 @@ def defined(request):
 @pytest.mark.parametrize(("chunk", "accumulate"), [(4096, 1), (7, 1), (12, 2)])
 def test_loss_and_gradients_are_the_definitions_whatever_the_chunks_and_parts(defined, chunk, accumulate):
     model, params, loss, gradients = defined
-    ours = jax.jit(lambda p: mean_gradients(model, p, ROWS, COUNTS, chunk=chunk, accumulate=accumulate))(params)
+    given = CrossEntropy(model, chunk)
+    ours = jax.jit(lambda p: mean_gradients(given, p, BATCH, accumulate=accumulate))(params)
     np.testing.assert_allclose(ours[0], loss, rtol=1e-5)
     close(ours[1], gradients)
 
@@ -70,7 +75,7 @@ def test_rematerialisation_changes_no_gradient(defined):
     assert model.compute.remat == "dots"
     for remat in ("none", "full"):
         again = Model(model.config, Compute(remat=remat))
-        close(jax.jit(lambda p, m=again: mean_gradients(m, p, ROWS, COUNTS))(params)[1], gradients)
+        close(jax.jit(lambda p, m=again: mean_gradients(CrossEntropy(m), p, BATCH))(params)[1], gradients)
 
 
 def test_steps_are_optaxs_adamw_and_numbers_do_not_recompile():
@@ -79,18 +84,18 @@ def test_steps_are_optaxs_adamw_and_numbers_do_not_recompile():
     params = random_params(model.config)
     numbers = Adam(1e-2, 0.5, 0.75, 1e-3, 0.1)
     theirs = optax.adamw(1e-2, b1=0.5, b2=0.75, eps=1e-3, weight_decay=0.1)
-    step, state, moments = make_step(model, chunk=16), start(jax.tree.map(jnp.copy, params)), theirs.init(params)
+    step, state, moments = full_step(model, chunk=16), start(jax.tree.map(jnp.copy, params)), theirs.init(params)
     losses = []
     for _ in range(3):
         _, gradients = plain(model, params)
         with jax.numpy_dtype_promotion("standard"):
             updates, moments = theirs.update(gradients, moments, params)
         params = optax.apply_updates(params, updates)
-        state, loss = step(state, ROWS, COUNTS, Adam(*map(jnp.float32, numbers)))
+        state, loss = step(state, BATCH, Adam(*map(jnp.float32, numbers)))
         close(state.params, params, 1e-4)
         losses.append(float(loss))
     for rate in (1e-3, 3e-3):
-        state, after = step(state, ROWS, COUNTS, Adam(*map(jnp.float32, ADAM._replace(learning_rate=rate))))
+        state, after = step(state, BATCH, Adam(*map(jnp.float32, ADAM._replace(learning_rate=rate))))
     assert after < losses[0]
     assert step._cache_size() == 1
 
@@ -99,7 +104,7 @@ def test_rows_without_anything_to_predict_count_for_nothing():
     """Rows of no token and of one: the loss is the mean over the other rows' tokens; of no tokens at all it is 0."""
     model = Model(config_from(CASES["pythia"]))
     params = random_params(model.config)
-    found = jax.jit(lambda lengths: mean_gradients(model, params, ROWS, lengths))
+    found = jax.jit(lambda lengths: mean_gradients(CrossEntropy(model), params, TokenBatch(ROWS, lengths)))
     loss, _ = found(jnp.array([0, 4, 1, 6]))
     log_probs = np.asarray(jax.nn.log_softmax(logits(model, params), axis=-1))
     named = [log_probs[b, t, ROWS[b, t + 1]] for b, length in ((1, 4), (3, 6)) for t in range(length - 1)]
@@ -112,11 +117,11 @@ def test_rows_without_anything_to_predict_count_for_nothing():
 def test_sixteen_bit_computing_keeps_master_weights_and_learns():
     model = Model(config_from(CASES["mistral"]), Compute("bfloat16", "full"))
     state = start(random_params(model.config, std=0.05))
-    step, losses = make_step(model, accumulate=2, chunk=16), []
+    step, losses = full_step(model, accumulate=2, chunk=16), []
     # JAX's own attention promotes 16-bit floats implicitly on its way back.
     with jax.numpy_dtype_promotion("standard"):
         for _ in range(12):
-            state, loss = step(state, ROWS, COUNTS, Adam(1e-2))
+            state, loss = step(state, BATCH, Adam(1e-2))
             losses.append(float(loss))
     assert {leaf.dtype for leaf in jax.tree.leaves(state.params)} == {jnp.dtype("float32")}
     assert losses[-1] < losses[0] - 0.5
@@ -125,7 +130,10 @@ def test_sixteen_bit_computing_keeps_master_weights_and_learns():
 @pytest.mark.parametrize("numbers", [Adam(1e-3), Adam(*map(jnp.float32, Adam(1e-3)))], ids=["numbers", "arrays"])
 def test_moments_of_sixteen_bit_parameters_forget(numbers):
     """Five gradients of 100 and 395 of .01, beside the recursions in 64 bits; in bfloat16 .999 would be 1."""
-    state, compiled = start({"w": jnp.ones(4, jnp.bfloat16)}), jax.jit(lambda *given: apply(*given))
+    state, compiled = (
+        start({"w": jnp.ones(4, jnp.bfloat16)}),
+        jax.jit(lambda s, g, adam: apply(s, g, adam.transformation())),
+    )
     first, second = 0.0, 0.0
     for turn in range(400):
         gradient = jnp.full(4, 100.0 if turn < 5 else 0.01, jnp.bfloat16)
@@ -134,9 +142,9 @@ def test_moments_of_sixteen_bit_parameters_forget(numbers):
         first, second = 0.9 * first + 0.1 * exact, 0.999 * second + 0.001 * exact**2
     assert compiled._cache_size() == 1
     assert state.params["w"].dtype == jnp.bfloat16
-    np.testing.assert_allclose(state.moments.mu["w"], np.full(4, first, np.float32), rtol=1e-4)
-    np.testing.assert_allclose(state.moments.nu["w"], np.full(4, second, np.float32), rtol=1e-4)
-    estimate = functools.partial(memory.training, config_from(CASES["pythia"]), Compute("bfloat16"), Mesh(), 4, 8)
+    np.testing.assert_allclose(state.optimizer.mu["w"], np.full(4, first, np.float32), rtol=1e-4)
+    np.testing.assert_allclose(state.optimizer.nu["w"], np.full(4, second, np.float32), rtol=1e-4)
+    estimate = functools.partial(memory.training, config_from(CASES["pythia"]), Compute("bfloat16"), MeshShape(), 4, 8)
     half, whole = estimate("bfloat16").parts, estimate("float32").parts
     assert (half["Adam's moments"], 2 * half["gradients"]) == (whole["Adam's moments"], whole["gradients"])
 
@@ -144,9 +152,11 @@ def test_moments_of_sixteen_bit_parameters_forget(numbers):
 def test_parts_that_do_not_divide_are_refused():
     model = Model(config_from(CASES["pythia"]))
     with pytest.raises(ValueError, match=r"accumulate \(3\) must divide the batch's 4 rows"):
-        mean_gradients(model, {}, ROWS, COUNTS, accumulate=3)
-    with pytest.raises(ValueError, match="at least 1, got 0 and 4096"):
-        make_step(model, accumulate=0)
+        mean_gradients(CrossEntropy(model), {}, BATCH, accumulate=3)
+    with pytest.raises(ValueError, match="accumulate must be a whole number of at least 1, got 0"):
+        full_step(model, accumulate=0)
+    with pytest.raises(ValueError, match="chunk must be a whole number of at least 1, got 0"):
+        CrossEntropy(model, 0)
 
 
 # --- adapters ---------------------------------------------------------------------------------------------------------
@@ -184,10 +194,9 @@ def test_fresh_adapters_change_nothing_and_merged_ones_compute_the_same(adapted)
 def test_gradients_of_adapters_are_the_merged_kernels_by_the_chain_rule(adapted):
     """W' = W + s·A·B gives ∂/∂A = s·∂W'·Bᵀ and ∂/∂B = s·Aᵀ·∂W'."""
     model, params, _, moved = adapted
-    _, ours = jax.jit(lambda a: mean_gradients(model, a, ROWS, COUNTS, complete=lambda a: lora.attach(params, a, 0.5)))(
-        moved
-    )
-    _, whole = jax.jit(lambda p: mean_gradients(model, p, ROWS, COUNTS))(lora.merge(params, moved, 0.5))
+    loss, complete = CrossEntropy(model), lambda a: lora.attach(params, a, 0.5)
+    _, ours = jax.jit(lambda a: mean_gradients(loss, a, BATCH, complete=complete))(moved)
+    _, whole = jax.jit(lambda p: mean_gradients(loss, p, BATCH))(lora.merge(params, moved, 0.5))
     for name, adapter in moved.items():
         kernel = whole["layers"][name]["kernel"]
         wanted = {
@@ -200,10 +209,10 @@ def test_gradients_of_adapters_are_the_merged_kernels_by_the_chain_rule(adapted)
 def test_a_step_of_adapters_leaves_the_model_alone(adapted):
     model, params, fresh, _ = adapted
     before = jax.tree.map(np.asarray, params)
-    step, state = lora.make_step(model, accumulate=2), start(jax.tree.map(jnp.copy, fresh))
+    step, state = adapter_step(model, accumulate=2), start(jax.tree.map(jnp.copy, fresh))
     losses = []
     for _ in range(5):
-        state, loss = step(state, params, ROWS, COUNTS, Adam(1e-2), 2.0)
+        state, loss = step(state, BATCH, Adam(1e-2), lora.Frozen(params, 2.0))
         losses.append(float(loss))
     assert losses[-1] < losses[0]
     jax.tree.map(np.testing.assert_array_equal, params, before)

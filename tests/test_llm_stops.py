@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from llm_cases import command, copied, needs_transformers
 
-from modeseek.llm.generate import Generation, stop_table
+from modeseek.llm.inference.generate import Generation, stop_table
 
 pytestmark = needs_transformers
 
@@ -43,7 +43,7 @@ def byte_level(folder: Path, characters: list[str], merges: list[tuple[str, str]
 
 @pytest.fixture
 def tokenizer(tmp_path):
-    from modeseek.llm.tokenizer import load_tokenizer
+    from modeseek.llm.inference.tokenizer import load_tokenizer
 
     byte_level(tmp_path, CHARACTERS, MERGES)
     return load_tokenizer(tmp_path)
@@ -68,8 +68,8 @@ def ends_in(ids: list[int], stops: list[list[int]]) -> bool:
     ],
 )
 def test_the_loop_ends_on_the_ordinary_tokenisations_of_a_stop(tokenizer, stop, text):
-    from modeseek.llm.stops import ordinary_ids
-    from modeseek.llm.tokenizer import decode, encode_alone
+    from modeseek.llm.inference.stops import ordinary_ids
+    from modeseek.llm.inference.tokenizer import decode, encode_alone
 
     stops = ordinary_ids(tokenizer, stop)
     assert ends_in(encode_alone(tokenizer, [text])[0], stops)
@@ -81,8 +81,8 @@ def test_the_loop_ends_on_the_ordinary_tokenisations_of_a_stop(tokenizer, stop, 
 @pytest.mark.parametrize("stop", ["\n\n", "User:", ".</s>", "s"])
 def test_text_ends_with_the_token_that_completes_a_stop_however_it_is_tokenised(tokenizer, stop):
     """All segmentations of a text into tokens, by enumeration."""
-    from modeseek.llm.stops import end_of_text
-    from modeseek.llm.tokenizer import decode
+    from modeseek.llm.inference.stops import end_of_text
+    from modeseek.llm.inference.tokenizer import decode
 
     text = "ab. User: b\n\nend.</s>.s\n\nb"
     every = list(segmentations(text))
@@ -112,7 +112,7 @@ def test_a_response_is_cut_at_its_stop_where_the_loop_ran_on(tmp_path, monkeypat
     rows = [[letters[c] for c in text] for text in ("ab. User: b\n", "a b </s> b\n\n", "ab ab ab ab ")]
     log_probs = -np.arange(1.0, 13.0, dtype=np.float32) * np.array([[1], [2], [3]], np.float32)
     out = Generation(np.array(rows), np.full(3, 12), np.array([False, True, False]), log_probs, log_probs)
-    monkeypatch.setattr("modeseek.llm.generate.generate", lambda *_, **__: out)
+    monkeypatch.setattr("modeseek.llm.inference.generate.generate", lambda *_, **__: out)
     file = tmp_path / "out.jsonl"
     options = ["--samples", "3", "--max-new-tokens", "12", "--stop", "User:", "</s>", "--out", str(file)]
     assert command("generate", str(folder), "ab", *options) == 0

@@ -12,14 +12,14 @@ import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 from llm_cases import AUTO, CASES, LENGTHS, TOKENS, copied, golden, padded, random_params, torch_model, torch_outputs
 
+from modeseek.llm.checkpoints.checkpoint import INDEX, SINGLE, open_checkpoint
+from modeseek.llm.checkpoints.load import _of_tensor, load
+from modeseek.llm.checkpoints.safetensors import DTYPES, Pending, read_header, write_file
+from modeseek.llm.checkpoints.save import convert, save
 from modeseek.llm.models.hugging_face import config_from
 from modeseek.llm.models.model import Model
 from modeseek.llm.models.parameters import parameters, shapes
-from modeseek.llm.step import Adam, apply, start
-from modeseek.llm.weights.checkpoint import INDEX, SINGLE, open_checkpoint
-from modeseek.llm.weights.load import _of_tensor, load
-from modeseek.llm.weights.safetensors import DTYPES, Pending, read_header, write_file
-from modeseek.llm.weights.save import convert, save
+from modeseek.llm.training.optimizer import Adam, apply, start
 
 
 def tensors(folder: Path) -> dict[str, tuple[str, bytes]]:
@@ -181,7 +181,7 @@ def test_a_step_on_loaded_parameters_is_compiled_once():
     """Its first state mixes them with fresh moments, its second is its own result: for JAX two programs, if parameters
     were tied to their device and moments were not."""
     state = start(load(open_checkpoint(golden("pythia"))))
-    step = jax.jit(lambda state: apply(state, state.params, Adam()))
+    step = jax.jit(lambda state: apply(state, state.params, Adam().transformation()))
     for _ in range(2):
         state = step(state)
     assert step._cache_size() == 1

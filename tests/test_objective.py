@@ -7,17 +7,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from modeseek.bandit.objectives.methods import METHODS, HyperParameters
+from modeseek.bandit.objectives.batch import HyperParameters
+from modeseek.bandit.objectives.registry import METHODS
 from modeseek.bandit.simulator.collect import collect
 from modeseek.bandit.simulator.config import EvaluationConfig
 from modeseek.bandit.simulator.conventions import RELEASED_CODE
 from modeseek.bandit.simulator.experiment import Experiment
+from modeseek.bandit.simulator.keys import run_keys
 from modeseek.bandit.simulator.objective import FrozenCopies, loss_and_batch, rescored, response_weights, with_live_mlp
 from modeseek.bandit.simulator.plan import make_plan
 from modeseek.bandit.simulator.policy import make_policy
 from modeseek.bandit.simulator.run import Run, make_run
 from modeseek.bandit.simulator.sampling import score
-from modeseek.bandit.simulator.train import _keys, _shuffled_rows, gradient_step, initial_state, run_collection
+from modeseek.bandit.simulator.train import _shuffled_rows, gradient_step, initial_state, run_collection
 
 
 def test_weights_are_the_gradients(tabular: Experiment):
@@ -105,11 +107,11 @@ def test_what_is_not_read_changes_no_step_and_no_report(released: Experiment, th
         run = make_run(problem, static, method=name, hyper=HyperParameters(learning_rate=0.01), seed=3)
         start = initial_state(three_policies[0], run, static)._replace(reference_params=three_policies[2])
         end, metrics = collection(start, run)
-        keys = _keys(run.seed)
-        order = _shuffled_rows(static, key=jax.random.fold_in(keys["minibatches"], 0))
+        keys = run_keys(run.seed)
+        order = _shuffled_rows(static, key=keys.at(jnp.asarray(0)).minibatches)
         state = start._replace(batch=end.batch, behavior_params=end.behavior_params)
         for i, rows in enumerate(order.reshape(-1, static.algorithm.prompts_per_minibatch)):
-            state, last = step(state, rows, run, jax.random.fold_in(keys["dropout"], i))
+            state, last = step(state, rows, run, keys.at(jnp.asarray(i)).dropout)
         for one, two in zip(jax.tree.leaves(end.params), jax.tree.leaves(state.params), strict=True):
             np.testing.assert_allclose(one, two, atol=2e-6, err_msg=name)
         for field, one, two in zip(last._fields, metrics.training, last, strict=True):

@@ -17,7 +17,7 @@ from modeseek.bandit.objectives.advantages import (
     standardize_per_prompt,
     standardize_running,
 )
-from modeseek.bandit.objectives.preference import log_ratios
+from modeseek.bandit.objectives.log_probs import log_ratios
 
 
 def _rewards(seed=0, shape=(3, 4)):

@@ -7,16 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from method_cases import HYPER, OPTIONS, TOKEN_RATIO, every_method, loss_of, random_batch, slope_of
+from method_cases import HYPER, OPTIONS, TOKEN_RATIO, TOKEN_UNITS, every_method, loss_of, random_batch, slope_of
 
-from modeseek.bandit.objectives.methods import (
-    METHODS,
-    Batch,
-    HyperParameters,
-    ObjectiveOptions,
-    pair_weights,
-)
+from modeseek.bandit.objectives.batch import Batch, HyperParameters, Options, pair_weights
 from modeseek.bandit.objectives.pairs import PAIR_SCHEMES, PairScheme
+from modeseek.bandit.objectives.registry import METHODS
 
 
 def _extreme(log_probs, rewards):
@@ -53,14 +48,11 @@ def test_equal_rewards_teach_nothing(name):
     np.testing.assert_array_equal(slope_of(name, _extreme([-1.0, -2.0, -3.0, -4.0], EQUAL)), np.zeros((3, 4, 2)))
 
 
-PADDED_CASES = [pytest.param(n, OPTIONS, p, id=f"{n} {p}") for n in METHODS for p in (-7.0, -jnp.inf)] + [
-    pytest.param("ppo", TOKEN_RATIO, -7.0, id="ppo-token -7.0"),
-    pytest.param(
-        "ppo",
-        TOKEN_RATIO,
-        -jnp.inf,
-        id="ppo-token -inf",
-    ),
+PADDED_CASES = [
+    pytest.param(n, options, p, id=f"{n} {unit} {p}")
+    for n in METHODS
+    for unit, options in (("sequence", OPTIONS), ("token", TOKEN_UNITS))
+    for p in (-7.0, -jnp.inf)
 ]
 
 
@@ -105,7 +97,7 @@ def test_both_ratios_have_reinforces_gradient_before_the_first_step(options):
 
 
 def test_self_normalization_scales_rwr_by_the_mean_weight():
-    batch, raw = random_batch(0), ObjectiveOptions(self_normalize=False)
+    batch, raw = random_batch(0), Options(self_normalize=False)
     mean_weight = np.exp(np.asarray(batch.advantages) / HYPER.temperature).mean()
     np.testing.assert_allclose(loss_of("rwr", batch, options=raw), mean_weight * loss_of("rwr", batch), rtol=1e-5)
 
@@ -123,7 +115,7 @@ def test_rest_with_one_response_kept_is_best_of_n():
 
 @pytest.mark.parametrize(("scheme", "count"), [("all", 6), ("best_worst", 1), ("adjacent", 3)])
 def test_the_pair_scheme_decides_how_many_pairs_are_compared(scheme, count):
-    options, every_gap = ObjectiveOptions(pair_scheme=scheme), dataclasses.replace(HYPER, reward_gap=0.0)
+    options, every_gap = Options(pair_scheme=scheme), dataclasses.replace(HYPER, reward_gap=0.0)
     for name in ("dpo", "ipo", "pref_ft"):
         weights = METHODS[name].objective(random_batch(0), every_gap, options).weights
         np.testing.assert_array_equal(weights.reshape(3, -1).sum(axis=1), [count] * 3)
@@ -131,8 +123,8 @@ def test_the_pair_scheme_decides_how_many_pairs_are_compared(scheme, count):
 
 def test_kept_ties_reach_the_objectives():
     batch = _extreme([-1.0, -2.0, -3.0, -4.0], EQUAL)
-    assert pair_weights(batch, HyperParameters(), ObjectiveOptions(ties="keep")).sum() == 18  # 4·3/2 a prompt
-    assert pair_weights(batch, HyperParameters(), ObjectiveOptions(ties="skip")).sum() == 0
+    assert pair_weights(batch, HyperParameters(), Options(ties="keep")).sum() == 18  # 4·3/2 a prompt
+    assert pair_weights(batch, HyperParameters(), Options(ties="skip")).sum() == 0
 
 
 def test_scheme_names_and_their_type_agree():

@@ -1,4 +1,4 @@
-"""The token shift, log-probabilities of responses and the one reduction."""
+"""The token shift, log-probabilities of responses and masked sums."""
 
 import inspect
 import itertools
@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from modeseek.bandit.objectives.log_probs import gather, sequence_log_probs, shift, token_log_probs, weighted_mean
+from modeseek.bandit.objectives.log_probs import gather, sequence_log_probs, shift, token_log_probs
 
 
 def test_next_token_reads_all_but_the_last_and_scores_all_but_the_first():
@@ -76,22 +76,3 @@ def test_masked_positions_count_in_neither_value_nor_gradient(padding):
     np.testing.assert_allclose(sequence_log_probs(tokens, mask), [-3.0, -4.0])
     gradient = jax.grad(lambda t: sequence_log_probs(t, mask).sum())(tokens)
     np.testing.assert_array_equal(gradient, [[1, 1, 0], [1, 0, 0]])
-
-
-def test_weighted_mean_divides_by_the_weights():
-    # (1·2 + 0·100 + 1·5) / 2; and over all axes at once.
-    assert weighted_mean(jnp.asarray([2.0, 100.0, 5.0]), jnp.asarray([1.0, 0.0, 1.0])) == 3.5
-    assert weighted_mean(jnp.asarray([[2.0, 4.0], [6.0, 8.0]]), jnp.asarray([[1.0, 0.0], [2.0, 1.0]])) == 22 / 4
-
-
-def test_weighted_mean_of_nothing_is_zero_and_so_is_its_gradient():
-    value, gradient = jax.value_and_grad(weighted_mean)(jnp.asarray([3.0, 4.0]), jnp.zeros(2))
-    assert value == 0.0
-    np.testing.assert_array_equal(gradient, [0, 0])
-
-
-@pytest.mark.parametrize("bad", [jnp.inf, -jnp.inf, jnp.nan])
-def test_an_infinite_loss_of_weight_zero_is_left_out(bad):
-    value, gradient = jax.value_and_grad(weighted_mean)(jnp.asarray([bad, 4.0, 6.0]), jnp.asarray([0.0, 1.0, 1.0]))
-    assert value == 5.0
-    np.testing.assert_array_equal(gradient, [0, 0.5, 0.5])

@@ -7,16 +7,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from method_cases import HYPER, OPTIONS, TOKEN_RATIO, compiled, every_method, loss_of, random_batch, slope_of
+from method_cases import HYPER, OPTIONS, TOKEN_UNITS, compiled, every_method, loss_of, random_batch, slope_of
 
-from modeseek.bandit.objectives.methods import (
-    METHODS,
-    HyperParameters,
-)
+from modeseek.bandit.objectives.batch import HYPER_RANGES, HyperParameters, Options
+from modeseek.bandit.objectives.registry import LOOP_HYPER, METHODS
 
 every_objective = pytest.mark.parametrize(
     ("name", "options"),
-    [*(pytest.param(name, OPTIONS, id=name) for name in METHODS), pytest.param("ppo", TOKEN_RATIO, id="ppo-token")],
+    [
+        *(pytest.param(name, OPTIONS, id=name) for name in METHODS),
+        *(pytest.param(name, TOKEN_UNITS, id=f"{name}-token") for name in METHODS),
+    ],
 )
 
 
@@ -140,7 +141,7 @@ def test_gradient_matches_finite_differences(name, options, float64):
 def test_only_the_policy_receives_a_gradient(name, options):
     """Behavior, reference, rewards and advantages are constants of every loss."""
     batch = random_batch(0)
-    _, (_, *on_constants) = compiled(name, options)(tuple(batch[:5]), None, HYPER)
+    _, (_, *on_constants) = compiled(name, options)(tuple(batch[:5]), (None, None), HYPER)
     for gradient in on_constants:
         np.testing.assert_array_equal(gradient, np.zeros_like(gradient))
 
@@ -194,32 +195,83 @@ def test_numbers_never_recompile(name):
     assert traced == [name]
 
 
-# A second value of each, and the methods whose loss it may change.
-WITH_NEGATIVES = {name for name in METHODS if name.startswith("best_of_n_negative")}
-READ_BY = {
-    "learning_rate": (1.0, set()),
-    "beta": (0.1, {"dpo"}),
-    "tau": (0.05, {"ipo"}),
-    "temperature": (0.2, {"rwr"}),
-    "clip_epsilon": (0.01, {"ppo"}),
-    "negative_weight": (2.0, WITH_NEGATIVES | {"unlikelihood"}),
-    "negative_threshold": (1e-4, WITH_NEGATIVES),
-    "top_k": (1.0, {"rest"}),
-    "reward_gap": (0.65, {"dpo", "ipo", "pref_ft", "binary_feedme"}),
-    "kl_coefficient": (1.0, set()),
+SECOND_VALUES = {
+    "learning_rate": 1.0,
+    "beta": 0.1,
+    "tau": 0.05,
+    "temperature": 0.2,
+    "clip_epsilon": 0.01,
+    "negative_weight": 2.0,
+    "negative_threshold": 1e-4,
+    "top_k": 1.0,
+    "reward_gap": 0.65,
+    "kl_coefficient": 1.0,
 }
 
 
 @every_method
-def test_each_method_reads_its_own_hyper_parameters_alone(name):
+def test_a_row_says_which_hyper_parameters_its_loss_reads(name):
+    """Loss and gradient of each one's second value: different if the row names it, to the bit the same if not."""
     batch = random_batch(0)
-    before = loss_of(name, batch)
-    moved = {field: loss_of(name, batch, dataclasses.replace(HYPER, **{field: v})) for field, (v, _) in READ_BY.items()}
-    assert {f for f, loss in moved.items() if loss != before} == {f for f, (_, by) in READ_BY.items() if name in by}
+    before = loss_of(name, batch), slope_of(name, batch)
+    moved = {f: dataclasses.replace(HYPER, **{f: v}) for f, v in SECOND_VALUES.items()}
+    assert {f for f, h in moved.items() if loss_of(name, batch, h) != before[0]} == set(METHODS[name].hyper)
+    assert {f for f, h in moved.items() if (slope_of(name, batch, h) != before[1]).any()} == set(METHODS[name].hyper)
 
 
 def test_the_list_of_hyper_parameters_is_complete():
-    assert list(READ_BY) == [field.name for field in dataclasses.fields(HyperParameters)]
+    assert list(SECOND_VALUES) == [field.name for field in dataclasses.fields(HyperParameters)] == list(HYPER_RANGES)
+
+
+def test_the_loops_hyper_parameters_are_every_methods():
+    """Those that no loss reads are the loop's, and a row reads its own and these."""
+    assert set(HYPER_RANGES) - {h for m in METHODS.values() for h in m.hyper} == set(LOOP_HYPER)
+    assert [h for h in HYPER_RANGES if METHODS["ppo"].reads(h)] == ["learning_rate", "clip_epsilon", "kl_coefficient"]
+    with pytest.raises(ValueError, match="'clip' is not a hyper-parameter; they are learning_rate, beta"):
+        METHODS["ppo"].reads("clip")
+
+
+FIELDS = {
+    "behavior_token_log_probs": {"behavior"},
+    "reference_token_log_probs": {"reference"},
+    "rewards": {"groups", "pairs"},
+    "advantages": {"advantages"},
+}
+"""Each array of a batch, and the needs of a method that reads it."""
+
+
+@every_objective
+@pytest.mark.parametrize("field", FIELDS)
+def test_a_row_says_which_arrays_its_loss_reads(name, options, field):
+    """Another array in a needed one's place is another loss; one that is not needed may be anything, or missing."""
+    batch, needed = random_batch(0), bool(FIELDS[field] & METHODS[name].needs)
+    other = getattr(random_batch(5), field)
+    before, after = (slope_of(name, b, options=options) for b in (batch, batch._replace(**{field: other})))
+    assert bool((before != after).any()) == needed
+    lost = batch._replace(**{field: jnp.full_like(other, jnp.nan)})
+    assert np.array_equal(slope_of(name, lost, options=options), before) != needed
+    missing = batch._replace(**{field: None})
+    if needed:
+        with pytest.raises(ValueError, match=f"this batch has no {field}"):
+            loss_of(name, missing, options=options)
+    else:
+        np.testing.assert_array_equal(slope_of(name, missing, options=options), before)
+
+
+@every_method
+def test_needs_of_pairs_groups_and_advantages(name):
+    """Pairs: the pair scheme matters. Groups: ranks within a prompt alone. Advantages: across prompts too."""
+    batch, row = random_batch(0), METHODS[name]
+    scheme = slope_of(name, batch, options=Options(pair_scheme="adjacent"))
+    assert bool((scheme != slope_of(name, batch)).any()) == ("pairs" in row.needs)
+    one = jnp.asarray([[0.0], [5.0], [0.0]])
+    shifted = batch._replace(rewards=batch.rewards + one, advantages=batch.advantages + one)
+    no_gap = dataclasses.replace(HYPER, reward_gap=0.0)
+    moved = bool((slope_of(name, shifted, no_gap) != slope_of(name, batch, no_gap)).any())
+    assert moved == ("advantages" in row.needs)
+    squeezed = batch._replace(rewards=jnp.exp(batch.rewards))
+    assert bool((slope_of(name, squeezed, no_gap) == slope_of(name, batch, no_gap)).all())
+    assert sum(need in row.needs for need in ("pairs", "groups", "advantages")) == 1
 
 
 @every_method
@@ -231,27 +283,19 @@ def test_negative_gradients_are_where_table_1_says(name):
 
 
 def test_table_1():
-    """Rows of the paper's Table 1: on-policy sampling and negative gradient."""
+    """The paper's Table 1: on-policy sampling, sample reuse, negative gradient."""
     rows = {
-        "ppo": (True, True),
-        "reinforce": (True, True),
-        "dpo": (False, True),
-        "ipo": (False, True),
-        "pref_ft": (False, False),
-        "binary_feedme": (False, False),
-        "rest": (True, False),
-        "rwr": (True, False),
-        "best_of_n": (True, False),
+        "ppo": (True, True, True),
+        "reinforce": (True, False, True),
+        "dpo": (False, None, True),
+        "ipo": (False, None, True),
+        "pref_ft": (False, None, False),
+        "binary_feedme": (False, None, False),
+        "rest": (True, True, False),
+        "rwr": (True, True, False),
+        "best_of_n": (True, True, False),
     }
-    assert {name: (METHODS[name].on_policy, METHODS[name].negative_gradient) for name in rows} == rows
+    table = {n: (m.on_policy, m.sample_reuse, m.negative_gradient) for n, m in METHODS.items()}
+    assert {name: table[name] for name in rows} == rows
     assert {name for name, method in METHODS.items() if method.policy_gradient} == {"ppo", "reinforce"}
-
-
-@every_objective
-@pytest.mark.parametrize("whose", ["behavior", "reference"])
-def test_a_method_reads_the_log_probs_that_its_row_says(name, options, whose):
-    """Those of the other two policies may be anything at all."""
-    batch = random_batch()
-    field = f"{whose}_token_log_probs"
-    lost = batch._replace(**{field: jnp.full_like(getattr(batch, field), jnp.nan)})
-    assert bool(np.isnan(loss_of(name, lost, options=options))) == (METHODS[name].reads == whose)
+    assert all((method.sample_reuse is None) == (not method.on_policy) for method in METHODS.values())

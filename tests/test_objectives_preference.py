@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from modeseek.bandit.objectives.preference import dpo, implicit_reward, ipo, log_ratios, margins
+from modeseek.bandit.objectives.log_probs import log_ratios
+from modeseek.bandit.objectives.preference import dpo, implicit_reward, ipo, margins
 
 BETA, TAU = 0.3, 0.05
 

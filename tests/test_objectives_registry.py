@@ -1,8 +1,12 @@
-"""How methods are called: names, prefixes, near misses."""
+"""How methods are called (names, prefixes, near misses), the registry as a table, and ranges of hyper-parameters."""
+
+import dataclasses
 
 import pytest
 
-from modeseek.bandit.objectives.methods import METHODS, Variant, variant
+from modeseek.bandit.objectives.batch import HYPER_RANGES, HyperParameters
+from modeseek.bandit.objectives.registry import METHOD_COLUMNS, METHODS, Variant, method_rows, variant
+from modeseek.markdown import markdown_table
 
 every_method = pytest.mark.parametrize("name", METHODS)
 
@@ -49,3 +53,52 @@ def test_an_unknown_method_names_its_neighbours(typo, meant):
 def test_a_method_like_no_other_lists_them_all():
     with pytest.raises(ValueError, match=r"unknown method 'zzzzzzzz'; known methods: best_of_n, .*binary_feedme"):
         variant("zzzzzzzz")
+
+
+def test_the_table_of_methods():
+    """A row for each method, in words; it prints as it is."""
+    rows = {row[0]: dict(zip(METHOD_COLUMNS, row, strict=True)) for row in method_rows()}
+    assert list(rows) == list(METHODS)
+    assert rows["ppo"] == {
+        "name": "ppo",
+        "title": "PPO",
+        "on-policy": "yes",
+        "sample reuse": "yes",
+        "negative gradient": "yes",
+        "hyper-parameters": "clip_epsilon",
+        "needs": "advantages, behavior",
+        "source": "paper I.2.4",
+    }
+    assert rows["reinforce"]["sample reuse"] == "no"
+    assert rows["ipo"]["sample reuse"] == "-"
+    assert rows["best_of_n"]["hyper-parameters"] == ""
+    assert len(markdown_table([(title, "left") for title in METHOD_COLUMNS], method_rows()).splitlines()) == 15
+
+
+def test_rows_name_hyper_parameters_that_exist():
+    assert {name for method in METHODS.values() for name in method.hyper} <= set(HYPER_RANGES)
+
+
+@pytest.mark.parametrize("name", HYPER_RANGES)
+def test_a_default_lies_in_its_range_and_the_range_is_allowed(name):
+    allowed = HYPER_RANGES[name]
+    default = getattr(HyperParameters(), name)
+    assert allowed.low < allowed.high
+    assert allowed.low <= default <= allowed.high
+    assert allowed.label
+    assert not (allowed.log and allowed.low <= 0)
+    for value in (default, allowed.low, allowed.high):
+        allowed.check(name, value)
+
+
+@pytest.mark.parametrize("name", HYPER_RANGES)
+def test_what_is_not_allowed_is_said(name):
+    zero = HYPER_RANGES[name].zero
+    said = f"{name} must be zero or more, got" if zero else f"{name} must be a positive number, got"
+    for value in (-1.0, float("nan"), float("inf"), *(() if zero else (0.0,))):
+        with pytest.raises(ValueError, match=said):
+            HYPER_RANGES[name].check(name, value)
+
+
+def test_every_hyper_parameter_has_a_range():
+    assert list(HYPER_RANGES) == [field.name for field in dataclasses.fields(HyperParameters)]

@@ -9,53 +9,82 @@ import xarray
 from reproduce_cases import fake_cell
 from scipy import stats
 
-from modeseek.bandit.reproduce import cells as running
-from modeseek.bandit.reproduce import report
-from modeseek.bandit.reproduce.assess import assess, table
-from modeseek.bandit.reproduce.claims import CLAIMS
-from modeseek.bandit.reproduce.contrasts import difference, fresh_values, level
-from modeseek.bandit.reproduce.draw import DRAWINGS, verdict_figure
-from modeseek.bandit.reproduce.effects import CHANGES, effect, effects_table
-from modeseek.bandit.reproduce.protocol import FULL, MORE, MORE_OF_SHORT, QUICK, SHORT
-from modeseek.bandit.reproduce.settings import FIGURES, MENDS, OURS, cells_of, protocol_called, protocols_of, whole
-from modeseek.bandit.reproduce.verdicts import MOST_SEEDS, interval
 from modeseek.bandit.simulator.conventions import PAPER, PRESETS, RELEASED_CODE
+from modeseek.bandit.studies.assess import assess, verdict_table
+from modeseek.bandit.studies.cells import Cell, rates_at_edges
+from modeseek.bandit.studies.chart import verdict_figure
+from modeseek.bandit.studies.contrasts import difference, fresh_values, level
+from modeseek.bandit.studies.document import numbers_table
+from modeseek.bandit.studies.effects import effect, effects_table
+from modeseek.bandit.studies.reproduce import report
+from modeseek.bandit.studies.reproduce.cells import DISPLACEMENT, HEADLINES, MENDED, MENDS, STALENESS
+from modeseek.bandit.studies.reproduce.draw import DRAWINGS
+from modeseek.bandit.studies.reproduce.measures import FINAL_REWARD
+from modeseek.bandit.studies.reproduce.protocols import EVERY, FULL, MORE, MORE_OF_SHORT, QUICK, SHORT
+from modeseek.bandit.studies.reproduce.running import Before, tuning_before
+from modeseek.bandit.studies.reproduce.store import STORE
+from modeseek.bandit.studies.reproduce.targets import (
+    ABLATION,
+    CLAIMS,
+    FIG2,
+    FIG4,
+    FIG14,
+    FIG16,
+    FIG18,
+    FIG19,
+    ONE_TOKEN_BANDIT,
+    REMEDIES_TARGET,
+    STUDY,
+)
+from modeseek.bandit.studies.store import Store
+from modeseek.bandit.studies.verdicts import MOST_SEEDS, interval
 from modeseek.cli import main
+
+OURS = [target for target in STUDY.targets if target.only]
+
+
+def fakes(target, protocol, level=lambda i: 0.5):
+    """Made-up results of a target's cells, each with a seed of its own."""
+    return {cell: fake_cell(level(i), seed=i) for i, cell in enumerate(target.cells_under(protocol))}
+
+
+def named(targets):
+    return pytest.mark.parametrize("target", targets, ids=lambda target: target.name)
 
 
 def test_every_cell_is_a_valid_experiment_and_names_are_unique():
     for protocol, base in ((FULL, RELEASED_CODE), (QUICK, PAPER), (SHORT, PAPER)):
         seen = {}
-        for figure in FIGURES:
-            for name, cell in cells_of((figure,), protocol).items():
+        for target in STUDY.targets:
+            for cell in target.cells_under(protocol):
                 experiment = cell.experiment(base, protocol)
-                assert seen.setdefault(name, experiment) == experiment
+                assert seen.setdefault(cell.name, experiment) == experiment
                 if protocol.most_steps:
                     assert experiment.algorithm.gradient_steps <= cell.stretch * protocol.most_steps
 
 
 def test_figure_4_compares_equal_data_and_equal_steps():
-    cells = [cell.experiment(PAPER, FULL).algorithm for cell in FIGURES["fig4"]]
+    cells = [cell.experiment(PAPER, FULL).algorithm for cell in FIG4.cells]
     assert {a.samples_per_collection * a.collections for a in cells} == {100_000}
     assert {a.gradient_steps for a in cells} == {1000}
     assert len({a.prompt_set_size for a in cells}) == 1
 
 
 def test_figure_14_takes_as_many_steps_for_every_reuse():
-    by_reuse = {c.algorithm.inner_steps: c.experiment(PAPER, FULL).algorithm.gradient_steps for c in FIGURES["fig14"]}
+    by_reuse = {c.algorithm.inner_steps: c.experiment(PAPER, FULL).algorithm.gradient_steps for c in FIG14.cells}
     assert by_reuse == {1: 500, 2: 500, 5: 500, 7: 497, 10: 500}
 
 
 def test_offline_cells_take_a_hundred_steps_each_on_the_whole_data_set():
-    for cell in (*FIGURES["fig16"], *FIGURES["fig18"]):
+    for cell in (*FIG16.cells, *FIG18.cells):
         algorithm = cell.experiment(PAPER, FULL).algorithm
         assert algorithm.gradient_steps == 100
         assert algorithm.minibatch_size == algorithm.samples_per_collection
 
 
 def test_trade_offs_offline_are_read_off_every_step():
-    assert {cell.experiment(PAPER, FULL).static.evaluation_interval for cell in FIGURES["fig16"]} == {1}
-    assert {cell.experiment(PAPER, FULL).static.evaluation_interval for cell in FIGURES["fig18"]} == {10}
+    assert {cell.experiment(PAPER, FULL).static.evaluation_interval for cell in FIG16.cells} == {1}
+    assert {cell.experiment(PAPER, FULL).static.evaluation_interval for cell in FIG18.cells} == {10}
 
 
 def test_the_ablation_mends_every_difference_between_the_presets():
@@ -66,62 +95,64 @@ def test_the_ablation_mends_every_difference_between_the_presets():
     }
     single = [mend for name, mend in MENDS.items() if name != "everything"]
     assert {field for mend in single for field in mend.conventions} == differing
-    (whole,) = [cell for cell in FIGURES["ablation"] if cell.name == "ppo-everything-R1"]
-    assert whole.experiment(RELEASED_CODE, SHORT).conventions == PAPER
+    assert MENDED["ppo", "everything"].experiment(RELEASED_CODE, SHORT).conventions == PAPER
 
 
 def test_assessments_name_what_is_missing_and_what_would_decide():
     claim = CLAIMS["on-policy-ipo-over-rwr-final-R1"]
-    cells = {"on_policy_ipo-R1": fake_cell(0.9, seed=1), "rwr-R1": fake_cell(0.5, seed=2)}
-    (good,), (absent,) = assess([claim], cells), assess([claim], {"rwr-R1": cells["rwr-R1"]})
+    ours, rwr = HEADLINES["on_policy_ipo", "R1"], HEADLINES["rwr", "R1"]
+    cells = {ours: fake_cell(0.9, seed=1), rwr: fake_cell(0.5, seed=2)}
+    judged = lambda results: assess([claim], results, len(CLAIMS))
+    (good,), (absent,) = judged(cells), judged({rwr: cells[rwr]})
     assert good.word == "reproduced"
     assert good.moved == {"lower": "reproduced", "higher": "reproduced"}
     assert absent.word == "undecided, not run"
-    assert absent.missing == ("on_policy_ipo-R1",)
+    assert absent.missing == (ours,)
     few = {name: cell.isel(seed=slice(0, 7)) for name, cell in cells.items()}
-    assert assess([claim], few)[0].word == "undecided, needs 5 seeds"
+    assert judged(few)[0].word == "undecided, needs 5 seeds"
     fewer_tuned = {name: cell.isel(tuning_seed=slice(0, 4)) for name, cell in cells.items()}
-    assert assess([claim], fewer_tuned)[0].moved == {"lower": "—", "higher": "—"}
+    assert judged(fewer_tuned)[0].moved == {"lower": "—", "higher": "—"}
     paired = fresh_values(claim.contrast, cells)
     assert (good.verdict.low, good.verdict.high) == interval(paired, len(CLAIMS))
     assert "needs 1000 or more seeds" in good.verdict._replace(needed=MOST_SEEDS).wanting
     assert (good.verdict.low_alone, good.verdict.high_alone) == interval(paired)
-    assert "**reproduced**" in table([good, absent])
+    assert "**reproduced**" in verdict_table([good, absent], "rates")
     assert len(verdict_figure([good, absent], "test").axes) == 1
 
 
-@pytest.mark.parametrize("target", CHANGES)
+@named(OURS)
 def test_a_change_is_judged_together_with_all_of_its_target(target):
-    cells = {name: fake_cell(0.5, seed=i) for i, name in enumerate(cells_of((target,), SHORT))}
-    first, *_, last = CHANGES[target]
+    cells = fakes(target, SHORT)
+    first, *_, last = target.changes
     cells[first.changed] = fake_cell(0.9, seed=99)
-    expected = fresh_values(difference("final_reward", first.changed, first.plain), cells)
-    verdict = effect(first, cells, len(CHANGES[target]))
-    assert (verdict.low, verdict.high) == interval(expected, len(CHANGES[target]))
+    expected = fresh_values(difference(FINAL_REWARD, first.changed, first.plain), cells)
+    verdict = effect(first, cells, len(target.changes))
+    assert (verdict.low, verdict.high) == interval(expected, len(target.changes))
     cells[last.changed]["expected_reward"][-1] = np.nan
-    lines = effects_table(target, cells).splitlines()
+    lines = effects_table(target.changes, cells).splitlines()
     assert lines[-1].split("|")[5].strip() == "9 of 10, the others diverged"
-    plain, changed = (fresh_values(level("final_reward", name), cells)[:-1] for name in (last.plain, last.changed))
+    plain, changed = (fresh_values(level(FINAL_REWARD, cell), cells)[:-1] for cell in (last.plain, last.changed))
     assert f"| {plain.mean():.3f} → {changed.mean():.3f} |" in lines[-1]
     assert "nan" not in lines[-1]
-    assert len(lines) == 2 + len(CHANGES[target])
+    assert len(lines) == 2 + len(target.changes)
     assert "**raises it**" in lines[2]
     assert "**raises it**" not in lines[-1]
     assert last.text in lines[-1]
-    assert {name for change in CHANGES[target] for name in change[1:]} == set(cells)
+    assert {cell for change in target.changes for cell in (change.changed, change.plain)} == set(cells)
 
 
 def test_tables_give_the_standard_error():
-    cells = {"a": fake_cell(0.5, 0.1)}
-    error = stats.sem(fresh_values(level("final_reward", "a"), cells))
-    assert f"± {error:.3f} | 10 |" in report.numbers(cells)
+    a = Cell("a", protocols=EVERY)
+    cells = {a: fake_cell(0.5, 0.1)}
+    error = stats.sem(fresh_values(level(FINAL_REWARD, a), cells))
+    assert f"± {error:.3f} | 10 |" in numbers_table(cells, FINAL_REWARD, "reward")
 
 
-@pytest.mark.parametrize("target", DRAWINGS)
+@named(DRAWINGS)
 def test_every_target_draws_its_cells(target):
-    cells = {name: fake_cell(0.5 + 0.01 * i, seed=i) for i, name in enumerate(cells_of((target,), FULL))}
+    cells = fakes(target, FULL, lambda i: 0.5 + 0.01 * i)
     figure = DRAWINGS[target](cells, "note")
-    panels = {"fig4": 4, "fig14": 3, "fig16": 4, "fig18": 6, "fig19": 4, "one-token": 2}.get(target, 1)
+    panels = {FIG4: 4, FIG14: 3, FIG16: 4, FIG18: 6, FIG19: 4, ONE_TOKEN_BANDIT: 2}.get(target, 1)
     assert len(figure.axes) == panels
     assert len(report.alt_text(target, "paper", cells)) > 40
     card = report.run_card(target, FULL, "paper", cells)
@@ -132,34 +163,35 @@ def test_every_target_draws_its_cells(target):
 def test_rates_at_an_edge_of_the_grid_are_named():
     inside, edge = fake_cell(0.5), fake_cell(0.5)
     edge.attrs["learning_rate"] = 0.1
-    assert report.at_edges({"a": inside, "b": edge}) == "Tuned rates at an edge of the grid: b (0.1)."
-    assert report.at_edges({"a": inside}) == ""
+    a, b = (Cell(name, protocols=EVERY) for name in "ab")
+    assert rates_at_edges({a: inside, b: edge}) == "Tuned rates at an edge of the grid: b (0.1)."
+    assert rates_at_edges({a: inside}) == ""
 
 
-@pytest.mark.parametrize("target", OURS)
+@named(OURS)
 def test_more_seeds_of_ours_are_other_seeds_at_the_rates_that_were_found(target):
-    more, short = protocol_called("more", target), whole(target)
+    more, short = target.protocol("more"), target.default
     assert (more, short) == (MORE_OF_SHORT, SHORT)
-    assert protocol_called("more", "fig19") is protocol_called("more", "fig2") is MORE
-    assert more.judged_from == short.judged_from + short.fresh_seeds
-    conventions = OURS[target]
-    before = running.Before(short, running.stored_folder(short, conventions))
-    for cell in cells_of((target,), more).values():
-        taken = running.tuning_before(cell, PRESETS[conventions], more, before)
+    assert FIG19.protocol("more") is FIG2.protocol("more") is MORE
+    assert more.first_judged_seed == short.first_judged_seed + short.fresh_seeds
+    before = Before(short, STORE.folder(short, target.only))
+    for cell in target.cells_under(more):
+        taken = tuning_before(cell, PRESETS[target.only], more, before)
         assert taken.attrs["learning_rate"] in more.learning_rates
         assert taken.sizes["seed"] == more.tuning_seeds
 
 
 def test_the_fullest_protocol_has_every_cell_and_then_the_most_seeds():
-    assert [p.name for p in protocols_of("fig19")] == ["more", "full", "short", "quick"]
-    assert [p.name for p in protocols_of("fig4")] == ["more", "full", "short", "quick"]
-    assert protocols_of("remedies")[0] is MORE_OF_SHORT
-    assert protocols_of("ablation")[0] is SHORT  # with more seeds there are two of its four methods
-    scattered = cells_of(("ablation",), MORE_OF_SHORT)
-    assert {cell.method for cell in scattered.values()} == {"rwr", "ppo"}
-    changes = [change for change in CHANGES["ablation"] if change.changed in scattered]
-    assert {name for change in changes for name in change[1:]} == set(scattered)
-    lines = effects_table("ablation", {name: fake_cell(0.5, seed=i) for i, name in enumerate(scattered)}).splitlines()
+    assert [p.name for p in FIG19.fullest_first()] == ["more", "full", "short", "quick"]
+    assert [p.name for p in FIG4.fullest_first()] == ["more", "full", "short", "quick"]
+    assert FIG2.fullest_first() == (FULL,)
+    assert REMEDIES_TARGET.fullest_first()[0] is MORE_OF_SHORT
+    assert ABLATION.fullest_first()[0] is SHORT  # with more seeds there are two of its four methods
+    scattered = ABLATION.cells_under(MORE_OF_SHORT)
+    assert {cell.method for cell in scattered} == {"rwr", "ppo"}
+    changes = [change for change in ABLATION.changes if change.changed in scattered]
+    assert {cell for change in changes for cell in (change.changed, change.plain)} == set(scattered)
+    lines = effects_table(ABLATION.changes, fakes(ABLATION, MORE_OF_SHORT)).splitlines()
     assert len(lines) == 2 + len(changes)
 
 
@@ -183,7 +215,7 @@ def test_unknown_figures_and_missing_stored_cells_say_what_to_do(capsys, tmp_pat
     with pytest.raises(SystemExit, match="2"):
         main(["reproduce", "remedies", "--stored", "--quick", "--out", str(tmp_path)])
     assert "or take what is stored: --more or --short" in capsys.readouterr().err
-    monkeypatch.setattr(running, "stored_folder", lambda *_: tmp_path / "nothing")
+    monkeypatch.setattr(Store, "folder", lambda *_: tmp_path / "nothing")
     with pytest.raises(SystemExit, match="2"):
         main(["reproduce", "table3", "--stored", "--out", str(tmp_path)])
     message = capsys.readouterr().err
@@ -196,8 +228,8 @@ def test_stored_results_are_the_fullest_there_are_with_the_data_behind_them(caps
         main(["reproduce", "one-token", "--stored", "--out", str(tmp_path)])
     assert "paper; 5 + 100 seeds" in capsys.readouterr().out
     kept = sorted(path.name for path in (tmp_path / "stored-cells").iterdir())
-    assert kept == sorted(f"{name}.nc" for name in cells_of(("one-token",), FULL))
-    source = running.stored_folder(MORE, "paper")
+    assert kept == sorted(f"{cell.name}.nc" for cell in ONE_TOKEN_BANDIT.cells_under(FULL))
+    source = STORE.folder(MORE, "paper")
     assert all((tmp_path / "stored-cells" / name).read_bytes() == (source / name).read_bytes() for name in kept)
     with pytest.raises(SystemExit, match="0"):
         main(["reproduce", "remedies", "--stored", "--out", str(tmp_path)])  # its own conventions, its own protocol
@@ -211,27 +243,27 @@ def test_stored_results_are_the_fullest_there_are_with_the_data_behind_them(caps
 
 
 def test_pictures_are_of_the_fresh_seeds_that_verdicts_are_made_on():
-    cells = {name: fake_cell(0.5, seed=i) for i, name in enumerate(cells_of(("fig4",), FULL))}
-    cell = cells["best_of_n-B100-R1"]
+    cells = fakes(FIG4, FULL)
+    cell = cells[STALENESS[100, "R1"]]
     cell["expected_reward"][:5] = 0.9  # the tuning seeds, on which the rate was chosen
-    line = DRAWINGS["fig4"](cells, "note").axes[0].lines[0]
+    line = DRAWINGS[FIG4](cells, "note").axes[0].lines[0]
     np.testing.assert_allclose(line.get_ydata(), cell["expected_reward"][5:].mean("seed"), rtol=1e-6)
 
 
 def test_each_of_two_curves_of_a_cell_is_drawn_from_its_own_variable():
-    cells = {name: fake_cell(0.5, seed=i) for i, name in enumerate(cells_of(("fig18",), FULL))}
-    cell = cells["ipo-5-prompts-R1"]
+    cells = fakes(FIG18, FULL)
+    cell = cells[DISPLACEMENT[5]]
     cell["chosen_implicit_reward"][:] = 3.0
     cell["rejected_implicit_reward"][:] = -7.0
-    drawn = {line.get_label(): line.get_ydata() for line in DRAWINGS["fig18"](cells, "note").axes[0].lines}
+    drawn = {line.get_label(): line.get_ydata() for line in DRAWINGS[FIG18](cells, "note").axes[0].lines}
     assert np.all(drawn["preferred"] == 3) and np.all(drawn["dispreferred"] == -7)
 
 
 def test_signs_are_seen_on_one_scale_and_the_first_steps_on_a_logarithmic_one():
-    cells = {name: fake_cell(-10.0 * i, seed=i) for i, name in enumerate(cells_of(("fig18",), FULL))}
-    limits = {axes.get_ylim() for axes in DRAWINGS["fig18"](cells, "note").axes}
+    cells = fakes(FIG18, FULL, lambda i: -10.0 * i)
+    limits = {axes.get_ylim() for axes in DRAWINGS[FIG18](cells, "note").axes}
     assert len(limits) == 1
     low, high = limits.pop()
     assert low < -50 < 0 < high
-    cells = {name: fake_cell(0.5) for name in cells_of(("fig4",), FULL)}
-    assert {(axes.get_xscale(), axes.get_xlim()[0]) for axes in DRAWINGS["fig4"](cells, "note").axes} == {("symlog", 0)}
+    cells = fakes(FIG4, FULL)
+    assert {(axes.get_xscale(), axes.get_xlim()[0]) for axes in DRAWINGS[FIG4](cells, "note").axes} == {("symlog", 0)}

@@ -130,7 +130,7 @@ def test_where_every_rate_lost_a_seed_the_best_of_the_fullest_is_chosen(grid):
 
 
 def test_mean_and_standard_error_over_seeds():
-    """Of 1, 3, 8: mean 4, variance (9+1+16)/2 = 13, standard error √(13/3). A NaN seed does not count."""
+    """The numbers 1, 3, 8 have mean 4, variance (9+1+16)/2 = 13, standard error √(13/3). A NaN seed does not count."""
     values = xarray.DataArray([[1.0, 3.0, 8.0, np.nan], [5.0, np.nan, np.nan, np.nan]], dims=("x", "seed"))
     mean, error = over_seeds(values)
     np.testing.assert_allclose(mean, [4.0, 5.0])

@@ -6,7 +6,7 @@ import threading
 import numpy as np
 import pytest
 
-from modeseek.bandit.objectives.methods import HyperParameters
+from modeseek.bandit.objectives.batch import HyperParameters
 from modeseek.bandit.simulator import results, sweep
 from modeseek.bandit.simulator.store import Store
 from modeseek.bandit.simulator.sweep import run_sweep

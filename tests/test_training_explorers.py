@@ -19,7 +19,7 @@ from modeseek.bandit.explore.bandit.presets import PRESETS, experiment
 from modeseek.bandit.explore.bandit.scene import batch_picture
 from modeseek.bandit.explore.toolkit.canvas import Canvas
 from modeseek.bandit.explore.toolkit.runs import take_turn, train
-from modeseek.bandit.objectives.methods import METHODS
+from modeseek.bandit.objectives.registry import METHODS
 from modeseek.bandit.simulator.conventions import RELEASED_CODE
 from modeseek.bandit.simulator.experiment import Experiment
 from modeseek.bandit.simulator.plan import make_plan

@@ -128,7 +128,7 @@ def measure(repeats: int) -> tuple[list[Row], float]:
     from modeseek.bandit.simulator.plan import make_plan
     from modeseek.bandit.simulator.policy import make_policy
     from modeseek.bandit.simulator.sampling import sample
-    from modeseek.bandit.simulator.sweep import Programs, run_group_size
+    from modeseek.bandit.simulator.sweep import GroupPrograms, run_group_size
     from modeseek.bandit.simulator.train import gradient_step, initial_state
 
     rows = []
@@ -159,9 +159,9 @@ def measure(repeats: int) -> tuple[list[Row], float]:
     for behavior_kl, label in ((False, ""), (True, " and KL to behavior")):
         unit = Experiment(evaluation=EvaluationConfig(behavior_kl=behavior_kl))
         group = run_group_size(64)
-        programs = Programs(unit.static, group)
+        programs = GroupPrograms(unit.static, group)
         start = time.perf_counter()
-        programs.compile(plan.runs)
+        programs.compile_for(plan.runs)
         rows_of = np.zeros(group, int)
         runs = programs.put(plan.runs, rows_of)
         pretrained = programs("pretrain", runs.problem, runs.seed)

@@ -1,61 +1,28 @@
 """`modeseek kl` and `modeseek theory`: typed, documented, and quick to import; the work is imported when it runs."""
 
 import dataclasses
-import sys
-from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
+
+from modeseek.bandit.categorical.options import KLOptions
+from modeseek.markdown import markdown_table
+from modeseek.progress import progress
 
 if TYPE_CHECKING:
-    import numpy as np
     import xarray as xr
 
-    from modeseek.bandit.categorical.optimizers import Settings
-    from modeseek.bandit.categorical.problem import Problem
     from modeseek.bandit.categorical.theory import Finding
 
 
 @dataclasses.dataclass(frozen=True)
-class KL:
+class KL(KLOptions):
     """Forward against reverse KL on a distribution over K categories, exactly.
 
     Attributes:
-        problem: R1, R2, bump:CENTER:WIDTH, bimodal, dirichlet:CONCENTRATION, case-1-holds, case-1-fails, case-2,
-            case-3, case-3-fails or equal-gap.
-        target: the target's probabilities, instead of the problem's (with --start, or from the uniform one).
-        start: the start's probabilities, instead of the problem's.
-        categories: K, where the problem leaves it open.
-        reference_recipe: how R1, R2 and bumps bring the Cauchy reference into (-1, 1).
-        beta: weight of KL(policy ‖ reference) against the reward; makes the target, π_ref exp(r/β)/Z.
-        tau: of IPO.
-        alpha: order of the α-divergence.
-        draws: N of Best-of-N.
-        optimizer: gd (Lemma E.4), adam, natural (gradient) or flow (continuous time, Runge-Kutta).
-        step_size: η; of the flow, the time of one recorded step.
-        damping: of the natural gradient.
-        steps: how many.
-        also: further objectives beside the two: jensen_shannon, alpha, and on_policy_ or offline_ with reinforce, rwr,
-            best_of_n, dpo, ipo.
-        seed: of a random problem.
         animation: whether to write the GIF too.
         out: folder for kl.nc, the figures (PNG and SVG) and the GIF; without, the first free modeseek-results/kl-N.
     """
 
-    problem: str = "R1"
-    target: tuple[float, ...] = ()
-    start: tuple[float, ...] = ()
-    categories: int = 100
-    reference_recipe: Literal["clip", "tanh"] = "clip"
-    beta: float = 0.1
-    tau: float = 0.1
-    alpha: float = 0.5
-    draws: float = 4.0
-    optimizer: Literal["gd", "adam", "natural", "flow"] = "gd"
-    step_size: float = 1.0
-    damping: float = 1e-3
-    steps: int = 2000
-    also: tuple[str, ...] = ()
-    seed: int = 0
     animation: bool = True
     out: Path | None = None
 
@@ -65,70 +32,26 @@ class KL:
         Raises:
             ValueError: any argument is not as described, before any work is done.
         """
-        problem, start, shows, settings = self._checked()
         from modeseek.bandit.categorical.dynamics import PAIR, flow_error
-        from modeseek.bandit.categorical.study import kl_study
+        from modeseek.bandit.categorical.named import checked, named_study, settings_of
         from modeseek.bandit.commands.common import output_folder
         from modeseek.bandit.simulator.results import check_output
 
+        problem, start, shows = checked(self)
         folder = output_folder(self.out, "kl")
         check_output(folder / "kl.nc")
-        objectives = (*PAIR, *self.also)
-        data = kl_study(
-            problem,
-            start,
-            objectives=objectives,
-            optimizer=self.optimizer,
-            settings=settings,
-            steps=self.steps,
-            configuration=dataclasses.asdict(self),
-            progress=_progress("steps"),
-        )
+        data = named_study(self, configuration=dataclasses.asdict(self), progress=progress("steps"))
         paths = [_save_dataset(data, folder / "kl.nc"), *self._draw(data, folder)]
         print(f"{self.problem if not self.target else 'given target'}: {shows}")
         print(_speed_table(data))
         if self.optimizer == "flow":
             for name in PAIR:
-                error = flow_error(problem, start, settings, objective=name, steps=self.steps)
+                error = flow_error(problem, start, settings_of(self), objective=name, steps=self.steps)
                 print(f"flow of {name}: probabilities are within {error:.1e} of the exact flow (step doubling)")
         for name in ("curves", "bars", "regions", "simplex", "animation"):
             print(data.attrs[f"description_{name}"])
         print("Saved " + ", ".join(str(path) for path in paths))
         return 0
-
-    def _checked(self) -> "tuple[Problem, np.ndarray, str, Settings]":
-        """Everything that can be wrong with the arguments, found before the first step."""
-        import numpy as np
-
-        from modeseek.bandit.categorical.dynamics import check_names, check_run
-        from modeseek.bandit.categorical.optimizers import Settings
-        from modeseek.bandit.categorical.presets import named_problem
-        from modeseek.bandit.categorical.problem import Knobs, from_target
-        from modeseek.bandit.categorical.simplex import check_distribution
-        from modeseek.bandit.categorical.study import check_size
-
-        knobs = Knobs(beta=self.beta, tau=self.tau, alpha=self.alpha, draws=self.draws)
-        repeated = [name for name in self.also if self.also.count(name) > 1 or name in ("forward_kl", "reverse_kl")]
-        if repeated:
-            raise ValueError(f"also must name further objectives, each once, got {repeated[0]!r} again")
-        check_names(self.also, self.optimizer)
-        if self.target:
-            problem = from_target(self.target, self.start or None, knobs=knobs)
-            start, shows = np.exp(problem.log_reference), "from the given start"
-        else:
-            problem, start, shows = named_problem(
-                self.problem,
-                categories=self.categories,
-                into_interval=self.reference_recipe,
-                seed=self.seed,
-                knobs=knobs,
-            )
-            if self.start:
-                start = check_distribution("start", self.start, problem.categories)
-        settings = Settings(step_size=self.step_size, damping=self.damping)
-        start = check_run(start, settings, self.steps, problem.categories)
-        check_size(2 + len(self.also), self.steps, problem.categories)
-        return problem, start, shows, settings
 
     def _draw(self, data: "xr.Dataset", folder: Path) -> list[Path]:
         from modeseek.bandit.figures.kl_animation import kl_animation
@@ -143,7 +66,7 @@ class KL:
             drawings["simplex"] = kl_simplex
         paths = [path for name, draw in drawings.items() for path in save_figure(draw(data), folder / f"kl_{name}")]
         if self.animation:
-            paths.append(kl_animation(data, folder / "kl.gif", progress=_progress("frames")))
+            paths.append(kl_animation(data, folder / "kl.gif", progress=progress("frames")))
         return paths
 
 
@@ -181,7 +104,7 @@ class Theory:
         folder = output_folder(self.out, "theory")
         check_output(folder / "theory.nc")
         began = time.perf_counter()
-        findings = table(self.instances, self.seed, progress=_progress("statements"))
+        findings = table(self.instances, self.seed, progress=progress("statements"))
         seconds = time.perf_counter() - began
         data = _theory_dataset(findings, dataclasses.asdict(self))
         paths = [_save_dataset(data, folder / "theory.nc"), *save_figure(theory_chart(data), folder / "theory")]
@@ -193,17 +116,6 @@ class Theory:
         print(f"\n{total:,} instances in {seconds:.1f} s. {data.attrs['description']}")
         print("Saved " + ", ".join(str(path) for path in [*paths, folder / "theory.md"]))
         return int(any(finding.expected and finding.held < finding.tried for finding in findings))
-
-
-def _progress(what: str) -> Any:
-    """A tqdm bar on stderr that appears only where the work takes more than two seconds."""
-
-    def wrap(items: Iterable[Any]) -> Iterable[Any]:
-        from tqdm import tqdm
-
-        return tqdm(items, desc=what, delay=2, leave=False, file=sys.stderr)
-
-    return wrap
 
 
 def _save_dataset(data: "xr.Dataset", path: Path) -> Path:
@@ -230,12 +142,17 @@ def _speed_table(data: "xr.Dataset") -> str:
 
 def _markdown(findings: "list[Finding]") -> str:
     """The table; counter-examples in full, since they are the point."""
-    rows = ["| statement | claim | tried | holds | smallest counter-example | verdict |", "|---|---|---:|---:|---|---|"]
-    rows += [
-        f"| {f.name} | {f.claim} | {f.tried:,} | {f.share:.2%} | {f.counter_example or '-'} | {f.verdict} |"
-        for f in findings
-    ]
-    return "\n".join(rows)
+    return markdown_table(
+        [
+            ("statement", "left"),
+            ("claim", "left"),
+            ("tried", "right"),
+            ("holds", "right"),
+            ("smallest counter-example", "left"),
+            ("verdict", "left"),
+        ],
+        [(f.name, f.claim, f"{f.tried:,}", f"{f.share:.2%}", f.counter_example or "-", f.verdict) for f in findings],
+    )
 
 
 def _theory_dataset(findings: "list[Finding]", configuration: dict[str, Any]) -> "xr.Dataset":

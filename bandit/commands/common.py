@@ -31,7 +31,7 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def run_to_file(experiment: Experiment, folder: Path) -> "xarray.Dataset | None":
+def run_to_file(experiment: Experiment, folder: Path, *, progress: bool = True) -> "xarray.Dataset | None":
     """Run an experiment into `folder/results.nc`; None if it was stopped, after saying how to go on."""
     from modeseek.bandit.simulator.devices import use_compilation_cache, use_host_devices
 
@@ -46,7 +46,7 @@ def run_to_file(experiment: Experiment, folder: Path) -> "xarray.Dataset | None"
         return finished
     if path.with_suffix(".partial").exists():
         say(f"going on with the unfinished sweep in {folder}")
-    sweep = run_sweep(experiment, path)
+    sweep = run_sweep(experiment, path, progress=progress)
     for line in diverged_runs(sweep.dataset):
         say(f"warning: {line}")
     if sweep.complete:

@@ -10,12 +10,8 @@ from modeseek.bandit.commands.common import say
 from modeseek.files import DEFAULT_ROOT
 
 if TYPE_CHECKING:
-    from modeseek.bandit.reproduce.protocol import Protocol
-
-TARGETS = ("fig2", "fig4", "fig14", "fig16", "fig18", "fig19", "table3", "one-token")
-"""The paper's; `all` is all of them."""
-ALSO = ("ablation", "remedies")
-"""Ours."""
+    from modeseek.bandit.studies.protocol import Protocol
+    from modeseek.bandit.studies.reproduce.targets import BanditTarget
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +56,7 @@ class Reproduce:
             ValueError: no such target; two protocols; a folder of another one; a stored cell is missing.
         """
         if self.target == "report":
-            from modeseek.bandit.reproduce.document import write_document
+            from modeseek.bandit.studies.reproduce.document import write_document
 
             if self._asked() or self.stored or self.conventions:
                 raise ValueError("report covers both conventions and the fullest stored protocols: give it --out alone")
@@ -73,64 +69,65 @@ class Reproduce:
             raise ValueError(f"{flags} are {len(asked)} protocols: expected one of them")
         targets = self._targets()
         conventions = self._conventions(targets[0])
-        from modeseek.bandit.reproduce.cells import Before, keep, read_cell, run_cells, stored_folder
-        from modeseek.bandit.reproduce.report import write_target
-        from modeseek.bandit.reproduce.settings import cells_of, whole
         from modeseek.bandit.simulator.conventions import PRESETS
         from modeseek.bandit.simulator.devices import use_compilation_cache, use_host_devices
+        from modeseek.bandit.studies.reproduce.report import write_target
+        from modeseek.bandit.studies.reproduce.running import Before, run_cells
+        from modeseek.bandit.studies.reproduce.store import STORE
+        from modeseek.bandit.studies.store import copy_cells
 
         use_host_devices()
         use_compilation_cache()
-        base = PRESETS[conventions]
+        chosen = [(target, self._protocol(target, conventions)) for target in targets]
         if self.stored:
-            for target in targets:
-                self._check_stored(target, conventions)
-        for target in targets:
-            protocol = self._protocol(target, conventions)
+            for target, protocol in chosen:
+                self._check_stored(target, protocol, conventions)
+        for target, protocol in chosen:
             folder = self._folder(protocol, conventions)
-            wanted = cells_of((target,), protocol)
+            cells = target.cells_under(protocol)
             if self.stored:
-                source = stored_folder(protocol, conventions)
-                cells = {name: read_cell(cell, base, protocol, source) for name, cell in wanted.items()}
-                keep([source / f"{name}.nc" for name in wanted], folder / "stored-cells")
+                results = STORE.results(target, protocol, conventions)
+                copy_cells(cells, STORE.folder(protocol, conventions), folder / "stored-cells")
             else:
-                say(f"{target}: {len(wanted)} cells, protocol {protocol.name}, conventions {conventions}")
-                before = Before(whole(target), stored_folder(whole(target), conventions)) if self.more else None
-                found = run_cells(wanted, base, protocol, folder / "cells", say=say, before=before)
+                say(f"{target.name}: {len(cells)} cells, protocol {protocol.name}, conventions {conventions}")
+                before = Before(target.default, STORE.folder(target.default, conventions)) if self.more else None
+                found = run_cells(cells, PRESETS[conventions], protocol, folder / "cells", say=say, before=before)
                 if found is None:
                     say("stopped; what was done is kept, and the same command goes on from here")
                     return 130
-                cells = found
-            print(write_target(target, protocol, conventions, cells, folder))
+                results = found
+            print(write_target(target, protocol, conventions, results, folder))
         return 0
 
-    def _conventions(self, target: str) -> str:
-        """Those that were asked for; of one of ours, those that it is about."""
-        if target not in ALSO:
+    def _conventions(self, target: "BanditTarget") -> str:
+        """Those that were asked for; where a target is about one set of conventions, those."""
+        if target.only is None:
             return self.conventions or "paper"
-        from modeseek.bandit.reproduce.settings import OURS
-
-        about = OURS[target]
-        if self.conventions not in (None, about):
-            raise ValueError(f"{target} is about the conventions {about} alone, got --conventions {self.conventions}")
-        return about
-
-    def _targets(self) -> tuple[str, ...]:
-        if self.target == "all":
-            return TARGETS
-        if self.target not in (*TARGETS, *ALSO):
+        if self.conventions not in (None, target.only):
             raise ValueError(
-                f"there is no figure {self.target!r}: expected {', '.join((*TARGETS, 'all', *ALSO, 'report'))}"
+                f"{target.name} is about the conventions {target.only} alone, got --conventions {self.conventions}"
             )
-        return (self.target,)
+        return target.only
 
-    def _protocol(self, target: str, conventions: str) -> "Protocol":
-        from modeseek.bandit.reproduce.cells import stored_protocols
-        from modeseek.bandit.reproduce.settings import protocol_called, whole
+    def _targets(self) -> "tuple[BanditTarget, ...]":
+        """The target that was asked for, or all of the paper's."""
+        from modeseek.bandit.studies.reproduce.targets import TARGETS
+
+        papers = tuple(target for target in TARGETS.values() if target.only is None)
+        if self.target == "all":
+            return papers
+        if self.target not in TARGETS:
+            paper_names = [target.name for target in papers]
+            expected = [*paper_names, "all", *(name for name in TARGETS if name not in paper_names), "report"]
+            raise ValueError(f"there is no figure {self.target!r}: expected {', '.join(expected)}")
+        return (TARGETS[self.target],)
+
+    def _protocol(self, target: "BanditTarget", conventions: str) -> "Protocol":
+        from modeseek.bandit.studies.reproduce.store import STORE
 
         if asked := self._asked():
-            return protocol_called(asked[0], target)
-        return next(iter(stored_protocols(target, conventions) if self.stored else []), whole(target))
+            return target.protocol(asked[0])
+        return next(iter(STORE.complete(target, conventions) if self.stored else ()), target.default)
 
     def _asked(self) -> list[str]:
         """Protocols by their flags: one at most, once checked."""
@@ -141,17 +138,16 @@ class Reproduce:
 
         return writable_folder(self.out or DEFAULT_ROOT / "reproduce" / protocol.name / conventions)
 
-    def _check_stored(self, target: str, conventions: str) -> None:
-        from modeseek.bandit.reproduce.cells import missing, stored_folder, stored_protocols
-        from modeseek.bandit.reproduce.settings import cells_of
+    def _check_stored(self, target: "BanditTarget", protocol: "Protocol", conventions: str) -> None:
+        from modeseek.bandit.studies.reproduce.protocols import FULL
+        from modeseek.bandit.studies.reproduce.store import STORE
 
-        protocol = self._protocol(target, conventions)
-        lacking = missing(cells_of((target,), protocol), stored_folder(protocol, conventions))
-        if lacking:
-            flags = f"{target} --conventions {conventions}" + "".join(f" --{name}" for name in self._asked())
-            others = [f"--{p.name}" for p in stored_protocols(target, conventions) if p.name != "full"]
+        if missing := STORE.missing(target, protocol, conventions):
+            flags = f"{target.name} --conventions {conventions}" + "".join(f" --{name}" for name in self._asked())
+            others = [f"--{other.name}" for other in STORE.complete(target, conventions) if other is not FULL]
             instead = f", or take what is stored: {' or '.join(others)}" if others else ""
+            names = ", ".join(cell.name for cell in missing)
             raise ValueError(
-                f"these cells of {target} are not stored: {', '.join(lacking)}. Make them with "
+                f"these cells of {target.name} are not stored: {names}. Make them with "
                 f"`modeseek reproduce {flags}`{instead}"
             )

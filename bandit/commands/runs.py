@@ -7,8 +7,8 @@ from typing import Annotated
 import tyro
 
 from modeseek.bandit.commands.common import output_folder, run_to_file, save_all
-from modeseek.bandit.reproduce.protocol import PAPER_LEARNING_RATES
 from modeseek.bandit.simulator.experiment import Experiment
+from modeseek.bandit.studies.reproduce.protocols import PAPER_LEARNING_RATES
 
 
 def parse_vary(items: tuple[str, ...]) -> tuple[tuple[str, tuple[float, ...]], ...]:
@@ -127,17 +127,12 @@ def run_and_report(experiment: Experiment, folder: Path) -> int:
     dataset = run_to_file(experiment, folder)
     if dataset is None:
         return 130
-    from modeseek.bandit.figures.curves import learning_rate_figure, reward_figure
-    from modeseek.bandit.figures.tokens import token_figure
-    from modeseek.bandit.simulator.summary import choose_learning_rate, final_values, learning_rate_on_edge, table
+    from modeseek.bandit.figures.kinds import draw, figure_kinds
+    from modeseek.bandit.simulator.summary import choose_learning_rate, learning_rate_on_edge, table
 
     best = choose_learning_rate(dataset)
-    # Figures show one value of each further hyper-parameter: the configuration's own order, the first.
-    shown = best.isel({name: 0 for name, _ in experiment.vary})
-    figures: dict[str, object] = {"reward": reward_figure(shown), "tokens": token_figure(shown)}
-    if dataset.sizes.get("learning_rate", 0) > 1:
-        first = dataset.isel({name: 0 for name, _ in experiment.vary})
-        figures["learning-rates"] = learning_rate_figure(first, final_values(first))
+    figures: dict[str, object] = {kind: draw(dataset, kind) for kind in figure_kinds(dataset) if kind != "problem"}
+    if "learning-rates" in figures:
         print("best learning rate of the grid, per method and reward:")
     print(table(best))
     for cell in learning_rate_on_edge(dataset):

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from modeseek.bandit.figures.style import LineStyle, label_lines, method_style, new_figure, style
-from modeseek.bandit.objectives.methods import variant
+from modeseek.bandit.objectives.registry import variant
 from modeseek.bandit.simulator.summary import over_seeds
 
 

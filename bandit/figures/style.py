@@ -95,7 +95,9 @@ def style() -> Iterator[None]:
         yield
 
 
-def new_figure(rows: int = 1, columns: int = 1, *, panel: tuple[float, float] = (4.2, 3.0), **kwargs: Any) -> tuple:
+def new_figure(
+    rows: int = 1, columns: int = 1, *, panel: tuple[float, float] = (4.2, 3.0), **kwargs: Any
+) -> tuple[Figure, Any]:
     """A figure with `[rows, columns]` axes, `panel` inches each, laid out without overlaps."""
     figure = Figure(figsize=(panel[0] * columns, panel[1] * rows), layout="constrained")
     FigureCanvasAgg(figure)

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from modeseek.bandit.figures.problem import draw_reference
 from modeseek.bandit.figures.style import BLACK, method_style, new_figure, style
-from modeseek.bandit.objectives.methods import variant
+from modeseek.bandit.objectives.registry import variant
 
 
 def token_figure(dataset: xarray.Dataset) -> Figure:

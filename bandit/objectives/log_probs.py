@@ -1,4 +1,4 @@
-"""From logits to log-probabilities of responses: the one token shift of the project, and masked sums."""
+"""From logits to log-probabilities of responses: the one token shift of the project, masked sums, log-ratios."""
 
 from typing import Literal
 
@@ -44,18 +44,22 @@ def sequence_log_probs(
     token_log_probs: Float[Array, "*B T"], mask: Bool[Array, "*B T"] | None = None
 ) -> Float[Array, "*B"]:
     """log π(y | x) = Σ_t log π(y_t | x, y_<t), over the tokens where `mask` is true (all, if there is none)."""
-    if mask is None:
-        return token_log_probs.sum(axis=-1)
-    # `where`, not a product: a padded position may hold -inf, and 0 · inf is NaN.
-    return jnp.where(mask, token_log_probs, 0.0).sum(axis=-1)
+    return kept(token_log_probs, mask).sum(axis=-1)
 
 
-def weighted_mean(losses: Float[Array, "*B"], weights: Float[Array, "*B"]) -> Float[Array, ""]:
-    """The one reduction: Σ w·l / Σ w, and 0 where all weights are 0 (no pair, no response to learn from).
+def kept(values: Float[Array, "*B"], mask: Bool[Array, "*B"] | None) -> Float[Array, "*B"]:
+    """Values where `mask` is true, 0 elsewhere (all of them, if there is none).
 
-    Weights count (0 for a tie or a pad, 1, or the pairs that a response stands for); an algorithm's own
-    coefficients belong into the loss.
+    A choice and not a product: a padded place may hold -inf or NaN, which times 0 is NaN, in value and gradient.
     """
-    total = weights.sum()
-    kept = jnp.where(weights > 0, losses, 0.0)
-    return (weights * kept).sum() / jnp.where(total > 0, total, 1.0)
+    return values if mask is None else jnp.where(mask, values, 0.0)
+
+
+def token_counts(tokens: Float[Array, "*B T"], mask: Bool[Array, "*B T"] | None = None) -> Float[Array, "*B"]:
+    """Real tokens of each response, of an array with one number a token."""
+    return kept(jnp.ones_like(tokens), mask).sum(axis=-1)
+
+
+def log_ratios(log_probs: Float[Array, "*B"], reference_log_probs: Float[Array, "*B"]) -> Float[Array, "*B"]:
+    """log π(y | x) - log π_ref(y | x): the implicit reward of eq. 4 at β = 1; the reference is constant."""
+    return log_probs - jax.lax.stop_gradient(reference_log_probs)

@@ -2,7 +2,10 @@
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
+
+from modeseek.bandit.objectives.batch import Batch, HyperParameters, Losses, Options, per_response
+from modeseek.bandit.objectives.log_probs import kept, sequence_log_probs
 
 
 def reinforce(log_probs: Float[Array, "*B"], advantages: Float[Array, "*B"]) -> Float[Array, "*B"]:
@@ -54,11 +57,41 @@ def ppo(
     return -jnp.exp(bounded) * advantages
 
 
-def fraction_clipped(
+def outside_clip(
     log_probs: Float[Array, "*B"],
     behavior_log_probs: Float[Array, "*B"],
     clip_epsilon: Float[Array, ""] | float,
-) -> Float[Array, ""]:
-    """Share of ratios outside [1-ε, 1+ε]: how far the policy has left the one that sampled, in PPO's own unit."""
+) -> Bool[Array, "*B"]:
+    """Which ratios are outside [1-ε, 1+ε]: how far the policy has left the one that sampled, in PPO's own unit."""
     ratios = jnp.exp(log_probs - behavior_log_probs)
-    return (jnp.abs(ratios - 1.0) > clip_epsilon).astype(log_probs.dtype).mean()
+    return jnp.abs(ratios - 1.0) > clip_epsilon
+
+
+def reinforce_losses(batch: Batch, hyper: HyperParameters, options: Options) -> Losses:
+    """REINFORCE: the mean over responses; with an advantage for each token, over the sums of their tokens' losses."""
+    advantages = batch.real_advantages
+    if advantages.ndim == 2:
+        return per_response(reinforce(batch.log_probs, advantages), batch)
+    tokens = reinforce(kept(batch.token_log_probs, batch.token_mask), advantages)
+    return per_response(sequence_log_probs(tokens), batch)
+
+
+def ppo_losses(batch: Batch, hyper: HyperParameters, options: Options) -> Losses:
+    """PPO: the mean over responses, whose ratio is the whole response's, or over the sums of their tokens' losses.
+
+    Raises:
+        ValueError: advantages of tokens come with ratios of whole responses.
+    """
+    advantages = batch.real_advantages
+    if options.ratio == "sequence":
+        if advantages.ndim != 2:
+            raise ValueError("advantages of tokens need ratios of tokens: Options(ratio='token')")
+        losses = ppo(batch.log_probs, batch.behavior_log_probs, advantages, hyper.clip_epsilon)
+        return per_response(losses, batch)
+    # Masked before the ratio: a pad's log-prob may be -inf under both.
+    mask = batch.token_mask
+    policy, behavior = (kept(a, mask) for a in (batch.token_log_probs, batch.required("behavior_token_log_probs")))
+    if advantages.ndim == 2:
+        advantages = jnp.broadcast_to(advantages[..., None], policy.shape)
+    tokens = ppo(policy, behavior, advantages, hyper.clip_epsilon)
+    return per_response(sequence_log_probs(tokens, mask), batch)

@@ -4,10 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-
-def log_ratios(log_probs: Float[Array, "*B"], reference_log_probs: Float[Array, "*B"]) -> Float[Array, "*B"]:
-    """log π(y | x) - log π_ref(y | x): the implicit reward of eq. 4 at β = 1; the reference is constant."""
-    return log_probs - jax.lax.stop_gradient(reference_log_probs)
+from modeseek.bandit.objectives.batch import Batch, HyperParameters, Losses, Options, pair_weights
 
 
 def implicit_reward(log_ratios: Float[Array, "*B"], beta: Float[Array, ""] | float) -> Float[Array, "*B"]:
@@ -23,7 +20,7 @@ def dpo(margins: Float[Array, "*B"], beta: Float[Array, ""] | float) -> Float[Ar
     log 2 where policy = reference; falls for ever as m grows, so nothing but β and the steps taken holds it.
 
     Args:
-        margins: m, of summed log-probs, nats.
+        margins: m, of summed log-probs or of their means a token, nats.
         beta: β > 0.
 
     Returns:
@@ -38,7 +35,7 @@ def ipo(margins: Float[Array, "*B"], tau: Float[Array, ""] | float) -> Float[Arr
     ℓ = (m - 1/(2τ))²                                                           paper eq. 20
 
     Convention: m of *summed* log-probs, target 1/(2τ): 10 nats at τ = .05. (The released code takes the target 10
-    itself as a parameter; some libraries average log-probs over tokens, which is another loss.)
+    itself as a parameter; some libraries average log-probs over tokens, which is another loss: `margin="token"`.)
 
     Args:
         margins: m as in `dpo`.
@@ -53,3 +50,20 @@ def ipo(margins: Float[Array, "*B"], tau: Float[Array, ""] | float) -> Float[Arr
 def margins(log_ratios: Float[Array, "*B N"]) -> Float[Array, "*B N N"]:
     """m_ij = log-ratio of response i minus that of response j, for all pairs of a prompt's responses."""
     return log_ratios[..., :, None] - log_ratios[..., None, :]
+
+
+def implicit_log_ratios(batch: Batch, options: Options) -> Float[Array, "P N"]:
+    """What margins are differences of: each response's log-ratio, summed over its tokens or their mean."""
+    return batch.log_ratios / batch.lengths if options.margin == "token" else batch.log_ratios
+
+
+def dpo_losses(batch: Batch, hyper: HyperParameters, options: Options) -> Losses:
+    """DPO: the mean over pairs."""
+    losses = dpo(margins(implicit_log_ratios(batch, options)), hyper.beta)
+    return Losses(losses, pair_weights(batch, hyper, options))
+
+
+def ipo_losses(batch: Batch, hyper: HyperParameters, options: Options) -> Losses:
+    """IPO: the mean over pairs."""
+    losses = ipo(margins(implicit_log_ratios(batch, options)), hyper.tau)
+    return Losses(losses, pair_weights(batch, hyper, options))

@@ -5,8 +5,8 @@ import math
 from typing import Literal
 
 from modeseek.bandit.objectives.log_probs import Scoring
-from modeseek.bandit.objectives.methods import Method
 from modeseek.bandit.objectives.pairs import Ties
+from modeseek.bandit.objectives.registry import Method
 from modeseek.checks import choices, require
 
 

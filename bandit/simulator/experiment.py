@@ -2,12 +2,12 @@
 
 import dataclasses
 import json
-import math
 from typing import Annotated, Any
 
 import tyro
 
-from modeseek.bandit.objectives.methods import HyperParameters, Variant, variant
+from modeseek.bandit.objectives.batch import HYPER_RANGES, HyperParameters
+from modeseek.bandit.objectives.registry import Variant, variant
 from modeseek.bandit.simulator.config import (
     AlgorithmConfig,
     EvaluationConfig,
@@ -25,7 +25,7 @@ class Experiment:
     """A complete experiment: problem, policy, Algorithm 1, methods, and what to compare.
 
     Attributes:
-        methods: as `modeseek.bandit.objectives.methods.variant` reads them: `ppo`, `on_policy_ipo`, `offline_rwr`, …
+        methods: as `modeseek.bandit.objectives.registry.variant` reads them: `ppo`, `on_policy_ipo`, `offline_rwr`, …
         rewards: `R1` (peak at token 70, far from the reference), `R2` (peak at 20, near it), or `bump:CENTER:WIDTH`.
         seeds: number of seeds; each is its own network, prompts and samples, the same for every method.
         first_seed: the first of them.
@@ -109,7 +109,6 @@ class Experiment:
     def _check_numbers(self) -> None:
         for rate in (*self.learning_rates, *self.method_learning_rates):
             positive("learning_rate", rate)
-        names = [f.name for f in dataclasses.fields(HyperParameters)]
         require(len({name for name, _ in self.vary}) == len(self.vary), "vary: each hyper-parameter can be varied once")
         require(
             not (self.learning_rates or self.method_learning_rates)
@@ -118,7 +117,9 @@ class Experiment:
         )
         swept = [(name, v) for name, values in self.vary for v in values]
         for name, values in self.vary:
-            require(name in names, f"vary: {name!r} is not a hyper-parameter; they are {', '.join(names)}")
+            require(
+                name in HYPER_RANGES, f"vary: {name!r} is not a hyper-parameter; they are {', '.join(HYPER_RANGES)}"
+            )
             require(name != "learning_rate", "vary: use learning_rates for the learning rate")
             require(len(values) > 0, f"vary: {name} needs at least one value")
             require(len(set(values)) == len(values), f"vary: the values of {name} must differ, got {values}")
@@ -126,13 +127,9 @@ class Experiment:
             len(set(self.learning_rates)) == len(self.learning_rates),
             f"learning_rates must differ, got {self.learning_rates}",
         )
-        own = [(name, getattr(self.hyper, name)) for name in names]
-        at_least_zero = ("negative_weight", "negative_threshold", "reward_gap", "kl_coefficient")
+        own = [(name, getattr(self.hyper, name)) for name in HYPER_RANGES]
         for name, value in own + swept:
-            if name in at_least_zero:
-                require(math.isfinite(value) and value >= 0, f"{name} must be zero or more, got {value!r}")
-            else:
-                positive(name, value)
+            HYPER_RANGES[name].check(name, value)
 
     @property
     def variants(self) -> tuple[Variant, ...]:

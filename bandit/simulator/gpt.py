@@ -127,7 +127,7 @@ class GPTNano(nn.Module):
         self.head = nn.Dense(self.vocab_size, use_bias=False)
 
     def _masks(self, batch: int, length: int, key: jax.Array) -> tuple[Array, list[Masks]]:
-        """Of the embedding, and of each block; the key is consumed."""
+        """Dropout's masks for the embedding, and for each block; the key is consumed."""
         stream = (batch * length, self.width)
         block = ((batch, self.heads, length, length), stream, stream)
         embedding, *rest = dropout_masks([stream, *(block * self.layers)], self.dropout, key=key)

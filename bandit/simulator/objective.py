@@ -1,17 +1,17 @@
 """The loss of one minibatch: score it under the policy, and hand it to the method's objective."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float
 
-from modeseek.bandit.objectives import divergences
-from modeseek.bandit.objectives.log_probs import gather, shift, weighted_mean
-from modeseek.bandit.objectives.methods import METHODS, Batch, ObjectiveOptions, pair_weights
-from modeseek.bandit.objectives.policy_gradient import fraction_clipped
+from modeseek.bandit.objectives import divergences, metrics, reduce
+from modeseek.bandit.objectives.batch import Batch, Options
+from modeseek.bandit.objectives.log_probs import gather, shift
+from modeseek.bandit.objectives.registry import METHODS, Method
 from modeseek.bandit.simulator.collect import Collected
 from modeseek.bandit.simulator.config import Static
 from modeseek.bandit.simulator.policy import Params, Policy
@@ -20,7 +20,7 @@ from modeseek.bandit.simulator.sampling import score
 
 
 class StepMetrics(NamedTuple):
-    """Of one minibatch, before its gradient step. Log-ratios are log policy - log reference, nats.
+    """What is measured on one minibatch, before its gradient step. Log-ratios are log policy - log reference, nats.
 
     Attributes:
         loss: reduced loss.
@@ -41,9 +41,10 @@ class StepMetrics(NamedTuple):
     batch_reward: Float[Array, ""]
 
 
-def _objective_options(config: Static) -> ObjectiveOptions:
+def objective_options(config: Static) -> Options:
+    """The objectives' part of a configuration."""
     conventions = config.conventions
-    return ObjectiveOptions(
+    return Options(
         pair_scheme=config.algorithm.pair_scheme,
         ties=conventions.ties,
         ratio=conventions.ratio,
@@ -61,7 +62,7 @@ class FrozenCopies(NamedTuple):
 def with_live_mlp(frozen: Params, live: Params) -> Params:
     """The frozen network with the live one's MLP weights, as constants: the released code's `deepcopy`."""
 
-    def choose(path: tuple, old: Array, new: Array) -> Array:
+    def choose(path: tuple[Any, ...], old: Array, new: Array) -> Array:
         return new if {"expand", "contract"} & {entry.key for entry in path} else old
 
     return jax.lax.stop_gradient(jax.tree_util.tree_map_with_path(choose, frozen, live))
@@ -87,17 +88,18 @@ def rescored(
     shape = data.behavior_token_log_probs.shape
     tokens = data.tokens.reshape(shape[0] * shape[1], -1)
 
-    def rescore(whose: str, params: Params, old: Array) -> Array:
+    def rescore(whose: Literal["behavior", "reference"], params: Params, old: Array) -> Array:
         def anew() -> Array:
             return score(policy, with_live_mlp(params, live), tokens, config.conventions.scoring).reshape(shape)
 
-        read_by = [METHODS[name].reads == whose for name in config.methods]
+        read_by = [whose in METHODS[name].needs for name in config.methods]
         if all(read_by) or config.evaluation_interval == 1:  # a branch that is always taken still takes its time
             return anew()
         needed = reported | jnp.asarray(read_by)[run.method]
         if whose == "reference" and config.conventions.kl_placement == "loss":
             needed |= run.hyper.kl_coefficient != 0
-        return jax.lax.cond(needed, anew, lambda: old)
+        scores: Array = jax.lax.cond(needed, anew, lambda: old)
+        return scores
 
     data = data._replace(behavior_token_log_probs=rescore("behavior", frozen.behavior, data.behavior_token_log_probs))
     if config.conventions.reference_model == "initial_policy":
@@ -106,24 +108,35 @@ def rescored(
     return data
 
 
-def reduced_loss(batch: Batch, run: Run, config: Static) -> Float[Array, ""]:
-    """The mean of the run's method over a batch, without the KL terms that are a loss of their own."""
-    options = _objective_options(config)
+def _of_run(function: Callable[..., Array], batch: Batch, run: Run, config: Static) -> Array:
+    """`function(method, batch, hyper, options)` of the run's method, which is data among those compiled in."""
 
-    def reduced(name: str) -> Callable[[], Array]:
-        return lambda: weighted_mean(*METHODS[name].objective(batch, run.hyper, options))
+    def of_method(method: Method) -> Callable[[], Array]:
+        return lambda: function(method, batch, run.hyper, objective_options(config))
 
-    branches = [reduced(name) for name in config.methods]
+    branches = [of_method(METHODS[name]) for name in config.methods]
     return branches[0]() if len(branches) == 1 else jax.lax.switch(run.method, branches)
 
 
-def response_weights(batch: Batch, run: Run, config: Static) -> Float[Array, "P N"]:
-    """w = -∂L/∂log π(y | x): a gradient step follows Σ w ∇ log π(y | x), so w > 0 pushes a response up, w < 0 down.
+def reduced_loss(batch: Batch, run: Run, config: Static) -> Float[Array, ""]:
+    """The mean of the run's method over a batch, without the KL terms that are a loss of their own."""
+    return _of_run(reduce.loss, batch, run, config)
 
-    Where a method's ratio is of tokens, the mean over the response's tokens.
-    """
-    gradient = jax.grad(lambda log_probs: reduced_loss(batch._replace(token_log_probs=log_probs), run, config))
-    return -gradient(batch.token_log_probs).mean(axis=-1)
+
+def response_weights(batch: Batch, run: Run, config: Static) -> Float[Array, "P N"]:
+    """What a gradient step of the run's method does to each response: `reduce.response_weights`."""
+    return _of_run(reduce.response_weights, batch, run, config)
+
+
+def as_batch(data: Collected, token_log_probs: Float[Array, "P N T"]) -> Batch:
+    """Collected responses as the objectives take them, with the log-probs that a policy gives to their tokens."""
+    return Batch(
+        token_log_probs=token_log_probs,
+        behavior_token_log_probs=data.behavior_token_log_probs,
+        reference_token_log_probs=data.reference_token_log_probs,
+        rewards=data.labels,
+        advantages=data.advantages,
+    )
 
 
 def loss_and_batch(
@@ -140,13 +153,7 @@ def loss_and_batch(
     tokens = data.tokens.reshape(prompts * responses, -1)
     inputs, targets = shift(tokens, config.conventions.scoring)
     all_log_probs = jax.nn.log_softmax(policy.train_logits(params, inputs, key), axis=-1)
-    batch = Batch(
-        token_log_probs=gather(all_log_probs, targets).reshape(prompts, responses, -1),
-        behavior_token_log_probs=data.behavior_token_log_probs,
-        reference_token_log_probs=data.reference_token_log_probs,
-        rewards=data.labels,
-        advantages=data.advantages,
-    )
+    batch = as_batch(data, gather(all_log_probs, targets).reshape(prompts, responses, -1))
     loss = reduced_loss(batch, run, config)
     if config.conventions.kl_placement == "exact":
         reference = jnp.broadcast_to(run.problem.reference_log_probs[None, None], all_log_probs.shape)
@@ -159,23 +166,13 @@ def loss_and_batch(
 
 def step_metrics(loss: Array, gradient: Any, data: Collected, batch: Batch, run: Run, config: Static) -> StepMetrics:
     """What the minibatch says before its step."""
-    weights = pair_weights(batch, run.hyper, _objective_options(config))
-    ratios = batch.log_ratios
-    # Nothing is chosen or rejected where all responses are tied: no number, rather than an invented zero.
-    none = jnp.where(weights.sum() > 0, 0.0, jnp.nan)
-    chosen = none + weighted_mean(jnp.broadcast_to(ratios[..., :, None], weights.shape), weights)
-    rejected = none + weighted_mean(jnp.broadcast_to(ratios[..., None, :], weights.shape), weights)
-    token_ratio = config.conventions.ratio == "token"
+    options = objective_options(config)
     return StepMetrics(
         loss=loss,
         gradient_norm=optax.tree.norm(gradient),
-        fraction_clipped=fraction_clipped(
-            batch.token_log_probs if token_ratio else batch.log_probs,
-            batch.behavior_token_log_probs if token_ratio else batch.behavior_log_probs,
-            run.hyper.clip_epsilon,
-        ),
-        chosen_implicit_reward=chosen,
-        rejected_implicit_reward=rejected,
-        margin=chosen - rejected,
+        fraction_clipped=metrics.fraction_clipped(batch, run.hyper, options),
+        chosen_implicit_reward=metrics.chosen_implicit_reward(batch, run.hyper, options),
+        rejected_implicit_reward=metrics.rejected_implicit_reward(batch, run.hyper, options),
+        margin=metrics.margin(batch, run.hyper, options),
         batch_reward=data.rewards.mean(),
     )

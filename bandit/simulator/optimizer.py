@@ -16,6 +16,7 @@ def adam() -> optax.GradientTransformation:
 
     def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
         with jax.numpy_dtype_promotion("standard"):
-            return inner.update(updates, state, params)
+            steps, moments = inner.update(updates, state, params)
+        return steps, moments
 
     return optax.GradientTransformation(inner.init, update)

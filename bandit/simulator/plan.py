@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from modeseek.bandit.objectives.methods import HyperParameters
+from modeseek.bandit.objectives.batch import HYPER_RANGES, HyperParameters
 from modeseek.bandit.simulator.experiment import Experiment
 from modeseek.bandit.simulator.problem import make_problem, reference_probs, token_rewards
 from modeseek.bandit.simulator.run import Run, make_run
@@ -72,12 +72,11 @@ def make_plan(experiment: Experiment) -> Plan:
     reference = reference_probs(experiment.reference, experiment.conventions.reference_recipe, experiment.vocab_size)
     problems = {r: make_problem(reference, token_rewards(r, experiment.vocab_size)) for r in experiment.rewards}
     axes = axes_of(experiment)
-    hyper_names = {f.name for f in dataclasses.fields(HyperParameters)}
     hypers, runs = [], []
     for point in itertools.product(*(axis.settings for axis in axes)):
         chosen = {name: value for setting in point for name, value in setting.items()}
         hyper = dataclasses.replace(
-            experiment.hyper, **{name: value for name, value in chosen.items() if name in hyper_names}
+            experiment.hyper, **{name: value for name, value in chosen.items() if name in HYPER_RANGES}
         )
         unset = "kl_coefficient" not in chosen and hyper.kl_coefficient == 0
         if unset and chosen["variant"].method.policy_gradient:

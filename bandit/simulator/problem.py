@@ -73,7 +73,8 @@ def reference_probs(recipe: ReferenceRecipe, into_interval: str, vocab_size: int
             "Ask for a floor (for example reference.floor 1e-4), or draw more samples"
         )
     probs = np.maximum(probs, recipe.floor)
-    return probs / probs.sum()
+    normalized: Float[np.ndarray, "V"] = probs / probs.sum()
+    return normalized
 
 
 def _check_probabilities(probs: np.ndarray, vocab_size: int) -> None:
@@ -108,7 +109,8 @@ def _cauchy_histogram(recipe: ReferenceRecipe, into_interval: str, vocab_size: i
 
 def gaussian_bump(center: float, width: float, vocab_size: int) -> Float[np.ndarray, "V"]:
     """R(a) = exp(-((a - center)/width)²), one token's reward. Paper I.1: R1 has center 70, R2 has 20, width 10."""
-    return np.exp(-(((np.arange(vocab_size) - center) / width) ** 2))
+    bump: Float[np.ndarray, "V"] = np.exp(-(((np.arange(vocab_size) - center) / width) ** 2))
+    return bump
 
 
 R1 = (70.0, 10.0)

@@ -25,7 +25,7 @@ from modeseek.bandit.simulator.train import Metrics
 from modeseek.files import replacing, writable_folder
 
 FORMAT = 1
-"""Of the results file; a file of another one is refused."""
+"""Number of the results file's format; a file with another one is refused."""
 
 UNITS = {
     "expected_reward": ("expected reward", "1"),

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int
 
 from modeseek.bandit.objectives import advantages
-from modeseek.bandit.objectives.methods import METHODS, HyperParameters
+from modeseek.bandit.objectives.batch import HyperParameters
+from modeseek.bandit.objectives.registry import METHODS
 from modeseek.bandit.simulator.config import Static
 from modeseek.bandit.simulator.problem import Problem
 

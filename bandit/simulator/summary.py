@@ -3,7 +3,7 @@
 import numpy as np
 import xarray
 
-from modeseek.bandit.objectives.methods import variant
+from modeseek.bandit.objectives.registry import variant
 
 
 def final_values(dataset: xarray.Dataset, share: float = 0.1) -> xarray.Dataset:

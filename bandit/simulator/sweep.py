@@ -10,7 +10,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,6 +28,7 @@ from modeseek.bandit.simulator.experiment import Experiment
 from modeseek.bandit.simulator.plan import Plan, make_plan
 from modeseek.bandit.simulator.pretrain import Pretrained
 from modeseek.bandit.simulator.problem import Problem
+from modeseek.bandit.simulator.programs import Programs
 from modeseek.bandit.simulator.run import Run
 from modeseek.bandit.simulator.store import Store
 from modeseek.bandit.simulator.train import pretrain_seed, run_collection, start
@@ -44,7 +44,7 @@ class Sweep(NamedTuple):
     complete: bool
 
 
-def _over_runs(function: Callable, mesh: Mesh, group: int) -> Callable:
+def _over_runs(function: Callable[..., Any], mesh: Mesh, group: int) -> Callable[..., Any]:
     """`function` of single runs as a function of a group: split over devices, then one by one or batched."""
     per_device = group // mesh.devices.size
 
@@ -58,49 +58,30 @@ def _over_runs(function: Callable, mesh: Mesh, group: int) -> Callable:
     return jax.shard_map(local, mesh=mesh, in_specs=spec, out_specs=spec, check_vma=False)
 
 
-class Programs:
-    """The three compiled programs of a sweep; compiling starts at once, in threads, and is waited for on first use."""
+class GroupPrograms(Programs):
+    """The three programs of a sweep, over a group of runs at a time: `pretrain`, `start` and `collection`."""
 
     def __init__(self, static: Static, group: int) -> None:
-        mesh = run_mesh()
-        self.sharding = NamedSharding(mesh, PartitionSpec("runs"))
-        programs = {
-            "pretrain": (lambda problem, seed: pretrain_seed(problem, seed, static), ()),
-            "start": (lambda params, run: start(params, run, static), ()),
-            "collection": (lambda state, run: run_collection(state, run, static), (0,)),
-        }
-        self._jitted = {
-            name: jax.jit(_over_runs(function, mesh, group), donate_argnums=donated)
-            for name, (function, donated) in programs.items()
-        }
-        self._group = group
-        self._pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="compile")
-        self._compiled: dict[str, Future] = {}
+        """Programs of that many runs at a time."""
+        self._mesh = run_mesh()
+        super().__init__(NamedSharding(self._mesh, PartitionSpec("runs")))
+        self._static, self._group = static, group
 
-    def _abstract(self, tree: Any) -> Any:
-        return jax.tree.map(
-            lambda a: jax.ShapeDtypeStruct((self._group, *a.shape[1:]), a.dtype, sharding=self.sharding), tree
-        )
-
-    def _compile(self, compiling: dict[str, Future], name: str, *args: Any) -> Any:
-        jitted = self._jitted[name]
-        compiling[name] = self._pool.submit(lambda: jitted.lower(*args).compile())
-        return self._abstract(jax.eval_shape(jitted, *args))
-
-    def compile(self, runs: Run) -> None:
-        """Begin to compile, in the order of use."""
-        if self._compiled:
+    def compile_for(self, runs: Run) -> None:
+        """Begin to compile all three, in the order of use, unless they have begun."""
+        static = self._static
+        if len(self._compiled) == 3:
             return
-        compiling: dict[str, Future] = {}
-        run = self._abstract(runs)
-        pretrained = self._compile(compiling, "pretrain", run.problem, run.seed)
-        state, _, _ = self._compile(compiling, "start", pretrained.params, run)
-        self._compile(compiling, "collection", state, run)
-        self._compiled = compiling  # whole or not at all: an interrupt here leaves a program that can be asked again
+        run = jax.tree.map(lambda a: jax.ShapeDtypeStruct((self._group, *a.shape[1:]), a.dtype), runs)
 
-    def __call__(self, name: str, *args: Any) -> Any:
-        """Run one of the programs, and wait for it."""
-        return jax.block_until_ready(self._compiled[name].result()(*args))
+        def over(function: Callable[..., Any]) -> Callable[..., Any]:
+            return _over_runs(function, self._mesh, self._group)
+
+        pretrain = over(lambda problem, seed: pretrain_seed(problem, seed, static))
+        pretrained = self.compile("pretrain", pretrain, run.problem, run.seed)
+        begin = over(lambda params, run: start(params, run, static))
+        state, _, _ = self.compile("start", begin, pretrained.params, run)
+        self.compile("collection", over(lambda state, run: run_collection(state, run, static)), state, run, donate=(0,))
 
     def put(self, tree: Any, rows: np.ndarray) -> Any:
         """Those rows of host arrays, on the devices."""
@@ -108,8 +89,8 @@ class Programs:
 
 
 @functools.lru_cache(maxsize=8)
-def _programs(static: Static, group: int) -> Programs:
-    return Programs(static, group)
+def _programs(static: Static, group: int) -> GroupPrograms:
+    return GroupPrograms(static, group)
 
 
 def run_group_size(runs: int) -> int:
@@ -161,7 +142,7 @@ class _Runner:
         self.experiment, self.plan, self.store, self.bar, self.stop = experiment, plan, store, bar, stop
         self.group = run_group_size(plan.total)
         self.programs = _programs(experiment.static, self.group)
-        self.programs.compile(plan.runs)
+        self.programs.compile_for(plan.runs)
         self.seeds, self.seed_of_run = np.unique(plan.runs.seed, return_inverse=True)
 
     def _already_done(self, steps: int) -> None:
@@ -182,7 +163,8 @@ class _Runner:
         )
         saved = self.store.load_pretrained() if self.store else None
         if saved is not None:
-            return jax.tree.unflatten(jax.tree.structure(shapes), saved)
+            loaded: Pretrained = jax.tree.unflatten(jax.tree.structure(shapes), saved)
+            return loaded
         parts = []
         for rows in _groups(np.arange(len(self.seeds)), self.group):
             if self.stop.is_set():
@@ -191,7 +173,7 @@ class _Runner:
             part = self.programs("pretrain", self.programs.put(problem, padded), self.programs.put(self.seeds, padded))
             parts.append(_host(part))
         # Padding stands at the end, after the last seed.
-        whole = jax.tree.map(lambda *leaves: np.concatenate(leaves)[: len(self.seeds)], *parts)
+        whole: Pretrained = jax.tree.map(lambda *leaves: np.concatenate(leaves)[: len(self.seeds)], *parts)
         self._check_tolerance(whole)
         if self.store:
             self.store.save_pretrained(jax.tree.leaves(whole))

@@ -11,6 +11,7 @@ from modeseek.bandit.objectives import advantages
 from modeseek.bandit.simulator.collect import Collected, collect
 from modeseek.bandit.simulator.config import Static
 from modeseek.bandit.simulator.evaluate import Evaluation, evaluate, evaluation_prompts
+from modeseek.bandit.simulator.keys import run_keys
 from modeseek.bandit.simulator.objective import FrozenCopies, StepMetrics, loss_and_batch, rescored, step_metrics
 from modeseek.bandit.simulator.optimizer import adam
 from modeseek.bandit.simulator.policy import Params, Policy, make_policy
@@ -57,21 +58,16 @@ class History(NamedTuple):
     diverged_at: Int[Array, ""]
 
 
-def _keys(seed: Int[Array, ""]) -> dict[str, jax.Array]:
-    names = ("pretraining", "prompts", "collections", "minibatches", "dropout", "evaluation")
-    return dict(zip(names, jax.random.split(jax.random.key(seed), len(names)), strict=True))
-
-
 def pretrain_seed(problem: Problem, seed: Int[Array, ""], config: Static) -> Pretrained:
     """The start of every run with this seed: a fresh network at the reference."""
-    return pretrain(make_policy(config), problem.reference_log_probs, config, key=_keys(seed)["pretraining"])
+    return pretrain(make_policy(config), problem.reference_log_probs, config, key=run_keys(seed).pretraining)
 
 
 def initial_state(params: Params, run: Run, config: Static) -> TrainState:
     """A run before its first collection, from a policy at the reference."""
     algorithm = config.algorithm
     rows = (algorithm.prompts_per_collection, algorithm.responses_per_prompt)
-    prompts = sample_prompts(algorithm.prompt_set_size, config.vocab_size, key=_keys(run.seed)["prompts"])
+    prompts = sample_prompts(algorithm.prompt_set_size, config.vocab_size, key=run_keys(run.seed).prompts)
     zeros = jnp.zeros((*rows, config.input_length))
     return TrainState(
         params=params,
@@ -132,14 +128,13 @@ def gradient_step(
 
 def _evaluate(state: TrainState, run: Run, config: Static, policy: Policy) -> tuple[Evaluation, Array]:
     numbers = config.evaluation
-    key = jax.random.fold_in(_keys(run.seed)["evaluation"], state.step)
     means, tokens = evaluate(
         policy,
         state.params,
         run.problem,
         evaluation_prompts(numbers.prompts, numbers.samples_per_prompt, config.vocab_size),
         config.new_tokens,
-        key=key,
+        key=run_keys(run.seed).at(state.step).evaluation,
         prompt_in_response=config.conventions.prompt_in_response,
         reference_params=state.reference_params if state.reference_params else None,
         behavior_params=state.behavior_params if numbers.behavior_kl else None,
@@ -162,36 +157,44 @@ def run_collection(state: TrainState, run: Run, config: Static) -> tuple[TrainSt
 
     Offline, the first turn's data, sampled from the reference, are kept for all turns.
     """
-    policy, algorithm, keys = make_policy(config), config.algorithm, _keys(run.seed)
-    collect_key = jax.random.fold_in(keys["collections"], state.step)
+    policy, algorithm = make_policy(config), config.algorithm
+    of_run = run_keys(run.seed)
+    keys = of_run.at(state.step)
     sampled_anew = run.on_policy | (state.step == 0)
     batch, moments = jax.lax.cond(
         sampled_anew,
         lambda: collect(
-            policy, state.params, state.reference_params, state.prompts, state.moments, run, config, key=collect_key
+            policy,
+            state.params,
+            state.reference_params,
+            state.prompts,
+            state.moments,
+            run,
+            config,
+            key=keys.collections,
         ),
         lambda: (state.batch, state.moments),
     )
     behavior = jax.tree.map(lambda new, old: jnp.where(sampled_anew, new, old), state.params, state.behavior_params)
     state = state._replace(batch=batch, moments=moments, behavior_params=behavior)
 
-    shuffled = _shuffled_rows(config, key=jax.random.fold_in(keys["minibatches"], state.step))
+    shuffled = _shuffled_rows(config, key=keys.minibatches)
     blocks = shuffled.reshape(-1, config.evaluation_interval, algorithm.prompts_per_minibatch)
 
     last = jnp.arange(config.evaluation_interval) == config.evaluation_interval - 1
 
     def update(state: TrainState, minibatch: tuple[Array, Array]) -> tuple[TrainState, StepMetrics]:
         rows, reported = minibatch
-        key = jax.random.fold_in(keys["dropout"], state.step)
+        key = of_run.at(state.step).dropout
         return gradient_step(state, rows, run, config, policy, key=key, reported=reported)
 
-    def block(state: TrainState, minibatches: Array) -> tuple[TrainState, tuple]:
+    def block(state: TrainState, minibatches: Array) -> tuple[TrainState, Metrics]:
         state, training = jax.lax.scan(update, state, (minibatches, last))
         means, tokens = _evaluate(state, run, config, policy)
-        return state, (means, jax.tree.map(lambda m: m[-1], training), tokens)
+        return state, Metrics(means, jax.tree.map(lambda m: m[-1], training), tokens)
 
-    state, (evaluation, training, tokens) = jax.lax.scan(block, state, blocks)
-    return state, Metrics(evaluation, training, tokens[-1])
+    state, metrics = jax.lax.scan(block, state, blocks)
+    return state, metrics._replace(token_distribution=metrics.token_distribution[-1])
 
 
 def start(params: Params, run: Run, config: Static) -> tuple[TrainState, Evaluation, Array]:

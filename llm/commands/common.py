@@ -2,19 +2,18 @@
 
 import dataclasses
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
+from modeseek.checks import whole
 from modeseek.llm.commands.lines import Format
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from modeseek.llm.memory import Memory
     from modeseek.llm.models.model import Compute
+    from modeseek.llm.parallel.memory import MemoryEstimate
 
 
 Source = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")]
@@ -41,67 +40,34 @@ class OnRows:
     format: Format = "auto"
 
     def check_counts(self, *fields: str) -> None:
-        """Raises ValueError for a number below 1."""
+        """Raises ValueError for what is no whole number of at least 1."""
         for field in fields:
-            if getattr(self, field) < 1:
-                raise ValueError(f"{field} must be at least 1, got {getattr(self, field)}")
+            whole(field, getattr(self, field), 1)
 
-    def check_finite(self, numbers: "np.ndarray", what: str) -> None:
-        """Refuse what overflow leaves: softmax gives every token a finite log-prob.
+    def compute_counted(self) -> "Compute":
+        """How the model is computed, as memory is to be counted."""
+        from modeseek.llm.parallel.device_memory import compute_counted
 
-        Args:
-            numbers: one a token, of one kind.
-            what: whose and which they are, in the error.
+        return compute_counted(self.dtype)
 
-        Raises:
-            ValueError: NaN, an infinity or minus infinity (no token of a finite model is impossible).
-        """
-        import numpy as np
-
-        for token in np.flatnonzero(~np.isfinite(numbers))[:1]:
-            cure = "take --dtype bfloat16 or float32" if self.dtype == "float16" else "are all its weights finite?"
-            raise ValueError(
-                f"{what} is {numbers[token]} at token {token}: the model overflows in {self.dtype}; {cure}"
-            )
-
-    def counted_in(self) -> "Compute":
-        """How the model is computed, as memory is to be counted: a CPU computes 16-bit numbers in float32 copies."""
-        import jax
-
-        from modeseek.llm.models.model import Compute
-
-        return Compute("float32" if jax.default_backend() == "cpu" else self.dtype)
-
-    def check_room(self, needed: "Memory", what: str, smaller: str) -> None:
+    def check_fits(self, needed: "MemoryEstimate", what: str, smaller: str) -> None:
         """Raises ValueError if it does not fit; `smaller` names the options that need less."""
         import jax
 
-        from modeseek.llm.available import check_room
+        from modeseek.llm.parallel.device_memory import check_fits
 
         dtype = ", or --dtype bfloat16" if self.dtype == "float32" and jax.default_backend() != "cpu" else ""
-        check_room(needed, what, f"take {smaller}{dtype}")
+        check_fits(needed, what, f"take {smaller}{dtype}")
+
+    def overflow_cure(self) -> str:
+        """What the error of a model that overflows advises."""
+        from modeseek.llm.inference.batched import overflow_cure
+
+        return overflow_cure(self.dtype, "--dtype")
 
 
-def in_batches(
-    rows: Sequence[Sequence[int]], size: int, run: Callable[[list[int]], Iterable[dict[str, Any]]]
-) -> list[dict[str, Any]]:
-    """Results of all rows in their order, `size` rows at a time, the longest first: each batch is padded little.
-
-    Args:
-        rows: token ids.
-        size: rows at once; the last batch is filled up with its own first row, so that it has the others' shape.
-        run: indices of `size` rows, the longest first, to a result for each.
-    """
-    order = sorted(range(len(rows)), key=lambda i: -len(rows[i]))
-    results: list[dict[str, Any]] = [{} for _ in rows]
-    # At once: the first batch is compiled, which on a large model takes longer than all others.
-    for batch in progress("batches (the first one compiles)", delay=0)(
-        [order[i : i + size] for i in range(0, len(order), size)]
-    ):
-        found = run([*batch, *[batch[0]] * (size - len(batch))])
-        for i, result in zip(batch, found, strict=False):  # what fills up is dropped
-            results[i] = result
-    return results
+# The first batch is compiled, which on a large model takes longer than all others: the bar is there at once.
+BATCHES = "batches (the first one compiles)"
 
 
 def progress(what: str, delay: int = 2) -> Callable[[Iterable[Any]], Iterable[Any]]:
@@ -110,6 +76,7 @@ def progress(what: str, delay: int = 2) -> Callable[[Iterable[Any]], Iterable[An
     def wrap(items: Iterable[Any]) -> Iterable[Any]:
         from tqdm import tqdm
 
-        return tqdm(items, desc=what, delay=delay, leave=False, file=sys.stderr)
+        bar: Iterable[Any] = tqdm(items, desc=what, delay=delay, leave=False, file=sys.stderr)
+        return bar
 
     return wrap

@@ -36,11 +36,11 @@ class Convert:
         """
         if not 0 < self.shard_gigabytes * 1e9 < math.inf:
             raise ValueError(f"shard_gigabytes must be positive and finite, got {self.shard_gigabytes}")
+        from modeseek.llm.checkpoints.checkpoint import open_checkpoint
+        from modeseek.llm.checkpoints.hub import local_folder
+        from modeseek.llm.checkpoints.save import check_new, convert
         from modeseek.llm.commands.common import progress
-        from modeseek.llm.memory import readable
-        from modeseek.llm.source import local_folder
-        from modeseek.llm.weights.checkpoint import open_checkpoint
-        from modeseek.llm.weights.save import check_new, convert
+        from modeseek.llm.parallel.memory import readable
 
         check_new(self.out)
         checkpoint = open_checkpoint(local_folder(self.source))

@@ -1,19 +1,14 @@
 """`modeseek llm generate`: continue prompts."""
 
 import dataclasses
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from modeseek.llm.commands.common import OnRows
+from modeseek.llm.commands.common import BATCHES, OnRows, progress
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from modeseek.llm.draw import Sampling
-    from modeseek.llm.models.model import Model
-    from modeseek.llm.models.parameters import Params
+    from modeseek.llm.inference.batched import Response
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,28 +54,30 @@ class Generate(OnRows):
             ValueError: bad numbers, prompts that the model cannot read, no tokenizer for text, too little memory.
         """
         self.check_counts("max_new_tokens", "samples", "batch")
-        from modeseek.llm import memory
-        from modeseek.llm.commands.lines import check_new_file, check_text, prompt_ids, read_records, write
-        from modeseek.llm.commands.loading import (
+        import jax
+
+        from modeseek.llm.commands.lines import check_new_file, read_records, write
+        from modeseek.llm.inference.batched import generate_rows, generation_memory, stops_of
+        from modeseek.llm.inference.language_model import (
+            check_seed,
+            check_stops,
             eos_ids,
             lazy_tokenizer,
-            load_model,
+            load_parameters,
             open_language_model,
-            tokenizer_to_show,
+            readable_tokenizer,
+            with_texts,
         )
-        from modeseek.llm.draw import Sampling, check_sampling
-        from modeseek.llm.prompts import bucket, check_ids
-        from modeseek.llm.stops import ordinary_ids
-        from modeseek.llm.tokenizer import decode
+        from modeseek.llm.inference.padding import check_ids
+        from modeseek.llm.inference.records import prompt_ids
+        from modeseek.llm.inference.sampling import Sampling, check_sampling
+        from modeseek.llm.parallel import memory
+        from modeseek.llm.parallel.mesh import MeshShape
 
         sampling = Sampling(self.temperature, self.top_k, self.top_p)
         check_sampling(sampling)
-        if not 0 <= self.seed < 2**32:  # JAX would take other numbers for one of these
-            raise ValueError(f"seed must be a whole number from 0 to {2**32 - 1}, got {self.seed}")
-        for stop in self.stop:
-            check_text(stop, "a stop")
-            if not stop:
-                raise ValueError("a stop must be a text of at least one character, got an empty one")
+        check_seed(self.seed)
+        check_stops(self.stop)
         if self.stop and not self.prompts and self.file is None:
             raise ValueError(
                 f"there are no prompts: all {len(self.stop)} texts after --stop are stops; put prompts before it"
@@ -89,85 +86,49 @@ class Generate(OnRows):
         records = read_records(self.prompts, self.file)
         checkpoint = open_language_model(self.source)
         tokenizer = lazy_tokenizer(checkpoint.folder)
-        stops = [] if self.ignore_eos else [[i] for i in eos_ids(checkpoint)]
+        ends = [] if self.ignore_eos else eos_ids(checkpoint)
         ids = prompt_ids(records, tokenizer, chat=self.chat)
         check_ids(ids, checkpoint.config, new_tokens=self.max_new_tokens)
-        stops += [written for stop in self.stop for written in ordinary_ids(tokenizer(), stop)]
-        shown_by = tokenizer_to_show(checkpoint.folder, tokenizer)
-        rows = [row for row in ids for _ in range(self.samples)]
-        size, prompt = min(self.batch, len(rows)), bucket(max(map(len, rows)))
-        model_of = checkpoint.config, self.counted_in(), memory.Mesh()
-        needed = memory.inference(*model_of, size, prompt + bucket(self.max_new_tokens), prompt)
-        self.check_room(needed, f"generating {size} responses at once", "a smaller --batch or fewer --max-new-tokens")
-        self.check_room(memory.taking_apart(*model_of), "loading the model", "a smaller model")
-        model, params = load_model(checkpoint, self.dtype)
-        params = model.for_decoding(params, donate=True)
-        results = self._generate(model, params, rows, size, sampling, stops, tokenizer)
-        texts = None if shown_by is None else decode(shown_by, [r["response_ids"] for r in results])
-        for i, result in enumerate(results):
-            record = records[i // self.samples]
-            given: dict[str, Any] = {name: record[name] for name in ("prompt", "messages") if name in record}
-            results[i] = {**given, **({"response": texts[i]} if texts else {}), **result}
-        shown = texts if texts is not None else [" ".join(map(str, r["response_ids"])) for r in results]
-        write(results, _as_text(shown), self.out, self.format)
+        stops = stops_of(ends, self.stop, tokenizer)
+        shown_by = readable_tokenizer(checkpoint.folder, tokenizer)
+        size, compute = min(self.batch, len(ids) * self.samples), self.compute_counted()
+        needed = generation_memory(checkpoint.config, compute, ids, self.max_new_tokens, size)
+        self.check_fits(needed, f"generating {size} responses at once", "a smaller --batch or fewer --max-new-tokens")
+        unstacking = memory.unstacking(checkpoint.config, compute, MeshShape())
+        self.check_fits(unstacking, "loading the model", "a smaller model")
+        model, params = load_parameters(checkpoint, self.dtype, progress("tensors"))
+        responses = generate_rows(
+            model,
+            model.for_decoding(params, donate=True),
+            ids,
+            self.max_new_tokens,
+            key=jax.random.key(self.seed),
+            samples=self.samples,
+            batch=self.batch,
+            sampling=sampling,
+            stops=stops,
+            tokenizer=tokenizer,
+            cure=self.overflow_cure(),
+            progress=progress(BATCHES, delay=0),
+        )
+        if shown_by is not None:
+            responses = with_texts(responses, shown_by)
+        found = [_record(records[i // self.samples], response) for i, response in enumerate(responses)]
+        texts = [" ".join(map(str, r.response_ids)) if r.text is None else r.text for r in responses]
+        write(found, _as_text(texts), self.out, self.format)
         return 0
 
-    def _generate(
-        self,
-        model: "Model",
-        params: "Params",
-        rows: list[list[int]],
-        size: int,
-        sampling: "Sampling",
-        stops: list[list[int]],
-        tokenizer: Callable[[], Any],
-    ) -> list[dict[str, Any]]:
-        """A record for each row, from its own key whatever batch it is in."""
-        import jax
-        import numpy as np
 
-        from modeseek.llm.commands.common import in_batches
-        from modeseek.llm.generate import generate
-        from modeseek.llm.prompts import pad_right
-
-        key = jax.random.key(self.seed)
-        how: dict[str, Any] = {"sampling": sampling, "stops": stops}
-
-        def run(batch: list[int]) -> list[dict[str, Any]]:
-            keys = jax.vmap(lambda row: jax.random.fold_in(key, row))(np.array(batch))
-            padded = pad_right([rows[i] for i in batch])
-            out = jax.device_get(generate(model, params, *padded, self.max_new_tokens, keys=keys, **how))
-            return [
-                self._record(i, rows[i], tokens[:length].tolist(), log_probs[:length], bool(stopped), tokenizer)
-                for i, tokens, length, stopped, log_probs in zip(
-                    batch, out.tokens, out.lengths, out.stopped, out.log_probs, strict=True
-                )
-            ]
-
-        return in_batches(rows, size, run)
-
-    def _record(
-        self,
-        number: int,
-        prompt: list[int],
-        ids: list[int],
-        log_probs: "np.ndarray",
-        stopped: bool,
-        tokenizer: Callable[[], Any],
-    ) -> dict[str, Any]:
-        """Of a response whose end the loop may have missed: it knows a stop's ordinary ids alone."""
-        from modeseek.llm.stops import end_of_text
-
-        self.check_finite(log_probs, f"the log-prob of a response to prompt {number // self.samples}")
-
-        end = end_of_text(tokenizer(), ids, self.stop) if self.stop else None
-        kept = ids[:end]  # None keeps all
-        return {
-            "prompt_ids": prompt,
-            "response_ids": kept,
-            "log_prob": float(log_probs[: len(kept)].sum(dtype="float64")),
-            "stopped": stopped or end is not None,
-        }
+def _record(given: dict[str, Any], response: "Response") -> dict[str, Any]:
+    """What is written of a response: what was given, its text if there is one, ids and numbers."""
+    return {
+        **{name: given[name] for name in ("prompt", "messages") if name in given},
+        **({} if response.text is None else {"response": response.text}),
+        "prompt_ids": response.prompt_ids,
+        "response_ids": response.response_ids,
+        "log_prob": response.log_prob,
+        "stopped": response.stopped,
+    }
 
 
 def _as_text(texts: list[str]) -> list[str]:

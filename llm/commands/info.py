@@ -3,11 +3,12 @@
 import dataclasses
 from typing import TYPE_CHECKING, Literal
 
+from modeseek.checks import whole
 from modeseek.llm.commands.common import Source
 
 if TYPE_CHECKING:
-    from modeseek.llm.memory import Memory
     from modeseek.llm.models.config import ModelConfig
+    from modeseek.llm.parallel.memory import MemoryEstimate
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,14 +52,14 @@ class Info:
         """
         for field in ("batch", "length", "data", "fsdp", "tensor"):
             value = getattr(self, field)
-            if value is not None and value < 1:
-                raise ValueError(f"{field} must be at least 1, got {value}")
-        from modeseek.llm import memory
+            if value is not None:
+                whole(field, value, 1)
+        from modeseek.llm.checkpoints.hub import CONFIGURATION, local_folder
         from modeseek.llm.models.hugging_face import config_from, head_of, read_config
         from modeseek.llm.models.model import Compute
         from modeseek.llm.models.parameters import largest_rank
-        from modeseek.llm.sharding import Mesh, check_mesh
-        from modeseek.llm.source import CONFIGURATION, local_folder
+        from modeseek.llm.parallel import memory
+        from modeseek.llm.parallel.mesh import MeshShape, check_mesh
 
         raw = read_config(local_folder(self.source, CONFIGURATION) / "config.json")
         config, head = config_from(raw), head_of(raw)
@@ -66,7 +67,7 @@ class Info:
         if length > config.context:
             raise ValueError(f"length ({length}) is more than the model's context of {config.context}")
         compute = Compute(self.dtype, self.remat, self.attention)
-        mesh = Mesh(self.data, self.fsdp, self.tensor)
+        mesh = MeshShape(self.data, self.fsdp, self.tensor)
         check_mesh(config, mesh, self.batch)
         rank = min(16, largest_rank(config)) if self.rank is None else self.rank
         work = config, compute, mesh, self.batch, length
@@ -85,7 +86,7 @@ class Info:
 
 
 def _sizes(config: "ModelConfig", head: str) -> str:
-    from modeseek.llm.memory import count_by_part
+    from modeseek.llm.parallel.memory import count_by_part
 
     lines = [f"{field.name:<20}{getattr(config, field.name)}" for field in dataclasses.fields(config)]
     lines.append(f"{'head':<20}{head}")
@@ -95,8 +96,8 @@ def _sizes(config: "ModelConfig", head: str) -> str:
     return "\n".join(lines)
 
 
-def _table(title: str, memory: "Memory") -> str:
-    from modeseek.llm.memory import readable
+def _table(title: str, memory: "MemoryEstimate") -> str:
+    from modeseek.llm.parallel.memory import readable
 
     lines = [f"{title:<84}{readable(memory.total):>12}"]
     lines += [f"  {part:<82}{readable(count):>12}" for part, count in memory.parts.items()]

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from modeseek.llm.inference.records import check_text
+
 Format = Literal["auto", "text", "jsonl"]
 
 
@@ -40,18 +42,6 @@ def read_records(arguments: Sequence[str], file: Path | None) -> list[dict[str, 
     if not found:
         raise ValueError(f"there are no prompts: {_named(file)} is empty")
     return found
-
-
-def check_text(text: str, where: str) -> None:
-    """Refuse half of a pair of surrogates, which JSON can write and no text holds.
-
-    Raises:
-        ValueError: it is there.
-    """
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise ValueError(f"{where} is not text: it holds the lone surrogate {text[error.start]!a}") from error
 
 
 def _named(file: Path) -> str:
@@ -95,30 +85,6 @@ def _messages(value: object) -> bool:
     return isinstance(value, list) and all(
         isinstance(v, dict) and isinstance(v.get("role"), str) and isinstance(v.get("content"), str) for v in value
     )
-
-
-def prompt_ids(records: Sequence[dict[str, Any]], tokenizer: Any, *, chat: bool) -> list[list[int]]:
-    """Token ids of each record's prompt: `prompt_ids` as they are, `messages` through the chat template, `prompt` as
-    text, or, with `chat`, as one message of the user.
-
-    Raises:
-        ValueError: a record has none of them, or the template does not take its messages.
-    """
-    from modeseek.llm.tokenizer import encode, encode_chats
-
-    found: list[list[int]] = []
-    for number, record in enumerate(records):
-        if "prompt_ids" in record:
-            found.append(record["prompt_ids"])
-        elif "messages" in record:
-            found += encode_chats(tokenizer(), [record["messages"]])
-        elif "prompt" in record and chat:
-            found += encode_chats(tokenizer(), [[{"role": "user", "content": record["prompt"]}]])
-        elif "prompt" in record:
-            found += encode(tokenizer(), [record["prompt"]])
-        else:
-            raise ValueError(f"record {number} has none of prompt, messages and prompt_ids")
-    return found
 
 
 def check_new_file(out: Path | None) -> None:

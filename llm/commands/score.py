@@ -1,11 +1,14 @@
 """`modeseek llm score`: log-probs of given responses."""
 
 import dataclasses
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from modeseek.llm.commands.common import OnRows
+from modeseek.llm.commands.common import BATCHES, OnRows, progress
+
+if TYPE_CHECKING:
+    from modeseek.llm.inference.batched import ResponseScores
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,110 +40,54 @@ class Score(OnRows):
             ValueError: bad numbers, rows that the model cannot read, no tokenizer for text, too little memory.
         """
         self.check_counts("batch", "chunk")
-        from modeseek.llm import memory
         from modeseek.llm.commands.lines import check_new_file, read_records, write
-        from modeseek.llm.commands.loading import lazy_tokenizer, load_model, open_language_model
-        from modeseek.llm.prompts import bucket, check_ids
-        from modeseek.llm.scoring import Policy
+        from modeseek.llm.inference.batched import score_rows, scoring_memory
+        from modeseek.llm.inference.language_model import (
+            check_vocabularies,
+            lazy_tokenizer,
+            load_parameters,
+            open_language_model,
+        )
+        from modeseek.llm.inference.padding import check_ids
+        from modeseek.llm.inference.records import sequences
+        from modeseek.llm.inference.scoring import ModelWithParams
 
         check_new_file(self.out)
         records = read_records(self.texts, self.file)
         opened = [open_language_model(source) for source in (self.source, self.against) if source is not None]
-        rows, starts = _rows(records, lazy_tokenizer(opened[0].folder))
-        for each in opened:
-            check_ids(rows, each.config, name="record")
-        if len({each.config.vocab_size for each in opened}) > 1:
-            sizes = " and ".join(str(each.config.vocab_size) for each in opened)
-            raise ValueError(f"the KL of two models needs one vocabulary, got {sizes} entries")
-        size, length = min(self.batch, len(rows)), bucket(max(map(len, rows)) - 1)
-        parts: dict[str, int] = {}
-        for each in opened:
-            need = memory.scoring(each.config, self.counted_in(), memory.Mesh(), size, length, self.chunk)
-            parts = {name: parts.get(name, 0) + count for name, count in need.parts.items()}
-        self.check_room(memory.Memory(parts), f"scoring {size} sequences at once", "a smaller --batch or --chunk")
-        policies = [Policy(*load_model(each, self.dtype)) for each in opened]
-        results = self._score(policies, rows, starts, size)
+        configs = [each.config for each in opened]
+        rows, starts = sequences(records, lazy_tokenizer(opened[0].folder))
+        for config in configs:
+            check_ids(rows, config, name="record")
+        check_vocabularies(configs)
+        size = min(self.batch, len(rows))
+        needed = scoring_memory(configs, self.compute_counted(), rows, size, self.chunk)
+        self.check_fits(needed, f"scoring {size} sequences at once", "a smaller --batch or --chunk")
+        scores = score_rows(
+            [ModelWithParams(*load_parameters(each, self.dtype, progress("tensors"))) for each in opened],
+            rows,
+            starts,
+            batch=self.batch,
+            chunk=self.chunk,
+            with_entropy=self.entropy,
+            cure=self.overflow_cure(),
+            progress=progress(BATCHES, delay=0),
+        )
+        results = [self._record(each) for each in scores]
         names = ("prompt", "response", "text")
         found = [{**{n: r[n] for n in names if n in r}, **s} for r, s in zip(records, results, strict=True)]
         write(found, _as_text(results), self.out, self.format)
         return 0
 
-    def _score(self, policies: Any, rows: list[list[int]], starts: list[int], size: int) -> list[dict[str, Any]]:
-        """A record for each row."""
-        import jax
-        import numpy as np
-
-        from modeseek.llm.commands.common import in_batches
-        from modeseek.llm.prompts import bucket, pad_right
-        from modeseek.llm.scoring import Policy, score
-
-        models = [policy.model for policy in policies]
-        params = [policy.params for policy in policies]
-
-        @jax.jit
-        def compiled(params: Any, tokens: Any, lengths: Any, starts: Any) -> Any:
-            both = [Policy(model, p) for model, p in zip(models, params, strict=True)]
-            other = both[1] if len(both) > 1 else None
-            how: dict[str, Any] = {"other": other, "with_entropy": self.entropy, "chunk": self.chunk}
-            return score(both[0], tokens, lengths, starts, **how)
-
-        def run(batch: list[int]) -> list[dict[str, Any]]:
-            # One more than a bucket: the last token is scored, not read.
-            tokens, lengths = pad_right([rows[i] for i in batch], bucket(len(rows[batch[0]]) - 1) + 1)
-            first = np.array([starts[i] for i in batch], np.int32)
-            return self._records(batch, jax.device_get(compiled(params, tokens, lengths, first)))
-
-        return in_batches(rows, size, run)
-
-    def _records(self, batch: list[int], scores: Any) -> list[dict[str, Any]]:
-        """Sums over each row's real tokens, and the tokens' own numbers if wanted."""
+    def _record(self, scores: "ResponseScores") -> dict[str, Any]:
+        """Sums over a response's tokens, and the tokens' own numbers if wanted."""
         numbers = {"log_prob": scores.log_probs, "entropy": scores.entropy, "kl": scores.kl}
-        records = []
-        for row, mask in enumerate(scores.mask):
-            kept = {name: each[row][mask] for name, each in numbers.items() if each is not None}
-            for name, each in kept.items():
-                self.check_finite(each, f"the {name} of record {batch[row]}")
-            record: dict[str, Any] = {"tokens": int(mask.sum())}
-            record |= {name: float(each.sum(dtype="float64")) for name, each in kept.items()}
-            if self.per_token:
-                record |= {f"{name}s_per_token": each.tolist() for name, each in kept.items()}
-            records.append(record)
-        return records
-
-
-def _rows(records: list[dict[str, Any]], tokenizer: Any) -> tuple[list[list[int]], list[int]]:
-    """Whole sequences, and where what is scored begins in each."""
-    from modeseek.llm.tokenizer import encode, encode_alone
-
-    rows, starts, problems = [], [], []
-    for number, record in enumerate(records):
-        if "response_ids" in record or "response" in record:
-            ids, text = record.get("prompt_ids"), record.get("prompt")
-            if ids is None and text is None:
-                problems.append(f"record {number} has a response and no prompt")
-                continue
-            prompt = ids if ids is not None else encode(tokenizer(), [text or ""])[0]
-            given = record.get("response_ids")
-            response = given if given is not None else encode_alone(tokenizer(), [record["response"]])[0]
-            if not prompt or not response:
-                problems.append(f"record {number} has an empty {'prompt' if not prompt else 'response'}")
-            rows.append([*prompt, *response])
-            starts.append(len(prompt))
-        elif any(name in record for name in ("text_ids", "text", "prompt")):
-            row = record["text_ids"] if "text_ids" in record else encode(tokenizer(), [_text(record)])[0]
-            if len(row) < 2:
-                problems.append(f"record {number} has {len(row)} token(s): nothing predicts the first one")
-            rows.append(row)
-            starts.append(1)
-        else:
-            problems.append(f"record {number} has neither a response nor a text")
-    if problems:
-        raise ValueError("; ".join(problems))
-    return rows, starts
-
-
-def _text(record: dict[str, Any]) -> str:
-    return str(record["text"] if "text" in record else record["prompt"])
+        kept = {name: each for name, each in numbers.items() if each is not None}
+        record: dict[str, Any] = {"tokens": len(scores.log_probs)}
+        record |= {name: float(each.sum(dtype="float64")) for name, each in kept.items()}
+        if self.per_token:
+            record |= {f"{name}s_per_token": each.tolist() for name, each in kept.items()}
+        return record
 
 
 def _as_text(results: list[dict[str, Any]]) -> list[str]:

@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, Int
 Implementation = Literal["auto", "xla", "cudnn"]
 
 
-class Memory(NamedTuple):
+class LayerCache(NamedTuple):
     """One layer's keys and values: position s of row b is meaningful where s < the row's length.
 
     Heads before positions: a step's products then read a head's keys as they lie, where `[B, S, K, H]` would be
@@ -23,11 +23,11 @@ class Memory(NamedTuple):
 
 
 Attend = Callable[[Array, Array, Array], tuple[Array, Any]]
-"""`(queries [B, S, N, H], keys [B, S, K, H], values [B, S, K, H]) → (mixed [B, S, N, H], what to remember)`."""
+"""`(queries [B, S, N, H], keys [B, S, K, H], values [B, S, K, H]) → (mixed [B, S, N, H], what to keep)`."""
 
 
 def causal(window: int | None, implementation: Implementation) -> Attend:
-    """Every position attends to itself and to earlier ones, the nearest `window` of them; remembers nothing.
+    """Every position attends to itself and to earlier ones, the nearest `window` of them; keeps nothing.
 
     Right padding needs no mask here: what comes later is hidden from every real position anyway, and a broadcast
     mask would shut cuDNN's kernel out (jax#28974).
@@ -39,40 +39,40 @@ def causal(window: int | None, implementation: Implementation) -> Attend:
     return attend
 
 
-def filling(memory: Memory, window: int | None, implementation: Implementation) -> Attend:
-    """As `causal`, and writes keys and values into the first positions of the layer's memory."""
+def filling(cache: LayerCache, window: int | None, implementation: Implementation) -> Attend:
+    """As `causal`, and writes keys and values into the first positions of the layer's cache."""
 
     def attend(
         q: Float[Array, "B S N H"], k: Float[Array, "B S K H"], v: Float[Array, "B S K H"]
-    ) -> tuple[Array, Memory]:
+    ) -> tuple[Array, LayerCache]:
         length = k.shape[1]
         into = lambda kept, new: kept.at[:, :, :length].set(new.swapaxes(1, 2).astype(kept.dtype))
-        filled = Memory(into(memory.keys, k), into(memory.values, v))
+        filled = LayerCache(into(cache.keys, k), into(cache.values, v))
         return _attend_causally(q, k, v, window, implementation), filled
 
     return attend
 
 
-def stepping(memory: Memory, positions: Int[Array, "B"], window: int | None) -> Attend:
+def stepping(cache: LayerCache, positions: Int[Array, "B"], window: int | None) -> Attend:
     """One position a row: writes its key and value at the row's own position and attends to all up to it.
 
     What lies beyond a row's position (another row's later tokens, a prompt's padding) is masked, and overwritten
     when the row gets there. Always XLA: one query is a product with a matrix, which no fused kernel makes faster,
-    and the mask is each row's own. A row whose memory is full writes nothing.
+    and the mask is each row's own. A row whose cache is full writes nothing.
     """
 
     def attend(
         q: Float[Array, "B 1 N H"], k: Float[Array, "B 1 K H"], v: Float[Array, "B 1 K H"]
-    ) -> tuple[Array, Memory]:
+    ) -> tuple[Array, LayerCache]:
         rows = jnp.arange(q.shape[0])
         # Two indices around a slice: what is written is [B, K, H].
         into = lambda kept, new: kept.at[rows, :, positions].set(new[:, 0].astype(kept.dtype), mode="drop")
-        keys, values = into(memory.keys, k), into(memory.values, v)
+        keys, values = into(cache.keys, k), into(cache.values, v)
         at, now = jnp.arange(keys.shape[2])[None, :], positions[:, None]
         seen = at <= now  # [B, S]
         if window is not None and window < keys.shape[2]:
             seen &= at > now - window
-        return _attend_once(q, keys, values, seen), Memory(keys, values)
+        return _attend_once(q, keys, values, seen), LayerCache(keys, values)
 
     return attend
 
@@ -84,7 +84,7 @@ def _attend_once(
     wide = jnp.float64 if q.dtype == jnp.float64 else jnp.float32
     grouped = q.reshape(q.shape[0], keys.shape[1], -1, q.shape[-1])  # [B, K, N/K, H]
     scores = jnp.einsum("bkgh,bksh->bkgs", grouped, keys, preferred_element_type=wide) / q.shape[-1] ** 0.5
-    # Finite, so that a row whose window lies beyond its memory gives numbers and not NaN.
+    # Finite, so that a row whose window lies beyond its cache gives numbers and not NaN.
     weights = jax.nn.softmax(jnp.where(seen[:, None, None], scores, jnp.finfo(wide).min), axis=-1)
     return jnp.einsum("bkgs,bksh->bkgh", weights.astype(values.dtype), values).reshape(q.shape)
 
@@ -101,7 +101,8 @@ def _attend_causally(q: Array, k: Array, v: Array, window: int | None, implement
 def _attention(q: Array, k: Array, v: Array, **how: Any) -> Array:
     # JAX's own function promotes 16-bit floats implicitly: strict promotion is lifted for it alone.
     with jax.numpy_dtype_promotion("standard"):
-        return jax.nn.dot_product_attention(q, k, v, **how)
+        mixed: Array = jax.nn.dot_product_attention(q, k, v, **how)
+    return mixed
 
 
 @functools.lru_cache

@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 import flax.linen as nn
 
+from modeseek.checks import whole
+
 Architecture = Literal["gpt_neox", "mistral", "llama"]
 Head = Literal["lm", "reward", "value"]
 
@@ -74,9 +76,9 @@ class ModelConfig:
     def __post_init__(self) -> None:
         """Raises ValueError for sizes that no model can have."""
         for field in ("vocab_size", "width", "layers", "heads", "kv_heads", "head_size", "mlp_width", "context"):
-            _whole(field, getattr(self, field))
+            whole(field, getattr(self, field), 1)
         if self.window is not None:
-            _whole("window", self.window)
+            whole("window", self.window, 1)
         for field in ("norm_epsilon", "rotary_base"):
             if not 0 < getattr(self, field) < float("inf"):
                 raise ValueError(f"{field} must be positive, got {getattr(self, field)}")
@@ -94,11 +96,6 @@ class ModelConfig:
     def rotary_size(self) -> int:
         """Features of a head that are turned."""
         return int(self.head_size * self.rotary_fraction)
-
-
-def _whole(field: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"{field} must be a whole number of at least 1, got {value!r}")
 
 
 def check_heads(heads: tuple[Head, ...]) -> None:

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from modeseek.checks import whole
 from modeseek.llm.models.config import Architecture, Head, ModelConfig
 
 CLASSES: dict[tuple[Architecture, Head], str] = {
@@ -50,8 +51,7 @@ def config_from(raw: dict[str, Any]) -> ModelConfig:
     if missing:
         raise ValueError(f"the configuration lacks {', '.join(missing)}")
     for key in needed:
-        if isinstance(raw[key], bool) or not isinstance(raw[key], int) or raw[key] < 1:
-            raise ValueError(f"{key} must be a whole number of at least 1, got {raw[key]!r}")
+        whole(key, raw[key], 1)
     return _READERS[kind](raw)
 
 

@@ -31,7 +31,7 @@ def rotate(x: Float[Array, "B S N H"], turn: Rotary) -> Float[Array, "B S N H"]:
 
 
 class Dense(nn.Module):
-    """x · kernel + bias, and, where the parameters hold an adapter, + (x · lora_a) · lora_b (see `llm.lora`)."""
+    """x · kernel + bias, and, where the parameters hold an adapter, + (x · lora_a) · lora_b (`training.lora`)."""
 
     features: int
     use_bias: bool = True

@@ -24,7 +24,7 @@ class MistralBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "B S D"], turn: Rotary, attend: Attend) -> tuple[Float[Array, "B S D"], Any]:
-        """The next residual stream, and what `attend` remembers."""
+        """The next residual stream, and what `attend` keeps."""
         c = self.config
         attention = functools.partial(Dense, dtype=self.dtype, use_bias=c.attention_bias)
         mlp = functools.partial(Dense, dtype=self.dtype, use_bias=c.mlp_bias)
@@ -34,12 +34,12 @@ class MistralBlock(nn.Module):
         q = attention(c.heads * c.head_size, name="query")(normed).reshape(batch, length, c.heads, -1)
         k = attention(c.kv_heads * c.head_size, name="key")(normed).reshape(batch, length, c.kv_heads, -1)
         v = attention(c.kv_heads * c.head_size, name="value")(normed).reshape(batch, length, c.kv_heads, -1)
-        mixed, memory = attend(rotate(q, turn), rotate(k, turn), v)
+        mixed, kept = attend(rotate(q, turn), rotate(k, turn), v)
         x = x + attention(c.width, name="attention_out")(mixed.reshape(batch, length, -1))
 
         normed = RMSNorm(c.norm_epsilon, self.dtype, name="mlp_norm")(x)
         gate = ACTIVATIONS[c.activation](mlp(c.mlp_width, name="gate")(normed))
-        return x + mlp(c.width, name="contract")(gate * mlp(c.mlp_width, name="expand")(normed)), memory
+        return x + mlp(c.width, name="contract")(gate * mlp(c.mlp_width, name="expand")(normed)), kept
 
 
 def _layer(config: ModelConfig) -> LayerNames:

@@ -8,8 +8,9 @@ import jax.numpy as jnp
 from jax.sharding import Sharding
 from jaxtyping import Array, Float, Int
 
+from modeseek.checks import whole
 from modeseek.llm.models import mistral, neox
-from modeseek.llm.models.attention import Attend, Implementation, Memory, causal, filling, stepping
+from modeseek.llm.models.attention import Attend, Implementation, LayerCache, causal, filling, stepping
 from modeseek.llm.models.config import ModelConfig
 from modeseek.llm.models.layers import LayerNorm, RMSNorm, Rotary, rotary, wide_product
 from modeseek.llm.models.parameters import Params
@@ -30,7 +31,7 @@ BLOCKS: dict[str, Any] = {
 """Each architecture's block and its norm."""
 
 
-class Places(NamedTuple):
+class ActivationShardings(NamedTuple):
     """What the compiler is told on a mesh: it then gathers weights, layer by layer, and never rows.
 
     Attributes:
@@ -54,15 +55,15 @@ class Compute:
             what was kept and read it again is slower there than to compute it.
         attention: `auto` takes cuDNN's kernel where a trial shows that it runs, else XLA.
         unroll: layers in one turn of the scan: more is slower to compile and sometimes faster to run.
-        places: where intermediate results live on a mesh (`llm.sharding.on_mesh` sets it); None leaves that to the
-            compiler.
+        shardings: where intermediate results live on a mesh (`modeseek.llm.parallel.mesh.on_mesh` sets it); None leaves
+            that to the compiler.
     """
 
     dtype: str = "float32"
     remat: Remat = "dots"
     attention: Implementation = "auto"
     unroll: int = 1
-    places: Places | None = None
+    shardings: ActivationShardings | None = None
 
     def __post_init__(self) -> None:
         """Raises ValueError for what cannot be computed in."""
@@ -72,27 +73,26 @@ class Compute:
             raise ValueError(f"remat must be none, {' or '.join(REMAT_POLICIES)}, got {self.remat!r}")
         if self.attention not in ("auto", "xla", "cudnn"):
             raise ValueError(f"attention must be auto, xla or cudnn, got {self.attention!r}")
-        if self.unroll < 1:
-            raise ValueError(f"unroll must be at least 1, got {self.unroll}")
+        whole("unroll", self.unroll, 1)
 
 
-class Cache(NamedTuple):
+class KeyValueCache(NamedTuple):
     """Keys and values of every layer, and how many tokens of each row they hold.
 
-    A tuple, not one stacked array: each layer's memory is then updated in place by a decoding loop.
+    A tuple, not one stacked array: each layer's arrays are then updated in place by a decoding loop.
 
     Attributes:
-        layers: one Memory a layer, `[B, K, S, H]` each, S the room.
+        layers: one a layer, `[B, K, S, H]` each, S the room.
         lengths: tokens read so far, `[B]`: the position of each row's next one.
     """
 
-    layers: tuple[Memory, ...]
+    layers: tuple[LayerCache, ...]
     lengths: Int[Array, "B"]
 
 
 @dataclasses.dataclass(frozen=True)
 class Model:
-    """Pure functions of `params` (see `llm.models.parameters`); hashable, to be closed over or a static argument."""
+    """Pure functions of `params` (`models.parameters`); hashable, to be closed over or a static argument."""
 
     config: ModelConfig
     compute: Compute = Compute()
@@ -134,12 +134,12 @@ class Model:
         """The value of every position; float32."""
         return self._label(params["heads"]["value"], hidden)
 
-    def empty_cache(self, batch: int, length: int) -> Cache:
+    def empty_cache(self, batch: int, length: int) -> KeyValueCache:
         """Room for `length` tokens in each of `batch` rows."""
         c = self.config
         zeros = lambda: jnp.zeros((batch, c.kv_heads, length, c.head_size), self.compute.dtype)
-        layers = tuple(Memory(zeros(), zeros()) for _ in range(c.layers))
-        return Cache(layers, jnp.zeros(batch, jnp.int32))
+        layers = tuple(LayerCache(zeros(), zeros()) for _ in range(c.layers))
+        return KeyValueCache(layers, jnp.zeros(batch, jnp.int32))
 
     def for_decoding(self, params: Params, *, donate: bool = False) -> Params:
         """Parameters as `prefill` and `step` take them: each layer by itself, and in the dtype they are used in.
@@ -170,8 +170,8 @@ class Model:
         return {**jax.tree_util.tree_map_with_path(cast, rest), "layers": layers}
 
     def prefill(
-        self, params: Params, tokens: Int[Array, "B S"], lengths: Int[Array, "B"], cache: Cache
-    ) -> tuple[Float[Array, "B S D"], Cache]:
+        self, params: Params, tokens: Int[Array, "B S"], lengths: Int[Array, "B"], cache: KeyValueCache
+    ) -> tuple[Float[Array, "B S D"], KeyValueCache]:
         """Read prompts into an empty cache: hidden states as `hidden` gives them, and the cache with the prompts.
 
         Args:
@@ -184,13 +184,15 @@ class Model:
         if tokens.shape[1] > room:
             raise ValueError(f"the cache has room for {room} tokens, got prompts of {tokens.shape[1]}")
         x, turn = self._embed(params, tokens, jnp.arange(tokens.shape[1])[None, :])
-        memories = []
-        for layer_params, memory in zip(params["layers"], cache.layers, strict=True):
-            x, memory = self._block(layer_params, x, turn, filling(memory, self.config.window, self.compute.attention))
-            memories.append(memory)
-        return self._finish(params, x, lengths), Cache(tuple(memories), lengths.astype(jnp.int32))
+        layers = []
+        for layer_params, layer in zip(params["layers"], cache.layers, strict=True):
+            x, layer = self._block(layer_params, x, turn, filling(layer, self.config.window, self.compute.attention))
+            layers.append(layer)
+        return self._finish(params, x, lengths), KeyValueCache(tuple(layers), lengths.astype(jnp.int32))
 
-    def step(self, params: Params, token: Int[Array, "B"], cache: Cache) -> tuple[Float[Array, "B D"], Cache]:
+    def step(
+        self, params: Params, token: Int[Array, "B"], cache: KeyValueCache
+    ) -> tuple[Float[Array, "B D"], KeyValueCache]:
         """Read one more token of every row, each at its own position: its hidden state, and the cache with it.
 
         Args:
@@ -199,27 +201,27 @@ class Model:
             cache: what came before; a row that has no room left writes nothing.
         """
         x, turn = self._embed(params, token[:, None], cache.lengths[:, None])
-        memories = []
-        for layer_params, memory in zip(params["layers"], cache.layers, strict=True):
-            x, memory = self._block(layer_params, x, turn, stepping(memory, cache.lengths, self.config.window))
-            memories.append(memory)
-        return self._finish(params, x, None)[:, 0], Cache(tuple(memories), cache.lengths + 1)
+        layers = []
+        for layer_params, layer in zip(params["layers"], cache.layers, strict=True):
+            x, layer = self._block(layer_params, x, turn, stepping(layer, cache.lengths, self.config.window))
+            layers.append(layer)
+        return self._finish(params, x, None)[:, 0], KeyValueCache(tuple(layers), cache.lengths + 1)
 
     def _embed(self, params: Params, tokens: Array, positions: Array) -> tuple[Array, Rotary]:
         table = params["embed"]["embedding"]
-        if self.compute.places is not None:
-            table = jax.lax.with_sharding_constraint(table, self.compute.places.table)
+        if self.compute.shardings is not None:
+            table = jax.lax.with_sharding_constraint(table, self.compute.shardings.table)
         x = table[tokens].astype(self.compute.dtype)
         return self._stay(x), rotary(positions, self.config.rotary_size, self.config.rotary_base)
 
     def _block(self, params: Params, x: Array, turn: Rotary, attend: Attend) -> tuple[Array, Any]:
         block, _ = BLOCKS[self.config.architecture]
-        x, memory = block(self.config, jnp.dtype(self.compute.dtype)).apply({"params": params}, x, turn, attend)
-        return self._stay(x), memory
+        x, kept = block(self.config, jnp.dtype(self.compute.dtype)).apply({"params": params}, x, turn, attend)
+        return self._stay(x), kept
 
     def _stay(self, x: Array) -> Array:
-        places = self.compute.places
-        return x if places is None else jax.lax.with_sharding_constraint(x, places.residual)
+        shardings = self.compute.shardings
+        return x if shardings is None else jax.lax.with_sharding_constraint(x, shardings.residual)
 
     def _finish(self, params: Params, x: Array, lengths: Array | None) -> Array:
         _, norm = BLOCKS[self.config.architecture]

@@ -21,7 +21,7 @@ class GPTNeoXBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "B S D"], turn: Rotary, attend: Attend) -> tuple[Float[Array, "B S D"], Any]:
-        """The next residual stream, and what `attend` remembers."""
+        """The next residual stream, and what `attend` keeps."""
         c = self.config
         dense = functools.partial(Dense, dtype=self.dtype)
         batch, length, _ = x.shape
@@ -30,13 +30,13 @@ class GPTNeoXBlock(nn.Module):
         qkv = dense(3 * c.heads * c.head_size, use_bias=c.attention_bias, name="query_key_value")(normed)
         # Head by head: a head's query, then its key, then its value.
         q, k, v = jnp.moveaxis(qkv.reshape(batch, length, c.heads, 3, c.head_size), 3, 0)
-        mixed, memory = attend(rotate(q, turn), rotate(k, turn), v)
+        mixed, kept = attend(rotate(q, turn), rotate(k, turn), v)
         out = dense(c.width, use_bias=c.attention_bias, name="attention_out")
         attended = x + out(mixed.reshape(batch, length, -1))
 
         read = x if c.parallel_residual else attended
         hidden = dense(c.mlp_width, name="expand")(LayerNorm(c.norm_epsilon, self.dtype, name="mlp_norm")(read))
-        return attended + dense(c.width, name="contract")(ACTIVATIONS[c.activation](hidden)), memory
+        return attended + dense(c.width, name="contract")(ACTIVATIONS[c.activation](hidden)), kept
 
 
 def _layer(config: ModelConfig) -> LayerNames:

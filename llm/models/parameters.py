@@ -89,9 +89,10 @@ def parameters(config: ModelConfig, heads: tuple[Head, ...] = ("lm",)) -> tuple[
 
 
 def adapters(config: ModelConfig, rank: int) -> tuple[Parameter, ...]:
-    """Low-rank adapters of every kernel of attention and MLP (`llm.lora`): A `[layers, in, r]`, B `[layers, r, out]`.
+    """Low-rank adapters of every kernel of attention and MLP: A `[layers, in, r]`, B `[layers, r, out]`.
 
-    No tensor of a checkpoint holds them. Their leaves stand beside the kernel's; the rank is never cut.
+    `modeseek.llm.training.lora` trains them; no tensor of a checkpoint holds them. Their leaves stand beside the
+    kernel's; the rank is never cut.
 
     Raises:
         ValueError: a rank below 1, or above the smallest side of a kernel.

@@ -156,7 +156,7 @@ check_counter_example(start=..., target=...)
 # | Case 2: equal targets above c₀ p₁: reverse KL feeds the larger one. | q > I(p₁, p₂) exp(-KL(p ‖ q)), the identric mean, is exact; any c₀ > 1 suffices for it. |
 # | Case 3: equal targets below c₁ p₂: reverse KL cuts the larger one more. | Fails for every fixed c₁ if KL(p ‖ q) is large: preset `case-3-fails`, and exercise 3. |
 #
-# `modeseek theory` tries all statements on random instances, and `docs/categorical.md` lists the criteria.
+# `modeseek theory` tries all statements on random instances, and `docs/explanation/categorical.md` lists the criteria.
 
 # %% [markdown]
 # ## Take it with you

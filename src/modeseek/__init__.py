@@ -1,3 +1,72 @@
-"""See and measure how preference fine-tuning works."""
+"""See and measure how preference fine-tuning works.
+
+The names of everyday use; each has a docstring that shows it:
+
+    run, sweep       train methods on the bandit; one run, or a grid of learning rates
+    Experiment       all that `run` can be told, checked before any work starts
+    open_results     read a results file that `run`, `sweep` or the command line wrote
+    table, plot      the numbers and the figures of results
+    methods          every method, with what it reads and where it is from
+    kl               forward against reverse KL on a categorical distribution, exactly
+    explorer         an interactive picture for a notebook
+    load_model       a language model from the hub or a folder, which generates and scores
+
+Importing this package imports nothing else: each name loads what it needs when it is first used.
+"""
+
+import difflib
+import importlib
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from modeseek.bandit.simulator.experiment import Experiment
+    from modeseek.experiments import methods, open_results, plot, run, sweep, table
+    from modeseek.exploration import explorer, kl
+    from modeseek.llm.inference.language_model import load_model
+
+_WHERE = {
+    "Experiment": "modeseek.bandit.simulator.experiment",
+    "run": "modeseek.experiments",
+    "sweep": "modeseek.experiments",
+    "open_results": "modeseek.experiments",
+    "table": "modeseek.experiments",
+    "plot": "modeseek.experiments",
+    "methods": "modeseek.experiments",
+    "kl": "modeseek.exploration",
+    "explorer": "modeseek.exploration",
+    "load_model": "modeseek.llm.inference.language_model",
+}
+_ROOMS = ("bandit", "llm")
+
+__all__ = [
+    "Experiment",
+    "explorer",
+    "kl",
+    "load_model",
+    "methods",
+    "open_results",
+    "plot",
+    "run",
+    "sweep",
+    "table",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _WHERE:
+        value = getattr(importlib.import_module(_WHERE[name]), name)
+        globals()[name] = value  # looked up once
+        return value
+    if name in _ROOMS:
+        return importlib.import_module(f"modeseek.{name}")
+    if name.startswith("__"):  # what Python and its tools look for
+        raise AttributeError(f"module 'modeseek' has no attribute {name!r}")
+    near = difflib.get_close_matches(name, __all__, n=1, cutoff=0.5)
+    hint = f"did you mean modeseek.{near[0]}?" if near else f"there are {', '.join(__all__)}"
+    raise AttributeError(f"modeseek has no {name!r}: {hint}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, *_ROOMS, "__version__"])

@@ -1,6 +1,7 @@
 """The `modeseek` command: parses, calls, prints."""
 
 import dataclasses
+import difflib
 import inspect
 import os
 import sys
@@ -15,6 +16,7 @@ from modeseek.bandit.commands.bench import Bench
 from modeseek.bandit.commands.categorical import KL, Theory
 from modeseek.bandit.commands.demo import Demo
 from modeseek.bandit.commands.lab import Lab
+from modeseek.bandit.commands.methods import Methods
 from modeseek.bandit.commands.reproduce import Reproduce
 from modeseek.bandit.commands.runs import Bandit, Repeat, Sweep
 from modeseek.bandit.simulator.conventions import PRESETS
@@ -23,30 +25,45 @@ from modeseek.bandit.simulator.experiment import Experiment
 
 @dataclasses.dataclass(frozen=True)
 class LanguageModels:
-    """Language models: `modeseek llm --help` lists their commands."""
+    """Generate with language models, score and convert them; `modeseek llm --help` lists the commands."""
 
     def run(self) -> int:
         """Not reached: `modeseek llm` has commands of its own."""
         raise AssertionError("modeseek llm is parsed by modeseek.llm.commands")
 
 
-COMMANDS: dict[str, Callable[..., Any]] = {
-    "demo": Demo,
-    "bandit": Bandit,
-    "sweep": Sweep,
-    "repeat": Repeat,
-    "kl": KL,
-    "theory": Theory,
-    "lab": Lab,
-    "reproduce": Reproduce,
-    "bench": Bench,
-    "llm": LanguageModels,
+GROUPS: dict[str, dict[str, Callable[..., Any]]] = {
+    "first steps": {"demo": Demo, "lab": Lab, "methods": Methods},
+    "experiments on the bandit": {"bandit": Bandit, "sweep": Sweep, "repeat": Repeat},
+    "forward against reverse KL": {"kl": KL, "theory": Theory},
+    "the paper": {"reproduce": Reproduce},
+    "language models": {"llm": LanguageModels},
+    "this machine": {"bench": Bench},
 }
+"""What a person wants to do → the commands for it."""
 
-DESCRIPTION = """See and measure how preference fine-tuning works.
+COMMANDS: dict[str, Callable[..., Any]] = {name: each for group in GROUPS.values() for name, each in group.items()}
 
-Start with `modeseek demo`: three minutes, five methods, two rewards, figures. `modeseek COMMAND --help` lists every
-option of a command with its default."""
+
+def overview() -> str:
+    """The help of `modeseek` itself: every command with one line, under what it is for."""
+    lines = ["usage: modeseek COMMAND [OPTIONS]", "", "See and measure how preference fine-tuning works.", ""]
+    width = max(map(len, COMMANDS))
+    for title, commands in GROUPS.items():
+        lines.append(f"{title}:")
+        lines += [f"  {name:<{width}}  {_first_line(command)}" for name, command in commands.items()]
+        lines.append("")
+    return "\n".join(
+        [
+            *lines,
+            "Start with `modeseek demo`: two minutes, five methods, two rewards, figures.",
+            "`modeseek COMMAND --help` lists every option of a command with its default.",
+        ]
+    )
+
+
+def _first_line(command: Callable[..., Any]) -> str:
+    return (inspect.getdoc(command) or "").splitlines()[0].rstrip(".")
 
 
 def _take(arguments: list[str], option: str) -> str | None:
@@ -101,9 +118,11 @@ paper's text or its released code has it), and --config FILE (a results.nc, or i
 
 
 def _parse(arguments: list[str]) -> Any:
-    if not arguments or arguments[0] not in COMMANDS:
-        return tyro.extras.subcommand_cli_from_dict(COMMANDS, args=arguments, prog="modeseek", description=DESCRIPTION)
     name, rest = arguments[0], arguments[1:]
+    if name not in COMMANDS:
+        near = difflib.get_close_matches(name, COMMANDS, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(COMMANDS)}."
+        raise ValueError(f"there is no command {name!r}: {hint} `modeseek --help` says what each is for")
     if name == "llm":
         from modeseek.llm.commands.cli import parse  # here, so that no other command waits for it
 
@@ -122,6 +141,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given == ["--version"]:
         print(f"modeseek {__version__}")
+        raise SystemExit(0)
+    if not given or given[0] in ("-h", "--help"):
+        print(overview())
         raise SystemExit(0)
     try:
         code = _parse(given).run()

@@ -16,7 +16,7 @@ from modeseek.bandit.explore.bandit.presets import (
 from modeseek.bandit.explore.toolkit.model import rows_of
 from modeseek.bandit.explore.toolkit.recording import CURVES, Part, Recording, bundled, parts
 from modeseek.bandit.explore.toolkit.training import TrainingModel
-from modeseek.bandit.objectives.methods import variant
+from modeseek.bandit.objectives.registry import variant
 from modeseek.bandit.simulator.experiment import Experiment
 from modeseek.bandit.simulator.problem import ReferenceRecipe, gaussian_bump, reference_probs
 

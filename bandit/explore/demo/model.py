@@ -9,7 +9,7 @@ import xarray as xr
 from modeseek.bandit.explore.toolkit.model import ViewModel, rows_of
 from modeseek.bandit.explore.toolkit.stored import stored
 from modeseek.bandit.explore.toolkit.values import SteppedValues, choice, number
-from modeseek.bandit.objectives.methods import variant
+from modeseek.bandit.objectives.registry import variant
 from modeseek.bandit.simulator.summary import over_seeds
 
 REWARDS = {"R1": "R1: the reward's peak far from the reference", "R2": "R2: its peak near the reference"}
@@ -24,7 +24,7 @@ METHODS = ("best_of_n", "rwr", "ppo", "ipo", "on_policy_ipo")
 
 
 class DemoResult(NamedTuple):
-    """Of one reward; E measured steps, M methods.
+    """The demo's results on one reward; E measured steps, M methods.
 
     Attributes:
         steps: gradient steps, `[E]`.

@@ -7,7 +7,7 @@ import numpy as np
 from modeseek.bandit.explore.demo.model import METHODS, DemoModel
 from modeseek.bandit.explore.toolkit.checks import Wrong, check, number
 from modeseek.bandit.explore.toolkit.prediction import Prediction, Truth
-from modeseek.bandit.objectives.methods import variant
+from modeseek.bandit.objectives.registry import variant
 
 
 def predict_offline() -> Prediction:

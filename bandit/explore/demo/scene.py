@@ -11,7 +11,7 @@ from modeseek.bandit.explore.toolkit.canvas import Panel, Scene, axes_in, rectan
 from modeseek.bandit.explore.toolkit.panels import REWARD_ENDS, Curves, root_axis, token_edges
 from modeseek.bandit.figures.curves import method_line, styles_of
 from modeseek.bandit.figures.style import BLACK, REFERENCE_BARS, method_style
-from modeseek.bandit.objectives.methods import variant
+from modeseek.bandit.objectives.registry import variant
 
 
 class _Curves(Curves):

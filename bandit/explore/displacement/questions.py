@@ -11,7 +11,7 @@ from modeseek.bandit.explore.toolkit.checks import Wrong, check, number
 from modeseek.bandit.explore.toolkit.prediction import Prediction, Truth
 
 LENGTHS = (3, 10)
-"""Of the first prediction."""
+"""Lengths of the responses that the first prediction compares."""
 PAIR = (0.16, 0.03)
 """π_B and π_C of exercise 1."""
 

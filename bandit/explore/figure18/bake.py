@@ -15,7 +15,7 @@ import numpy as np
 import xarray as xr
 
 from modeseek.bandit.explore.toolkit.stored import DATA, store
-from modeseek.bandit.objectives.methods import HyperParameters
+from modeseek.bandit.objectives.batch import HyperParameters
 from modeseek.bandit.objectives.pairs import PairScheme
 from modeseek.bandit.simulator.config import AlgorithmConfig, EvaluationConfig, PolicyConfig
 from modeseek.bandit.simulator.experiment import Experiment

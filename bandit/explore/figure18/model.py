@@ -25,7 +25,7 @@ def recorded() -> xr.Dataset:
 
 
 class Figure18Result(NamedTuple):
-    """Of one policy, reward and way of pairing; D sizes of the prompt set, E measured steps.
+    """The recorded runs of one policy, reward and way of pairing; D sizes of the prompt set, E measured steps.
 
     Attributes:
         prompts: `[D]`.

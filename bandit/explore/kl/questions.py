@@ -13,7 +13,7 @@ from modeseek.bandit.explore.toolkit.controls import Distribution
 from modeseek.bandit.explore.toolkit.prediction import Prediction, Truth
 
 FACTOR = 0.05
-"""Of exercise 3: how far below p₂ the targets have to lie."""
+"""How far below p₂ the targets of exercise 3 have to lie, as a factor."""
 
 
 def predict_separation() -> Prediction:

@@ -75,7 +75,7 @@ class _Signed(Panel):
         self.moving: list[Artist] = [self._up, self._down, self._ring]
 
     def series(self, model: NegativeModel) -> np.ndarray:
-        """Of all steps, `[E, K]`."""
+        """What the panel draws at every step, `[E, K]`."""
         raise NotImplementedError
 
     def _scale(self, model: NegativeModel) -> float:

@@ -16,7 +16,7 @@ from modeseek.bandit.explore.on_policy.presets import (
 )
 from modeseek.bandit.explore.toolkit.recording import CURVES, Part, Recording, bundled, parts
 from modeseek.bandit.explore.toolkit.training import TrainingModel
-from modeseek.bandit.objectives.methods import variant
+from modeseek.bandit.objectives.registry import variant
 from modeseek.bandit.simulator.experiment import Experiment
 
 Row = dict[int, Recording]
@@ -96,7 +96,7 @@ class OnPolicyModel(TrainingModel[OnPolicyValues, OnPolicyResult]):
 
     @property
     def chosen_run(self) -> Recording | None:
-        """Of the chosen B; None while it has not been reached."""
+        """The recording of the chosen B; None while it has not been reached."""
         return self.run.get(int(self.values.samples))
 
     def at(self, run: Recording) -> int:

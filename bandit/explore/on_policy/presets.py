@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from modeseek.bandit.explore.toolkit.values import Preset, SteppedValues, choice, number
-from modeseek.bandit.objectives.methods import HyperParameters, variant
+from modeseek.bandit.objectives.batch import HyperParameters
+from modeseek.bandit.objectives.registry import variant
 from modeseek.bandit.simulator.config import AlgorithmConfig, EvaluationConfig, PolicyConfig
 from modeseek.bandit.simulator.experiment import Experiment
 

@@ -23,7 +23,7 @@ from modeseek.bandit.explore.toolkit.model import ViewModel, rows_of
 METHODS = {"offline_dpo": "DPO", "offline_ipo": "IPO", "on_policy_reinforce": "KL-regularised RL"}
 COMPARED = np.array([True, True, False])
 LARGEST = 6.0
-"""Of s, half the margin, on the axis of the closed form."""
+"""The largest s, half the margin, on the axis of the closed form."""
 
 
 STEP_SIZES = {"adam": 0.05, "flow": 0.5}

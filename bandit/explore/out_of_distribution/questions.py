@@ -13,7 +13,7 @@ from modeseek.bandit.explore.toolkit.controls import Distribution
 from modeseek.bandit.explore.toolkit.prediction import Prediction, Truth
 
 REFERENCE = (0.01, 0.64, 0.35)
-"""Of exercises 1 and 2."""
+"""The reference of exercises 1 and 2."""
 RARE = 0.05
 """Most mass of the unseen answer in exercise 3."""
 

@@ -14,7 +14,7 @@ from modeseek.bandit.figures.style import BLACK, TARGET, method_style
 
 STYLES = tuple(method_style(name) for name in METHODS)
 SIZES = (11, 12, 10)
-"""Of markers: a star that lies on a square leaves the square's corners to be seen."""
+"""Sizes of the markers, in points: a star that lies on a square leaves the square's corners to be seen."""
 
 
 class OutOfDistributionScene(Scene):

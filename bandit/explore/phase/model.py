@@ -10,9 +10,9 @@ import xarray as xr
 from modeseek.bandit.explore.toolkit.model import ViewModel
 from modeseek.bandit.explore.toolkit.stored import stored
 from modeseek.bandit.explore.toolkit.values import SteppedValues, choice, number
-from modeseek.bandit.objectives.methods import variant
-from modeseek.bandit.reproduce.verdicts import interval
+from modeseek.bandit.objectives.registry import variant
 from modeseek.bandit.simulator.experiment import Experiment
+from modeseek.bandit.studies.verdicts import interval
 
 SETS = {
     "all": "all six methods",

@@ -7,7 +7,7 @@ import numpy as np
 from modeseek.bandit.explore.phase.model import PhaseModel, centers
 from modeseek.bandit.explore.toolkit.checks import Wrong, check, model_of, number
 from modeseek.bandit.explore.toolkit.prediction import Prediction, Truth
-from modeseek.bandit.objectives.methods import variant
+from modeseek.bandit.objectives.registry import variant
 
 
 def predict_far() -> Prediction:

@@ -10,15 +10,18 @@ import xarray as xr
 
 from modeseek.bandit.explore.toolkit.model import ViewModel
 from modeseek.bandit.explore.toolkit.values import Values, choice, number
-from modeseek.bandit.reproduce.assess import Assessment, assess
-from modeseek.bandit.reproduce.cells import read_cell, stored_folder
-from modeseek.bandit.reproduce.claims import CLAIMS
-from modeseek.bandit.reproduce.contrasts import Cells, Contrast, fresh_values, level, shifted_values
-from modeseek.bandit.reproduce.protocol import QUICK, Protocol
-from modeseek.bandit.reproduce.report import ABOUT
-from modeseek.bandit.reproduce.settings import FIGURES, OURS, Cell, cells_of, protocols_of, whole
-from modeseek.bandit.reproduce.verdicts import counted
 from modeseek.bandit.simulator.conventions import PRESETS as CONVENTIONS
+from modeseek.bandit.studies.assess import Assessment
+from modeseek.bandit.studies.cells import Results
+from modeseek.bandit.studies.contrasts import Contrast, fresh_values, level, shifted_values
+from modeseek.bandit.studies.protocol import Protocol
+from modeseek.bandit.studies.reproduce.cells import BanditCell
+from modeseek.bandit.studies.reproduce.measures import FINAL_REWARD
+from modeseek.bandit.studies.reproduce.protocols import QUICK
+from modeseek.bandit.studies.reproduce.store import STORE, read_cell
+from modeseek.bandit.studies.reproduce.targets import STUDY, TARGETS
+from modeseek.bandit.studies.store import cell_path
+from modeseek.bandit.studies.verdicts import counted
 from modeseek.files import DEFAULT_ROOT
 
 PROTOCOLS = {
@@ -50,11 +53,11 @@ class Row(NamedTuple):
 
 
 class ReproduceResult(NamedTuple):
-    """Of one target.
+    """What is stored of one target.
 
     Attributes:
         protocol: that is shown.
-        wanted: names of its cells.
+        wanted: its cells.
         cells: those that are there.
         rows: what can be selected.
         command: that makes what is missing.
@@ -62,8 +65,8 @@ class ReproduceResult(NamedTuple):
     """
 
     protocol: Protocol
-    wanted: tuple[str, ...]
-    cells: Cells
+    wanted: tuple[BanditCell, ...]
+    cells: Results
     rows: tuple[Row, ...]
     command: str
     refused: tuple[str, ...]
@@ -71,14 +74,14 @@ class ReproduceResult(NamedTuple):
     @property
     def missing(self) -> tuple[str, ...]:
         """Names of the cells that are not there."""
-        return tuple(name for name in self.wanted if name not in self.cells)
+        return tuple(cell.name for cell in self.wanted if cell not in self.cells)
 
 
 @dataclass(frozen=True)
 class ReproduceValues(Values):
     """What the explorer is set to; the presets are the figures and tables."""
 
-    preset: str = choice("target", {name: f"{name}: {ABOUT[name]}" for name in FIGURES}, "fig16")
+    preset: str = choice("target", {name: f"{name}: {target.about}" for name, target in TARGETS.items()}, "fig16")
     conventions: str = choice("conventions", {"paper": "the paper's text", "released_code": "released code"}, "paper")
     protocol: str = choice("protocol", PROTOCOLS, "best")
     row: int = number("claim or row", 1, MOST_ROWS, 1, whole=True, view=True)
@@ -97,11 +100,11 @@ class ReproduceModel(ViewModel[ReproduceValues, ReproduceResult]):
 
     def preset(self, values: ReproduceValues) -> ReproduceValues:
         """A target; one of ours is about one set of conventions."""
-        return replace(values, conventions=OURS.get(values.preset, "paper"))
+        return replace(values, conventions=TARGETS[values.preset].only or "paper")
 
     def settle(self, values: ReproduceValues, changed: str, before: ReproduceValues) -> ReproduceValues:
         """Conventions that the target is about, and a row that it has."""
-        about = OURS.get(values.preset)
+        about = TARGETS[values.preset].only
         if about and values.conventions != about:
             self.notes.append(f"{values.preset} is about the conventions {about}")
             values = replace(values, conventions=about)
@@ -113,23 +116,23 @@ class ReproduceModel(ViewModel[ReproduceValues, ReproduceResult]):
 
     def compute(self, values: ReproduceValues) -> ReproduceResult:
         """Read what is stored, and judge it."""
-        target, name = values.preset, values.conventions
-        every = protocols_of(target)
-        wanted_name = whole(target).name if values.protocol == "whole" else values.protocol
+        target, name = TARGETS[values.preset], values.conventions
+        every = target.fullest_first()
+        wanted_name = target.default.name if values.protocol == "whole" else values.protocol
         choices = tuple(protocol for protocol in every if protocol.name == wanted_name) or every
         found = []
         for protocol in choices:
-            wanted = cells_of((target,), protocol)
+            wanted = target.cells_under(protocol)
             cells, refused = _there(wanted, name, protocol)
-            found.append((protocol, tuple(wanted), cells, refused))
+            found.append((protocol, wanted, cells, refused))
         # The first that is complete; of incomplete ones that which has the largest share of its cells; of nothing the
         # one that the command runs.
-        order = lambda each: (len(each[2]) / max(1, len(each[1])), not each[2] and each[0] is whole(target))
-        protocol, wanted_names, cells, refused = max(found, key=order)
-        flags = f"{target} --conventions {name}{'' if protocol is whole(target) else f' --{protocol.name}'}"
-        claims = {a.claim.name: a for a in assess([c for c in CLAIMS.values() if c.figure == target], cells)}
-        rows = tuple(Row(n, text, contrast, claims.get(n)) for n, text, contrast in _subjects(target))
-        return ReproduceResult(protocol, wanted_names, cells, rows, f"modeseek reproduce {flags}", refused)
+        order = lambda each: (len(each[2]) / max(1, len(each[1])), not each[2] and each[0] is target.default)
+        protocol, wanted, cells, refused = max(found, key=order)
+        flags = f"{target.name} --conventions {name}{'' if protocol is target.default else f' --{protocol.name}'}"
+        claims = {a.claim.name: a for a in STUDY.assess(target, cells)}
+        rows = tuple(Row(n, text, contrast, claims.get(n)) for n, text, contrast in _subjects(target.name))
+        return ReproduceResult(protocol, wanted, cells, rows, f"modeseek reproduce {flags}", refused)
 
     def selected(self) -> Row | None:
         """The chosen claim or cell; None where a target has neither."""
@@ -156,9 +159,9 @@ class ReproduceModel(ViewModel[ReproduceValues, ReproduceResult]):
         result, target = self.result, str(self.values.preset)
         have = len(result.cells)
         most = result.protocol.most_steps
-        cut = f" (at most {most} gradient steps)" if most and target not in OURS else ""
+        cut = f" (at most {most} gradient steps)" if most and TARGETS[target].only is None else ""
         conventions, protocol = self.values.conventions, result.protocol.name
-        text = f"{target}, conventions {conventions}, protocol {protocol}{cut}: {ABOUT[target]} "
+        text = f"{target}, conventions {conventions}, protocol {protocol}{cut}: {TARGETS[target].about} "
         if result.wanted:
             text += f"{have} of {len(result.wanted)} cells are here. "
         if result.missing:
@@ -222,22 +225,23 @@ class ReproduceModel(ViewModel[ReproduceValues, ReproduceResult]):
 
 def _subjects(target: str) -> list[tuple[str, str, Contrast]]:
     """Name, words and number of each row of a target: its claims, or its cells."""
-    claims = [(c.name, c.text, c.contrast) for c in CLAIMS.values() if c.figure == target]
-    cells = [(c.name, f"{c.name}: expected reward at the end.", level("final_reward", c.name)) for c in FIGURES[target]]
+    claims = [(c.name, c.text, c.contrast) for c in TARGETS[target].claims]
+    cells = [(c.name, f"{c.name}: expected reward at the end.", level(FINAL_REWARD, c)) for c in TARGETS[target].cells]
     return claims or cells
 
 
-def _there(wanted: dict[str, Cell], conventions: str, protocol: Protocol) -> tuple[Cells, tuple[str, ...]]:
+def _there(wanted: tuple[BanditCell, ...], conventions: str, protocol: Protocol) -> tuple[Results, tuple[str, ...]]:
     """The cells that come with the package or were made here by `modeseek reproduce`, and what could not be read."""
-    cells, refused = {}, []
+    cells: Results = {}
+    refused = []
     made = DEFAULT_ROOT / "reproduce" / protocol.name / conventions / "cells"
-    for name, cell in wanted.items():
-        for folder in (stored_folder(protocol, conventions), made):
-            path = folder / f"{name}.nc"
+    for cell in wanted:
+        for folder in (STORE.folder(protocol, conventions), made):
+            path = cell_path(folder, cell)
             if not path.exists():
                 continue
             try:
-                cells[name] = _read(cell, conventions, protocol, folder.resolve(), path.stat().st_mtime_ns)
+                cells[cell] = _read(cell, conventions, protocol, folder.resolve(), path.stat().st_mtime_ns)
                 break
             except ValueError as error:
                 refused.append(str(error))
@@ -245,7 +249,7 @@ def _there(wanted: dict[str, Cell], conventions: str, protocol: Protocol) -> tup
 
 
 @lru_cache(maxsize=512)
-def _read(cell: Cell, conventions: str, protocol: Protocol, folder: Path, changed: int) -> xr.Dataset:
+def _read(cell: BanditCell, conventions: str, protocol: Protocol, folder: Path, changed: int) -> xr.Dataset:
     return read_cell(cell, CONVENTIONS[conventions], protocol, folder)
 
 

@@ -8,10 +8,11 @@ import numpy as np
 from modeseek.bandit.explore.reproduce.model import ReproduceModel
 from modeseek.bandit.explore.toolkit.checks import Wrong, check, number
 from modeseek.bandit.explore.toolkit.prediction import Prediction, Truth
-from modeseek.bandit.reproduce.claims import REWARD, TABLE3
-from modeseek.bandit.reproduce.contrasts import fresh_values, level
-from modeseek.bandit.reproduce.settings import REMEDIES
-from modeseek.bandit.reproduce.verdicts import decide
+from modeseek.bandit.studies.contrasts import fresh_values, level
+from modeseek.bandit.studies.reproduce.cells import REMEDIES
+from modeseek.bandit.studies.reproduce.claims import TABLE3
+from modeseek.bandit.studies.reproduce.measures import FINAL_KL, FINAL_REWARD, REWARD
+from modeseek.bandit.studies.verdicts import decide
 
 CEILING = 0.98
 """A mean reward from here on counts as the ceiling."""
@@ -36,10 +37,8 @@ def remedied() -> dict[str, Remedied]:
     if result.missing:
         raise ValueError(f"cells are missing: {', '.join(result.missing)}. Make them with `{result.command}`")
     found = {}
-    for name in REMEDIES:
-        rewards, nats = (
-            fresh_values(level(m, f"remedy-{name}-R1"), result.cells) for m in ("final_reward", "final_kl")
-        )
+    for name, remedy in REMEDIES.items():
+        rewards, nats = (fresh_values(level(m, remedy.cell), result.cells) for m in (FINAL_REWARD, FINAL_KL))
         finite = rewards[np.isfinite(rewards)]
         error = float(finite.std(ddof=1) / np.sqrt(finite.size))
         found[name] = Remedied(float(finite.mean()), error, float(np.nanmean(nats)), finite.size)
@@ -99,15 +98,18 @@ def check_no_effect(low: Any, high: Any) -> str:
     low, high = number(low, "the lower end", -1.0, 1.0), number(high, "the upper end", -1.0, 1.0)
     if low >= high:
         raise Wrong(f"an interval runs from its lower to its upper end; this one from {low:g} to {high:g}.")
-    word = decide(low, high, "more", REWARD)
+    word = decide(low, high, "more", REWARD.negligible)
     if not low < 0 < high:
         raise Wrong(f"it should contain zero; with {low:g} to {high:g} the verdict is “{word}”.")
     if word == "undecided":
         raise Wrong(
-            f"{low:g} to {high:g} is undecided: an effect that matters (more than {REWARD}) is still possible. What "
-            "would rule that out?"
+            f"{low:g} to {high:g} is undecided: an effect that matters (more than {REWARD.negligible}) is still "
+            "possible. What would rule that out?"
         )
-    return f"{low:g} to {high:g} lies within ±{REWARD}: “{word}”. Absence of evidence would be a wide interval instead."
+    return (
+        f"{low:g} to {high:g} lies within ±{REWARD.negligible}: “{word}”. Absence of evidence would be a wide interval "
+        "instead."
+    )
 
 
 @check

@@ -12,11 +12,14 @@ from matplotlib.figure import Figure, SubFigure
 
 from modeseek.bandit.explore.reproduce.model import SHIFTS, ReproduceModel
 from modeseek.bandit.explore.toolkit.canvas import Panel, Scene, axes_in, rectangles
-from modeseek.bandit.figures.reproduction import Interval, draw_intervals, draw_panel, points
-from modeseek.bandit.figures.reproduction import Panel as Drawn
+from modeseek.bandit.figures.intervals import Interval, draw_intervals
+from modeseek.bandit.figures.panels import Panel as Drawn
+from modeseek.bandit.figures.panels import draw_panel, points
 from modeseek.bandit.figures.style import BLACK, GREY, PURPLE, VERMILLION
-from modeseek.bandit.reproduce.draw import INTERVALS, PANELS, VERDICT_AXIS, problem_dataset, verdict_rows
 from modeseek.bandit.simulator.conventions import PRESETS as CONVENTIONS
+from modeseek.bandit.studies.chart import VERDICT_AXIS, verdict_rows
+from modeseek.bandit.studies.reproduce.draw import INTERVALS, PANELS, problem_dataset
+from modeseek.bandit.studies.reproduce.targets import FIG2, TARGETS, BanditTarget
 
 MOST_ROWS, MOST_COLUMNS, MOST_CURVES = 2, 3, 8
 CHOSEN: dict[str, Any] = {"color": PURPLE, "linewidth": 5.0, "alpha": 0.45, "solid_capstyle": "round"}
@@ -65,7 +68,7 @@ class _Figure(Panel):
         return _stored(model)
 
     def adapt(self, model: ReproduceModel) -> None:
-        target, cells = model.values.preset, model.result.cells
+        target, cells = TARGETS[model.values.preset], model.result.cells
         for axes in self._axes:
             _forget(axes, self.moving)
             axes.set_visible(False)
@@ -81,7 +84,7 @@ class _Figure(Panel):
             self._curves(target, model)
         elif target in INTERVALS and cells:
             self._intervals(target, model)
-        elif target == "fig2":
+        elif target is FIG2:
             self._problem(model)
         title = PANELS.get(target, INTERVALS.get(target, ("Figure 2: reference and rewards",)))[0]
         if model.result.wanted and not cells:
@@ -106,7 +109,7 @@ class _Figure(Panel):
             placed.append(axes)
         return placed
 
-    def _curves(self, target: str, model: ReproduceModel) -> None:
+    def _curves(self, target: BanditTarget, model: ReproduceModel) -> None:
         rows = PANELS[target][1](model.result.cells)
         if not rows:
             return
@@ -139,7 +142,7 @@ class _Figure(Panel):
                 columnspacing=1.2,
             )
 
-    def _intervals(self, target: str, model: ReproduceModel) -> None:
+    def _intervals(self, target: BanditTarget, model: ReproduceModel) -> None:
         _, intervals, xlabel = INTERVALS[target]
         self._rows = intervals(model.result.cells)
         axes = self._axes[0]

@@ -7,7 +7,7 @@ import ipywidgets as w
 MOST = 12
 """Categories that are drawn as bars; more than that are typed."""
 POSITIONS = 200
-"""Of a bar's top, from 0 to 1; the lowest is 1 and the highest one less, so that no bar takes all or nothing."""
+"""Steps from 0 to 1 that a bar's top can stand on, but for both ends, so that no bar takes all or nothing."""
 
 STYLE = """
 .modeseek-bars { position: relative; overflow: visible; padding: 0 0 4px 113px }

@@ -16,12 +16,12 @@ from modeseek.bandit.explore.toolkit.canvas import Panel, axes_in
 from modeseek.bandit.figures.style import BLACK, BLUE, GREY, ORANGE, VERMILLION, LineStyle
 
 SHADES = (255 * matplotlib.colormaps["cividis"](np.linspace(0, 1, 256))).astype(np.uint8)
-"""Of a heat map, dark to bright, `[256, 4]` bytes."""
+"""Colours of a heat map, dark to bright, `[256, 4]` bytes."""
 CHOSEN, REJECTED, OTHER = LineStyle(BLUE, "^", "-"), LineStyle(VERMILLION, "v", "--"), LineStyle(ORANGE, "o", ":")
 """Preferred response, rejected one, and whoever else gains."""
 STALE = "these curves are of other settings: press Train"
 REWARD_ENDS = (-0.02, 1.05)
-"""Of an axis of expected rewards."""
+"""Ends of an axis of expected rewards."""
 FINE = (1, 1.5, 2, 3, 4, 5, 6, 8, 10)
 COARSE = (1, 1.5, 2, 3, 5, 7, 10)
 

@@ -11,7 +11,7 @@ from modeseek.bandit.explore.toolkit.controls import Bar, Choice, Control, Distr
 
 PLAY_MS = 120
 POSITIONS = 200
-"""Of a slider over real numbers."""
+"""Steps of a slider over real numbers."""
 LABELLED = {"description_width": "105px"}
 Changed = Callable[[str, Any], None]
 

@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from modeseek.bandit.explore.toolkit.programs import Programs
+from modeseek.bandit.objectives.batch import Batch
 from modeseek.bandit.objectives.log_probs import shift
-from modeseek.bandit.objectives.methods import Batch
 from modeseek.bandit.simulator.config import AlgorithmConfig, EvaluationConfig, Static
 from modeseek.bandit.simulator.evaluate import Evaluation
 from modeseek.bandit.simulator.experiment import Experiment

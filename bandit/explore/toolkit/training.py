@@ -116,7 +116,7 @@ class TrainingModel(ViewModel[T, R]):
 
 
 class Status(NamedTuple):
-    """Of the training that is under way, or was the last.
+    """How the training stands that is under way, or was the last.
 
     Attributes:
         running: whether it is under way.

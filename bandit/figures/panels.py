@@ -1,0 +1,112 @@
+"""Panels of curves over seeds, as the paper has them, with our runs."""
+
+from collections.abc import Hashable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import ScalarFormatter
+
+from modeseek.bandit.figures.style import GREY, LineStyle, new_figure, style
+from modeseek.bandit.simulator.summary import over_seeds
+
+
+class Curve(NamedTuple):
+    """One line: the runs of a cell, `[seed, step]`, and how they are drawn."""
+
+    label: str
+    runs: xarray.Dataset
+    style: LineStyle
+    open: bool = False
+    """An open marker: offline."""
+    cell: Hashable = None
+    """Whose runs they are; drawn nowhere."""
+    y: str = ""
+    """What is drawn of them, where it is not what the panel says."""
+
+
+class Panel(NamedTuple):
+    """One pair of axes: `y` against gradient steps, or against another variable."""
+
+    title: str
+    curves: Sequence[Curve]
+    y: str = "expected_reward"
+    x: str = "step"
+    reward_axis: bool = True
+    log_steps: bool = False
+    """Steps from 10 on stand on a logarithmic axis."""
+    signed: bool = False
+    """The sign of y matters: zero is drawn, and a figure's panels have one scale."""
+
+
+LABELS = {
+    "step": "gradient step",
+    "expected_reward": "expected reward",
+    "kl_to_reference": "KL(policy ‖ reference), nats",
+    "kl_to_behavior": "KL(policy ‖ behavior), nats",
+    "chosen_implicit_reward": "implicit reward, nats",
+}
+
+_LADDER = ("#0072B2", "#009E73", "#E69F00", "#D55E00", "#CC79A7", "#000000")
+_MARKERS = ("o", "^", "D", "s", "*", "v")
+_DASHES: tuple[Any, ...] = ("-", (0, (7, 2)), (0, (5, 1.5, 1, 1.5)), "--", (0, (1.2, 1.4)), (0, (3, 1, 1, 1, 1, 1)))
+
+
+def ladder(count: int) -> list[LineStyle]:
+    """Styles of the values of a swept number, in order."""
+    return [LineStyle(_LADDER[i], _MARKERS[i], _DASHES[i]) for i in range(count)]
+
+
+def points(curve: Curve, panel: Panel) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A curve's x, mean over its finite seeds and their standard error, each `[step]`."""
+    mean, error = over_seeds(curve.runs[curve.y or panel.y])
+    x = curve.runs["step"] if panel.x == "step" else over_seeds(curve.runs[panel.x])[0]
+    return x.values, mean.values, error.values
+
+
+def draw_panel(axes: Axes, panel: Panel) -> None:
+    """Mean over seeds as a line, its standard error as a band where x is the step."""
+    for curve in panel.curves:
+        x, mean, error = points(curve, panel)
+        keywords = curve.style.line(every=(0.05, 0.17))
+        if curve.open:
+            keywords |= {"markerfacecolor": "white", "markeredgecolor": curve.style.color, "markeredgewidth": 1.2}
+        if panel.x == "step":
+            axes.fill_between(x, mean - error, mean + error, color=curve.style.color, alpha=0.18, linewidth=0)
+        axes.plot(x, mean, label=curve.label, **keywords)
+    axes.set(title=panel.title, xlabel=LABELS[panel.x], ylabel=LABELS.get(panel.y, panel.y))
+    if panel.reward_axis:
+        axes.set_ylim(0, 1.03)
+    if panel.log_steps:
+        axes.set_xscale("symlog", linthresh=10)
+        axes.set_xlim(left=0)
+        axes.xaxis.set_major_formatter(ScalarFormatter())
+    if panel.signed:
+        axes.axhline(0, color=GREY, linewidth=1)
+
+
+def panels_figure(title: str, panels: Sequence[Sequence[Panel]]) -> Figure:
+    """Rows of panels under one title, with one legend for all of them."""
+    with style():
+        figure, axes = new_figure(len(panels), len(panels[0]), panel=(3.9, 2.7))
+        found: dict[str, Any] = {}
+        for row, drawn in zip(axes, panels, strict=True):
+            for one, panel in zip(row, drawn, strict=True):
+                draw_panel(one, panel)
+                if panel.signed and one is not axes[0, 0]:
+                    one.sharey(axes[0, 0])
+                    one.autoscale(axis="y")  # sharing alone leaves the first panel's limits
+                handles, labels = one.get_legend_handles_labels()
+                found |= dict(zip(labels, handles, strict=True))
+        figure.legend(
+            found.values(),
+            found.keys(),
+            loc="outside lower center",
+            ncols=min(4, len(found)),
+            handlelength=3.2,
+            frameon=False,
+        )
+        figure.suptitle(title, fontsize=10)
+    return figure

@@ -1,0 +1,238 @@
+"""What an objective takes and gives: a batch of responses, the numbers that may be swept, static options, losses."""
+
+import dataclasses
+import math
+from collections.abc import Iterable
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from modeseek.bandit.objectives import pairs
+from modeseek.bandit.objectives.log_probs import kept, log_ratios, sequence_log_probs, token_counts
+from modeseek.checks import choices, positive, require
+
+
+class HyperRange(NamedTuple):
+    """Which values a hyper-parameter takes: all that are allowed, and those that a slider offers.
+
+    Attributes:
+        label: its name in words.
+        low: where a slider begins.
+        high: where a slider ends.
+        unit: of its values; empty where they have none.
+        log: whether a slider is logarithmic.
+        zero: whether 0 is allowed; anything finite above it is.
+    """
+
+    label: str
+    low: float
+    high: float
+    unit: str = ""
+    log: bool = True
+    zero: bool = False
+
+    def check(self, name: str, value: float) -> None:
+        """Require a value that is allowed.
+
+        Raises:
+            ValueError: it is not finite, negative, or zero where zero means nothing.
+        """
+        if self.zero:
+            require(math.isfinite(value) and value >= 0, f"{name} must be zero or more, got {value!r}")
+        else:
+            positive(name, value)
+
+
+def _swept(default: float, allowed: HyperRange) -> Any:
+    """A field with its default and its range."""
+    return dataclasses.field(default=default, metadata={"range": allowed})
+
+
+@dataclasses.dataclass(frozen=True)
+class HyperParameters:
+    """Every number that may be swept. Leaves of a pytree: changing one never recompiles.
+
+    Written as Python numbers in a configuration; inside a program each field holds a scalar array. `HYPER_RANGES` says
+    which values each of them takes.
+
+    Attributes:
+        learning_rate: step size of Adam.
+        beta: β of DPO, per nat of margin.
+        tau: τ of IPO; its target margin is 1/(2τ) nats.
+        temperature: β of RWR, in units of the standardised reward.
+        clip_epsilon: ε of PPO.
+        negative_weight: β of Best-of-N + negative gradient and of unlikelihood.
+        negative_threshold: likelihood relative to the best response below which nothing is pushed down.
+        top_k: responses a prompt that ReST keeps.
+        reward_gap: smallest difference in reward that makes a pair.
+        kl_coefficient: β of eq. 2, the weight of KL(policy ‖ reference), nats to reward.
+    """
+
+    learning_rate: float = _swept(1e-3, HyperRange("learning rate", 1e-5, 1e-1))
+    beta: float = _swept(0.1, HyperRange("β of DPO", 0.01, 10.0, "a nat"))
+    tau: float = _swept(0.05, HyperRange("τ of IPO", 0.005, 5.0, "a nat"))
+    temperature: float = _swept(0.1, HyperRange("β of RWR", 0.01, 10.0, "standardised reward"))
+    clip_epsilon: float = _swept(0.2, HyperRange("ε of PPO", 0.01, 2.0, "ratio"))
+    negative_weight: float = _swept(1.0, HyperRange("β of neg. gradient", 0.01, 10.0, zero=True))
+    negative_threshold: float = _swept(0.01, HyperRange("threshold of neg. gradient", 1e-4, 1.0, "ratio", zero=True))
+    top_k: float = _swept(3.0, HyperRange("K of ReST", 1.0, 20.0, "responses", log=False))
+    reward_gap: float = _swept(0.0, HyperRange("least gap of a pair", 0.0, 1.0, "reward", log=False, zero=True))
+    kl_coefficient: float = _swept(0.0, HyperRange("β of the KL", 0.0, 1.0, "reward a nat", log=False, zero=True))
+
+
+HYPER_RANGES: dict[str, HyperRange] = {f.name: f.metadata["range"] for f in dataclasses.fields(HyperParameters)}
+"""Hyper-parameter → its range, in the order of the fields."""
+
+
+def _unflatten_hyper(_: None, leaves: Iterable[Any]) -> HyperParameters:
+    """Past `__init__`: a pytree holds whatever JAX puts into it, arrays, tracers or axis numbers."""
+    hyper = object.__new__(HyperParameters)
+    hyper.__dict__.update(zip(HYPER_RANGES, leaves, strict=True))
+    return hyper
+
+
+jax.tree_util.register_pytree_node(
+    HyperParameters, lambda hyper: (tuple(getattr(hyper, n) for n in HYPER_RANGES), None), _unflatten_hyper
+)
+
+Unit = Literal["sequence", "token"]
+"""What a likelihood is taken of: a whole response, or one token of it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Static choices of the objectives.
+
+    The three `Unit`s are right at `sequence` for ten tokens, where they are the paper's formulas, and at `token` for
+    three hundred, where a product of so many probabilities is 0 or a ratio of them without bound. They are three and
+    not one because the field chooses them apart: a language model is commonly trained by PPO with ratios of tokens, by
+    IPO with margins of means, and by DPO with margins of sums at any length. At one token both units are the same.
+
+    Attributes:
+        pair_scheme: which responses of a prompt are compared.
+        ties: whether equal rewards make a pair, or a negative (`keep` is the released code's way).
+        ratio: PPO's importance ratio: π(y | x)/π_gen(y | x) of a response (paper), or π(y_t | y_<t)/π_gen(y_t | y_<t)
+            of each token (released code, most libraries).
+        margin: DPO's and IPO's log-ratios: Σ_t log π(y_t | y_<t)/π_ref(y_t | y_<t) (paper), or its mean over tokens.
+        negatives: what pushes a response down: unlikelihood's log(1 - π(y | x)), or Σ_t log(1 - π(y_t | y_<t))
+            (Welleck et al., 2020); and the likelihood that Best-of-N + negative gradient compares with the best
+            response's, π(y | x) or its geometric mean over tokens, π(y | x)^(1/|y|).
+        self_normalize: divide RWR's weights by their mean (see `exponential_weights`).
+    """
+
+    pair_scheme: pairs.PairScheme = "all"
+    ties: pairs.Ties = "skip"
+    ratio: Unit = "sequence"
+    margin: Unit = "sequence"
+    negatives: Unit = "sequence"
+    self_normalize: bool = True
+
+    def __post_init__(self) -> None:
+        choices(self)
+
+
+class Batch(NamedTuple):
+    """What an objective may look at: P prompts, N responses each, T tokens. Log-probs in nats.
+
+    An array that no method in use needs may be None. Whatever stands where a mask is false, NaN included, reaches no
+    loss, no gradient and no metric.
+
+    Attributes:
+        token_log_probs: log π(y_t | x, y_<t) under the policy.
+        behavior_token_log_probs: under the policy that sampled.
+        reference_token_log_probs: under the reference.
+        rewards: of responses, or anything that ranks them (1 for a chosen, 0 for a rejected one).
+        advantages: standardised rewards; for policy gradients also of single tokens (those of a value function).
+        mask: which tokens are real; None if all are.
+        response_mask: which responses are real, where prompts have fewer than N; None if all are.
+    """
+
+    token_log_probs: Float[Array, "P N T"]
+    behavior_token_log_probs: Float[Array, "P N T"] | None
+    reference_token_log_probs: Float[Array, "P N T"] | None
+    rewards: Float[Array, "P N"] | None
+    advantages: Float[Array, "P N"] | Float[Array, "P N T"] | None
+    mask: Bool[Array, "P N T"] | None = None
+    response_mask: Bool[Array, "P N"] | None = None
+
+    def required(self, name: str) -> Any:
+        """The array of that name.
+
+        Raises:
+            ValueError: the batch has None in its place.
+        """
+        array = getattr(self, name)
+        if array is None:
+            raise ValueError(f"this batch has no {name}")
+        return array
+
+    @property
+    def token_mask(self) -> Bool[Array, "P N T"] | None:
+        """Which tokens are real tokens of real responses; None if all are."""
+        if self.response_mask is None:
+            return self.mask
+        responses = jnp.broadcast_to(self.response_mask[..., None], self.token_log_probs.shape)
+        return responses if self.mask is None else responses & self.mask
+
+    @property
+    def log_probs(self) -> Float[Array, "P N"]:
+        """log π(y | x) under the policy."""
+        return sequence_log_probs(self.token_log_probs, self.token_mask)
+
+    @property
+    def behavior_log_probs(self) -> Float[Array, "P N"]:
+        """log π(y | x) under the policy that sampled."""
+        return sequence_log_probs(self.required("behavior_token_log_probs"), self.token_mask)
+
+    @property
+    def reference_log_probs(self) -> Float[Array, "P N"]:
+        """log π(y | x) under the reference."""
+        return sequence_log_probs(self.required("reference_token_log_probs"), self.token_mask)
+
+    @property
+    def log_ratios(self) -> Float[Array, "P N"]:
+        """log policy - log reference."""
+        return log_ratios(self.log_probs, self.reference_log_probs)
+
+    @property
+    def lengths(self) -> Float[Array, "P N"]:
+        """Real tokens of each response, and at least 1: a divisor."""
+        return jnp.maximum(token_counts(self.token_log_probs, self.token_mask), 1.0)
+
+    @property
+    def real_advantages(self) -> Float[Array, "P N"] | Float[Array, "P N T"]:
+        """Advantages, 0 where nothing is real."""
+        advantages = self.required("advantages")
+        return kept(advantages, self.response_mask if advantages.ndim == 2 else self.token_mask)
+
+
+class Losses(NamedTuple):
+    """Unreduced losses, and the weights of the mean over them: of prompts `[P]`, responses `[P, N]`, pairs `[P, N, N]`
+    or tokens `[P, N, T]`.
+
+    Weights say how often a loss counts: 0 for a tie or a pad, 1, the pairs that a response wins, or the share that
+    a token has in its response. A method's own coefficients belong into the loss.
+    """
+
+    losses: Float[Array, "*B"]
+    weights: Float[Array, "*B"]
+
+
+def per_response(losses: Float[Array, "P N"], batch: Batch) -> Losses:
+    """Every real response counts once."""
+    weights = jnp.ones_like(losses)
+    return Losses(losses, kept(weights, batch.response_mask))
+
+
+def per_prompt(losses: Float[Array, "P"], batch: Batch) -> Losses:
+    """Every prompt with a real response counts once."""
+    weights = jnp.ones_like(losses)
+    return Losses(losses, kept(weights, None if batch.response_mask is None else batch.response_mask.any(axis=-1)))
+
+
+def pair_weights(batch: Batch, hyper: HyperParameters, options: Options) -> Float[Array, "P N N"]:
+    """The comparisons of a batch: 1 at [p, i, j] where response i of prompt p is preferred to j."""
+    scheme = pairs.PAIR_SCHEMES[options.pair_scheme]
+    return scheme(batch.required("rewards"), hyper.reward_gap, options.ties, batch.response_mask)

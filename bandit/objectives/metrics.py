@@ -1,0 +1,130 @@
+"""What a batch says about the policy before its gradient step: ratios clipped, implicit rewards, pairs, sampled KLs."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from modeseek.bandit.objectives.batch import Batch, HyperParameters, Options, pair_weights
+from modeseek.bandit.objectives.divergences import sampled_kl
+from modeseek.bandit.objectives.log_probs import kept, sequence_log_probs
+from modeseek.bandit.objectives.policy_gradient import outside_clip
+from modeseek.bandit.objectives.preference import implicit_log_ratios, margins
+from modeseek.bandit.objectives.reduce import loss, response_weights, weighted_mean
+from modeseek.bandit.objectives.registry import Method
+
+
+def _mean(values: Array, mask: Array | None) -> Array:
+    """Mean over what is real."""
+    return values.mean() if mask is None else weighted_mean(values, mask.astype(values.dtype))
+
+
+def fraction_clipped(batch: Batch, hyper: HyperParameters, options: Options) -> Float[Array, ""]:
+    """Share of ratios policy/behavior outside [1-ε, 1+ε], of responses or of tokens as `options.ratio` says."""
+    if options.ratio == "sequence":
+        policy, behavior, mask = batch.log_probs, batch.behavior_log_probs, batch.response_mask
+    else:
+        mask = batch.token_mask
+        policy = kept(batch.token_log_probs, mask)
+        behavior = kept(batch.required("behavior_token_log_probs"), mask)
+    return _mean(outside_clip(policy, behavior, hyper.clip_epsilon).astype(policy.dtype), mask)
+
+
+def _over_pairs(values: Float[Array, "P N N"], weights: Float[Array, "P N N"]) -> Float[Array, ""]:
+    """Mean over pairs; NaN where all responses are tied: nothing is chosen or rejected there."""
+    none = jnp.where(weights.sum() > 0, 0.0, jnp.nan)
+    return none + weighted_mean(values, weights)
+
+
+def chosen_implicit_reward(batch: Batch, hyper: HyperParameters, options: Options) -> Float[Array, ""]:
+    """Mean over pairs of the preferred response's log-ratio log π/π_ref, nats: eq. 4 at β = 1. NaN without a pair."""
+    weights, ratios = pair_weights(batch, hyper, options), implicit_log_ratios(batch, options)
+    return _over_pairs(jnp.broadcast_to(ratios[..., :, None], weights.shape), weights)
+
+
+def rejected_implicit_reward(batch: Batch, hyper: HyperParameters, options: Options) -> Float[Array, ""]:
+    """Mean over pairs of the dispreferred response's log-ratio, nats. NaN without a pair."""
+    weights, ratios = pair_weights(batch, hyper, options), implicit_log_ratios(batch, options)
+    return _over_pairs(jnp.broadcast_to(ratios[..., None, :], weights.shape), weights)
+
+
+def margin(batch: Batch, hyper: HyperParameters, options: Options) -> Float[Array, ""]:
+    """Mean over pairs of DPO's and IPO's margin, nats: chosen less rejected. NaN without a pair."""
+    return chosen_implicit_reward(batch, hyper, options) - rejected_implicit_reward(batch, hyper, options)
+
+
+def pair_accuracy(batch: Batch, hyper: HyperParameters, options: Options) -> Float[Array, ""]:
+    """Share of pairs whose margin is above 0; an even margin counts as wrong. NaN without a pair."""
+    right = margins(implicit_log_ratios(batch, options)) > 0
+    return _over_pairs(right.astype(batch.token_log_probs.dtype), pair_weights(batch, hyper, options))
+
+
+def kl_to_reference(batch: Batch, hyper: HyperParameters, options: Options) -> Float[Array, ""]:
+    """Estimate of KL(policy ‖ reference), nats a response: the sum over tokens of `sampled_kl`, mean over responses.
+
+    Its mean is the KL along the prefixes at hand where the policy itself has sampled (ratio 1); later in a collection
+    it is that of stale samples.
+    """
+    log_ratios = batch.required("reference_token_log_probs") - batch.token_log_probs
+    return _sampled(log_ratios, batch)
+
+
+def kl_from_behavior(batch: Batch, hyper: HyperParameters, options: Options) -> Float[Array, ""]:
+    """Estimate of KL(behavior ‖ policy), nats a response: how far the policy has left the one that sampled.
+
+    As `kl_to_reference`, and unbiased however far it has left.
+    """
+    log_ratios = batch.token_log_probs - batch.required("behavior_token_log_probs")
+    return _sampled(log_ratios, batch)
+
+
+def _sampled(log_ratios: Array, batch: Batch) -> Array:
+    tokens = sampled_kl(kept(log_ratios, batch.token_mask))
+    return _mean(sequence_log_probs(tokens, batch.token_mask), batch.response_mask)
+
+
+class Metric(NamedTuple):
+    """A number of a batch.
+
+    Attributes:
+        function: `(batch, hyper, options) → number`; no method has a part in it, so one program that holds several
+            methods computes it once.
+        needs: the arrays of the batch that it reads.
+    """
+
+    function: Callable[[Batch, HyperParameters, Options], Array]
+    needs: tuple[str, ...]
+
+
+_OF_PAIRS = ("rewards", "reference_token_log_probs")
+
+METRICS: dict[str, Metric] = {
+    "fraction_clipped": Metric(fraction_clipped, ("behavior_token_log_probs",)),
+    "chosen_implicit_reward": Metric(chosen_implicit_reward, _OF_PAIRS),
+    "rejected_implicit_reward": Metric(rejected_implicit_reward, _OF_PAIRS),
+    "margin": Metric(margin, _OF_PAIRS),
+    "pair_accuracy": Metric(pair_accuracy, _OF_PAIRS),
+    "kl_to_reference": Metric(kl_to_reference, ("reference_token_log_probs",)),
+    "kl_from_behavior": Metric(kl_from_behavior, ("behavior_token_log_probs",)),
+}
+"""Every metric by name."""
+
+
+def step_metrics(method: Method, batch: Batch, hyper: HyperParameters, options: Options) -> dict[str, Float[Array, ""]]:
+    """The reduced loss, the share of real responses that it pushes down, and each of `METRICS` that the batch allows.
+
+    Raises:
+        ValueError: the batch holds None where the method needs an array.
+    """
+    value = loss(method, batch, hyper, options)
+    pushed_down = response_weights(method, batch, hyper, options) < 0
+    return {
+        "loss": value,
+        "fraction_pushed_down": _mean(pushed_down.astype(value.dtype), batch.response_mask),
+        **{
+            name: metric.function(batch, hyper, options)
+            for name, metric in METRICS.items()
+            if all(getattr(batch, array) is not None for array in metric.needs)
+        },
+    }

@@ -1,0 +1,90 @@
+"""What a claim compares, as data: a sum of measures of cells, taken seed by seed."""
+
+import dataclasses
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from modeseek.bandit.studies.cells import Cell, Results, fresh_runs
+from modeseek.bandit.studies.measures import Measure, Unit
+from modeseek.checks import require
+
+
+class Term(NamedTuple):
+    """One summand: a number times a measure of a cell."""
+
+    coefficient: float
+    cell: Cell
+    measure: Measure
+
+
+@dataclasses.dataclass(frozen=True)
+class Contrast:
+    """Σ coefficient · measure(cell) - constant, one number a seed.
+
+    Raises:
+        ValueError: there are no terms, or their measures have several units.
+    """
+
+    terms: tuple[Term, ...]
+    constant: float = 0.0
+
+    def __post_init__(self) -> None:
+        units = sorted({term.measure.unit for term in self.terms})
+        named = " and ".join(unit.name for unit in units) or "none"
+        require(len(units) == 1, f"the terms of a contrast must have one unit, got {named}")
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        """The cells that it needs."""
+        return tuple(dict.fromkeys(term.cell for term in self.terms))
+
+    @property
+    def unit(self) -> Unit:
+        """What its number is counted in: the unit of its measures."""
+        return self.terms[0].measure.unit
+
+
+def difference(measure: Measure, better: Cell, worse: Cell) -> Contrast:
+    """A measure of one cell less that of another."""
+    return Contrast((Term(1.0, better, measure), Term(-1.0, worse, measure)))
+
+
+def difference_of_differences(measure: Measure, first: tuple[Cell, Cell], second: tuple[Cell, Cell]) -> Contrast:
+    """How much larger the first difference is than the second."""
+    less = tuple(t._replace(coefficient=-t.coefficient) for t in difference(measure, *second).terms)
+    return Contrast((*difference(measure, *first).terms, *less))
+
+
+def level(measure: Measure, cell: Cell, sign: float = 1.0, constant: float = 0.0) -> Contrast:
+    """A measure itself, or its negative, less a constant."""
+    return Contrast((Term(sign, cell, measure),), constant)
+
+
+def fresh_values(contrast: Contrast, results: Results) -> Float[np.ndarray, "n"]:
+    """The contrast for each fresh seed, each cell at its own tuned learning rate."""
+    total = np.asarray(-contrast.constant)
+    for term in contrast.terms:
+        values = term.measure(fresh_runs(results[term.cell])).values
+        total = total + term.coefficient * values.astype(np.float64)
+    return total
+
+
+def shifted_values(contrast: Contrast, results: Results, shift: int) -> Float[np.ndarray, "n"] | None:
+    """The contrast for each tuning seed with every cell's learning rate moved along the grid by `shift` places.
+
+    Positive is larger. None where a cell's tuned rate is so near the edge that there is no such rate.
+    """
+    total = np.asarray(-contrast.constant)
+    for term in contrast.terms:
+        dataset = results[term.cell]
+        rates = dataset["learning_rate"].values
+        ascending = np.argsort(rates)
+        at = int(np.argmin(np.abs(np.log(rates[ascending] / dataset.attrs["learning_rate"])))) + shift
+        if not 0 <= at < len(rates):
+            return None
+        # The bare variable: selecting by label takes a millisecond, and a slider asks for a dozen of these.
+        grid = dataset.variables[term.measure.grid].transpose("learning_rate", "tuning_seed").values
+        total = total + term.coefficient * grid[ascending[at]].astype(np.float64)
+    return total

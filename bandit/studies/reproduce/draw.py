@@ -1,0 +1,224 @@
+"""Each target's figure from its results: which curves stand in which panel."""
+
+import math
+from collections.abc import Callable, Iterable
+
+import numpy as np
+import xarray
+from matplotlib.figure import Figure
+
+from modeseek.bandit.figures.curves import styles_of
+from modeseek.bandit.figures.intervals import Interval, intervals_figure
+from modeseek.bandit.figures.panels import Curve, Panel, ladder, panels_figure
+from modeseek.bandit.figures.problem import problem_figure
+from modeseek.bandit.figures.style import LineStyle
+from modeseek.bandit.objectives.registry import variant
+from modeseek.bandit.simulator.conventions import PRESETS, Conventions
+from modeseek.bandit.simulator.problem import ReferenceRecipe, reference_probs, token_rewards
+from modeseek.bandit.studies.cells import Cell, Results, fresh_runs, time_spent
+from modeseek.bandit.studies.contrasts import fresh_values, level
+from modeseek.bandit.studies.reproduce import claims, targets
+from modeseek.bandit.studies.reproduce.cells import (
+    BATCHES,
+    DISPLACEMENT,
+    HEADLINE_METHODS,
+    HEADLINES,
+    INNER_STEPS,
+    MENDED,
+    MENDED_METHODS,
+    MENDS,
+    OFFLINE,
+    OFFLINE_METHODS,
+    ONE_TOKEN,
+    ONE_TOKEN_METHODS,
+    RELEASED,
+    REMEDIES,
+    REUSE,
+    REWARDS,
+    STALENESS,
+    BanditCell,
+)
+from modeseek.bandit.studies.reproduce.measures import FINAL_REWARD
+from modeseek.bandit.studies.reproduce.targets import BanditTarget
+from modeseek.bandit.studies.verdicts import interval
+
+Drawing = Callable[[Results, str], Figure]
+"""From results and a note (protocol, conventions, seeds) to a figure."""
+
+Rows = Callable[[Results], list[list[Panel]]]
+"""From results to rows of panels; the curve of a cell that is not there is left out."""
+
+_PLACE = {"R1": "R1 (peak far from the reference)", "R2": "R2 (peak near it)"}
+
+
+def _curves(results: Results, wanted: Iterable[tuple[str, Cell, LineStyle, bool]]) -> list[Curve]:
+    """Curves of `(label, cell, style, open)`, as far as their cells are there; of fresh seeds, as verdicts are."""
+    return [
+        Curve(label, fresh_runs(results[cell]), line, empty, cell)
+        for label, cell, line, empty in wanted
+        if cell in results
+    ]
+
+
+def _methods(results: Results, cells: Iterable[BanditCell]) -> list[Curve]:
+    """A curve a cell, named and styled by its method."""
+    cells = list(cells)
+    styles = styles_of([cell.method for cell in cells])
+    named = [(variant(cell.method), cell) for cell in cells]
+    return _curves(results, [(method.title, cell, styles[method.name], not method.on_policy) for method, cell in named])
+
+
+def _comparison(methods: tuple[str, ...], cells: dict[tuple[str, str], BanditCell]) -> Rows:
+    """Reward against steps above, reward against KL below, a column a reward: figures 16 and 19."""
+
+    def rows(results: Results) -> list[list[Panel]]:
+        curves = {r: _methods(results, [cells[m, r] for m in methods]) for r in REWARDS}
+        above = [Panel(_PLACE[r], curves[r]) for r in REWARDS]
+        below = [Panel("", curves[r], x="kl_to_reference") for r in REWARDS]
+        return [above, below]
+
+    return rows
+
+
+def _fig4(results: Results) -> list[list[Panel]]:
+    styles = dict(zip(BATCHES, ladder(len(BATCHES)), strict=True))
+    rows = []
+    for r in REWARDS:
+        curves = _curves(results, [(f"B = {b}", STALENESS[b, r], styles[b], False) for b in BATCHES])
+        # Most of what happens happens in the first tenth of the run.
+        above = Panel(_PLACE[r], curves, log_steps=True)
+        rows.append([above, above._replace(y="kl_to_behavior", reward_axis=False)])
+    return rows
+
+
+def _fig14(results: Results) -> list[list[Panel]]:
+    styles = dict(zip(INNER_STEPS, ladder(len(INNER_STEPS)), strict=True))
+
+    def reused(method: str) -> list[Curve]:
+        times = [t for t in INNER_STEPS if (method, t) in REUSE]
+        return _curves(results, [(f"T = {t}", REUSE[method, t], styles[t], False) for t in times])
+
+    others = [Panel(f"{variant(m).title}, R1", reused(m)) for m in ("best_of_n", "ppo")]
+    return [[Panel("On-policy RWR, R1", reused("rwr")), *others]]
+
+
+def _fig18(results: Results) -> list[list[Panel]]:
+    panels = []
+    chosen_style, rejected_style, *_ = ladder(2)
+    for prompts, cell in DISPLACEMENT.items():
+        if cell in results:
+            runs = fresh_runs(results[cell])
+            curves = [
+                Curve("preferred", runs, chosen_style, cell=cell),
+                Curve("dispreferred", runs, rejected_style, cell=cell, y="rejected_implicit_reward"),
+            ]
+            title = f"{prompts} prompts"
+            panels.append(Panel(title, curves, y="chosen_implicit_reward", reward_axis=False, signed=True))
+    half = 3 if len(panels) > 3 else max(1, len(panels))
+    return [panels[i : i + half] for i in range(0, len(panels), half)]
+
+
+def _one_token(results: Results) -> list[list[Panel]]:
+    return [[Panel(_PLACE[r], _methods(results, [ONE_TOKEN[m, r] for m in ONE_TOKEN_METHODS])) for r in REWARDS]]
+
+
+PANELS: dict[BanditTarget, tuple[str, Rows]] = {
+    targets.FIG4: ("Figure 4: on-policy Best-of-N, B samples a collection", _fig4),
+    targets.FIG14: ("Figure 14: T passes over each collection", _fig14),
+    targets.FIG16: ("Figure 16: negative gradients, offline", _comparison(OFFLINE_METHODS, OFFLINE)),
+    targets.FIG18: ("Figure 18: implicit reward in offline IPO, R1", _fig18),
+    targets.FIG19: ("Figure 19: on-policy sampling and negative gradients", _comparison(HEADLINE_METHODS, HEADLINES)),
+    targets.ONE_TOKEN_BANDIT: ("J.3: the one-token bandit, offline", _one_token),
+}
+"""Target of curves → its title and panels."""
+
+
+def _final(results: Results, cell: Cell, label: str, mark: float | None = None) -> list[Interval]:
+    """A cell's reward at the end as a row; none where the cell is not there."""
+    if cell not in results:
+        return []
+    values = fresh_values(level(FINAL_REWARD, cell), results)
+    finite = values[np.isfinite(values)]
+    rate = float(results[cell].attrs["learning_rate"])
+    mean = float(finite.mean()) if len(finite) else math.nan
+    note = f"{mean:.2f}, rate {rate:g}"
+    if lost := len(values) - len(finite):
+        note += f", {lost} of {len(values)} diverged"
+    return [Interval(label, mean, *interval(finite), note, mark, cell=cell)]
+
+
+def _table3(results: Results) -> list[Interval]:
+    rows = []
+    for method, reported in claims.TABLE3.items():
+        cell = HEADLINES[method, "R1"]
+        for row in _final(results, cell, variant(method).title, reported):
+            note = f"{row.note}, paper {reported:.2f}; {time_spent([results[cell]])} in all"
+            rows.append(row._replace(note=note))
+    return rows
+
+
+def _ablation(results: Results) -> list[Interval]:
+    rows = []
+    for method in MENDED_METHODS:
+        released = _final(results, RELEASED[method], f"{variant(method).title}: released")
+        rows += [row._replace(emphasis=True) for row in released]
+        for name in MENDS:
+            if (method, name) in MENDED:
+                rows += _final(results, MENDED[method, name], f"{name} mended")
+    return rows
+
+
+def _remedies(results: Results) -> list[Interval]:
+    return [row for remedy in REMEDIES.values() for row in _final(results, remedy.cell, remedy.title)]
+
+
+INTERVALS: dict[BanditTarget, tuple[str, Callable[[Results], list[Interval]], str]] = {
+    targets.TABLE3: ("Table 3, R1; the bar | is the paper's", _table3, "expected reward at the end"),
+    targets.ABLATION: ("From the released code, one difference mended", _ablation, "expected reward, R1"),
+    targets.REMEDIES_TARGET: ("On-policy IPO on R1: what helps", _remedies, "expected reward at the end"),
+}
+"""Target of final rewards → its title, its rows and their axis; the row of a cell that is not there is left out."""
+
+
+def _left_out(results: Results) -> str:
+    """For a title: how many curves' runs end before the others do."""
+    lost = sum(int(fresh_runs(one)["expected_reward"].isel(step=-1).isnull().sum()) for one in results.values())
+    return f"\n{lost} diverged run(s) left out from where they end" if lost else ""
+
+
+def _drawing(target: BanditTarget) -> Drawing:
+    def draw(results: Results, note: str) -> Figure:
+        if target in PANELS:
+            title, panels = PANELS[target]
+            return panels_figure(
+                f"{title}\n{note}; mean ± standard error of the fresh seeds{_left_out(results)}", panels(results)
+            )
+        title, intervals, xlabel = INTERVALS[target]
+        return intervals_figure(
+            f"{title}\n{note}\nmean of the fresh seeds and its 95 % interval", intervals(results), xlabel
+        )
+
+    return draw
+
+
+DRAWINGS: dict[BanditTarget, Drawing] = {target: _drawing(target) for target in (*PANELS, *INTERVALS)}
+"""Target → its figure, of those that are drawn from runs."""
+
+
+def problem_dataset(base: Conventions) -> xarray.Dataset:
+    """Figure 2's data: no run is needed."""
+    return xarray.Dataset(
+        {
+            "reference_probs": ("token", reference_probs(ReferenceRecipe(), base.reference_recipe, 100)),
+            "token_rewards": (("reward", "token"), np.stack([token_rewards(r, 100) for r in REWARDS])),
+        },
+        coords={"reward": list(REWARDS)},
+        attrs={"reference_recipe": base.reference_recipe},
+    )
+
+
+def figure_of(target: BanditTarget, results: Results, note: str, conventions: str) -> Figure:
+    """Any target's figure; that of figure 2 is of the conventions alone."""
+    if target is targets.FIG2:
+        return problem_figure(problem_dataset(PRESETS[conventions]))
+    return DRAWINGS[target](results, note)

@@ -1,0 +1,49 @@
+"""Cells that were run before: which configuration a file is of, and the results that come with the package."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import xarray
+
+from modeseek.bandit.simulator.conventions import PRESETS, Conventions
+from modeseek.bandit.simulator.results import load
+from modeseek.bandit.studies.protocol import Protocol
+from modeseek.bandit.studies.reproduce.cells import BanditCell
+from modeseek.bandit.studies.store import Store, cell_path, difference_in_identity
+
+
+def identity(cell: BanditCell, base: Conventions, protocol: Protocol) -> dict[str, Any]:
+    """What a stored cell must be of to be taken for this one, as JSON gives it back."""
+    parts = {
+        "experiment": dataclasses.asdict(cell.experiment(base, protocol)),
+        "protocol": protocol.as_dict(),
+    }
+    loaded: dict[str, Any] = json.loads(json.dumps(parts))
+    return loaded
+
+
+def difference_to(dataset: xarray.Dataset, cell: BanditCell, base: Conventions, protocol: Protocol) -> str:
+    """In what a dataset is not of this cell, in words; empty if it is."""
+    return difference_in_identity(json.loads(dataset.attrs["identity"]), identity(cell, base, protocol))
+
+
+def read_cell(cell: BanditCell, base: Conventions, protocol: Protocol, folder: Path) -> xarray.Dataset:
+    """A cell that was run before.
+
+    Raises:
+        ValueError: it is not there, or is of another protocol, configuration or version; says how to make it.
+    """
+    path = cell_path(folder, cell)
+    dataset = load(path)
+    if another := difference_to(dataset, cell, base, protocol):
+        raise ValueError(f"{path} is of {another}. Choose another --out, or move it away")
+    return dataset
+
+
+STORE: Store[BanditCell] = Store(
+    Path(__file__).parent / "stored",
+    lambda cell, protocol, conventions, folder: read_cell(cell, PRESETS[conventions], protocol, folder),
+)
+"""The results that come with the package, by protocol and conventions."""

@@ -1,0 +1,99 @@
+"""Results in files: a folder with a file a cell, and which protocols of a target are all there."""
+
+import dataclasses
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import xarray
+
+from modeseek.bandit.studies.cells import Cell, Results
+from modeseek.bandit.studies.protocol import Protocol
+from modeseek.bandit.studies.study import Target
+from modeseek.files import replacing, writable_folder
+
+StoredCell = TypeVar("StoredCell", bound=Cell)
+
+
+def cell_path(folder: Path, cell: Cell) -> Path:
+    """The file of a finished cell."""
+    return folder / f"{cell.name}.nc"
+
+
+def missing_cells(cells: Iterable[StoredCell], folder: Path) -> tuple[StoredCell, ...]:
+    """Those that a folder does not hold; file names decide."""
+    return tuple(cell for cell in cells if not cell_path(folder, cell).exists())
+
+
+def copy_cells(cells: Iterable[Cell], source: Path, folder: Path) -> None:
+    """Copy the files of cells into a folder, as the data behind a figure; one of the same name there is replaced."""
+    for cell in cells:
+        writable_folder(folder)
+        with replacing(cell_path(folder, cell)) as temporary:
+            shutil.copyfile(cell_path(source, cell), temporary)
+
+
+def difference_in_identity(found: Mapping[str, Mapping[str, Any]], wanted: Mapping[str, Mapping[str, Any]]) -> str:
+    """In what a stored cell is not the wanted one, in words; empty if it is that one.
+
+    Args:
+        found: parts of an identity, `protocol` and what is run under it, as they were stored; each has its fields.
+        wanted: the same for the cell that is asked for.
+    """
+    # The protocol first: where it differs, so does what is run under it.
+    for part in sorted(wanted, key=lambda part: part != "protocol"):
+        # A field that is younger than the cell is None there: what was done before there was a choice.
+        names = found[part].keys() | wanted[part].keys()
+        differing = sorted(name for name in names if found[part].get(name) != wanted[part].get(name))
+        if differing:
+            return f"another {part}: {', '.join(differing)} differ"
+    return ""
+
+
+class Stored(NamedTuple):
+    """A target's results under one protocol."""
+
+    protocol: Protocol
+    results: Results
+
+
+@dataclasses.dataclass(frozen=True)
+class Store(Generic[StoredCell]):
+    """The folder that holds a study's results: `PROTOCOL/CONDITION/CELL.nc`.
+
+    Attributes:
+        root: the folder.
+        read: reads a cell from the folder of its protocol and condition (a name), and refuses, with a `ValueError`,
+            a file of another protocol or configuration.
+    """
+
+    root: Path
+    read: Callable[[StoredCell, Protocol, str, Path], xarray.Dataset]
+
+    def folder(self, protocol: Protocol, condition: str) -> Path:
+        """Where the cells of a protocol under one condition are, if there are any."""
+        return self.root / protocol.name / condition
+
+    def missing(self, target: Target[StoredCell], protocol: Protocol, condition: str) -> tuple[StoredCell, ...]:
+        """The cells of a target that a protocol runs and that are not there."""
+        return missing_cells(target.cells_under(protocol), self.folder(protocol, condition))
+
+    def complete(self, target: Target[StoredCell], condition: str) -> tuple[Protocol, ...]:
+        """The protocols of which every cell of a target is there, the fullest first."""
+        return tuple(p for p in target.fullest_first() if not self.missing(target, p, condition))
+
+    def results(self, target: Target[StoredCell], protocol: Protocol, condition: str) -> Results:
+        """All cells of a target under one protocol.
+
+        Raises:
+            ValueError: one of them is not there, or is of another protocol or configuration.
+        """
+        folder = self.folder(protocol, condition)
+        return {cell: self.read(cell, protocol, condition, folder) for cell in target.cells_under(protocol)}
+
+    def fullest(self, target: Target[StoredCell], condition: str) -> list[Stored]:
+        """What is there of the fullest complete protocol, and behind it what has more seeds of a part of the cells."""
+        there = self.complete(target, condition)
+        shown = [p for p in there if p is there[0] or p.fresh_seeds > there[0].fresh_seeds]
+        return [Stored(p, self.results(target, p, condition)) for p in shown]

@@ -1,0 +1,65 @@
+"""Tokenizers and chat templates, through transformers; imported only when text is at hand."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+Message = dict[str, str]
+"""`{"role": …, "content": …}`."""
+
+
+FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
+"""A tokenizer's own content is in one of these."""
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """The tokenizer of a local folder (see `modeseek.llm.checkpoints.hub`); code from the hub is never run.
+
+    Raises:
+        ValueError: transformers is not installed, or the folder has no tokenizer that it knows.
+    """
+    try:
+        from transformers import AutoTokenizer
+    except ImportError as error:
+        raise ValueError("tokenizers need pip install 'modeseek[llm]'") from error
+    if not any((folder / name).is_file() for name in FILES):  # transformers would make up an empty one
+        raise ValueError(f"no tokenizer could be read from {folder}: it holds none of {', '.join(FILES)}")
+    try:
+        return AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False, local_files_only=True)
+    except Exception as error:  # a broken tokenizer.json is a bare Exception of its parser
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ValueError(f"no tokenizer could be read from {folder}: {reason}") from error
+
+
+def encode(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
+    """Token ids of each text, with what the tokenizer itself adds (Mistral's BOS; nothing for Pythia)."""
+    return [list(ids) for ids in tokenizer(list(texts))["input_ids"]] if texts else []
+
+
+def encode_alone(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
+    """Token ids of each text and nothing else: a response, or a stop, that stands after something."""
+    return [list(ids) for ids in tokenizer(list(texts), add_special_tokens=False)["input_ids"]] if texts else []
+
+
+def encode_chats(tokenizer: Any, chats: Sequence[Sequence[Message]]) -> list[list[int]]:
+    """Token ids of each conversation in the model's own template, up to where the assistant is to answer.
+
+    Raises:
+        ValueError: the tokenizer has no chat template, or its template does not take these messages.
+    """
+    if not getattr(tokenizer, "chat_template", None):
+        raise ValueError("the tokenizer has no chat template: give plain text, or a model that was made for chat")
+    from jinja2 import TemplateError
+
+    try:
+        return [
+            list(tokenizer.apply_chat_template(list(chat), add_generation_prompt=True, return_dict=False))
+            for chat in chats
+        ]
+    except TemplateError as error:
+        raise ValueError(f"the chat template does not take these messages: {error}") from error
+
+
+def decode(tokenizer: Any, rows: Sequence[Sequence[int]]) -> list[str]:
+    """The text of each row of ids, special tokens included: what was sampled is what is shown."""
+    return [tokenizer.decode(list(row), skip_special_tokens=False) for row in rows]

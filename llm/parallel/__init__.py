@@ -1,0 +1,1 @@
+"""Where a model lives and what it needs: meshes of devices, several hosts, memory, arithmetic."""

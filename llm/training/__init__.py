@@ -1,0 +1,1 @@
+"""One training step of a language model, of all its parameters or of adapters."""
