@@ -41,14 +41,14 @@ def identric_mean(a: Numbers, b: Numbers) -> Numbers:
 
 def natural_forward_path(start: np.ndarray, target: np.ndarray, time: float) -> Float[np.ndarray, "K"]:
     """p(t) = q + (p₀ - q) e⁻ᵗ: forward KL's natural-gradient flow is a straight line in probabilities."""
-    return target + (start - target) * math.exp(-time)
+    return np.asarray(target + (start - target) * math.exp(-time))
 
 
 def natural_reverse_path(log_start: np.ndarray, log_target: np.ndarray, time: float) -> Float[np.ndarray, "K"]:
     """Log p(t) = e⁻ᵗ log p₀ + (1 - e⁻ᵗ) log q - log Z: reverse KL's is a straight line in log-probabilities."""
     logits = log_start * math.exp(-time) - log_target * math.expm1(-time)
     shifted = logits - logits.max()
-    return shifted - np.log(np.exp(shifted).sum())
+    return np.asarray(shifted - np.log(np.exp(shifted).sum()))
 
 
 def displacement_slope(preferred_only: Numbers, rejected_only: Numbers, length: Numbers) -> Numbers:
@@ -110,7 +110,7 @@ def regularised_mass(probs: np.ndarray, rewards: np.ndarray, beta: float) -> Flo
     """p exp(r/β)/Z, what KL-regularised RL gives every answer, compared or not."""
     logits = np.log(probs) + rewards / beta
     weights = np.exp(logits - logits.max())
-    return weights / weights.sum()
+    return np.asarray(weights / weights.sum())
 
 
 def contrastive_rest(
@@ -131,7 +131,7 @@ def contrastive_rest(
     shift = np.where(inside, gain - gain[inside].mean(), 0.0)
     logits = np.log(reference) + shift
     weights = np.exp(logits - logits.max())
-    return weights / weights.sum()
+    return np.asarray(weights / weights.sum())
 
 
 def ipo_gain(preferred: np.ndarray, behavior: np.ndarray, tau: float) -> Float[np.ndarray, "K"]:
@@ -142,4 +142,4 @@ def ipo_gain(preferred: np.ndarray, behavior: np.ndarray, tau: float) -> Float[n
         behavior: μ.
         tau: τ > 0.
     """
-    return preferred @ behavior / tau
+    return np.asarray(preferred @ behavior / tau)

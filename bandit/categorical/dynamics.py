@@ -25,6 +25,7 @@ from modeseek.bandit.categorical.simplex import (
     policy,
 )
 from modeseek.bandit.simulator.devices import run_mesh
+from modeseek.checks import whole
 
 OBJECTIVES: dict[str, Callable[[Problem], Field]] = {**DIVERGENCES, **METHODS}
 """Everything that can be descended, by name."""
@@ -65,8 +66,7 @@ def check_run(start: Any, settings: Settings, steps: int, categories: int) -> np
     check_positive("epsilon", settings.epsilon)
     if not 0 <= float(settings.damping) < float("inf"):
         raise ValueError(f"damping must be a number of at least 0, got {settings.damping!r}")
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
-        raise ValueError(f"steps must be a whole number of at least 1, got {steps!r}")
+    whole("steps", steps, 1)
     return check_distribution("start", start, categories)
 
 
@@ -146,7 +146,8 @@ def trajectory(
     Names and `steps` are static; everything else is data. `vmap` it over problems, starts and settings; see `batched`
     for the metrics of many. Zero probability is `simplex.LOG_ZERO` here, so the result can be computed with.
     """
-    return _scan(problem, finite(log_start), settings, objective, optimizer, steps, _log_probs)
+    log_probs: Array = _scan(problem, finite(log_start), settings, objective, optimizer, steps, _log_probs)
+    return log_probs
 
 
 @partial(jax.jit, static_argnames=("objectives", "optimizer", "steps"))
@@ -208,7 +209,8 @@ def batched(
     local = lambda these: jax.lax.map(lambda one: run(*one), these, batch_size=BLOCK)
     spec = PartitionSpec("runs")
     metrics = jax.shard_map(local, mesh=mesh, in_specs=(spec,), out_specs=spec, check_vma=False)(everything)
-    return jax.tree.map(lambda leaf: leaf[:runs], metrics)
+    kept: Metrics = jax.tree.map(lambda leaf: leaf[:runs], metrics)
+    return kept
 
 
 def trajectory_numpy(

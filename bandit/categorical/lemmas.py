@@ -25,7 +25,7 @@ def rl_identity(p: np.ndarray, reference: np.ndarray, rewards: np.ndarray, beta:
     loss = -(p * rewards).sum(-1) + beta * reverse_divergence(p, reference)
     weights = reference * np.exp(rewards / beta[:, None])
     z = weights.sum(-1)
-    return np.abs(loss - beta * (reverse_divergence(p, weights / z[:, None]) - np.log(z)))
+    return np.asarray(np.abs(loss - beta * (reverse_divergence(p, weights / z[:, None]) - np.log(z))))
 
 
 def supervised_identity(p: np.ndarray, reference: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -42,13 +42,13 @@ def supervised_identity(p: np.ndarray, reference: np.ndarray, weights: np.ndarra
     log_tilted = np.log(np.where(tilted > 0, tilted, 1.0))
     forward = (tilted * (log_tilted - np.log(p))).sum(-1)
     entropy = -(tilted * log_tilted).sum(-1)
-    return np.abs(-(joint * np.log(p)).sum(-1) - z * (forward + entropy))
+    return np.asarray(np.abs(-(joint * np.log(p)).sum(-1) - z * (forward + entropy)))
 
 
 def alignment(p: np.ndarray, chosen: np.ndarray, rejected: np.ndarray) -> Float[np.ndarray, "B"]:
     """∇log p_w · ∇log p_l = 1[w = l] - p_w - p_l + Σ p², over independent logits. Lemma E.2's condition is ≤ 0."""
     rows = np.arange(len(p))
-    return (chosen == rejected) - p[rows, chosen] - p[rows, rejected] + (p * p).sum(-1)
+    return np.asarray((chosen == rejected) - p[rows, chosen] - p[rows, rejected] + (p * p).sum(-1))
 
 
 def aligned_rejection(p: np.ndarray) -> Int[np.ndarray, "B"]:
@@ -56,7 +56,7 @@ def aligned_rejection(p: np.ndarray) -> Int[np.ndarray, "B"]:
 
     Where y_w is itself the most likely, any y_l will do.
     """
-    return p.argmax(-1)
+    return np.asarray(p.argmax(-1))
 
 
 class ContrastiveStep(NamedTuple):
@@ -92,7 +92,7 @@ def contrastive_step(
         push = c1[:, None] * (ahead[chosen] - p) - negative[:, None] * (ahead[rejected] - p)
         logits = np.log(p) + step_size * push
         shifted = logits - logits.max(-1, keepdims=True)
-        return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
+        return np.asarray(shifted - np.log(np.exp(shifted).sum(-1, keepdims=True)))
 
     difference = after(c2) - after(np.zeros_like(c2))
     chosen_gain, rejected_gain = difference[rows, chosen], difference[rows, rejected]

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from modeseek.bandit.categorical.problem import Knobs, Problem, bump, dirichlet, from_rewards, from_target, mixture
+from modeseek.checks import whole
 
 
 class Preset(NamedTuple):
@@ -65,10 +66,8 @@ def named_problem(
     Raises:
         ValueError: an unknown name, or numbers that make no problem.
     """
-    if isinstance(categories, bool) or not isinstance(categories, int) or categories < 2:
-        raise ValueError(f"categories must be a whole number of at least 2, got {categories!r}")
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise ValueError(f"seed must be a whole number of at least 0, got {seed!r}")
+    whole("categories", categories, 2)
+    whole("seed", seed, 0)
     if name in PRESETS:
         preset = PRESETS[name]
         start = np.asarray(preset.start)

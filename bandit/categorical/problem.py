@@ -85,7 +85,7 @@ def optimal_policy(reference: Any, rewards: Any, beta: float) -> np.ndarray:
     rewards = check_rewards(rewards, reference.size)
     logits = log_of(reference) + rewards / check_positive("beta", beta)
     shifted = logits - logits.max()
-    return shifted - np.log(np.exp(shifted).sum())
+    return np.asarray(shifted - np.log(np.exp(shifted).sum()))
 
 
 def from_rewards(reference: Any, rewards: Any, knobs: Knobs | None = None, behavior: Any = None) -> Problem:
@@ -171,7 +171,7 @@ def bump(categories: int, center: float, width: float) -> np.ndarray:
         raise ValueError(f"a bump needs at least 2 categories, got {categories}")
     exponent = -(((np.arange(categories) - center) / check_positive("width", width)) ** 2)
     weights = np.exp(exponent - exponent.max())
-    return weights / weights.sum()
+    return np.asarray(weights / weights.sum())
 
 
 def dirichlet(categories: int, concentration: float, *, seed: int) -> np.ndarray:
@@ -187,4 +187,4 @@ def dirichlet(categories: int, concentration: float, *, seed: int) -> np.ndarray
     rng = np.random.default_rng(seed)
     logs = np.log(rng.standard_gamma(concentration + 1, categories)) + np.log(rng.random(categories)) / concentration
     weights = np.exp(logs - logs.max())
-    return weights / weights.sum()
+    return np.asarray(weights / weights.sum())

@@ -71,12 +71,12 @@ def simplex_points(rng: np.random.Generator, batch: int, categories: int) -> Flo
     """Strictly positive Dirichlet points, concentration log-uniform between 0.1 and 10: sparse to flat."""
     concentration = 10 ** rng.uniform(-1, 1, (batch, 1))
     weights = rng.standard_gamma(np.broadcast_to(concentration, (batch, categories))) + 1e-9
-    return weights / weights.sum(-1, keepdims=True)
+    return np.asarray(weights / weights.sum(-1, keepdims=True))
 
 
 def normalised(weights: np.ndarray) -> np.ndarray:
     """Weights scaled to sum to 1 over the last axis."""
-    return weights / weights.sum(-1, keepdims=True)
+    return np.asarray(weights / weights.sum(-1, keepdims=True))
 
 
 def with_equal_pair(points: np.ndarray) -> np.ndarray:

@@ -74,7 +74,7 @@ def exact(log_probs: Vector) -> Vector:
 def log_of(probs: Float[np.ndarray, "*B K"]) -> Float[np.ndarray, "*B K"]:
     """Log p in float64, -inf where p = 0, without NumPy's warning."""
     with np.errstate(divide="ignore"):
-        return np.log(probs)
+        return np.asarray(np.log(probs))
 
 
 def check_distribution(name: str, probs: Any, categories: int | None = None) -> Float[np.ndarray, "K"]:
@@ -101,7 +101,7 @@ def check_distribution(name: str, probs: Any, categories: int | None = None) -> 
         raise ValueError(f"{name} must not be negative, got {vector[bad]} for category {bad}")
     if abs(vector.sum() - 1) > 1e-6:
         raise ValueError(f"{name} must sum to 1, got a sum of {vector.sum():.9g}")
-    return vector / vector.sum()
+    return np.asarray(vector / vector.sum())
 
 
 def check_rewards(rewards: Any, categories: int) -> Float[np.ndarray, "K"]:

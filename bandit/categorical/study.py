@@ -163,7 +163,7 @@ def simplex_flows(start: np.ndarray, target: np.ndarray, steps: int = 400, step_
 def _floored(masses: np.ndarray) -> np.ndarray:
     """Masses of at least 1e-4, so that a path can leave the edge and be drawn."""
     raised = np.maximum(masses, 1e-4)
-    return raised / raised.sum()
+    return np.asarray(raised / raised.sum())
 
 
 def _lattice() -> np.ndarray:

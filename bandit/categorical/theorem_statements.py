@@ -41,7 +41,7 @@ def one_step_gaps(p: np.ndarray, q: np.ndarray, step_size: float = 0.1) -> crite
 
 def _meets_case_1(p: np.ndarray, q: np.ndarray) -> np.ndarray:
     bounded = (p[:, 0] >= DELTA) & (p[:, 0] <= 1 - DELTA)
-    return bounded & (np.abs(p[:, 0] - p[:, 1]) < 1e-12) & (q[:, 0] >= q[:, 1] + BETA)
+    return np.asarray(bounded & (np.abs(p[:, 0] - p[:, 1]) < 1e-12) & (q[:, 0] >= q[:, 1] + BETA))
 
 
 def _case_1(rng: np.random.Generator, batch: int, k: int) -> Instances:
@@ -56,7 +56,7 @@ def _meets_equal_targets(least: float, most: float, relative_to: int) -> Conditi
     def meets(p: np.ndarray, q: np.ndarray) -> np.ndarray:
         ratio = q[:, 0] / p[:, relative_to]
         apart = (p[:, 0] >= p[:, 1] + BETA) & (p[:, 0] <= 1 - DELTA)
-        return apart & (np.abs(q[:, 0] - q[:, 1]) < 1e-12) & (ratio >= least) & (ratio <= most)
+        return np.asarray(apart & (np.abs(q[:, 0] - q[:, 1]) < 1e-12) & (ratio >= least) & (ratio <= most))
 
     return meets
 

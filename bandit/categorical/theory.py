@@ -8,6 +8,7 @@ import numpy as np
 
 from modeseek.bandit.categorical.search import Instances, Statement, simplest, vector_text
 from modeseek.bandit.categorical.statements import STATEMENTS
+from modeseek.checks import whole
 
 CATEGORIES = (2, 3, 4, 5, 10, 30, 100)
 BATCH = 10_000
@@ -112,10 +113,8 @@ def check_search(instances: int, seed: int) -> None:
     Raises:
         ValueError: fewer than one instance a number of categories, or a negative seed.
     """
-    if isinstance(instances, bool) or not isinstance(instances, int) or instances < len(CATEGORIES):
-        raise ValueError(f"instances must be a whole number of at least {len(CATEGORIES)}, got {instances!r}")
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise ValueError(f"seed must be a whole number of at least 0, got {seed!r}")
+    whole("instances", instances, len(CATEGORIES))
+    whole("seed", seed, 0)
 
 
 def table(

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from modeseek.bandit.simulator.config import EvaluationConfig, Static
 from modeseek.bandit.simulator.experiment import Experiment
+from modeseek.checks import whole
 from modeseek.files import replacing, writable_folder
 
 
@@ -46,8 +47,7 @@ class Bench:
 
     def run(self) -> int:
         """Measure and print."""
-        if self.repeats < 2:
-            raise ValueError(f"repeats must be at least 2, got {self.repeats}")
+        whole("repeats", self.repeats, 2)
         if self.out is not None:
             writable_folder(self.out.parent)
             if self.out.exists():

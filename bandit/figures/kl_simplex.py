@@ -16,7 +16,7 @@ CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, np.sqrt(3) / 2]])
 
 def to_plane(probs: np.ndarray) -> np.ndarray:
     """Barycentric coordinates `[…, 3]` to the plane `[…, 2]`."""
-    return probs @ CORNERS
+    return np.asarray(probs @ CORNERS)
 
 
 def draw_triangle(axis: Axes, corners: Sequence[str]) -> list[Text]:
