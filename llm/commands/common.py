@@ -1,10 +1,8 @@
 """What the language models' commands share."""
 
 import dataclasses
-import sys
-from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
@@ -68,15 +66,3 @@ class OnRows:
 
 # The first batch is compiled, which on a large model takes longer than all others: the bar is there at once.
 BATCHES = "batches (the first one compiles)"
-
-
-def progress(what: str, delay: int = 2) -> Callable[[Iterable[Any]], Iterable[Any]]:
-    """A bar on standard error for work of more than `delay` seconds."""
-
-    def wrap(items: Iterable[Any]) -> Iterable[Any]:
-        from tqdm import tqdm
-
-        bar: Iterable[Any] = tqdm(items, desc=what, delay=delay, leave=False, file=sys.stderr)
-        return bar
-
-    return wrap

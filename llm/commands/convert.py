@@ -39,8 +39,8 @@ class Convert:
         from modeseek.llm.checkpoints.checkpoint import open_checkpoint
         from modeseek.llm.checkpoints.hub import local_folder
         from modeseek.llm.checkpoints.save import check_new, convert
-        from modeseek.llm.commands.common import progress
         from modeseek.llm.parallel.memory import readable
+        from modeseek.progress import progress
 
         check_new(self.out)
         checkpoint = open_checkpoint(local_folder(self.source))

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from modeseek.llm.commands.common import BATCHES, OnRows, progress
+from modeseek.llm.commands.common import BATCHES, OnRows
+from modeseek.progress import progress
 
 if TYPE_CHECKING:
     from modeseek.llm.inference.batched import ResponseScores
