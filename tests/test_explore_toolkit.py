@@ -13,6 +13,8 @@ import xarray as xr
 
 import modeseek.bandit.explore
 from modeseek.bandit.explore import DemoExplorer, KLExplorer
+from modeseek.bandit.explore.bandit.model import BanditModel
+from modeseek.bandit.explore.bandit.presets import METHODS, SWEPT, irrelevant
 from modeseek.bandit.explore.displacement.model import DisplacementModel
 from modeseek.bandit.explore.kl.model import KLModel
 from modeseek.bandit.explore.toolkit.checks import Wrong, model_of
@@ -21,6 +23,7 @@ from modeseek.bandit.explore.toolkit.model import rows_of
 from modeseek.bandit.explore.toolkit.panels import FINE, round_up
 from modeseek.bandit.explore.toolkit.stored import DATA, store, stored
 from modeseek.bandit.explore.toolkit.values import Preset, SteppedValues, choice, controls_of, number
+from modeseek.bandit.objectives.batch import HYPER_RANGES, HyperParameters
 
 ROOM = "modeseek.bandit.explore"
 FOLDER = Path(modeseek.bandit.explore.__file__).parent
@@ -131,3 +134,19 @@ def test_a_table_has_a_row_for_each_run_and_step():
 def test_axes_end_at_round_numbers():
     assert [round_up(value) for value in (0.031, 1.0, 1.2, 6.0, 71.0)] == pytest.approx([0.05, 1.0, 1.5, 7.0, 100.0])
     assert [round_up(value, FINE) for value in (0.031, 7.0, 71.0)] == pytest.approx([0.04, 8.0, 80.0])
+
+
+@pytest.mark.parametrize("name", SWEPT)
+def test_a_hyper_parameters_slider_is_declared_with_the_hyper_parameter(name):
+    slider, declared = BanditModel().control(name), HYPER_RANGES[name]
+    assert (slider.label, slider.low, slider.high, slider.log) == (*declared[:3], declared.log)
+    assert getattr(BanditModel.defaults, name) == getattr(HyperParameters(), name)
+
+
+def test_which_hyper_parameters_matter_is_the_registrys_to_say():
+    enters = {name: [m for m in METHODS if not irrelevant(name, m)] for name in SWEPT}
+    assert enters["learning_rate"] == list(METHODS)
+    assert enters["tau"] == ["ipo", "on_policy_ipo"]
+    assert enters["beta"] == ["dpo", "on_policy_dpo"]
+    assert enters["temperature"] == ["rwr"]
+    assert enters["clip_epsilon"] == ["ppo"]

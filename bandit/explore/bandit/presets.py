@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from modeseek.bandit.explore.toolkit.values import Preset, SteppedValues, choice, number
+from modeseek.bandit.explore.toolkit.values import Preset, SteppedValues, choice, hyper_parameter, number
 from modeseek.bandit.objectives.batch import HyperParameters
 from modeseek.bandit.objectives.registry import variant
 from modeseek.bandit.simulator.config import AlgorithmConfig, EvaluationConfig, PolicyConfig
@@ -23,13 +23,8 @@ METHODS = (
 )
 """What can be chosen; all of them are compiled together."""
 
-SETTING = {
-    "beta": "dpo",
-    "tau": "ipo",
-    "temperature": "rwr",
-    "clip_epsilon": "ppo",
-}
-"""Hyper-parameter → the only method that it enters."""
+SWEPT = ("learning_rate", "beta", "tau", "temperature", "clip_epsilon")
+"""Hyper-parameters that have a slider."""
 
 
 POLICIES = {"gpt": "GPT-Nano, reads the response so far", "table": "table of logits, one row a position"}
@@ -46,11 +41,11 @@ class BanditValues(SteppedValues):
     width: float = number("reward width", 2, 40, 10.0)
     location: float = number("reference x₀", -1, 1, -0.7)
     scale: float = number("reference γ", 0.1, 2, 0.4, log=True)
-    learning_rate: float = number("learning rate", 1e-5, 1e-1, 1e-3, log=True)
-    beta: float = number("β of DPO", 0.01, 10, 0.1, log=True)
-    tau: float = number("τ of IPO", 0.005, 5, 0.05, log=True)
-    temperature: float = number("β of RWR", 0.01, 10, 0.1, log=True)
-    clip_epsilon: float = number("ε of PPO", 0.01, 2, 0.2, log=True)
+    learning_rate: float = hyper_parameter("learning_rate")
+    beta: float = hyper_parameter("beta")
+    tau: float = hyper_parameter("tau")
+    temperature: float = hyper_parameter("temperature")
+    clip_epsilon: float = hyper_parameter("clip_epsilon")
     prompts: int = number("prompts", 1, 20, 10, whole=True)
     responses: int = number("responses N", 2, 20, 10, whole=True)
     inner_steps: int = number("inner steps T", 1, 20, 10, whole=True)
@@ -102,10 +97,10 @@ def experiment(values: BanditValues) -> Experiment:
             collections=values.collections,
         ),
         evaluation=EvaluationConfig(interval=0),
-        hyper=HyperParameters(**{name: float(getattr(values, name)) for name in ("learning_rate", *SETTING)}),
+        hyper=HyperParameters(**{name: float(getattr(values, name)) for name in SWEPT}),
     )
 
 
 def irrelevant(name: str, method: str) -> bool:
-    """Whether a hyper-parameter does not enter a method."""
-    return name in SETTING and variant(method).method.name != SETTING[name]
+    """Whether a value is a hyper-parameter that does not enter a method."""
+    return name in SWEPT and not variant(method).method.reads(name)

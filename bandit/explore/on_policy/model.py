@@ -61,7 +61,7 @@ class OnPolicyModel(TrainingModel[OnPolicyValues, OnPolicyResult]):
 
     def settle(self, values: OnPolicyValues, changed: str, before: OnPolicyValues) -> OnPolicyValues:
         """Nothing else changes; what has no effect is said."""
-        if changed == "clip_epsilon" and values.method != "ppo":
+        if changed == "clip_epsilon" and not variant(values.method).method.reads(changed):
             self.notes.append(f"ε does not enter {variant(values.method).title}: the same curves again")
         return values
 

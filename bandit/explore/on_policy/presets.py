@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from modeseek.bandit.explore.toolkit.values import Preset, SteppedValues, choice, number
+from modeseek.bandit.explore.toolkit.values import Preset, SteppedValues, choice, hyper_parameter, number
 from modeseek.bandit.objectives.batch import HyperParameters
 from modeseek.bandit.objectives.registry import variant
 from modeseek.bandit.simulator.config import AlgorithmConfig, EvaluationConfig, PolicyConfig
@@ -30,8 +30,8 @@ class OnPolicyValues(SteppedValues):
     center: int | float = number("reward peak", 0, 99, 70)
     samples: str = choice("B, samples", {str(b): f"{b}: {BUDGET // b} collections" for b in SIZES}, "100", view=True)
     inner_steps: str = choice("T, passes", {str(t): f"{t}: {t * 10} gradient steps" for t in PASSES}, "20")
-    learning_rate: float = number("learning rate", 1e-5, 1e-1, 1e-3, log=True)
-    clip_epsilon: float = number("ε of PPO", 0.01, 2, 0.2, log=True)
+    learning_rate: float = hyper_parameter("learning_rate")
+    clip_epsilon: float = hyper_parameter("clip_epsilon")
     seeds: int = number("seeds", 1, 5, 5, whole=True)
     first_seed: int = number("first seed", 0, 9999, 0, whole=True)
     step: int = number("evaluation", 0, 50, 50, whole=True, view=True)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Generic, TypeVar
 
 from modeseek.bandit.explore.toolkit.controls import Choice, Control, Distribution, Number
+from modeseek.bandit.objectives.batch import HYPER_RANGES, HyperParameters
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,12 @@ class Preset(Generic[V]):
 def number(label: str, low: int | float, high: int | float, default: int | float, **look: Any) -> Any:
     """A field that is set by a slider and a box; `look` as in `Number`."""
     return field(default=default, metadata={"control": Number("", label, low, high, **look)})
+
+
+def hyper_parameter(name: str) -> Any:
+    """A field for a hyper-parameter, with the label, range and default that `HyperParameters` declares."""
+    swept = HYPER_RANGES[name]
+    return number(swept.label, swept.low, swept.high, getattr(HyperParameters(), name), log=swept.log)
 
 
 def choice(label: str, options: Mapping[str, str], default: str, *, view: bool = False) -> Any:
