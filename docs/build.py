@@ -75,6 +75,14 @@ def faults(folder: Path) -> list[str]:
     return found
 
 
+def remove_stale(folder: Path) -> None:
+    """Remove built pages of modules and notebooks that are gone: Sphinx leaves what it has once built."""
+    for built in (folder / "generated").rglob("*.html"):
+        source = HERE / built.relative_to(folder)
+        if not any(source.with_suffix(kind).exists() for kind in (".md", ".ipynb")):
+            built.unlink()
+
+
 def main() -> int:
     """Build, then check; the number of the first step that failed, or zero."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -88,6 +96,7 @@ def main() -> int:
     code = sphinx(["-E", "-a", *given] if options.fresh else given)
     if code:
         return code
+    remove_stale(options.out)
     found = faults(options.out)
     print(*found, f"{options.out / 'index.html'}: {len(list(options.out.rglob('*.html')))} pages", sep="\n")
     return 1 if found else 0
