@@ -1,7 +1,7 @@
 """The real models' configurations, without their weights: parameters, tensors, shardings, memory, all from shapes."""
 
-import json
 import functools
+import json
 import math
 
 import jax

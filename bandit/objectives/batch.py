@@ -201,12 +201,6 @@ class Batch(NamedTuple):
         """Real tokens of each response, and at least 1: a divisor."""
         return jnp.maximum(token_counts(self.token_log_probs, self.token_mask), 1.0)
 
-    @property
-    def real_advantages(self) -> Float[Array, "P N"] | Float[Array, "P N T"]:
-        """Advantages, 0 where nothing is real."""
-        advantages = self.required("advantages")
-        return kept(advantages, self.response_mask if advantages.ndim == 2 else self.token_mask)
-
 
 class Losses(NamedTuple):
     """Unreduced losses, and the weights of the mean over them: of prompts `[P]`, responses `[P, N]`, pairs `[P, N, N]`

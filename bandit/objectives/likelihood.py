@@ -215,7 +215,9 @@ def rest_losses(batch: Batch, hyper: HyperParameters, options: Options) -> Losse
 
 def rwr_losses(batch: Batch, hyper: HyperParameters, options: Options) -> Losses:
     """RWR: the mean over all responses."""
-    weights = exponential_weights(batch.real_advantages, hyper.temperature, options.self_normalize, batch.response_mask)
+    weights = exponential_weights(
+        batch.required("advantages"), hyper.temperature, options.self_normalize, batch.response_mask
+    )
     return per_response(weighted_likelihood(batch.log_probs, weights), batch)
 
 

@@ -69,11 +69,11 @@ def outside_clip(
 
 def reinforce_losses(batch: Batch, hyper: HyperParameters, options: Options) -> Losses:
     """REINFORCE: the mean over responses; with an advantage for each token, over the sums of their tokens' losses."""
-    advantages = batch.real_advantages
+    advantages = batch.required("advantages")
     if advantages.ndim == 2:
         return per_response(reinforce(batch.log_probs, advantages), batch)
     tokens = reinforce(kept(batch.token_log_probs, batch.token_mask), advantages)
-    return per_response(sequence_log_probs(tokens), batch)
+    return per_response(sequence_log_probs(tokens, batch.token_mask), batch)
 
 
 def ppo_losses(batch: Batch, hyper: HyperParameters, options: Options) -> Losses:
@@ -82,7 +82,7 @@ def ppo_losses(batch: Batch, hyper: HyperParameters, options: Options) -> Losses
     Raises:
         ValueError: advantages of tokens come with ratios of whole responses.
     """
-    advantages = batch.real_advantages
+    advantages = batch.required("advantages")
     if options.ratio == "sequence":
         if advantages.ndim != 2:
             raise ValueError("advantages of tokens need ratios of tokens: Options(ratio='token')")

@@ -45,12 +45,16 @@ def token_weights(
     return value, -gradient
 
 
+def mean_over_tokens(values: Float[Array, "P N T"], batch: Batch) -> Float[Array, "P N"]:
+    """Mean of a number for each token over the real tokens of each response."""
+    if batch.token_mask is None:
+        return values.mean(axis=-1)
+    return kept(values, batch.token_mask).sum(axis=-1) / batch.lengths
+
+
 def response_weights(method: Method, batch: Batch, hyper: HyperParameters, options: Options) -> Float[Array, "P N"]:
     """w = -∂L/∂log π(y | x): a gradient step follows Σ w ∇ log π(y | x), so w > 0 pushes a response up, w < 0 down.
 
     Where a method weighs the tokens of a response differently (ratios of tokens), the mean over its real tokens.
     """
-    _, weights = token_weights(method, batch, hyper, options)
-    if batch.token_mask is None:
-        return weights.mean(axis=-1)
-    return kept(weights, batch.token_mask).sum(axis=-1) / batch.lengths
+    return mean_over_tokens(token_weights(method, batch, hyper, options)[1], batch)

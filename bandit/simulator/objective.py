@@ -125,7 +125,9 @@ def reduced_loss(batch: Batch, run: Run, config: Static) -> Float[Array, ""]:
 
 def response_weights(batch: Batch, run: Run, config: Static) -> Float[Array, "P N"]:
     """What a gradient step of the run's method does to each response: `reduce.response_weights`."""
-    return _of_run(reduce.response_weights, batch, run, config)
+    # The mean stands outside the choice of the method, and so is computed alike, to the bit, whatever is compiled in.
+    weights = _of_run(lambda *args: reduce.token_weights(*args)[1], batch, run, config)
+    return reduce.mean_over_tokens(weights, batch)
 
 
 def as_batch(data: Collected, token_log_probs: Float[Array, "P N T"]) -> Batch:

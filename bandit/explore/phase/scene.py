@@ -40,7 +40,7 @@ class _Map(Panel):
         self._drawn: list[Artist] = []
         self._legend: Any = None
         axes.set(xlabel="gradient step", ylabel="peak of the reward, token")
-        axes.set_title("who has the shares expected reward? (hatched: a tie)", y=1.0, pad=4)
+        axes.set_title("who has the highest expected reward? (hatched: a tie)", y=1.0, pad=4)
         axes.grid(False)
         self.moving: list[Artist] = [self._chosen]
 

@@ -61,7 +61,7 @@ ERRATA = (
         "PPO's loss", "-E[max(ratio r, clip(ratio) r)]", "-E[min(…)]: as printed, clipping never binds where it should"
     ),
 )
-"""Slips of the mathematics; where the text and the code differ, `modeseek.bandit.simulator.conventions` has it."""
+"""Slips of the mathematics; `modeseek.bandit.simulator.conventions` has what differs between text and released code."""
 
 
 def finding(name: str, instances: int = 700) -> Finding:

@@ -9,15 +9,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from modeseek.bandit.explore.toolkit.programs import Programs
 from modeseek.bandit.objectives.batch import Batch
 from modeseek.bandit.objectives.log_probs import shift
 from modeseek.bandit.simulator.config import AlgorithmConfig, EvaluationConfig, Static
+from modeseek.bandit.simulator.devices import use_compilation_cache
 from modeseek.bandit.simulator.evaluate import Evaluation
 from modeseek.bandit.simulator.experiment import Experiment
 from modeseek.bandit.simulator.objective import response_weights
 from modeseek.bandit.simulator.plan import make_plan
 from modeseek.bandit.simulator.policy import Params, make_policy
+from modeseek.bandit.simulator.programs import Programs
 from modeseek.bandit.simulator.run import Run
 from modeseek.bandit.simulator.sampling import score
 from modeseek.bandit.simulator.train import TrainState, pretrain_seed, run_collection, start
@@ -168,6 +169,7 @@ def train(experiment: Experiment, method: str) -> Iterator[Progress]:
     Raises:
         ValueError: the method is none of them, or pretraining has not come near enough to the reference.
     """
+    use_compilation_cache()
     plan = make_plan(experiment)
     names = plan.axes[0].labels
     if method not in names:
