@@ -5,6 +5,7 @@ would fetch a script, a style, a font or a picture from the network is refused: 
 """
 
 import argparse
+import shutil
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
@@ -75,12 +76,10 @@ def faults(folder: Path) -> list[str]:
     return found
 
 
-def remove_stale(folder: Path) -> None:
-    """Remove built pages of modules and notebooks that are gone: Sphinx leaves what it has once built."""
-    for built in (folder / "generated").rglob("*.html"):
-        source = HERE / built.relative_to(folder)
-        if not any(source.with_suffix(kind).exists() for kind in (".md", ".ipynb")):
-            built.unlink()
+def remove_built(folder: Path) -> None:
+    """Remove what an earlier build left, pages of modules that are gone among them; nothing but a built site."""
+    if (folder / ".buildinfo").exists():
+        shutil.rmtree(folder)
 
 
 def main() -> int:
@@ -92,11 +91,11 @@ def main() -> int:
     from sphinx.cmd.build import main as sphinx
 
     cache = options.out.parent / "doctrees"
-    given = ["-q", "-W", "--keep-going", "-b", "html", "-d", str(cache), str(HERE), str(options.out)]
-    code = sphinx(["-E", "-a", *given] if options.fresh else given)
+    remove_built(options.out)
+    given = ["-q", "-a", "-W", "--keep-going", "-b", "html", "-d", str(cache), str(HERE), str(options.out)]
+    code = sphinx(["-E", *given] if options.fresh else given)
     if code:
         return code
-    remove_stale(options.out)
     found = faults(options.out)
     print(*found, f"{options.out / 'index.html'}: {len(list(options.out.rglob('*.html')))} pages", sep="\n")
     return 1 if found else 0

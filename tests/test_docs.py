@@ -234,17 +234,14 @@ def test_a_style_that_fetches_is_noticed(build, tmp_path):
     assert build.faults(tmp_path) == ["a.css fetches from the network"]
 
 
-def test_pages_of_what_is_gone_are_removed(build, tmp_path, monkeypatch):
-    monkeypatch.setattr(build, "HERE", tmp_path / "docs")
-    for name in (
-        "docs/generated/api/modeseek.here.md",
-        "out/generated/api/modeseek.here.html",
-        "out/generated/gone.html",
-    ):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    build.remove_stale(tmp_path / "out")
-    assert [p.name for p in (tmp_path / "out").rglob("*.html")] == ["modeseek.here.html"]
+def test_only_a_built_site_is_removed(build, tmp_path):
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "gone.html").touch()
+    build.remove_built(tmp_path / "site")
+    assert (tmp_path / "site").exists()
+    (tmp_path / "site" / ".buildinfo").touch()
+    build.remove_built(tmp_path / "site")
+    assert not (tmp_path / "site").exists()
 
 
 def test_formulas_are_mathml():
