@@ -5,6 +5,7 @@ would fetch a script, a style, a font or a picture from the network is refused: 
 """
 
 import argparse
+import shutil
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
@@ -75,6 +76,12 @@ def faults(folder: Path) -> list[str]:
     return found
 
 
+def remove_built(folder: Path) -> None:
+    """Remove what an earlier build left, pages of modules that are gone among them; nothing but a built site."""
+    if (folder / ".buildinfo").exists():
+        shutil.rmtree(folder)
+
+
 def main() -> int:
     """Build, then check; the number of the first step that failed, or zero."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -84,8 +91,9 @@ def main() -> int:
     from sphinx.cmd.build import main as sphinx
 
     cache = options.out.parent / "doctrees"
-    given = ["-q", "-W", "--keep-going", "-b", "html", "-d", str(cache), str(HERE), str(options.out)]
-    code = sphinx(["-E", "-a", *given] if options.fresh else given)
+    remove_built(options.out)
+    given = ["-q", "-a", "-W", "--keep-going", "-b", "html", "-d", str(cache), str(HERE), str(options.out)]
+    code = sphinx(["-E", *given] if options.fresh else given)
     if code:
         return code
     found = faults(options.out)

@@ -234,6 +234,16 @@ def test_a_style_that_fetches_is_noticed(build, tmp_path):
     assert build.faults(tmp_path) == ["a.css fetches from the network"]
 
 
+def test_only_a_built_site_is_removed(build, tmp_path):
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "gone.html").touch()
+    build.remove_built(tmp_path / "site")
+    assert (tmp_path / "site").exists()
+    (tmp_path / "site" / ".buildinfo").touch()
+    build.remove_built(tmp_path / "site")
+    assert not (tmp_path / "site").exists()
+
+
 def test_formulas_are_mathml():
     pytest.importorskip("sphinx")
     from pages import mathml
