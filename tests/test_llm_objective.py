@@ -19,16 +19,11 @@ from modeseek.llm.models.hugging_face import config_from
 from modeseek.llm.models.model import Model
 from modeseek.llm.training import lora
 from modeseek.llm.training.cross_entropy import CrossEntropy, TokenBatch
-from modeseek.llm.training.objective import (
-    LANGUAGE_OPTIONS,
-    Labelled,
-    as_batch,
-    make_method_step,
-    make_scorer,
-)
+from modeseek.llm.training.objective import Labelled, as_batch, make_method_step, make_scorer
 from modeseek.llm.training.optimizer import start
 from modeseek.llm.training.step import mean_gradients
 from modeseek.llm.training.trainable import AllParameters
+from modeseek.llm.training.tune_config import LANGUAGE_OPTIONS
 
 MODEL = Model(config_from(CASES["pythia"] | {"num_hidden_layers": 2}))
 ALL = AllParameters(MODEL.config)

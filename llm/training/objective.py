@@ -25,19 +25,7 @@ from modeseek.llm.training.cross_entropy import CrossEntropy, TokenBatch
 from modeseek.llm.training.optimizer import Adam, State
 from modeseek.llm.training.step import in_parts, make_update, step_shardings
 from modeseek.llm.training.trainable import Trainable
-
-LANGUAGE_OPTIONS = Options(ratio="token", negatives="token")
-"""The units in which responses of hundreds of tokens are trained, unless others are asked for.
-
-- PPO's ratio is each token's. A whole response's ratio is a product of hundreds: after a few steps it is 0 or without
-  bound, and one rejected response outweighs all others by thousands.
-- What unlikelihood pushes down is each token by its own likelihood, and Best-of-N + negative gradient compares
-  likelihoods a token: log(1 - π(y | x)) is 0 for any response of more than ten tokens, and no response of thirty tokens
-  is "likely" against one of twenty.
-- DPO's and IPO's margins stay those of sums, as both papers write them: β and τ then mean what they say, and a sum is
-  no product, so it breaks nothing. A mean over tokens is another loss (its target 1/(2τ) is in nats a token), and is
-  `margin="token"`.
-"""
+from modeseek.llm.training.tune_config import LANGUAGE_OPTIONS
 
 Ints = Int[Array, "P N"] | Int[np.ndarray, "P N"]
 
