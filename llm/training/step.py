@@ -10,7 +10,7 @@ pre-training, SFT, a preference objective (its token weights in the batch), all 
 
 import math
 from collections.abc import Callable
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -95,10 +95,42 @@ def make_step(
         ValueError: `accumulate` below 1, and, when the step is first called, rows that do not divide, too little
             memory, or Adam's numbers missing or unwanted.
     """
+    update = make_update(loss, trainable, optimizer=optimizer, mesh=mesh, accumulate=accumulate)
+
+    def step(state: State, batch: Any, adam: Adam | None = None, frozen: Any = None) -> tuple[State, Array]:
+        updated = update(state, batch, adam, frozen)
+        return updated.state, updated.loss
+
+    return jax.jit(step, donate_argnums=0, out_shardings=step_shardings(trainable, mesh, optimizer))
+
+
+class Updated(NamedTuple):
+    """What an update gives.
+
+    Attributes:
+        state: the next one.
+        loss: before the update.
+        gradient_norm: Euclidean, of the whole gradient before an optimizer clips it.
+    """
+
+    state: State
+    loss: Float[Array, ""]
+    gradient_norm: Float[Array, ""]
+
+
+def make_update(
+    loss: Loss,
+    trainable: Trainable,
+    *,
+    optimizer: optax.GradientTransformation | None = None,
+    mesh: jax.sharding.Mesh | None = None,
+    accumulate: int = 1,
+) -> Callable[[State, Any, Adam | None, Any], Updated]:
+    """What `make_step` compiles, for programs that do more than a step; arguments and errors are its own."""
     whole("accumulate", accumulate, 1)
     cut = None if mesh is None else state_shardings(trainable, mesh, optimizer)
 
-    def step(state: State, batch: Any, adam: Adam | None = None, frozen: Any = None) -> tuple[State, Array]:
+    def update(state: State, batch: Any, adam: Adam | None, frozen: Any) -> Updated:
         if (adam is None) == (optimizer is None):
             raise ValueError(
                 "a step takes either Adam's numbers at each call or an optimizer of its own, got "
@@ -110,10 +142,17 @@ def make_step(
         value, gradients = mean_gradients(loss, state.params, batch, accumulate=accumulate, complete=complete)
         if cut is not None:
             gradients = jax.lax.with_sharding_constraint(gradients, cut.params)
-        return apply(state, gradients, optimizer if adam is None else adam.transformation()), value
+        after = apply(state, gradients, optimizer if adam is None else adam.transformation())
+        return Updated(after, value, optax.tree.norm(gradients))
 
-    out = None if mesh is None else (cut, replicated(mesh))
-    return jax.jit(step, donate_argnums=0, out_shardings=out)
+    return update
+
+
+def step_shardings(
+    trainable: Trainable, mesh: jax.sharding.Mesh | None, optimizer: optax.GradientTransformation | None
+) -> Any:
+    """Where a compiled step's state and numbers go: None on one device."""
+    return None if mesh is None else (state_shardings(trainable, mesh, optimizer), replicated(mesh))
 
 
 def state_shardings(
@@ -147,25 +186,34 @@ def mean_gradients(
     Raises:
         ValueError: rows that `accumulate` does not divide.
     """
-    rows = _rows(batch)
-    if rows % accumulate:
-        raise ValueError(f"accumulate ({accumulate}) must divide the batch's {rows} rows")
     summed = jax.value_and_grad(lambda trained, part: loss.summed(complete(trained), part))
     if accumulate == 1:
         total, gradients = summed(trained, batch)
         gradients = widened(gradients)
     else:
-        # Row r goes to part r mod A: each device's rows are spread over all parts, so every part keeps all at work.
-        parts = jax.tree.map(lambda a: a.reshape(-1, accumulate, *a.shape[1:]).swapaxes(0, 1), batch)
 
         def add(sums: Any, part: Any) -> tuple[Any, None]:
             value, gradients = summed(trained, part)
             return jax.tree.map(jnp.add, sums, (value, widened(gradients))), None
 
         zeros = (jnp.zeros((), jnp.float32), widened(jax.tree.map(jnp.zeros_like, trained)))
-        (total, gradients), _ = jax.lax.scan(add, zeros, parts)
+        (total, gradients), _ = jax.lax.scan(add, zeros, in_parts(batch, accumulate))
     divisor = loss.divisor(batch)
     return total / divisor, jax.tree.map(lambda g: g / divisor.astype(g.dtype), gradients)
+
+
+def in_parts(batch: Any, parts: int) -> Any:
+    """A batch's arrays `[B, …]` as `[parts, B / parts, …]`.
+
+    Row r goes to part r mod A: each device's rows are spread over all parts, so every part keeps all at work.
+
+    Raises:
+        ValueError: rows that `parts` does not divide.
+    """
+    rows = jax.tree.leaves(batch)[0].shape[0]
+    if rows % parts:
+        raise ValueError(f"accumulate ({parts}) must divide the batch's {rows} rows")
+    return jax.tree.map(lambda a: a.reshape(-1, parts, *a.shape[1:]).swapaxes(0, 1), batch)
 
 
 def _rows(batch: Any) -> int:

@@ -1,0 +1,315 @@
+"""Algorithm 1 on a language model: collections, passes, minibatches, sampling, mixing, adapters, refusals."""
+
+import dataclasses
+import functools
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from llm_cases import CASES, random_params
+
+from modeseek.bandit.objectives.batch import HyperParameters
+from modeseek.bandit.objectives.registry import METHODS
+from modeseek.llm.data.order import order
+from modeseek.llm.data.rows import pad_rows
+from modeseek.llm.data.tokenization import Example
+from modeseek.llm.inference.scoring import ModelWithParams
+from modeseek.llm.models.hugging_face import config_from
+from modeseek.llm.models.model import Model
+from modeseek.llm.training.algorithm1 import Algorithm1, preferences, trimmed, tune
+from modeseek.llm.training.cross_entropy import CrossEntropy
+from modeseek.llm.training.objective import Labelled, make_method_step
+from modeseek.llm.training.optimizer import start
+from modeseek.llm.training.trainable import AllParameters
+from modeseek.llm.training.tune_config import TuneConfig
+
+MODEL = Model(config_from(CASES["pythia"] | {"num_hidden_layers": 2, "hidden_size": 24}))
+EOS = 2
+OFFLINE = TuneConfig("dpo", 8, 2, 8, collections=2, length_multiple=16, hyper=HyperParameters(learning_rate=1e-3))
+ON_POLICY = TuneConfig(
+    "ppo", 8, 2, 4, inner_steps=2, collections=1, max_new_tokens=6, length_multiple=16, generation_batch=8
+)
+SGD = optax.sgd(0.01)
+
+
+@functools.cache
+def policy(std=0.15):
+    return ModelWithParams(MODEL, random_params(MODEL.config, std=std))
+
+
+@functools.cache
+def pairs(count=10):
+    rng = np.random.default_rng(0)
+    ids = lambda low, high: rng.integers(3, 53, rng.integers(low, high)).astype(np.int32)
+    end = lambda ids: np.append(ids, np.int32(EOS))
+    return [Example(ids(2, 5), (end(ids(1, 8)), end(ids(1, 8)))) for _ in range(count)]
+
+
+def length_reward(examples):
+    """Shorter is better, EOS not counted; of equal lengths, ids that are high: no two samples are tied."""
+    rewards = np.full((len(examples), 2), np.nan)  # what stands where there is no response is not read
+    for p, example in enumerate(examples):
+        for n, ids in enumerate(example.responses):
+            rewards[p, n] = ids.mean() / 53 - len(ids) + (ids[-1] == EOS)
+    return rewards
+
+
+def run(config, data=None, **how):
+    records = []
+    how = {"reward": length_reward, "eos": [EOS]} | how
+    tuned = tune(policy(), pairs() if data is None else data, config, report=records.append, **how)
+    return tuned, records
+
+
+def same(ours, theirs):
+    return all(jax.tree.leaves(jax.tree.map(lambda a, b: bool((a == b).all()), ours, theirs)))
+
+
+def test_offline_is_steps_on_the_data_in_its_order():
+    """Two collections of four pairs, a step each, against the pieces put together by hand."""
+    tuned, records = run(OFFLINE, optimizer=SGD, reward=None)
+    step = make_method_step(METHODS["dpo"], CrossEntropy(MODEL), AllParameters(MODEL.config), optimizer=SGD)
+    score = Algorithm1(policy(), pairs(), OFFLINE).score_reference
+    state, losses = start(jax.tree.map(jnp.copy, policy().params), SGD), []
+    chosen_first = np.tile(np.array([[1.0, 0.0]], np.float32), (4, 1))
+    rows_of = order(OFFLINE.seed, 0, 10)
+    for collection in range(2):
+        rows = pad_rows([pairs()[i] for i in rows_of[4 * collection : 4 * collection + 4]], multiple=16)
+        data = Labelled(*rows, rewards=chosen_first)
+        reference = score(policy().params, data)
+        state, numbers = step(state, data._replace(reference_log_probs=reference), OFFLINE.hyper)
+        losses.append(float(numbers["loss"]))
+    np.testing.assert_allclose([r["loss"] for r in records if "loss" in r], losses, rtol=1e-6)
+    assert losses[0] == pytest.approx(math.log(2), rel=1e-5)
+    for ours, theirs in zip(jax.tree.leaves(tuned.params), jax.tree.leaves(state.params), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-7)
+    assert tuned.steps == 2
+
+
+def test_the_start_is_not_given_up_and_the_same_seed_gives_the_same_bits():
+    before = jax.tree.map(np.array, policy().params)
+    one, records = run(ON_POLICY)
+    two, _ = run(ON_POLICY)
+    assert same(one.params, two.params)
+    assert same(policy().params, before)
+    assert not same(one.params, before)
+    other, _ = run(dataclasses.replace(ON_POLICY, seed=1))
+    assert not same(one.params, other.params)
+    phases = {name for record in records for name in record if name.endswith("_seconds")}
+    assert phases == {"generate_seconds", "score_seconds", "update_seconds"}
+
+
+def test_on_policy_the_first_step_has_ratio_one_and_no_kl_and_later_ones_have_not():
+    _, records = run(dataclasses.replace(ON_POLICY, hyper=HyperParameters(learning_rate=3e-3)))
+    steps = [record for record in records if "loss" in record]
+    assert len(steps) == ON_POLICY.gradient_steps == 4
+    for name in ("kl_to_reference", "kl_from_behavior", "fraction_clipped"):
+        assert abs(steps[0][name]) < 1e-5, name
+    assert steps[-1]["kl_from_behavior"] > 1e-5
+    assert steps[-1]["kl_to_reference"] > 1e-5
+
+
+def test_samples_are_judged_and_learnt_as_the_ids_that_were_drawn():
+    """EOS is at the end of what the reward function reads, and among the targets; nothing stands behind it."""
+    seen = []
+
+    def judge(examples):
+        seen.extend(examples)
+        return length_reward(examples)
+
+    loop = Algorithm1(policy(), pairs(), ON_POLICY, reward=judge, eos=range(2, 30))
+    state = loop.start()
+    examples, sampled, _ = loop.collect(state)
+    assert sampled.all()
+    labelled, _ = loop.label(state, examples, sampled, loop._rewards(examples))
+    asked = order(ON_POLICY.seed, 0, 10)[:4]
+    ended = 0
+    for p, example in enumerate(seen):
+        assert (example.prompt == pairs()[asked[p]].prompt).all()
+        for n, response in enumerate(example.responses):
+            row = labelled.tokens[p, n, : labelled.lengths[p, n]]
+            assert (row == [*example.prompt, *response]).all()
+            assert labelled.starts[p, n] == len(example.prompt)
+            assert 1 <= len(response) <= ON_POLICY.max_new_tokens
+            assert not set(response[:-1]) & set(range(2, 30))
+            ended += response[-1] in range(2, 30)
+            column = labelled.lengths[p, n] - 2
+            assert labelled.behavior_log_probs[p, n, column] < 0
+            assert not labelled.behavior_log_probs[p, n, column + 1 :].any()
+    assert ended > 0
+
+
+def test_advantages_are_of_the_collection_and_the_kl_is_in_the_rewards():
+    config = dataclasses.replace(ON_POLICY, hyper=HyperParameters(kl_coefficient=0.5))
+    reference = jax.tree.map(lambda a: a * 0.9, policy().params)
+    loop = Algorithm1(policy(), pairs(), config, reward=length_reward, eos=[EOS], reference=reference)
+    state = loop.start()
+    examples, sampled, _ = loop.collect(state)
+    rewards = loop._rewards(examples)
+    labelled, _ = loop.label(state, examples, sampled, rewards)
+    ratios = (labelled.behavior_log_probs - labelled.reference_log_probs).astype(np.float64).sum(-1)
+    assert np.abs(ratios).max() > 0.01
+    expected = rewards - 0.5 * ratios
+    np.testing.assert_allclose(labelled.rewards, expected, rtol=1e-4)
+    np.testing.assert_allclose(labelled.advantages, (expected - expected.mean()) / expected.std(ddof=1), rtol=1e-3)
+
+
+def test_each_pass_takes_every_prompt_once_and_in_an_order_of_its_own():
+    loop = Algorithm1(policy(), pairs(), ON_POLICY, reward=length_reward, eos=[EOS])
+    taken = [rows.tolist() for rows in loop._minibatches(loop.start()._replace(collection=1))]
+    first, second = np.concatenate(taken[:2]).tolist(), np.concatenate(taken[2:]).tolist()
+    assert sorted(first) == sorted(second) == [0, 1, 2, 3]
+    later = [rows.tolist() for rows in loop._minibatches(loop.start()._replace(collection=2))]
+    assert taken != later
+
+
+def test_mixing_samples_a_share_of_the_prompts_and_takes_the_data_for_the_references():
+    config = dataclasses.replace(ON_POLICY, mixing=0.5)
+    loop = Algorithm1(policy(), pairs(), config, reward=length_reward, eos=[EOS])
+    state = loop.start()
+    state = state._replace(learner=state.learner._replace(params=jax.tree.map(lambda a: a * 1.1, policy().params)))
+    examples, sampled, _ = loop.collect(state)
+    assert sampled.tolist() == [True, True, False, False]
+    asked = order(config.seed, 0, 10)[:4]
+    assert all(examples[i] is pairs()[asked[i]] for i in (2, 3))
+    labelled, _ = loop.label(state, examples, sampled, loop._rewards(examples))
+    assert (labelled.behavior_log_probs[2:] == labelled.reference_log_probs[2:]).all()
+    assert (labelled.behavior_log_probs[:2] != labelled.reference_log_probs[:2]).any()
+
+
+def test_rewards_rise():
+    """REINFORCE on the share of a response's tokens that are of the vocabulary's second half."""
+
+    def high(examples):
+        return np.array([[float((r >= 27).mean()) for r in e.responses] for e in examples])
+
+    config = TuneConfig(
+        "reinforce", 64, 4, 64, collections=12, max_new_tokens=4, length_multiple=16, standardization="batch"
+    )
+    config = dataclasses.replace(config, hyper=HyperParameters(learning_rate=0.01))
+    _, records = run(config, pairs(16), reward=high)
+    rewards = [record["reward"] for record in records if "reward" in record]
+    assert rewards[-1] > rewards[0] + 0.2
+
+
+def test_adapters_start_at_the_policy_and_come_back_merged():
+    config = dataclasses.replace(OFFLINE, lora_rank=2, hyper=HyperParameters(learning_rate=0.01))
+    tuned, records = run(config, reward=None)
+    steps = [record for record in records if "loss" in record]
+    assert steps[0]["loss"] == pytest.approx(math.log(2), rel=1e-5)
+    assert jax.tree.structure(tuned.params) == jax.tree.structure(policy().params)
+    assert (tuned.params["embed"]["embedding"] == policy().params["embed"]["embedding"]).all()
+    assert not same(tuned.params, policy().params)
+
+
+def test_fewer_responses_than_there_is_room_for():
+    """Completions alone, offline RWR with a reward: one response a prompt where there is room for two."""
+    data = [Example(e.prompt, e.responses[: 1 + i % 2]) for i, e in enumerate(pairs())]
+    tuned, records = run(dataclasses.replace(OFFLINE, method="offline_rwr"), data)
+    assert all(math.isfinite(record["loss"]) for record in records if "loss" in record)
+    assert not same(tuned.params, policy().params)
+
+
+def test_evaluations_are_reported_before_within_and_after():
+    config = dataclasses.replace(OFFLINE, collections=3)
+    _, records = run(config, evaluate=lambda params, step: {"seen": step}, evaluate_every=2)
+    assert [record["seen"] for record in records if "seen" in record] == [0, 2, 3]
+
+
+def test_the_data_s_own_preferences():
+    good, bad = Example(np.array([1]), (np.array([2]),), True), Example(np.array([1]), (np.array([2]),), False)
+    assert preferences([good, bad]).tolist() == [[1.0], [0.0]]
+    assert preferences(pairs()[:2]).tolist() == [[1.0, 0.0], [1.0, 0.0]]
+
+
+def test_rows_of_a_minibatch_are_as_long_as_they_need_to_be():
+    tokens = np.arange(2 * 64, dtype=np.int32).reshape(2, 1, 64)
+    lengths = np.array([[60], [17]], np.int32)
+    scores = np.zeros((2, 1, 63), np.float32)
+    data = Labelled(tokens, lengths, np.ones_like(lengths), lengths > 0, scores, None, scores[..., 0])
+    assert trimmed(data, np.array([0]), 16).tokens.shape == (1, 1, 64)
+    short = trimmed(data, np.array([1]), 16)
+    assert short.tokens.shape == (1, 1, 32)
+    assert short.behavior_log_probs.shape == (1, 1, 31)
+    assert (short.tokens == tokens[1:, :, :32]).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"method": "dppo"}, "did you mean"),
+        ({"samples_per_collection": 7}, "responses_per_prompt must divide samples_per_collection"),
+        ({"minibatch_size": 6}, "minibatch_size must divide samples_per_collection"),
+        ({"responses_per_prompt": 1}, "dpo compares responses"),
+        ({"accumulate": 3}, "accumulate must divide minibatch_size"),
+        ({"mixing": 1.5}, "mixing must be between 0 and 1"),
+        ({"hyper": HyperParameters(kl_coefficient=0.1)}, "kl_coefficient shapes the rewards of samples"),
+        ({"inner_steps": 0}, "inner_steps must be a whole number of at least 1"),
+    ],
+)
+def test_numbers_that_do_not_go_together_are_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(OFFLINE, **change)
+
+
+def test_data_that_cannot_be_learnt_from_is_refused():
+    prompt, response = np.array([4, 5], np.int32), np.array([6, EOS], np.int32)
+    with pytest.raises(ValueError, match=r"a collection takes 4 prompts .* but there are 3"):
+        run(OFFLINE, pairs()[:3])
+    with pytest.raises(ValueError, match="prompt 0 has 0 responses"):
+        run(OFFLINE, [Example(prompt, ())] * 4)
+    with pytest.raises(ValueError, match="dpo compares responses, and prompt 0 has 1"):
+        run(OFFLINE, [Example(prompt, (response,))] * 4)
+    with pytest.raises(ValueError, match="nothing says how good the response to prompt 0 is"):
+        run(dataclasses.replace(OFFLINE, method="offline_rwr"), [Example(prompt, (response,))] * 4, reward=None)
+    with pytest.raises(ValueError, match="a reward function must judge them"):
+        run(ON_POLICY, reward=None)
+    with pytest.raises(ValueError, match="no EOS"):
+        run(ON_POLICY, eos=[])
+    with pytest.raises(ValueError, match="more than the context of 64"):
+        run(dataclasses.replace(ON_POLICY, max_new_tokens=63))
+    with pytest.raises(ValueError, match="outside the vocabulary"):
+        run(OFFLINE, [Example(prompt, (np.array([99], np.int32), response))] * 4)
+
+
+def test_faulty_rewards_name_the_response():
+    def nan(examples):
+        rewards = length_reward(examples)
+        rewards[1, 0] = np.nan
+        return rewards
+
+    with pytest.raises(ValueError, match="the reward of prompt 1, response 0 is nan"):
+        run(OFFLINE, reward=nan)
+    with pytest.raises(ValueError, match=r"one number a response, \(4, 2\), got the shape \(4,\)"):
+        run(OFFLINE, reward=lambda examples: length_reward(examples)[:, 0])
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step():
+    broken = ModelWithParams(MODEL, jax.tree.map(lambda a: a * jnp.nan, policy().params))
+    with pytest.raises(ValueError, match=r"the loss of dpo is nan at update 1 \(collection 1, prompts 0, 1, 2, 3 of"):
+        tune(broken, pairs(), OFFLINE)
+
+
+def test_nothing_is_compiled_after_the_second_collection():
+    compiled = []
+    config = dataclasses.replace(ON_POLICY, collections=4, seed=3)
+    loop = Algorithm1(policy(), pairs(), config, reward=length_reward, eos=[EOS])
+
+    def listen(event, duration, **_):
+        if event == "/jax/core/compile/backend_compile_duration":
+            compiled[-1] += 1
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        state = loop.start()
+        for _ in range(config.collections):
+            compiled.append(0)
+            state = loop.turn(state)
+        compiled.append(0)
+        jax.jit(lambda x: x * 3 + 1)(1.0)  # the listener hears
+    finally:
+        jax.monitoring.clear_event_listeners()
+    assert compiled[2:] == [0, 0, 1]
