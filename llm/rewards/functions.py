@@ -122,18 +122,18 @@ def call(function: RewardFunction, responses: Responses, name: str = "the reward
     try:
         given = function(*responses)
     except Exception as error:
-        where = _first_failure(function, responses)
-        place = f"{len(responses.mask)} prompts together" if where is None else _place(responses, *where)
-        raise ValueError(f"{name} raised {type(error).__name__} for {place}: {error}") from error
+        place, cause = _first_failure(function, responses) or (f"{len(responses.mask)} prompts together", error)
+        raise ValueError(f"{name} raised {type(cause).__name__} for {place}: {cause}") from cause
     return _checked(given, responses, name)
 
 
-def _first_failure(function: RewardFunction, responses: Responses) -> tuple[int, int] | None:
+def _first_failure(function: RewardFunction, responses: Responses) -> tuple[str, Exception] | None:
+    """Which response a function fails on by itself, and how."""
     for p, n in np.argwhere(responses.real).tolist():
         try:
             function(*responses.at(p, n))
-        except Exception:
-            return p, n
+        except Exception as error:
+            return _place(responses, p, n), error
     return None
 
 
