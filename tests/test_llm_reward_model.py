@@ -235,7 +235,7 @@ def test_what_cannot_be_trained_is_refused():
         train(fresh(), PAIRS, [alone])
     with pytest.raises(ValueError, match="row of pairs 1 holds id 60, outside the vocabulary of 53"):
         train(fresh(), [example([3], [5], [60])])
-    with pytest.raises(ValueError, match="3 rows do not fill a batch of 64"):
+    with pytest.raises(ValueError, match="3 pairs do not fill a batch of 64"):
         train(fresh(), PAIRS)
     with pytest.raises(ValueError, match=r"accumulate \(3\) must divide the 4 pairs of a batch"):
         RewardModelConfig(batch=4, accumulate=3)

@@ -10,7 +10,7 @@ from test_llm_data_rows import EOS, PAD, PAIR, SHORT, example
 from modeseek.llm.data.rows import pad_rows
 from modeseek.llm.data.scenarios import min_length
 from modeseek.llm.data.tokens import TextTokens
-from modeseek.llm.rewards.functions import LengthGold, call, of_ids, of_texts, responses_in, responses_of
+from modeseek.llm.rewards.functions import LengthGold, call, of_examples, of_ids, of_texts, responses_in, responses_of
 
 WORDS = ["a", "b", "<eos>", "c", "d", "e", "f", "g", "h", "i"]
 
@@ -45,6 +45,15 @@ def test_rows_on_the_device_give_what_their_ids_give():
         np.testing.assert_array_equal(ours.mask, theirs.mask)
         assert ours.texts == theirs.texts
         assert [ids.tolist() for ids in ours.prompt_ids] == [ids.tolist() for ids in theirs.prompt_ids]
+
+
+def test_examples_are_judged_as_their_responses():
+    judge = of_examples(LengthGold().function([EOS]), TOKENS, "gold")
+    assert judge([PAIR, example([9], [EOS])]).tolist() == [[-1, -3], [0, 0]]
+    with pytest.raises(ValueError, match=r"^gold must give 2"):
+        of_examples(lambda *_: None, name="gold")([PAIR])
+    several = responses_of([[7]], [[[5, 4], [6, EOS]]], TOKENS, eos=[4, EOS])  # as Llama 3 has
+    assert several.texts == [["e", "f"]]
 
 
 def test_golds_of_lengths_count_words_or_tokens_and_never_eos():

@@ -7,8 +7,10 @@ from typing import Any
 import tyro
 
 from modeseek.llm.commands.convert import Convert
+from modeseek.llm.commands.evaluate import Evaluate
 from modeseek.llm.commands.generate import Generate
 from modeseek.llm.commands.info import Info
+from modeseek.llm.commands.reward_model import RewardModel
 from modeseek.llm.commands.score import Score
 
 COMMANDS: dict[str, Callable[..., Any]] = {
@@ -16,6 +18,8 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "score": Score,
     "convert": Convert,
     "info": Info,
+    "reward-model": RewardModel,
+    "evaluate": Evaluate,
 }
 
 DESCRIPTION = """Language models: GPT-NeoX (Pythia), Mistral and Llama in JAX, from and to Hugging Face folders.

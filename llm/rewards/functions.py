@@ -16,6 +16,7 @@ import numpy as np
 from modeseek.checks import choices, positive, require
 from modeseek.llm.data.rows import Rows
 from modeseek.llm.data.scenarios import PAPER_MODE, Gold, min_length, mode_length
+from modeseek.llm.data.tokenization import Example
 from modeseek.llm.data.tokens import Ids, TextTokens
 
 Texts = Sequence[Sequence[str]]
@@ -56,7 +57,11 @@ class Responses(NamedTuple):
 
 
 def responses_of(
-    prompts: Sequence[Ids], responses: Sequence[Sequence[Ids]], tokens: TextTokens | None = None
+    prompts: Sequence[Ids],
+    responses: Sequence[Sequence[Ids]],
+    tokens: TextTokens | None = None,
+    *,
+    eos: Sequence[int] | None = None,
 ) -> Responses:
     """Responses from their ids.
 
@@ -65,6 +70,7 @@ def responses_of(
         responses: a group of them for each prompt; groups may differ in size. One without ids is not there: a response
             that says nothing is an EOS.
         tokens: writes the texts, if they are wanted.
+        eos: ids that end a response, and are not written as text; the tokens' own, if not given.
 
     Raises:
         ValueError: another number of groups than of prompts, or no response at all.
@@ -81,7 +87,8 @@ def responses_of(
             mask[p, n, : len(response)] = True
     texts = None
     if tokens is not None:
-        filled = [without_end(ids[p, n][mask[p, n]], (tokens.eos,)) for p in range(len(ids)) for n in range(count)]
+        ends = (tokens.eos,) if eos is None else eos
+        filled = [without_end(ids[p, n][mask[p, n]], ends) for p in range(len(ids)) for n in range(count)]
         decoded = tokens.decode_responses(filled)
         texts = [decoded[i : i + count] for i in range(0, len(decoded), count)]
     return Responses([np.asarray(prompt, np.int32) for prompt in prompts], ids, mask, texts)
@@ -125,6 +132,21 @@ def call(function: RewardFunction, responses: Responses, name: str = "the reward
         place, cause = _first_failure(function, responses) or (f"{len(responses.mask)} prompts together", error)
         raise ValueError(f"{name} raised {type(cause).__name__} for {place}: {cause}") from cause
     return _checked(given, responses, name)
+
+
+def of_examples(
+    function: RewardFunction, tokens: TextTokens | None = None, name: str = "the reward"
+) -> Callable[[Sequence[Example]], np.ndarray]:
+    """A reward function that judges examples, `[P, N]` float32, as `call` does: Algorithm 1 takes it so.
+
+    Args:
+        function: of ids, masks and texts.
+        tokens: writes the texts, if the function reads them.
+        name: of the function, in errors.
+    """
+    return lambda examples: call(
+        function, responses_of([e.prompt for e in examples], [e.responses for e in examples], tokens), name
+    )
 
 
 def _first_failure(function: RewardFunction, responses: Responses) -> tuple[str, Exception] | None:

@@ -120,7 +120,12 @@ class RewardModelConfig:
             raise ValueError(f"accumulate ({self.accumulate}) must divide the {self.batch} pairs of a batch")
 
     def steps(self, pairs: int) -> int:
-        """Of a run over so many pairs, at least 1; an epoch leaves out what does not fill a batch."""
+        """Of a run over so many pairs, at least 1; an epoch leaves out what does not fill a batch.
+
+        Raises:
+            ValueError: they do not fill one.
+        """
+        require(pairs >= self.batch, f"{pairs} pairs do not fill a batch of {self.batch}")
         return max(1, round(self.epochs * (pairs // self.batch)))
 
 

@@ -79,7 +79,7 @@ class Evaluation(NamedTuple):
         numbers: by name; means over all samples, each prompt counting alike.
 
             - `reward_NAME`, `reward_NAME_error`: of each reward function, and the mean's standard error over prompts
-              (NaN for one prompt).
+              (if there are several).
             - `tokens`, `words`: lengths of responses without EOS; words where there is a tokenizer.
             - `share_eos`: share of the responses that EOS ended.
             - `entropy`: nats a token.
@@ -154,7 +154,7 @@ def evaluate(
     began = _clock(seconds, "score", began)
 
     groups = [responses[i : i + config.samples] for i in range(0, len(responses), config.samples)]
-    read = responses_of(ids, [[each.response_ids for each in group] for group in groups], tokens)
+    read = responses_of(ids, [[each.response_ids for each in group] for group in groups], tokens, eos=eos)
     rewarded = {name: call(function, read, f"the reward {name!r}") for name, function in rewards.items()}
     _clock(seconds, "reward", began)
 
@@ -198,8 +198,9 @@ def _numbers(
     numbers: dict[str, float] = {}
     for name, values in rewarded.items():
         by_prompt = values.astype(np.float64).mean(axis=1)
-        spread = by_prompt.std(ddof=1) if len(by_prompt) > 1 else float("nan")
-        numbers |= {f"reward_{name}": mean(values), f"reward_{name}_error": float(spread / len(by_prompt) ** 0.5)}
+        numbers[f"reward_{name}"] = mean(values)
+        if len(by_prompt) > 1:
+            numbers[f"reward_{name}_error"] = float(by_prompt.std(ddof=1) / len(by_prompt) ** 0.5)
     numbers["tokens"] = mean([len(without_end(each.response_ids, eos)) for each in samples])
     if samples[0].text is not None:
         numbers["words"] = mean([words(each.text or "") for each in samples])
