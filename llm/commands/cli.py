@@ -7,8 +7,10 @@ from typing import Any
 import tyro
 
 from modeseek.llm.commands.convert import Convert
+from modeseek.llm.commands.evaluate import Evaluate
 from modeseek.llm.commands.generate import Generate
 from modeseek.llm.commands.info import Info
+from modeseek.llm.commands.reward_model import RewardModel
 from modeseek.llm.commands.score import Score
 from modeseek.llm.commands.tune import Tune
 
@@ -18,6 +20,8 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "convert": Convert,
     "info": Info,
     "tune": Tune,
+    "reward-model": RewardModel,
+    "evaluate": Evaluate,
 }
 
 DESCRIPTION = """Language models: GPT-NeoX (Pythia), Mistral and Llama in JAX, from and to Hugging Face folders.

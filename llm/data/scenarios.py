@@ -9,7 +9,7 @@ rare in it.
 import itertools
 import re
 from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -22,11 +22,11 @@ PAPER_MODE = 203.0
 PAPER_SHARE = 0.95
 """Share of the paper's Skew Length data that was truncated."""
 
-Length = Callable[[str], int]
-"""Counts a response: in words (`words`), or in tokens by a tokenizer."""
+Length = Callable[[Any], int]
+"""Counts a response: its text in words (`words`), or its ids (`len`)."""
 
-Gold = Callable[[str], float]
-"""A response's gold reward."""
+Gold = Callable[[Any], float]
+"""A response's gold reward, by its text or its ids."""
 
 
 def words(text: str) -> int:

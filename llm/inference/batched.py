@@ -1,6 +1,7 @@
 """Any number of rows, a batch at a time: prompts to responses, sequences to their scores, each row by itself."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
@@ -211,14 +212,9 @@ def score_rows(
     Raises:
         ValueError: a number that is not finite.
     """
-    bare, dtype = [each.model for each in models], models[0].model.compute.dtype
+    bare, dtype = tuple(each.model for each in models), models[0].model.compute.dtype
     cure = overflow_cure(dtype) if cure is None else cure
-
-    @jax.jit
-    def compiled(params: list[Params], tokens: Array, lengths: Array, starts: Array) -> Scores:
-        both = [ModelWithParams(model, p) for model, p in zip(bare, params, strict=True)]
-        other = both[1] if len(both) > 1 else None
-        return score(both[0], tokens, lengths, starts, other=other, with_entropy=with_entropy, chunk=chunk)
+    params = [each.params for each in models]
 
     def of_row(number: int, row: int, scores: Scores) -> ResponseScores:
         mask = np.asarray(scores.mask[row])
@@ -234,10 +230,26 @@ def score_rows(
         # One more than a bucket: the last token is scored, not read.
         tokens, lengths = pad_right([rows[i] for i in numbers], bucket(len(rows[numbers[0]]) - 1) + 1)
         first = np.array([starts[i] for i in numbers], np.int32)
-        scores = jax.device_get(compiled([each.params for each in models], tokens, lengths, first))
+        scores = jax.device_get(_scores(bare, with_entropy, chunk, params, tokens, lengths, first))
         return [of_row(number, row, scores) for row, number in enumerate(numbers)]
 
     return in_batches(rows, min(batch, len(rows)), run, progress)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+def _scores(
+    models: tuple[Model, ...],
+    with_entropy: bool,
+    chunk: int,
+    params: list[Params],
+    tokens: Array,
+    lengths: Array,
+    starts: Array,
+) -> Scores:
+    """`score`, compiled once for models, options and shapes: a run that evaluates often compiles no more."""
+    both = [ModelWithParams(model, p) for model, p in zip(models, params, strict=True)]
+    other = both[1] if len(both) > 1 else None
+    return score(both[0], tokens, lengths, starts, other=other, with_entropy=with_entropy, chunk=chunk)
 
 
 def in_batches(

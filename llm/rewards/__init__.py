@@ -1,0 +1,1 @@
+"""Rewards of responses: functions of ids and texts, and reward models that are trained on preferences."""
