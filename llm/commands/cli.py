@@ -10,12 +10,14 @@ from modeseek.llm.commands.convert import Convert
 from modeseek.llm.commands.generate import Generate
 from modeseek.llm.commands.info import Info
 from modeseek.llm.commands.score import Score
+from modeseek.llm.commands.sft import SFT
 
 COMMANDS: dict[str, Callable[..., Any]] = {
     "generate": Generate,
     "score": Score,
     "convert": Convert,
     "info": Info,
+    "sft": SFT,
 }
 
 DESCRIPTION = """Language models: GPT-NeoX (Pythia), Mistral and Llama in JAX, from and to Hugging Face folders.
