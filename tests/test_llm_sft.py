@@ -50,7 +50,7 @@ def mean_loss(params, chosen: list[Example]):
     for row, each in enumerate(chosen):
         start, end = len(each.prompt), len(each.prompt) + len(each.responses[0])
         ids[row, :start], ids[row, start:end], targets[row, start:end] = each.prompt, each.responses[0], True
-    return -summed_log_probs(params, jnp.asarray(ids), jnp.asarray(targets)) / targets.sum()
+    return -summed_log_probs(params, jnp.asarray(ids), jnp.asarray(targets)) / float(targets.sum())
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])
@@ -183,7 +183,7 @@ def test_what_cannot_be_trained_is_refused_before_the_folder_is_made(words, tmp_
         ([], "128 + 384 tokens, but the model's context is 64"),
         (["--max-prompt", "8", "--max-response", "8", "--warmup-steps", "99"], "must be fewer than the run's 1 steps"),
         (["--max-prompt", "8", "--max-response", "8", "--template", "chat"], "the tokenizer has no chat template"),
-        (["--max-prompt", "8", "--max-response", "8", "--limit", "9"], "9 rows do not fill a batch of 32"),
+        (["--max-prompt", "8", "--max-response", "8", "--limit", "9"], "8 rows do not fill a batch of 32"),
     ):
         assert command(*common, *options) == 2
         assert message in capsys.readouterr().err

@@ -125,5 +125,11 @@ class SFTConfig:
             raise ValueError(f"accumulate ({self.accumulate}) must divide the {self.batch} rows of a batch")
 
     def steps(self, rows: int) -> int:
-        """Of a run over so many rows, at least 1; an epoch leaves out what does not fill a batch."""
+        """Of a run over so many rows, at least 1; an epoch leaves out what does not fill a batch.
+
+        Raises:
+            ValueError: not even one batch is filled.
+        """
+        if rows < self.batch:
+            raise ValueError(f"{rows} rows do not fill a batch of {self.batch}: take a smaller batch, or more data")
         return max(1, round(self.epochs * (rows // self.batch)))
