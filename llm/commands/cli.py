@@ -7,6 +7,7 @@ from typing import Any
 import tyro
 
 from modeseek.llm.commands.convert import Convert
+from modeseek.llm.commands.demo import Demo
 from modeseek.llm.commands.generate import Generate
 from modeseek.llm.commands.info import Info
 from modeseek.llm.commands.score import Score
@@ -18,6 +19,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "convert": Convert,
     "info": Info,
     "sft": SFT,
+    "demo": Demo,
 }
 
 DESCRIPTION = """Language models: GPT-NeoX (Pythia), Mistral and Llama in JAX, from and to Hugging Face folders.
