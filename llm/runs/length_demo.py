@@ -17,6 +17,7 @@ import numpy as np
 
 from modeseek.bandit.objectives.batch import HyperParameters
 from modeseek.bandit.objectives.registry import variant
+from modeseek.checks import require
 from modeseek.files import replacing
 from modeseek.llm.checkpoints.checkpoint import open_checkpoint
 from modeseek.llm.checkpoints.load import load
@@ -219,7 +220,11 @@ def gold_reward(scenario: str, mean_tokens: float, tokens: TextTokens) -> Reward
 
 def preferences(folder: Path, corpus: Corpus, gold: RewardFunction) -> dict[str, Any]:
     """Of each prompt's answers the best and the worst by the gold reward; a prompt whose answers are all as good as one
-    another gives no pair."""
+    another gives no pair.
+
+    Raises:
+        ValueError: there are fewer than two pairs.
+    """
     sampled = json.loads((folder / "samples" / RESULT).read_text(encoding="utf-8"))
     prompts = [corpus.training[i].prompt for i in sampled["prompts"]]
     rewards = call(gold, responses_of(prompts, sampled["responses"]), "the gold reward")
@@ -228,6 +233,9 @@ def preferences(folder: Path, corpus: Corpus, gold: RewardFunction) -> dict[str,
         if found.max() > found.min():
             best, worst = int(found.argmax()), int(found.argmin())
             pairs.append({"prompt": number, "chosen": group[best], "rejected": group[worst]})
+    require(
+        len(pairs) >= 2, f"of {len(prompts)} prompts {len(pairs)} have answers that differ in gold reward: take more"
+    )
     return {"tied": len(prompts) - len(pairs), "pairs": pairs}
 
 
@@ -382,7 +390,7 @@ def _export(
     method: str,
     base: str | None,
     settings: Mapping[str, Any],
-    numbers: Mapping[str, float],
+    numbers: Mapping[str, float | int],
 ) -> None:
     card = ModelCard(
         title=f"A small model of docstrings, {method}",
