@@ -12,12 +12,12 @@ import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from modeseek.files import replacing, writable_folder
+from modeseek.files import differences, lock_folder, replacing, writable_folder
 
 
 class InFlight(NamedTuple):
@@ -59,21 +59,6 @@ def _read_json(path: Path) -> Any:
         raise ValueError(f"{path} is damaged ({error}): delete the folder {path.parent}") from error
 
 
-def _lock(folder: Path) -> IO[str]:
-    """Keep other processes out for as long as the file is open: until this process ends, however it ends."""
-    lock = (folder / ".lock").open("w")
-    try:
-        import fcntl
-
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except ImportError:  # no such locks on this system
-        pass
-    except OSError:
-        lock.close()
-        raise ValueError(f"another process is at work in {folder}") from None
-    return lock
-
-
 class Store:
     """The folder of one sweep.
 
@@ -87,7 +72,7 @@ class Store:
 
     def __init__(self, folder: Path, identity: dict[str, Any]) -> None:
         self.folder = writable_folder(folder)
-        self._lock = _lock(self.folder)
+        self._lock = lock_folder(self.folder)
         try:
             self._identify(identity)
             self._earlier = self._earlier_seconds()
@@ -121,7 +106,7 @@ class Store:
             temporary.write_text(json.dumps(identity, indent=1))
 
     def _check(self, found: dict[str, Any], wanted: dict[str, Any]) -> None:
-        differing = sorted(_differences(found, wanted))
+        differing = sorted(differences(found, wanted))
         if differing:
             shown = "; ".join(differing[:6]) + ("; …" if len(differing) > 6 else "")
             raise ValueError(
@@ -182,11 +167,3 @@ class Store:
         self.folder.rename(trash)
         self._lock.close()
         shutil.rmtree(trash)
-
-
-def _differences(found: Any, wanted: Any, name: str = "") -> list[str]:
-    """Paths at which two JSON values differ, with both values."""
-    if isinstance(found, dict) and isinstance(wanted, dict):
-        keys = found.keys() | wanted.keys()
-        return [d for k in keys for d in _differences(found.get(k), wanted.get(k), f"{name}.{k}".lstrip("."))]
-    return [] if found == wanted else [f"{name}: there {found!r}, here {wanted!r}"]

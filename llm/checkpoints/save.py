@@ -51,7 +51,10 @@ def save(
     dtype: str = "float32",
     shard_bytes: int = 5_000_000_000,
     like: Checkpoint | None = None,
+    tokenizer: Path | None = None,
     pad_id: int | None = None,
+    eos_id: int | None = None,
+    card: str | None = None,
     progress: Progress = lambda items: items,
 ) -> None:
     """Write a model as Hugging Face writes it: `AutoModelFor…` opens it.
@@ -68,7 +71,10 @@ def save(
         dtype: of the file: float32, bfloat16 or float16.
         shard_bytes: the most that one file holds (a larger tensor has a file for itself).
         like: a checkpoint whose tokenizer and other configuration go along.
+        tokenizer: a folder whose tokenizer goes along, where no checkpoint does.
         pad_id: of the configuration; AutoModelForSequenceClassification finds a row's last token by it.
+        eos_id: of the configuration: what ends a response.
+        card: the text of `README.md` (`modeseek.llm.checkpoints.model_card`).
         progress: wraps the tensors that are written.
 
     Raises:
@@ -90,7 +96,9 @@ def save(
     raw = config_to(config, head, dtype, like.raw if like else None)
     if pad_id is not None:
         raw["pad_token_id"] = pad_id
-    _write(Path(folder), raw, pending, shard_bytes, like.folder if like else None, progress)
+    if eos_id is not None:
+        raw["eos_token_id"] = eos_id
+    _write(Path(folder), raw, pending, shard_bytes, like.folder if like else tokenizer, progress, card)
 
 
 def convert(
@@ -181,7 +189,13 @@ def _cast(tensor: np.ndarray, name: str, dtype: str) -> np.ndarray:
 
 
 def _write(
-    folder: Path, raw: dict[str, Any], pending: list[Pending], shard_bytes: int, like: Path | None, progress: Progress
+    folder: Path,
+    raw: dict[str, Any],
+    pending: list[Pending],
+    shard_bytes: int,
+    like: Path | None,
+    progress: Progress,
+    card: str | None = None,
 ) -> None:
     if shard_bytes < 1:
         raise ValueError(f"a shard must hold at least 1 byte, got {shard_bytes}")
@@ -195,6 +209,8 @@ def _write(
             return
         try:
             _fill(temporary, raw, pending, shard_bytes, like, progress)
+            if card is not None:
+                (temporary / "README.md").write_text(card, encoding="utf-8")
             if folder.exists():
                 folder.rmdir()
             temporary.rename(folder)

@@ -7,21 +7,25 @@ from typing import Any
 import tyro
 
 from modeseek.llm.commands.convert import Convert
+from modeseek.llm.commands.demo import Demo
 from modeseek.llm.commands.evaluate import Evaluate
 from modeseek.llm.commands.generate import Generate
 from modeseek.llm.commands.info import Info
 from modeseek.llm.commands.reward_model import RewardModel
 from modeseek.llm.commands.score import Score
+from modeseek.llm.commands.sft import SFT
 from modeseek.llm.commands.tune import Tune
 
 COMMANDS: dict[str, Callable[..., Any]] = {
+    "demo": Demo,
+    "sft": SFT,
+    "reward-model": RewardModel,
+    "tune": Tune,
+    "evaluate": Evaluate,
     "generate": Generate,
     "score": Score,
     "convert": Convert,
     "info": Info,
-    "tune": Tune,
-    "reward-model": RewardModel,
-    "evaluate": Evaluate,
 }
 
 DESCRIPTION = """Language models: GPT-NeoX (Pythia), Mistral and Llama in JAX, from and to Hugging Face folders.

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import tyro
 
 from modeseek.checks import positive, require
-from modeseek.llm.commands.common import progress
 from modeseek.llm.data.scenarios import PAPER_MODE, min_length, mode_length
 from modeseek.llm.training.tune_config import TuneConfig
+from modeseek.progress import progress
 
 if TYPE_CHECKING:
     from modeseek.llm.checkpoints.checkpoint import Checkpoint
@@ -130,10 +130,12 @@ class Tune:
         from modeseek.llm.data.records import Record as DataRecord
         from modeseek.llm.data.records import as_prompts
         from modeseek.llm.data.screening import screen
-        from modeseek.llm.data.templates import PAPER, PLAIN, Chat
+        from modeseek.llm.data.templates import PAPER, PLAIN, Chat, Template
         from modeseek.llm.data.tokenization import Limits, Tokenized, tokenize
 
-        template = {"plain": lambda: PLAIN, "paper": lambda: PAPER, "chat": lambda: Chat(tokenizer)}[self.template]()
+        template: Template = (
+            Chat(tokenizer) if self.template == "chat" else PAPER if self.template == "paper" else PLAIN
+        )
         normalized = normalize(read_rows(self.data, split=self.split, limit=self.limit), source=self.data)
         kept, screened = screen(normalized.records)
         normalized.report.then(screened).require_rows()

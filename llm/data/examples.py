@@ -98,7 +98,7 @@ def examples_from(
 
 def _records(source: Source) -> tuple[list[Record], Report]:
     if source.data == PYTHON_DOCSTRINGS:
-        found: list[Record] = [*python_docstrings()][: source.limit]
+        found: list[Record] = [*python_docstrings()[: source.limit]]
         return found, Report(read=len(found), kept=len(found))
     rows = read_rows(source.data, configuration=source.configuration, split=source.split, limit=source.limit)
     normalized = normalize(rows, form=source.form, rename=source.rename, source=source.data)

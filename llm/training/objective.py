@@ -94,7 +94,7 @@ def make_scorer(loss: CrossEntropy, trainable: Trainable, *, accumulate: int = 1
     def compiled(trained: Params, rows: TokenBatch, frozen: Any) -> Array:
         model = ModelWithParams(loss.model, trainable.complete(trained, frozen))
         one = lambda part: score(model, part.tokens, part.lengths, part.starts, chunk=loss.chunk).log_probs
-        parts = jax.lax.map(one, in_parts(rows, accumulate))
+        parts: Array = jax.lax.map(one, in_parts(rows, accumulate))
         return parts.swapaxes(0, 1).reshape(rows.tokens.shape[0], -1)
 
     def scorer(trained: Params, data: Labelled, frozen: Any = None) -> Array:

@@ -6,6 +6,7 @@ import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO, Any
 
 
 @contextlib.contextmanager
@@ -38,6 +39,33 @@ def writable_folder(path: Path) -> Path:
     except OSError as error:
         raise ValueError(f"the output folder {path} is not writable: {error.strerror or error}") from error
     return path
+
+
+def lock_folder(folder: Path) -> IO[str]:
+    """Keep other processes out for as long as the file is open: until this process ends, however it ends.
+
+    Raises:
+        ValueError: another process holds the lock.
+    """
+    lock = (folder / ".lock").open("w")
+    try:
+        import fcntl
+
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except ImportError:  # no such locks on this system
+        pass
+    except OSError:
+        lock.close()
+        raise ValueError(f"another process is at work in {folder}") from None
+    return lock
+
+
+def differences(found: Any, wanted: Any, name: str = "") -> list[str]:
+    """Paths at which two JSON values differ, with both values: what a file has, and what is wanted here."""
+    if isinstance(found, dict) and isinstance(wanted, dict):
+        keys = found.keys() | wanted.keys()
+        return [d for k in keys for d in differences(found.get(k), wanted.get(k), f"{name}.{k}".lstrip("."))]
+    return [] if found == wanted else [f"{name}: there {found!r}, here {wanted!r}"]
 
 
 DEFAULT_ROOT = Path("modeseek-results")

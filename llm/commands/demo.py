@@ -1,0 +1,108 @@
+"""`modeseek llm demo`: preference fine-tuning of a language model from nothing, in minutes on two cores."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from modeseek.llm.runs.sizes import DemoSizes
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Results = Mapping[str, Mapping[str, Mapping[str, Any]]]
+
+COLUMNS = {"tokens": "length", "reward_gold": "gold", "reward_proxy": "proxy", "kl": "KL", "share_eos": "EOS"}
+"""Number of an evaluation → its title in the table."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Demo:
+    """Train a small language model and fine-tune it by six methods, offline and on-policy, in about ten minutes.
+
+    A byte-pair tokenizer and a GPT-NeoX of 1.3 M parameters are trained from scratch on the docstrings of Python's own
+    library; its samples are judged by their length (Min Length: shorter is better); a reward model learns these
+    preferences; DPO, Pref-FT and RWR learn offline, RWR, DPO and PPO on-policy. Nothing is downloaded. Ctrl-C keeps the
+    stages that are done, and the same command with --out goes on.
+
+    Attributes:
+        out: output folder; without, the first free modeseek-results/llm-demo-N.
+        sizes: of model, data and training.
+    """
+
+    out: Path | None = None
+    sizes: Annotated[DemoSizes, tyro.conf.arg(name="")] = dataclasses.field(default_factory=DemoSizes)
+
+    def run(self) -> int:
+        """Run what is not there yet, print the table, draw the figure; 0 on success, 130 if it was stopped."""
+        import sys
+
+        from modeseek.bandit.figures.style import save_figure
+        from modeseek.files import free_folder
+        from modeseek.llm.runs.length_demo import Watch, run
+        from modeseek.llm.training.run_folder import RunFolder
+        from modeseek.progress import progress
+
+        say = lambda text: print(text, file=sys.stderr, flush=True)
+        folder = free_folder(self.out, "llm-demo")
+        say(
+            "Sized down: the paper's policies have 1.4 B and 7 B parameters, write 256 tokens and are tuned over\n"
+            f"whole data sets; this one fits two cores, and each method takes {self.sizes.collections} steps.\n"
+            "Which way the methods go carries over, their numbers do not."
+        )
+        with RunFolder(folder, {"command": "llm demo", **dataclasses.asdict(self.sizes)}) as lines:
+            try:
+                results = run(folder, self.sizes, Watch(say, lines.append, progress))
+            except KeyboardInterrupt:
+                say(f"stopped; the stages that are done are kept. The same command with --out {folder} goes on")
+                return 130
+        for scenario in results:
+            print(f"\n{scenario.replace('_', ' ')}, held-out prompts, at the end of training:\n")
+            print(table(results[scenario]))
+        saved = save_figure(figure(results), folder / "rewards")
+        print(f"\nsaved in {folder}: {', '.join(path.name for path in saved)}, and a folder for each stage")
+        return 0
+
+
+def table(methods: Mapping[str, Mapping[str, Any]]) -> str:
+    """The last evaluation of each method, one a line."""
+    from modeseek.markdown import markdown_table
+
+    rows = [[name, *(f"{result['evaluations'][-1][key]:.2f}" for key in COLUMNS)] for name, result in methods.items()]
+    return markdown_table([("method", "left"), *((title, "right") for title in COLUMNS.values())], rows)
+
+
+def figure(results: Results) -> "Figure":
+    """Gold reward, proxy reward and length over gradient steps, and gold reward over KL; a row for each scenario."""
+    from modeseek.bandit.figures.style import method_style, new_figure, style
+
+    panels = (
+        ("step", "reward_gold", "gradient step", "gold reward"),
+        ("step", "reward_proxy", "gradient step", "proxy reward"),
+        ("step", "tokens", "gradient step", "length, tokens"),
+        ("kl", "reward_gold", "KL(policy ‖ reference), nats a response", "gold reward"),
+    )
+    with style():
+        drawn, axes = new_figure(len(results), len(panels), panel=(3.4, 2.8))
+        for row, (scenario, methods) in zip(axes, results.items(), strict=True):
+            for panel, (x, y, below, beside) in zip(row, panels, strict=True):
+                for name, result in methods.items():
+                    if name == "sft":
+                        continue
+                    line, points = method_style(name), result["evaluations"]
+                    offline = {} if _on_policy(name) else {"markerfacecolor": "white", "markeredgecolor": line.color}
+                    numbers = [point[x] for point in points], [point[y] for point in points]
+                    panel.plot(*numbers, label=name.replace("_", " "), **{**line.line(), **offline})
+                panel.set(xlabel=below, ylabel=beside, title=scenario.replace("_", " "))
+        handles, labels = axes[0, 0].get_legend_handles_labels()
+        drawn.legend(handles, labels, loc="outside lower center", ncols=6, handlelength=3.2, frameon=False)
+        drawn.suptitle("A small language model under each method (one seed; offline methods have open markers)")
+    return drawn
+
+
+def _on_policy(name: str) -> bool:
+    from modeseek.bandit.objectives.registry import variant
+
+    return variant(name).on_policy

@@ -1,0 +1,414 @@
+"""Length scenarios from nothing: a tokenizer, SFT, preferences, a reward model and methods, each stage in its folder.
+
+A stage that is done has left `result.json`, and is not run again; what an interrupted one left is removed first. So the
+same call goes on where it was stopped, and stages may be run one by one.
+"""
+
+import dataclasses
+import functools
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from modeseek.bandit.objectives.batch import HyperParameters
+from modeseek.bandit.objectives.registry import variant
+from modeseek.checks import require
+from modeseek.files import replacing
+from modeseek.llm.checkpoints.checkpoint import open_checkpoint
+from modeseek.llm.checkpoints.load import load
+from modeseek.llm.checkpoints.model_card import ModelCard
+from modeseek.llm.checkpoints.save import save
+from modeseek.llm.data.order import order
+from modeseek.llm.data.python_docstrings import DocstringLimits, python_docstrings
+from modeseek.llm.data.report import Report
+from modeseek.llm.data.split import split_by_prompt
+from modeseek.llm.data.templates import PLAIN
+from modeseek.llm.data.tokenization import Example, Limits, tokenize
+from modeseek.llm.data.tokens import TextTokens, text_tokens
+from modeseek.llm.data.train_tokenizer import train_tokenizer
+from modeseek.llm.inference.batched import Stops, generate_rows
+from modeseek.llm.inference.scoring import ModelWithParams
+from modeseek.llm.inference.tokenizer import load_tokenizer
+from modeseek.llm.models.config import ModelConfig
+from modeseek.llm.models.model import Model
+from modeseek.llm.models.parameters import init
+from modeseek.llm.rewards import reward_model
+from modeseek.llm.rewards.functions import LengthGold, RewardFunction, call, responses_of, without_end
+from modeseek.llm.runs.sizes import DemoSizes
+from modeseek.llm.training.algorithm1 import tune
+from modeseek.llm.training.evaluate import EvaluationConfig, evaluate
+from modeseek.llm.training.settings import OptimizerConfig, SFTConfig
+from modeseek.llm.training.sft import sft
+from modeseek.llm.training.tune_config import TuneConfig
+
+RESULT = "result.json"
+POLICY = "policy"
+ROWS = 64
+"""Rows are padded to a multiple of so many tokens: all stages then share their programs."""
+
+Record = Mapping[str, Any]
+
+
+class Watch(NamedTuple):
+    """What a stage tells while it runs.
+
+    Attributes:
+        say: a line to a person.
+        report: a record of a step or an evaluation.
+        progress: a stage's name → what wraps the numbers of its steps.
+    """
+
+    say: Callable[[str], None] = lambda text: None
+    report: Callable[[Record], None] = lambda record: None
+    progress: Callable[[str], Callable[[Any], Any]] = lambda name: lambda items: items
+
+
+QUIET = Watch()
+
+
+class Corpus(NamedTuple):
+    """Signatures with their docstrings, as ids; prompts that are held out are in no stage's training."""
+
+    tokens: TextTokens
+    tokenizer: Path
+    training: list[Example]
+    held_out: list[Example]
+    report: Report
+
+
+def stage(folder: Path, name: str, make: Callable[[Path], dict[str, Any]], watch: Watch = QUIET) -> dict[str, Any]:
+    """The result of a stage: read, where it is there, else made.
+
+    Args:
+        folder: of all stages.
+        name: of this one, and of its own folder within.
+        make: does the work in the stage's folder, and gives what is kept of it in `result.json`.
+        watch: told what is done.
+    """
+    own = folder / name
+    if (own / RESULT).exists():
+        watch.say(f"{name}: done before")
+        return dict(json.loads((own / RESULT).read_text(encoding="utf-8")))
+    shutil.rmtree(own, ignore_errors=True)
+    own.mkdir(parents=True)
+    watch.say(f"{name} …")
+    result = make(own)
+    with replacing(own / RESULT) as temporary:
+        temporary.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    return result
+
+
+def run(folder: Path, sizes: DemoSizes, watch: Watch = QUIET) -> dict[str, dict[str, dict[str, Any]]]:
+    """Every stage in turn.
+
+    Returns:
+        Scenario → method → what `tuned` keeps; beside the methods `sft`, the reference.
+    """
+    corpus = read_corpus(folder, sizes, watch)
+    stage(folder, "sft", lambda own: fine_tuned(own, corpus, sizes, watch), watch)
+    sampled = stage(folder, "samples", lambda own: samples(folder, corpus, sizes), watch)
+    results: dict[str, dict[str, dict[str, Any]]] = {}
+    for name in sizes.scenarios:
+        gold = gold_reward(name, sampled["mean_tokens"], corpus.tokens)
+        pairs = stage(folder, f"{name}/pairs", lambda own, g=gold: preferences(folder, corpus, g), watch)
+        reward = functools.partial(reward_trained, folder, corpus, pairs["pairs"], sizes, watch)
+        stage(folder, f"{name}/reward_model", lambda own, r=reward: r(own), watch)
+        proxy = reward_model.as_reward(opened(folder / name / "reward_model" / POLICY))
+        rewards = {"gold": gold, "proxy": proxy}
+        results[name] = {}
+        for method in ("sft", *sizes.methods):
+            work = functools.partial(tuned, folder, corpus, pairs["pairs"], rewards, method, sizes, watch)
+            results[name][method] = stage(folder, f"{name}/{method}", lambda own, w=work: w(own), watch)
+    return results
+
+
+def read_corpus(folder: Path, sizes: DemoSizes, watch: Watch = QUIET) -> Corpus:
+    """The docstrings of Python's own library, and a byte-pair tokenizer trained on those that are not held out."""
+    split = split_by_prompt(python_docstrings(DocstringLimits(most=250)), 0.05, seed=sizes.seed)
+    home = folder / "tokenizer"
+
+    def make(own: Path) -> dict[str, Any]:
+        texts = (text for record in split.training for text in (record.prompt, *record.responses))
+        train_tokenizer((text for text in texts if isinstance(text, str)), own, vocab_size=sizes.vocab_size)
+        return {"vocab_size": sizes.vocab_size}
+
+    stage(folder, "tokenizer", make, watch)
+    tokens = text_tokens(load_tokenizer(home))
+    limits = Limits(sizes.max_prompt, sizes.max_response, "drop", "drop")
+    training, held_out = (tokenize(records, tokens, PLAIN, limits) for records in split)
+    return Corpus(tokens, home, training.examples, held_out.examples, training.report)
+
+
+def fine_tuned(own: Path, corpus: Corpus, sizes: DemoSizes, watch: Watch = QUIET) -> dict[str, Any]:
+    """A GPT-NeoX from scratch, trained on the docstrings: every method's start and reference."""
+    heads = sizes.width // 32
+    config = ModelConfig(
+        architecture="gpt_neox",
+        vocab_size=len(load_tokenizer(corpus.tokenizer)),
+        width=sizes.width,
+        layers=sizes.layers,
+        heads=heads,
+        kv_heads=heads,
+        head_size=32,
+        mlp_width=4 * sizes.width,
+        context=256,
+        activation="gelu",
+        norm_epsilon=1e-5,
+        rotary_fraction=0.25,
+        parallel_residual=True,
+        attention_bias=True,
+        mlp_bias=True,
+    )
+    optimizer = OptimizerConfig(
+        learning_rate=sizes.sft_rate, schedule="cosine", warmup_steps=min(30, sizes.sft_steps // 10)
+    )
+    training = SFTConfig(
+        epochs=sizes.sft_steps / (len(corpus.training) // sizes.batch),
+        batch=sizes.batch,
+        optimizer=optimizer,
+        evaluate_every=max(1, sizes.sft_steps // 4),
+        multiple=ROWS,
+        seed=sizes.seed,
+    )
+    policy = ModelWithParams(Model(config), init(config, key=jax.random.key(sizes.seed)))
+    found = sft(
+        policy,
+        corpus.training,
+        corpus.held_out,
+        training,
+        pad=corpus.tokens.pad,
+        report=_named("sft", watch),
+        progress=watch.progress("SFT"),
+    )
+    assert found.before is not None
+    assert found.after is not None
+    numbers = {"held_out_loss_before": found.before.loss, "held_out_loss": found.after.loss, "steps": found.steps}
+    _export(own, config, found.params, corpus, "sft", None, dataclasses.asdict(sizes), numbers)
+    return numbers
+
+
+def samples(folder: Path, corpus: Corpus, sizes: DemoSizes) -> dict[str, Any]:
+    """Several answers of the SFT policy to training prompts, as the ids that were drawn; those without EOS are kept."""
+    policy = opened(folder / "sft" / POLICY)
+    chosen = order(sizes.seed, 1, len(corpus.training))[: sizes.pair_prompts].tolist()
+    responses = generate_rows(
+        policy.model,
+        policy.model.for_decoding(policy.params),
+        [corpus.training[i].prompt.tolist() for i in chosen],
+        sizes.max_response,
+        key=jax.random.fold_in(jax.random.key(sizes.seed), 1),
+        samples=sizes.pair_samples,
+        batch=256,
+        stops=Stops([[corpus.tokens.eos]]),
+    )
+    ids = [response.response_ids for response in responses]
+    groups = [ids[i : i + sizes.pair_samples] for i in range(0, len(ids), sizes.pair_samples)]
+    lengths = [len(without_end(response, (corpus.tokens.eos,))) for response in ids]
+    return {"mean_tokens": float(np.mean(lengths)), "prompts": chosen, "responses": groups}
+
+
+def gold_reward(scenario: str, mean_tokens: float, tokens: TextTokens) -> RewardFunction:
+    """Min Length: shorter is better. Mode Length: nearer to what the reference writes on average is."""
+    if scenario == "min_length":
+        return LengthGold("min_length", "tokens").function((tokens.eos,))
+    return LengthGold("mode_length", "tokens", mean_tokens).function((tokens.eos,))
+
+
+def preferences(folder: Path, corpus: Corpus, gold: RewardFunction) -> dict[str, Any]:
+    """Of each prompt's answers the best and the worst by the gold reward; a prompt whose answers are all as good as one
+    another gives no pair.
+
+    Raises:
+        ValueError: there are fewer than two pairs.
+    """
+    sampled = json.loads((folder / "samples" / RESULT).read_text(encoding="utf-8"))
+    prompts = [corpus.training[i].prompt for i in sampled["prompts"]]
+    rewards = call(gold, responses_of(prompts, sampled["responses"]), "the gold reward")
+    pairs = []
+    for number, group, found in zip(sampled["prompts"], sampled["responses"], rewards, strict=True):
+        if found.max() > found.min():
+            best, worst = int(found.argmax()), int(found.argmin())
+            pairs.append({"prompt": number, "chosen": group[best], "rejected": group[worst]})
+    require(
+        len(pairs) >= 2, f"of {len(prompts)} prompts {len(pairs)} have answers that differ in gold reward: take more"
+    )
+    return {"tied": len(prompts) - len(pairs), "pairs": pairs}
+
+
+def _examples(corpus: Corpus, pairs: Sequence[Mapping[str, Any]]) -> list[Example]:
+    """Chosen first; the ids that were drawn, never tokenised again."""
+    ids = lambda row: np.array(row, np.int32)
+    return [Example(corpus.training[p["prompt"]].prompt, (ids(p["chosen"]), ids(p["rejected"]))) for p in pairs]
+
+
+def reward_trained(
+    folder: Path, corpus: Corpus, pairs: Sequence[Mapping[str, Any]], sizes: DemoSizes, watch: Watch, own: Path
+) -> dict[str, Any]:
+    """The proxy reward: a Bradley-Terry model on the SFT policy's trunk; a tenth of the pairs is held out."""
+    checkpoint = open_checkpoint(folder / "sft" / POLICY)
+    params = load(checkpoint, ("reward",), key=jax.random.fold_in(jax.random.key(sizes.seed), 2))
+    examples = _examples(corpus, pairs)
+    held = max(1, len(examples) // 10)
+    config = reward_model.RewardModelConfig(
+        epochs=sizes.reward_epochs,
+        batch=min(sizes.batch, len(examples) - held),
+        accumulate=1,
+        learning_rate=sizes.learning_rate,
+        multiple=ROWS,
+        seed=sizes.seed,
+    )
+    found = reward_model.train(
+        ModelWithParams(Model(checkpoint.config), params),
+        examples[held:],
+        examples[:held],
+        config,
+        report=_named("reward model", watch),
+        progress=watch.progress("reward model"),
+    )
+    assert found.held_out is not None
+    numbers = {
+        "held_out_accuracy": found.held_out.accuracy,
+        "held_out_calibration_error": found.held_out.calibration_error,
+        "pairs": len(examples),
+    }
+    save(
+        own / POLICY,
+        checkpoint.config,
+        found.params,
+        head="reward",
+        tokenizer=corpus.tokenizer,
+        pad_id=corpus.tokens.pad,
+        eos_id=corpus.tokens.eos,
+    )
+    return numbers
+
+
+def tune_config(method: str, sizes: DemoSizes) -> TuneConfig:
+    """A method's knobs: `batch` samples a collection, one gradient step on each; 4 responses a prompt where the policy
+    answers, the pair where the data does."""
+    return TuneConfig(
+        method=method,
+        samples_per_collection=sizes.batch,
+        responses_per_prompt=4 if variant(method).on_policy else 2,
+        minibatch_size=sizes.batch,
+        collections=sizes.collections,
+        max_new_tokens=sizes.max_response,
+        hyper=HyperParameters(learning_rate=sizes.learning_rate),
+        generation_batch=sizes.batch,
+        length_multiple=ROWS,
+        seed=sizes.seed,
+    )
+
+
+def tuned(
+    folder: Path,
+    corpus: Corpus,
+    pairs: Sequence[Mapping[str, Any]],
+    rewards: Mapping[str, RewardFunction],
+    method: str,
+    sizes: DemoSizes,
+    watch: Watch,
+    own: Path,
+) -> dict[str, Any]:
+    """One method from the SFT policy on, evaluated as it goes on held-out prompts by gold and proxy reward.
+
+    Rewards that a method learns from are the proxy's, as in the paper; DPO and Pref-FT offline have the pairs alone.
+    `sft` as the method trains nothing: the reference is evaluated.
+    """
+    reference = opened(folder / "sft" / POLICY)
+    prompts = [example.prompt for example in corpus.held_out[: sizes.evaluate_prompts]]
+    config = EvaluationConfig(max_new_tokens=sizes.max_response, batch=64)
+    records: list[dict[str, Any]] = []
+    texts: list[str] = []
+
+    def measure(params: Any, step: int) -> dict[str, float]:
+        found = evaluate(
+            ModelWithParams(reference.model, params),
+            [prompt.tolist() for prompt in prompts],
+            key=jax.random.fold_in(jax.random.key(sizes.seed), 3),
+            eos=(corpus.tokens.eos,),
+            reference=reference,
+            rewards=rewards,
+            tokens=corpus.tokens,
+            config=config,
+        )
+        numbers = {name: number for name, number in found.numbers.items() if np.isfinite(number)}
+        records.append({"step": step, **numbers})
+        texts[:] = [sample.text or "" for sample in found.samples[:8]]
+        return numbers
+
+    if method == "sft":
+        measure(reference.params, 0)
+    else:
+        knobs = tune_config(method, sizes)
+        needs_proxy = knobs.variant.on_policy or method == "offline_rwr"
+
+        def judge(examples: Sequence[Example]) -> np.ndarray:
+            read = responses_of([e.prompt for e in examples], [e.responses for e in examples])
+            return call(rewards["proxy"], read, "the proxy reward")
+
+        found = tune(
+            reference,
+            _examples(corpus, pairs),
+            knobs,
+            reward=judge if needs_proxy else None,
+            eos=(corpus.tokens.eos,),
+            pad=corpus.tokens.pad,
+            evaluate=measure,
+            evaluate_every=sizes.evaluate_every,
+            report=_named(str(own.relative_to(folder)), watch),
+            progress=watch.progress(method),
+        )
+        settings = {"gradient steps": found.steps, **dataclasses.asdict(sizes)}
+        _export(
+            own, reference.model.config, found.params, corpus, method, "the SFT policy beside it", settings, records[-1]
+        )
+    asked = corpus.tokens.decode(prompts[: len(texts)])
+    shown = [{"prompt": prompt, "response": text} for prompt, text in zip(asked, texts, strict=True)]
+    return {"evaluations": records, "samples": shown}
+
+
+def opened(folder: Path) -> ModelWithParams:
+    """A stage's model."""
+    checkpoint = open_checkpoint(folder)
+    return ModelWithParams(Model(checkpoint.config), load(checkpoint))
+
+
+def _named(name: str, watch: Watch) -> Callable[[Record], None]:
+    return lambda record: watch.report({"stage": name, **record})
+
+
+def _export(
+    own: Path,
+    config: ModelConfig,
+    params: Any,
+    corpus: Corpus,
+    method: str,
+    base: str | None,
+    settings: Mapping[str, Any],
+    numbers: Mapping[str, float | int],
+) -> None:
+    card = ModelCard(
+        title=f"A small model of docstrings, {method}",
+        summary="A GPT-NeoX of `modeseek llm demo`: sized down to show methods at work, of no other use.",
+        method=method,
+        base=base,
+        data=["signatures and docstrings of Python's standard library", *str(corpus.report).splitlines()],
+        settings=settings,
+        numbers=numbers,
+    )
+    tokens = corpus.tokens
+    save(
+        own / POLICY,
+        config,
+        params,
+        tokenizer=corpus.tokenizer,
+        pad_id=tokens.pad,
+        eos_id=tokens.eos,
+        card=card.text(),
+    )

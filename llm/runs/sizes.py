@@ -1,0 +1,68 @@
+"""The sizes of `modeseek llm demo`. JAX is not imported here."""
+
+import dataclasses
+
+from modeseek.checks import positive, require, whole
+
+METHODS = ("dpo", "pref_ft", "offline_rwr", "rwr", "on_policy_dpo", "ppo")
+"""The demo's, by the registry's names: three offline, three on-policy."""
+
+SCENARIOS = ("min_length", "mode_length")
+
+
+@dataclasses.dataclass(frozen=True)
+class DemoSizes:
+    """Everything that says how large the demo is; the default is sized for two cores and ten minutes.
+
+    Attributes:
+        scenarios: gold rewards that methods are compared under: shorter is better, or nearer to the average length.
+        methods: of the registry.
+        width: of the model.
+        layers: of the model.
+        vocab_size: of the tokenizer.
+        max_prompt: tokens of a signature; longer ones are left out.
+        max_response: tokens of a docstring, EOS included; longer ones are left out.
+        sft_steps: gradient steps of SFT.
+        sft_rate: its highest learning rate.
+        batch: rows of a gradient step.
+        pair_prompts: prompts that the policy answers for the scenario's pairs.
+        pair_samples: its answers to each; the best and the worst make a pair.
+        reward_epochs: passes of the reward model over the pairs.
+        collections: gradient steps of each method, one a collection of `batch` samples.
+        learning_rate: of each method.
+        evaluate_every: collections between two evaluations.
+        evaluate_prompts: held-out prompts, one sample each.
+        seed: of everything.
+    """
+
+    scenarios: tuple[str, ...] = ("min_length",)
+    methods: tuple[str, ...] = METHODS
+    width: int = 128
+    layers: int = 4
+    vocab_size: int = 2048
+    max_prompt: int = 24
+    max_response: int = 40
+    sft_steps: int = 450
+    sft_rate: float = 3e-3
+    batch: int = 32
+    pair_prompts: int = 512
+    pair_samples: int = 4
+    reward_epochs: float = 3.0
+    collections: int = 32
+    learning_rate: float = 3e-4
+    evaluate_every: int = 8
+    evaluate_prompts: int = 64
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for sizes that no demo can have."""
+        for field in dataclasses.fields(self):
+            if field.type is int:
+                whole(field.name, getattr(self, field.name), 0 if field.name == "seed" else 1)
+            if field.type is float:
+                positive(field.name, getattr(self, field.name))
+        require(self.width % 32 == 0, f"width must be a multiple of 32, got {self.width}")
+        require(self.pair_samples >= 2, f"pair_samples must be at least 2, got {self.pair_samples}")
+        require(self.batch % 4 == 0, f"batch must be a multiple of 4, got {self.batch}")
+        unknown = [name for name in self.scenarios if name not in SCENARIOS]
+        require(not unknown, f"scenarios must be some of {', '.join(SCENARIOS)}, got {', '.join(unknown)}")

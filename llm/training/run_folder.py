@@ -1,0 +1,117 @@
+"""The folder of one run: its configuration, a line of numbers for each event, a lock while a process works in it."""
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from modeseek.files import differences, lock_folder, replacing, writable_folder
+
+CONFIG = "config.json"
+METRICS = "metrics.jsonl"
+
+
+class RunFolder:
+    """What a run writes while it goes on. A killed run loses no line that was finished; results are made elsewhere.
+
+        with RunFolder(Path("runs/sft"), {"learning_rate": 1e-3, "seed": 0}) as run:
+            run.append({"step": 1, "loss": 4.2})
+
+    Args:
+        folder: made if it is not there.
+        configuration: JSON-able; what makes this run another one than others. A folder that holds another is refused.
+
+    Raises:
+        ValueError: the folder cannot be written to, another process is at work in it, or it was made with another
+            configuration; the fields that differ are named.
+    """
+
+    def __init__(self, folder: Path, configuration: Mapping[str, Any]) -> None:
+        self.folder = writable_folder(folder)
+        self._lock = lock_folder(self.folder)
+        try:
+            self._identify(json.loads(json.dumps(dict(configuration), default=str)))
+            self._mend()
+        except BaseException:
+            self._lock.close()
+            raise
+        self._opened = time.monotonic()
+
+    def __enter__(self) -> "RunFolder":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let other processes in."""
+        self._lock.close()
+
+    @property
+    def metrics(self) -> Path:
+        """The file of lines."""
+        return self.folder / METRICS
+
+    def append(self, record: Mapping[str, Any]) -> None:
+        """One more line, on the disk when this returns: what is given, and the seconds since the folder was opened.
+
+        Raises:
+            ValueError: a number that JSON has not (NaN, infinity), or something that is no JSON at all.
+        """
+        seconds = {"seconds": round(time.monotonic() - self._opened, 3)}
+        try:
+            line = json.dumps({**record, **seconds}, allow_nan=False) + "\n"
+        except TypeError as error:
+            raise ValueError(f"a line of {self.metrics} cannot be written: {error}") from error
+        with self.metrics.open("ab", buffering=0) as file:
+            file.write(line.encode())
+            os.fsync(file.fileno())
+
+    def begin(self) -> None:
+        """Start the lines anew: those of an earlier attempt, which did not come to its end, are kept in
+        `metrics-1.jsonl`, `-2`, …"""
+        if not self.metrics.exists():
+            return
+        number = 1
+        while (kept := self.folder / f"metrics-{number}.jsonl").exists():
+            number += 1
+        self.metrics.rename(kept)
+
+    def _identify(self, wanted: dict[str, Any]) -> None:
+        path = self.folder / CONFIG
+        if not path.exists():
+            if self.metrics.exists():
+                raise ValueError(f"{self.folder} holds a run and does not say which: choose another folder")
+            with replacing(path) as temporary:
+                temporary.write_text(json.dumps(wanted, indent=1) + "\n", encoding="utf-8")
+            return
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{path} cannot be read ({error}): choose another folder") from error
+        differing = sorted(differences(found, wanted))
+        if differing:
+            shown = "; ".join(differing[:6]) + ("; …" if len(differing) > 6 else "")
+            raise ValueError(
+                f"{self.folder} holds a run with another configuration ({shown}): use the same, or another folder"
+            )
+
+    def _mend(self) -> None:
+        """Cut off a line that a killed process did not finish."""
+        if self.metrics.exists():
+            written = self.metrics.read_bytes()
+            whole = written.rfind(b"\n") + 1
+            if whole < len(written):
+                os.truncate(self.metrics, whole)
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The finished lines of a run, one dictionary each; none if there is no such file.
+
+    Args:
+        path: of a run's folder, or of its file.
+    """
+    path = path / METRICS if path.is_dir() else path
+    if not path.exists():
+        return []
+    *lines, _unfinished = path.read_text(encoding="utf-8").split("\n")
+    return [json.loads(line) for line in lines if line]

@@ -1,0 +1,135 @@
+"""Settings of training as objects: an optimizer's, and how long SFT goes on. JAX is not imported here."""
+
+import dataclasses
+import math
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from modeseek.checks import choices, positive, require, whole
+from modeseek.llm.data.rows import MULTIPLE
+
+if TYPE_CHECKING:
+    import optax
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizerConfig:
+    """AdamW with clipped gradients, as `modeseek.llm.training.step.make_step` takes it (`transformation`).
+
+    Attributes:
+        learning_rate: the highest, which the warm-up reaches.
+        schedule: what follows the warm-up: the same rate, or one that falls to 0 at the end, along a cosine or a line.
+        warmup_steps: of rising linearly; the first step has the rate learning_rate / (warmup_steps + 1).
+        clip_norm: gradients whose norm, over all parameters together, is larger are scaled down to it; None clips none.
+        weight_decay: λ of θ ← θ - η λ θ, of every parameter.
+        mean_decay: of the running mean of gradients, β₁.
+        square_decay: of the running mean of their squares, β₂.
+        epsilon: added to the root of the squares.
+    """
+
+    learning_rate: float = 1e-5
+    schedule: Literal["constant", "cosine", "linear"] = "constant"
+    warmup_steps: int = 0
+    clip_norm: float | None = 1.0
+    weight_decay: float = 0.0
+    mean_decay: float = 0.9
+    square_decay: float = 0.999
+    epsilon: float = 1e-8
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for numbers that no optimizer can have."""
+        choices(self)
+        positive("learning_rate", self.learning_rate)
+        positive("epsilon", self.epsilon)
+        whole("warmup_steps", self.warmup_steps, 0)
+        if self.clip_norm is not None:
+            positive("clip_norm", self.clip_norm)
+        for name in ("mean_decay", "square_decay"):
+            value = getattr(self, name)
+            require(0 <= value < 1, f"{name} must be at least 0 and less than 1, got {value!r}")
+        decay = self.weight_decay
+        require(math.isfinite(decay) and decay >= 0, f"weight_decay must be a number of at least 0, got {decay!r}")
+
+    def rate(self, steps: int) -> "optax.Schedule":
+        """Step number, from 0 → learning rate, in a run of `steps` steps. With a falling schedule the step after the
+        last would have the rate 0, so that none of the run's own is wasted.
+
+        Raises:
+            ValueError: the warm-up leaves no step, or there are no steps.
+        """
+        import optax
+
+        whole("steps", steps, 1)
+        if self.warmup_steps >= steps:
+            raise ValueError(f"warmup_steps ({self.warmup_steps}) must be fewer than the run's {steps} steps")
+        after = {
+            "constant": lambda: optax.constant_schedule(self.learning_rate),
+            "cosine": lambda: optax.cosine_decay_schedule(self.learning_rate, steps - self.warmup_steps),
+            "linear": lambda: optax.linear_schedule(self.learning_rate, 0.0, steps - self.warmup_steps),
+        }[self.schedule]()
+        first = self.learning_rate / (self.warmup_steps + 1)
+        rise = optax.linear_schedule(first, self.learning_rate, max(self.warmup_steps, 1))
+        return optax.join_schedules([rise, after], [self.warmup_steps])
+
+    def transformation(self, steps: int) -> "optax.GradientTransformation":
+        """Clipping, then AdamW with `rate`.
+
+        Args:
+            steps: of the whole run, which a falling rate and the warm-up are measured by.
+
+        Raises:
+            ValueError: as `rate`.
+        """
+        import optax
+
+        adam = optax.adamw(
+            self.rate(steps), self.mean_decay, self.square_decay, self.epsilon, weight_decay=self.weight_decay
+        )
+        return adam if self.clip_norm is None else optax.chain(optax.clip_by_global_norm(self.clip_norm), adam)
+
+
+@dataclasses.dataclass(frozen=True)
+class SFTConfig:
+    """How long and in which steps.
+
+    Attributes:
+        epochs: passes over the data, 1.5 for example.
+        batch: rows of a step.
+        accumulate: parts that a step's rows are taken in, to save memory; they change no number.
+        optimizer: its settings.
+        evaluate_every: steps between two measurements of the held-out loss; it is always measured at the end.
+        multiple: rows are padded to a multiple of so many tokens; each length is compiled once.
+        chunk: tokens whose logits exist at once.
+        seed: of the order of the rows.
+    """
+
+    epochs: float = 1.0
+    batch: int = 32
+    accumulate: int = 1
+    optimizer: Annotated[OptimizerConfig, tyro.conf.arg(name="")] = dataclasses.field(
+        default_factory=lambda: OptimizerConfig(schedule="cosine")
+    )
+    evaluate_every: int = 100
+    multiple: int = MULTIPLE
+    chunk: int = 4096
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for numbers that no run can have."""
+        positive("epochs", self.epochs)
+        for name in ("batch", "accumulate", "evaluate_every", "multiple", "chunk"):
+            whole(name, getattr(self, name), 1)
+        whole("seed", self.seed, 0)
+        if self.batch % self.accumulate:
+            raise ValueError(f"accumulate ({self.accumulate}) must divide the {self.batch} rows of a batch")
+
+    def steps(self, rows: int) -> int:
+        """Of a run over so many rows, at least 1; an epoch leaves out what does not fill a batch.
+
+        Raises:
+            ValueError: not even one batch is filled.
+        """
+        if rows < self.batch:
+            raise ValueError(f"{rows} rows do not fill a batch of {self.batch}: take a smaller batch, or more data")
+        return max(1, round(self.epochs * (rows // self.batch)))

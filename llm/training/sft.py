@@ -1,0 +1,162 @@
+"""Supervised fine-tuning: the mean cross-entropy of responses, EOS included; of prompts nothing is learnt."""
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from modeseek.llm.data.order import batches
+from modeseek.llm.data.rows import Rows, pad_rows, row_lengths, split_by_length
+from modeseek.llm.data.tokenization import Example
+from modeseek.llm.inference.scoring import ModelWithParams
+from modeseek.llm.models.parameters import Params
+from modeseek.llm.training.cross_entropy import CrossEntropy, TokenBatch
+from modeseek.llm.training.optimizer import start
+from modeseek.llm.training.settings import SFTConfig
+from modeseek.llm.training.step import make_step
+from modeseek.llm.training.trainable import AllParameters
+
+Record = Mapping[str, Any]
+
+
+class HeldOut(NamedTuple):
+    """The mean cross-entropy of held-out responses, nats a token, and over how many tokens."""
+
+    loss: float
+    tokens: int
+
+
+class Tuned(NamedTuple):
+    """What SFT leaves: parameters, the held-out loss before and after (None where nothing is held out), and steps."""
+
+    params: Params
+    before: HeldOut | None
+    after: HeldOut | None
+    steps: int
+
+
+def sft(
+    policy: ModelWithParams,
+    examples: Sequence[Example],
+    held_out: Sequence[Example] = (),
+    config: SFTConfig | None = None,
+    *,
+    pad: int = 0,
+    report: Callable[[Record], None] = lambda record: None,
+    progress: Callable[[Any], Any] = lambda steps: steps,
+) -> Tuned:
+    """Train a policy on completions.
+
+    Args:
+        policy: what to begin with; its parameters are given up (their memory is used for the trained ones).
+        examples: each with one response.
+        held_out: of the same kind.
+        config: the run's.
+        pad: the id that fills rows up.
+        report: takes a record at each step (`step`, `epoch`, `loss`, `tokens`, `learning_rate`, and of the phases
+            `update_seconds`), and at each evaluation (`step`, `held_out_loss`, `evaluate_seconds`).
+        progress: wraps the step numbers.
+
+    Raises:
+        ValueError: examples that have not one response each, fewer of them than a batch, a warm-up longer than the run,
+            or a loss that is no number: the step and its rows are named.
+    """
+    config = SFTConfig() if config is None else config
+    _check(examples, "examples")
+    _check(held_out, "held-out examples")
+    steps = config.steps(len(examples))
+    order = batches(len(examples), config.batch, seed=config.seed)
+    rate, optimizer = config.optimizer.rate(steps), config.optimizer.transformation(steps)
+    loss = CrossEntropy(policy.model, config.chunk)
+    step = make_step(loss, AllParameters(policy.model.config), optimizer=optimizer, accumulate=config.accumulate)
+    measure = _measurer(loss, held_out, config, pad)
+
+    def evaluate(params: Params, number: int) -> HeldOut | None:
+        began = time.monotonic()
+        found = measure(params)
+        if found is not None:
+            seconds = time.monotonic() - began
+            report({"step": number, "held_out_loss": found.loss, "evaluate_seconds": round(seconds, 3)})
+        return found
+
+    state = start(policy.params, optimizer)
+    before = after = evaluate(state.params, 0)
+    for number in progress(range(1, steps + 1)):
+        began = time.monotonic()
+        rows, following = next(order)
+        padded = pad_rows([examples[i] for i in rows], pad=pad, multiple=config.multiple)
+        state, value = step(state, _token_batch(padded))
+        report(
+            {
+                "step": number,
+                "epoch": following.epoch,
+                "loss": _finite(float(value), number, rows),
+                "tokens": int(padded.targets().sum()),
+                "learning_rate": float(rate(number - 1)),
+                "update_seconds": round(time.monotonic() - began, 3),
+            }
+        )
+        if number % config.evaluate_every == 0 or number == steps:
+            after = evaluate(state.params, number)
+    return Tuned(state.params, before, after, steps)
+
+
+def held_out_loss(
+    policy: ModelWithParams, examples: Sequence[Example], *, batch: int = 32, pad: int = 0, chunk: int = 4096
+) -> HeldOut:
+    """The mean cross-entropy of responses, nats a token: over all tokens of all rows, not a mean of batches' means.
+
+    Raises:
+        ValueError: no examples, or some that have not one response each.
+    """
+    _check(examples, "examples")
+    config = SFTConfig(batch=batch, chunk=chunk)
+    found = _measurer(CrossEntropy(policy.model, chunk), examples, config, pad)(policy.params)
+    if found is None:
+        raise ValueError("there are no examples to measure a loss on")
+    return found
+
+
+def _measurer(
+    loss: CrossEntropy, examples: Sequence[Example], config: SFTConfig, pad: int
+) -> Callable[[Params], HeldOut | None]:
+    """Parameters → their held-out loss. Rows of like lengths share a batch; the last is filled up."""
+    if not examples:
+        return lambda params: None
+    summed = jax.jit(loss.summed)
+    groups = split_by_length(row_lengths(examples), config.batch)
+    padded = [
+        pad_rows([examples[i] for i in group], pad=pad, prompts=config.batch, multiple=config.multiple)
+        for group in groups
+    ]
+    tokens = sum(int(rows.targets().sum()) for rows in padded)
+
+    def measure(params: Params) -> HeldOut:
+        total = sum(float(summed(params, _token_batch(rows))) for rows in padded)
+        return HeldOut(total / tokens, tokens)
+
+    return measure
+
+
+def _check(examples: Sequence[Example], what: str) -> None:
+    for number, example in enumerate(examples, 1):
+        if len(example.responses) != 1:
+            raise ValueError(f"{what} need one response each, but number {number} has {len(example.responses)}")
+
+
+def _token_batch(rows: Rows) -> TokenBatch:
+    """The rows of completions; one that is not real has no target."""
+    return TokenBatch(*map(jnp.asarray, (rows.tokens[:, 0], rows.lengths[:, 0], rows.starts[:, 0])))
+
+
+def _finite(loss: float, step: int, rows: np.ndarray) -> float:
+    if not math.isfinite(loss):
+        shown = ", ".join(map(str, sorted(rows.tolist())[:8])) + (", …" if len(rows) > 8 else "")
+        raise ValueError(
+            f"the loss of SFT is {loss} at step {step} (rows {shown}): take a lower learning rate or more warm-up"
+        )
+    return loss
