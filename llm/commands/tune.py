@@ -133,7 +133,7 @@ class Tune:
         from modeseek.llm.data.templates import PAPER, PLAIN, Chat
         from modeseek.llm.data.tokenization import Limits, Tokenized, tokenize
 
-        template = {"plain": lambda: PLAIN, "paper": lambda: PAPER, "chat": lambda: Chat(tokenizer)}[self.template]()
+        template = Chat(tokenizer) if self.template == "chat" else {"plain": PLAIN, "paper": PAPER}[self.template]
         normalized = normalize(read_rows(self.data, split=self.split, limit=self.limit), source=self.data)
         kept, screened = screen(normalized.records)
         normalized.report.then(screened).require_rows()

@@ -23,6 +23,10 @@ class Trainable(Protocol):
     HELD: ClassVar[tuple[str, ...]]
     """The parts of the memory estimate, but for the optimizer's, that are on the device before a step."""
 
+    def __hash__(self) -> int:
+        """Equal ones share their programs."""
+        ...
+
     def complete(self, trained: Params, frozen: Any) -> Params:
         """The model's parameters; no gradient reaches `frozen`."""
         ...
