@@ -132,6 +132,31 @@ def test_weights_and_cross_entropy_are_direct_differentiation(name, options):
     np.testing.assert_allclose(numbers["gradient_norm"], optax.tree.norm(gradient), rtol=1e-5)
 
 
+def test_dpo_and_ipo_are_their_papers_formulas_over_pairs():
+    """A loop in float64 from the tokens' log-probs, IPO in both conventions: sums, and means over tokens."""
+    given = data()
+    policy, reference = (np.asarray(log_probs_by_definition(params(seed), given), np.float64) for seed in (0, 2))
+    losses = {"dpo": [], "ipo of sums": [], "ipo of means": []}
+    for p in range(P):
+        ratios, lengths = [], []
+        for n in range(N):
+            response = slice(given.starts[p, n] - 1, given.lengths[p, n] - 1)
+            ratios.append((policy - reference)[p, n, response].sum())
+            lengths.append(given.lengths[p, n] - given.starts[p, n])
+        for i in range(N):
+            for j in range(N):
+                gap = float(given.rewards[p, i]) - float(given.rewards[p, j])
+                if given.real[p, i] and given.real[p, j] and gap >= HYPER.reward_gap:
+                    margin = ratios[i] - ratios[j]
+                    means = ratios[i] / lengths[i] - ratios[j] / lengths[j]
+                    losses["dpo"].append(np.log1p(np.exp(-HYPER.beta * margin)))
+                    losses["ipo of sums"].append((margin - 1 / (2 * HYPER.tau)) ** 2)
+                    losses["ipo of means"].append((means - 1 / (2 * HYPER.tau)) ** 2)
+    ways = {"dpo": ("dpo", LANGUAGE_OPTIONS), "ipo of sums": ("ipo", LANGUAGE_OPTIONS), "ipo of means": ("ipo", TOKENS)}
+    for what, (name, options) in ways.items():
+        np.testing.assert_allclose(taken(name, options=options)[1]["loss"], np.mean(losses[what]), rtol=1e-4)
+
+
 @pytest.mark.parametrize("name", ["dpo", "ipo", "rwr", "ppo", "unlikelihood", "best_of_n_negative"])
 def test_parts_are_one_batch(name):
     """Eight parts of one row each: pairs, groups and normalisers are torn apart, and the gradient is the same."""

@@ -94,12 +94,14 @@ def make_scorer(loss: CrossEntropy, trainable: Trainable, *, accumulate: int = 1
     def compiled(trained: Params, rows: TokenBatch, frozen: Any) -> Array:
         model = ModelWithParams(loss.model, trainable.complete(trained, frozen))
         one = lambda part: score(model, part.tokens, part.lengths, part.starts, chunk=loss.chunk).log_probs
-        parts: Array = jax.lax.map(one, in_parts(rows, accumulate))
-        return parts.swapaxes(0, 1).reshape(rows.tokens.shape[0], -1)
+        parts = jax.lax.map(one, in_parts(rows, accumulate))
+        joined: Array = parts.swapaxes(0, 1).reshape(rows.tokens.shape[0], -1)
+        return joined
 
     def scorer(trained: Params, data: Labelled, frozen: Any = None) -> Array:
-        found: Array = compiled(trained, _rows(data), frozen)  # rows alone: labels are no part of the program
-        return found.reshape(*data.tokens.shape[:2], -1)
+        flat = compiled(trained, _rows(data), frozen)  # rows alone: labels are no part of the program
+        log_probs: Array = flat.reshape(*data.tokens.shape[:2], -1)
+        return log_probs
 
     return scorer
 
