@@ -47,7 +47,7 @@ class DemoSizes:
     batch: int = 32
     pair_prompts: int = 512
     pair_samples: int = 4
-    reward_epochs: float = 3.0
+    reward_epochs: float = 2.0
     collections: int = 32
     learning_rate: float = 3e-4
     evaluate_every: int = 8
