@@ -16,6 +16,7 @@ from modeseek.llm.runs.sizes import DemoSizes
 CORPUS = [Completion(f"def f{i}(x)\n", " ".join(["word"] * (1 + i % 7))) for i in range(120)]
 
 SIZES = DemoSizes(
+    scenarios=("min_length",),
     methods=("dpo", "on_policy_dpo"),
     width=32,
     layers=1,

@@ -35,7 +35,7 @@ class DemoSizes:
         seed: of everything.
     """
 
-    scenarios: tuple[str, ...] = ("min_length",)
+    scenarios: tuple[str, ...] = SCENARIOS
     methods: tuple[str, ...] = METHODS
     width: int = 128
     layers: int = 4
