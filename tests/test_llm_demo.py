@@ -16,6 +16,7 @@ from modeseek.llm.runs.sizes import DemoSizes
 CORPUS = [Completion(f"def f{i}(x)\n", " ".join(["word"] * (1 + i % 7))) for i in range(120)]
 
 SIZES = DemoSizes(
+    scenarios=("min_length",),
     methods=("dpo", "on_policy_dpo"),
     width=32,
     layers=1,
@@ -50,6 +51,7 @@ def test_a_stage_is_made_once_and_never_half(tmp_path):
     assert made == [[]]  # once, in a folder without what the stopped one left
 
 
+@pytest.mark.slow  # every program of every stage is compiled, two minutes on one core
 def test_stages_go_on_where_they_were_stopped(tmp_path, monkeypatch):
     """Stopped within the second method's training: what is done is not done again, and the rest is done."""
     monkeypatch.setattr("modeseek.llm.runs.length_demo.python_docstrings", lambda limits: CORPUS)

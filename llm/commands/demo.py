@@ -23,9 +23,9 @@ class Demo:
     """Train a small language model and fine-tune it by six methods, offline and on-policy, in about ten minutes.
 
     A byte-pair tokenizer and a GPT-NeoX of 1.3 M parameters are trained from scratch on the docstrings of Python's own
-    library; its samples are judged by their length (Min Length: shorter is better); a reward model learns these
-    preferences; DPO, Pref-FT and RWR learn offline, RWR, DPO and PPO on-policy. Nothing is downloaded. Ctrl-C keeps the
-    stages that are done, and the same command with --out goes on.
+    library. Its samples are judged by their length: Min Length prefers the shorter, Mode Length the one that is nearer
+    to the average. A reward model learns these preferences; DPO, Pref-FT and RWR learn offline, RWR, DPO and PPO
+    on-policy. Nothing is downloaded. Ctrl-C keeps the stages that are done, and the same command with --out goes on.
 
     Attributes:
         out: output folder; without, the first free modeseek-results/llm-demo-N.

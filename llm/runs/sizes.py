@@ -35,7 +35,7 @@ class DemoSizes:
         seed: of everything.
     """
 
-    scenarios: tuple[str, ...] = ("min_length",)
+    scenarios: tuple[str, ...] = SCENARIOS
     methods: tuple[str, ...] = METHODS
     width: int = 128
     layers: int = 4
@@ -47,7 +47,7 @@ class DemoSizes:
     batch: int = 32
     pair_prompts: int = 512
     pair_samples: int = 4
-    reward_epochs: float = 3.0
+    reward_epochs: float = 2.0
     collections: int = 32
     learning_rate: float = 3e-4
     evaluate_every: int = 8
