@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from modeseek.checks import require, whole
-from modeseek.llm.commands.common import BATCHES, Source, progress
+from modeseek.llm.commands.common import BATCHES, Source
 from modeseek.llm.commands.texts import TemplateName
 from modeseek.llm.data.scenarios import PAPER_MODE
+from modeseek.progress import progress
 
 if TYPE_CHECKING:
     from modeseek.llm.checkpoints.checkpoint import Checkpoint

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from modeseek.checks import require
-from modeseek.llm.commands.common import progress
 from modeseek.llm.commands.texts import TemplateName
+from modeseek.progress import progress
 
 if TYPE_CHECKING:
     from modeseek.llm.rewards.reward_model import Trained
