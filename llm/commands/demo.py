@@ -70,13 +70,21 @@ def table(methods: Mapping[str, Mapping[str, Any]]) -> str:
     """The last evaluation of each method, one a line."""
     from modeseek.markdown import markdown_table
 
-    rows = [[name, *(f"{result['evaluations'][-1][key]:.2f}" for key in COLUMNS)] for name, result in methods.items()]
+    last = {name: result["evaluations"][-1] for name, result in methods.items()}
+    rows = [[_title(name), *(f"{round(point[key], 2) + 0.0:.2f}" for key in COLUMNS)] for name, point in last.items()]
     return markdown_table([("method", "left"), *((title, "right") for title in COLUMNS.values())], rows)
+
+
+def _title(name: str) -> str:
+    from modeseek.bandit.objectives.registry import variant
+
+    return "SFT, the reference" if name == "sft" else variant(name).title
 
 
 def figure(results: Results) -> "Figure":
     """Gold reward, proxy reward and length over gradient steps, and gold reward over KL; a row for each scenario."""
-    from modeseek.bandit.figures.style import method_style, new_figure, style
+    from modeseek.bandit.figures.curves import method_line, styles_of
+    from modeseek.bandit.figures.style import new_figure, style
 
     panels = (
         ("step", "reward_gold", "gradient step", "gold reward"),
@@ -87,22 +95,14 @@ def figure(results: Results) -> "Figure":
     with style():
         drawn, axes = new_figure(len(results), len(panels), panel=(3.4, 2.8))
         for row, (scenario, methods) in zip(axes, results.items(), strict=True):
+            tuned = {name: result["evaluations"] for name, result in methods.items() if name != "sft"}
+            styles = styles_of(list(tuned))
             for panel, (x, y, below, beside) in zip(row, panels, strict=True):
-                for name, result in methods.items():
-                    if name == "sft":
-                        continue
-                    line, points = method_style(name), result["evaluations"]
-                    offline = {} if _on_policy(name) else {"markerfacecolor": "white", "markeredgecolor": line.color}
-                    numbers = [point[x] for point in points], [point[y] for point in points]
-                    panel.plot(*numbers, label=name.replace("_", " "), **{**line.line(), **offline})
+                for name, points in tuned.items():
+                    look = {**method_line(name, styles[name]), "markevery": 1}
+                    panel.plot([point[x] for point in points], [point[y] for point in points], **look)
                 panel.set(xlabel=below, ylabel=beside, title=scenario.replace("_", " "))
         handles, labels = axes[0, 0].get_legend_handles_labels()
         drawn.legend(handles, labels, loc="outside lower center", ncols=6, handlelength=3.2, frameon=False)
         drawn.suptitle("A small language model under each method (one seed; offline methods have open markers)")
     return drawn
-
-
-def _on_policy(name: str) -> bool:
-    from modeseek.bandit.objectives.registry import variant
-
-    return variant(name).on_policy
