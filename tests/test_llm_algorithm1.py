@@ -135,6 +135,7 @@ def test_samples_are_judged_and_learnt_as_the_ids_that_were_drawn():
             assert labelled.starts[p, n] == len(example.prompt)
             assert 1 <= len(response) <= ON_POLICY.max_new_tokens
             assert not set(response[:-1]) & set(range(2, 30))
+            assert response[-1] in range(2, 30) or len(response) == ON_POLICY.max_new_tokens
             ended += response[-1] in range(2, 30)
             column = labelled.lengths[p, n] - 2
             assert labelled.behavior_log_probs[p, n, column] < 0
