@@ -25,7 +25,7 @@ from modeseek.bandit.simulator.experiment import Experiment
 
 @dataclasses.dataclass(frozen=True)
 class LanguageModels:
-    """Generate with language models, score and convert them; `modeseek llm --help` lists the commands."""
+    """Fine-tune language models on preferences, generate, score, convert; `modeseek llm --help` lists the commands."""
 
     def run(self) -> int:
         """Not reached: `modeseek llm` has commands of its own."""
