@@ -37,6 +37,7 @@ class Demo:
 
     def run(self) -> int:
         """Run what is not there yet, print the table, draw the figure; 0 on success, 130 if it was stopped."""
+        import platform  # whose library's docstrings are the data
         import sys
 
         from modeseek.bandit.figures.style import save_figure
@@ -52,7 +53,8 @@ class Demo:
             f"whole data sets; this one fits two cores, and each method takes {self.sizes.collections} steps.\n"
             "Which way the methods go carries over, their numbers do not."
         )
-        with RunFolder(folder, {"command": "llm demo", **dataclasses.asdict(self.sizes)}) as lines:
+        identity = {"command": "llm demo", "python": platform.python_version(), **dataclasses.asdict(self.sizes)}
+        with RunFolder(folder, identity) as lines:
             try:
                 results = run(folder, self.sizes, Watch(say, lines.append, progress))
             except KeyboardInterrupt:

@@ -26,7 +26,7 @@ POLICY = "policy"
 class SFT:
     """Fine-tune a language model on completions: each response after its prompt, EOS included.
 
-    Of pairs the chosen response is learnt, of judged completions those that are good. The output folder holds the
+    A pair's chosen response is learnt, and a judged completion if it is good. The output folder holds the
     configuration, a line of numbers for each step (metrics.jsonl) and, at the end, the policy with its tokenizer and a
     model card (policy/), which transformers opens.
 

@@ -120,7 +120,7 @@ class RewardModelConfig:
             raise ValueError(f"accumulate ({self.accumulate}) must divide the {self.batch} pairs of a batch")
 
     def steps(self, pairs: int) -> int:
-        """Of a run over so many pairs, at least 1; an epoch leaves out what does not fill a batch.
+        """The gradient steps of a run over so many pairs, at least 1; an epoch leaves out what fills no batch.
 
         Raises:
             ValueError: they do not fill one.

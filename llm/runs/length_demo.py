@@ -39,7 +39,7 @@ from modeseek.llm.models.model import Model
 from modeseek.llm.models.parameters import init
 from modeseek.llm.rewards import reward_model
 from modeseek.llm.rewards.functions import LengthGold, RewardFunction, call, responses_of, without_end
-from modeseek.llm.runs.sizes import DemoSizes
+from modeseek.llm.runs.sizes import CONTEXT, DemoSizes
 from modeseek.llm.training.algorithm1 import tune
 from modeseek.llm.training.evaluate import EvaluationConfig, evaluate
 from modeseek.llm.training.settings import OptimizerConfig, SFTConfig
@@ -52,6 +52,13 @@ ROWS = 64
 """Rows are padded to a multiple of so many tokens: all stages then share their programs."""
 
 Record = Mapping[str, Any]
+
+PAIRS, HEAD, EVALUATION = 2**31, 2**31 + 1, 2**31 + 2
+"""What keys are for, beyond all numbers of collections: nothing that is trained on is drawn by evaluation's key."""
+
+
+def _key(sizes: DemoSizes, purpose: int) -> jax.Array:
+    return jax.random.fold_in(jax.random.key(sizes.seed), np.uint32(purpose))
 
 
 class Watch(NamedTuple):
@@ -109,6 +116,8 @@ def run(folder: Path, sizes: DemoSizes, watch: Watch = QUIET) -> dict[str, dict[
     Returns:
         Scenario → method → what `tuned` keeps; beside the methods `sft`, the reference.
     """
+    for method in sizes.methods:  # what cannot be trained is told before anything is
+        tune_config(method, sizes)
     corpus = read_corpus(folder, sizes, watch)
     stage(folder, "sft", lambda own: fine_tuned(own, corpus, sizes, watch), watch)
     sampled = stage(folder, "samples", lambda own: samples(folder, corpus, sizes), watch)
@@ -156,7 +165,7 @@ def fine_tuned(own: Path, corpus: Corpus, sizes: DemoSizes, watch: Watch = QUIET
         kv_heads=heads,
         head_size=32,
         mlp_width=4 * sizes.width,
-        context=256,
+        context=CONTEXT,
         activation="gelu",
         norm_epsilon=1e-5,
         rotary_fraction=0.25,
@@ -201,7 +210,7 @@ def samples(folder: Path, corpus: Corpus, sizes: DemoSizes) -> dict[str, Any]:
         policy.model.for_decoding(policy.params),
         [corpus.training[i].prompt.tolist() for i in chosen],
         sizes.max_response,
-        key=jax.random.fold_in(jax.random.key(sizes.seed), 1),
+        key=_key(sizes, PAIRS),
         samples=sizes.pair_samples,
         batch=256,
         stops=Stops([[corpus.tokens.eos]]),
@@ -220,7 +229,7 @@ def gold_reward(scenario: str, mean_tokens: float, tokens: TextTokens) -> Reward
 
 
 def preferences(folder: Path, corpus: Corpus, gold: RewardFunction) -> dict[str, Any]:
-    """Of each prompt's answers the best and the worst by the gold reward; a prompt whose answers are all as good as one
+    """Pairs of each prompt's best and worst answer by the gold reward; a prompt whose answers are all as good as one
     another gives no pair.
 
     Raises:
@@ -251,7 +260,7 @@ def reward_trained(
 ) -> dict[str, Any]:
     """The proxy reward: a Bradley-Terry model on the SFT policy's trunk; a tenth of the pairs is held out."""
     checkpoint = open_checkpoint(folder / "sft" / POLICY)
-    params = load(checkpoint, ("reward",), key=jax.random.fold_in(jax.random.key(sizes.seed), 2))
+    params = load(checkpoint, ("reward",), key=_key(sizes, HEAD))
     examples = _examples(corpus, pairs)
     held = max(1, len(examples) // 10)
     config = reward_model.RewardModelConfig(
@@ -298,7 +307,7 @@ def tune_config(method: str, sizes: DemoSizes) -> TuneConfig:
         minibatch_size=sizes.batch,
         collections=sizes.collections,
         max_new_tokens=sizes.max_response,
-        hyper=HyperParameters(learning_rate=sizes.learning_rate),
+        hyper=HyperParameters(learning_rate=sizes.learning_rate, temperature=1.0),
         generation_batch=sizes.batch,
         length_multiple=ROWS,
         seed=sizes.seed,
@@ -330,7 +339,7 @@ def tuned(
         found = evaluate(
             ModelWithParams(reference.model, params),
             [prompt.tolist() for prompt in prompts],
-            key=jax.random.fold_in(jax.random.key(sizes.seed), 3),
+            key=_key(sizes, EVALUATION),
             eos=(corpus.tokens.eos,),
             reference=reference,
             rewards=rewards,
@@ -346,7 +355,7 @@ def tuned(
         measure(reference.params, 0)
     else:
         knobs = tune_config(method, sizes)
-        needs_proxy = knobs.variant.on_policy or method == "offline_rwr"
+        needs_proxy = knobs.variant.on_policy or "advantages" in knobs.variant.method.needs
 
         def judge(examples: Sequence[Example]) -> np.ndarray:
             read = responses_of([e.prompt for e in examples], [e.responses for e in examples])

@@ -9,6 +9,9 @@ METHODS = ("dpo", "pref_ft", "offline_rwr", "rwr", "on_policy_dpo", "ppo")
 
 SCENARIOS = ("min_length", "mode_length")
 
+CONTEXT = 256
+"""Tokens that the demo's model reads."""
+
 
 @dataclasses.dataclass(frozen=True)
 class DemoSizes:
@@ -61,6 +64,15 @@ class DemoSizes:
                 whole(field.name, getattr(self, field.name), 0 if field.name == "seed" else 1)
             if field.type is float:
                 positive(field.name, getattr(self, field.name))
+        require(
+            self.max_prompt + self.max_response <= CONTEXT,
+            f"max_prompt and max_response must fit the model's context of {CONTEXT} tokens, "
+            f"got {self.max_prompt} + {self.max_response}",
+        )
+        require(
+            self.pair_prompts >= self.batch,
+            f"pair_prompts must be at least a batch, {self.batch}: some prompts' answers tie, got {self.pair_prompts}",
+        )
         require(self.width % 32 == 0, f"width must be a multiple of 32, got {self.width}")
         require(self.pair_samples >= 2, f"pair_samples must be at least 2, got {self.pair_samples}")
         require(self.batch % 4 == 0, f"batch must be a multiple of 4, got {self.batch}")

@@ -181,6 +181,8 @@ class Algorithm1:
             state = state._replace(learner=learner, step=state.step + 1)
             found = {name: float(number) for name, number in jax.device_get(numbers).items()}
             self._check_finite(found, state, rows)
+            if not sampled.all():  # an estimate from the policy's own samples, which these are not
+                found.pop("kl_to_reference", None)
             finite = {name: number for name, number in found.items() if math.isfinite(number)}  # NaN: there is no pair
             seconds = round(time.monotonic() - began, 3)
             report({"collection": state.collection, "step": state.step, **finite, "update_seconds": seconds})
@@ -244,13 +246,14 @@ class Algorithm1:
         rows = _widened(pad_rows(examples, pad=self.pad, multiple=config.length_multiple), config.responses_per_prompt)
         data = Labelled(*rows)
         reference = behavior = self.score_reference(self.reference, data)
+        policy = reference
         if sampled.any():
-            own = self.score(state.learner.params, data, self.frozen)
-            behavior = jnp.where(jnp.asarray(sampled)[:, None, None], own, reference)
+            policy = self.score(state.learner.params, data, self.frozen)
+            behavior = jnp.where(jnp.asarray(sampled)[:, None, None], policy, reference)
         labels = jnp.asarray(rewards)
-        if config.hyper.kl_coefficient:
-            policy, prior = behavior.sum(axis=-1), reference.sum(axis=-1)
-            labels = advantages.kl_shaped_rewards(labels, policy, prior, config.hyper.kl_coefficient)
+        if config.hyper.kl_coefficient:  # eq. 2 is of the policy that is trained, whoever answered
+            log_probs, prior = policy.sum(axis=-1), reference.sum(axis=-1)
+            labels = advantages.kl_shaped_rewards(labels, log_probs, prior, config.hyper.kl_coefficient)
         index = jnp.asarray(advantages.STANDARDIZATIONS.index(config.standardization))
         standardized, moments = advantages.standardize_by(index, labels, state.moments, jnp.asarray(rows.real))
         arrays = jax.device_get((behavior, reference, labels, standardized))
@@ -396,6 +399,10 @@ def check_data(
         require(
             found >= method.min_responses,
             f"{method.name} compares responses, and prompt {number} has {found}, not {method.min_responses}",
+        )
+        require(
+            found > 1 or "groups" not in method.needs,
+            f"{method.name} ranks a prompt's responses: prompt {number} has one, which it would learn even if it is bad",
         )
         says = judged or found > 1 or example.label is not None or not method.needs
         require(says, f"{method.name} needs rewards: nothing says how good the response to prompt {number} is")

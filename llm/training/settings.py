@@ -125,7 +125,7 @@ class SFTConfig:
             raise ValueError(f"accumulate ({self.accumulate}) must divide the {self.batch} rows of a batch")
 
     def steps(self, rows: int) -> int:
-        """Of a run over so many rows, at least 1; an epoch leaves out what does not fill a batch.
+        """The gradient steps of a run over so many rows, at least 1; an epoch leaves out what does not fill a batch.
 
         Raises:
             ValueError: not even one batch is filled.

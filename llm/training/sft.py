@@ -12,6 +12,7 @@ import numpy as np
 from modeseek.llm.data.order import batches
 from modeseek.llm.data.rows import Rows, pad_rows, row_lengths, split_by_length
 from modeseek.llm.data.tokenization import Example
+from modeseek.llm.inference.padding import check_ids
 from modeseek.llm.inference.scoring import ModelWithParams
 from modeseek.llm.models.parameters import Params
 from modeseek.llm.training.cross_entropy import CrossEntropy, TokenBatch
@@ -66,8 +67,11 @@ def sft(
             or a loss that is no number: the step and its rows are named.
     """
     config = SFTConfig() if config is None else config
-    _check(examples, "examples")
-    _check(held_out, "held-out examples")
+    for given, what in ((examples, "example"), (held_out, "held-out example")):
+        _check(given, f"{what}s")
+        ids = [[*each.prompt.tolist(), *each.responses[0].tolist()] for each in given]
+        if ids:
+            check_ids(ids, policy.model.config, name=what)
     steps = config.steps(len(examples))
     order = batches(len(examples), config.batch, seed=config.seed)
     rate, optimizer = config.optimizer.rate(steps), config.optimizer.transformation(steps)
