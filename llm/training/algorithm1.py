@@ -402,7 +402,7 @@ def check_data(
         )
         require(
             found > 1 or "groups" not in method.needs,
-            f"{method.name} ranks a prompt's responses: prompt {number} has one, which it would learn even if it is bad",
+            f"{method.name} ranks a prompt's responses: prompt {number} has one, learnt even if it is bad",
         )
         says = judged or found > 1 or example.label is not None or not method.needs
         require(says, f"{method.name} needs rewards: nothing says how good the response to prompt {number} is")
