@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from modeseek.checks import require, whole
 from modeseek.llm.commands.common import BATCHES, Source
 from modeseek.llm.commands.texts import TemplateName
+from modeseek.llm.commands.training import check_context
 from modeseek.llm.data.scenarios import PAPER_MODE
 from modeseek.progress import progress
 
@@ -99,11 +100,8 @@ class Evaluate:
         tokenizer, tokens, eos = reading_of(checkpoint)
         scorer = None if self.reward_model is None else _open_scorer(self.reward_model, checkpoint)
         for each in (*opened, *([] if scorer is None else [scorer])):
-            require(
-                self.max_prompt + self.max_new_tokens <= each.config.context,
-                f"prompt and response may have {self.max_prompt} + {self.max_new_tokens} tokens, but the context of "
-                f"{each.folder} is {each.config.context}: lower --max-prompt or --max-new-tokens",
-            )
+            lower = "--max-prompt or --max-new-tokens"
+            check_context(each, self.max_prompt, self.max_new_tokens, lower, str(each.folder))
         data = Data(self.data, self.split, limit=self.limit, held_out=0.0)
         limits = Limits(self.max_prompt, self.max_new_tokens)
         examples = examples_from(data, tokens, "prompts", template=template(self.template, tokenizer), limits=limits)

@@ -38,7 +38,7 @@ from modeseek.llm.models.config import ModelConfig
 from modeseek.llm.models.model import Model
 from modeseek.llm.models.parameters import init
 from modeseek.llm.rewards import reward_model
-from modeseek.llm.rewards.functions import LengthGold, RewardFunction, call, responses_of, without_end
+from modeseek.llm.rewards.functions import LengthGold, RewardFunction, call, of_examples, responses_of, without_end
 from modeseek.llm.runs.sizes import DemoSizes
 from modeseek.llm.training.algorithm1 import tune
 from modeseek.llm.training.evaluate import EvaluationConfig, evaluate
@@ -347,16 +347,11 @@ def tuned(
     else:
         knobs = tune_config(method, sizes)
         needs_proxy = knobs.variant.on_policy or method == "offline_rwr"
-
-        def judge(examples: Sequence[Example]) -> np.ndarray:
-            read = responses_of([e.prompt for e in examples], [e.responses for e in examples])
-            return call(rewards["proxy"], read, "the proxy reward")
-
         found = tune(
             reference,
             _examples(corpus, pairs),
             knobs,
-            reward=judge if needs_proxy else None,
+            reward=of_examples(rewards["proxy"], name="the proxy reward") if needs_proxy else None,
             eos=(corpus.tokens.eos,),
             pad=corpus.tokens.pad,
             evaluate=measure,
