@@ -68,7 +68,7 @@ class SFT(Training):
                 progress=progress("steps (the first one compiles)"),
             )
             summary = "A language model that was fine-tuned on completions."
-            card = self.card(summary, "sft", examples, self.config, _numbers(tuned))
+            card = self.card(summary, "sft", examples, dataclasses.asdict(self.config), _numbers(tuned))
             eos = texts.tokens.eos
             save(run.folder / POLICY, checkpoint.config, tuned.params, like=checkpoint, card=card, eos_id=eos)
         if tuned.before is not None and tuned.after is not None:

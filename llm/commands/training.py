@@ -63,14 +63,16 @@ class Training:
             limits=Limits(self.max_prompt, self.max_response),
         )
 
-    def card(self, summary: str, method: str, examples: "Examples", settings: Any, numbers: Mapping[str, Any]) -> str:
+    def card(
+        self, summary: str, method: str, examples: "Examples", settings: Mapping[str, Any], numbers: Mapping[str, Any]
+    ) -> str:
         """The text of the trained model's card.
 
         Args:
             summary: a sentence about the model.
             method: as the registry or the stage names it.
             examples: that it was trained on.
-            settings: a dataclass; the fields of those within it stand beside its own.
+            settings: by name; those of a group within it stand beside the others.
             numbers: measured → value.
         """
         from modeseek.llm.checkpoints.model_card import ModelCard
@@ -81,7 +83,7 @@ class Training:
             method=method,
             base=self.model,
             data=[f"`{self.data}`", f"template: {self.template}", *str(examples.report).splitlines()],
-            settings=_flat(dataclasses.asdict(settings)),
+            settings=_flat(settings),
             numbers=numbers,
         ).text()
 

@@ -20,6 +20,8 @@ from jaxtyping import Array, Bool, Float, Int
 from modeseek.bandit.objectives.log_probs import kept
 from modeseek.bandit.objectives.preference import dpo
 from modeseek.checks import positive, require, whole
+from modeseek.llm.checkpoints.checkpoint import Checkpoint, open_checkpoint
+from modeseek.llm.checkpoints.hub import local_folder
 from modeseek.llm.data.order import batches
 from modeseek.llm.data.rows import MULTIPLE, Rows, pad_rows
 from modeseek.llm.data.tokenization import Example
@@ -27,6 +29,7 @@ from modeseek.llm.data.tokens import Ids
 from modeseek.llm.inference.batched import Progress, in_batches
 from modeseek.llm.inference.padding import bucket, check_ids, pad_right
 from modeseek.llm.inference.scoring import ModelWithParams
+from modeseek.llm.inference.tokenizer import FILES, load_tokenizer
 from modeseek.llm.models.config import ModelConfig
 from modeseek.llm.models.model import Model
 from modeseek.llm.models.parameters import Params
@@ -260,6 +263,25 @@ def as_reward(scorer: ModelWithParams, *, batch: int = 64) -> RewardFunction:
         return found
 
     return function
+
+
+def open_scorer(source: str, policy: Checkpoint) -> Checkpoint:
+    """A reward model that reads the policy's ids as the policy writes them.
+
+    Args:
+        source: a local folder, or a name on the Hugging Face hub.
+        policy: whose responses it shall judge.
+
+    Raises:
+        ValueError: no such source, a model with another head, or another vocabulary.
+    """
+    scorer = open_checkpoint(local_folder(source))
+    require(scorer.heads == ("reward",), f"{source} has a {scorer.heads[0]} head: this needs a reward model")
+    check_same_vocabulary(policy.config, scorer.config)
+    if any((scorer.folder / name).is_file() for name in FILES):
+        same = load_tokenizer(policy.folder).get_vocab() == load_tokenizer(scorer.folder).get_vocab()
+        require(same, f"the tokenizer of {source} is not the policy's: ids would mean other words")
+    return scorer
 
 
 def check_same_vocabulary(policy: ModelConfig, scorer: ModelConfig) -> None:

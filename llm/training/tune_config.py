@@ -37,7 +37,7 @@ class TuneConfig:
             None for all of them on-policy, and none offline.
         max_new_tokens: the most that a sampled response has, EOS included.
         standardization: of rewards to advantages (eq. 19 over the collection, by default).
-        hyper: the method's numbers, and the learning rate where `tune` is given no optimizer.
+        hyper: the method's numbers, and the learning rate.
         options: of the objectives: pair scheme, units.
         lora_rank: of adapters that are trained in place of all parameters; 0 for none.
         lora_scale: s, often written alpha / rank.
