@@ -42,7 +42,7 @@ from modeseek.llm.rewards.functions import LengthGold, RewardFunction, call, of_
 from modeseek.llm.runs.sizes import DemoSizes
 from modeseek.llm.training.algorithm1 import tune
 from modeseek.llm.training.evaluate import EvaluationConfig, evaluate
-from modeseek.llm.training.settings import OptimizerConfig, SFTConfig
+from modeseek.llm.training.settings import OptimizerConfig, RewardModelConfig, SFTConfig
 from modeseek.llm.training.sft import sft
 from modeseek.llm.training.tune_config import TuneConfig
 
@@ -254,11 +254,11 @@ def reward_trained(
     params = load(checkpoint, ("reward",), key=jax.random.fold_in(jax.random.key(sizes.seed), 2))
     examples = _examples(corpus, pairs)
     held = max(1, len(examples) // 10)
-    config = reward_model.RewardModelConfig(
+    config = RewardModelConfig(
         epochs=sizes.reward_epochs,
         batch=min(sizes.batch, len(examples) - held),
         accumulate=1,
-        learning_rate=sizes.learning_rate,
+        optimizer=OptimizerConfig(learning_rate=sizes.learning_rate, clip_norm=None),
         multiple=ROWS,
         seed=sizes.seed,
     )
