@@ -41,7 +41,8 @@ def test_a_reward_model_is_trained_judged_and_read_again(words, pairs, tmp_path,
     """What is saved scores what was sampled, and is printed beside the gold reward of the same samples."""
     out, numbers = tmp_path / "out", tmp_path / "numbers.json"
     how = ["--model", str(words), "--data", str(pairs), "--out", str(out), *SHORT, "--batch", "4", "--accumulate", "2"]
-    assert command("reward-model", *how, "--epochs", "5", "--learning-rate", "1e-3", "--held-out", "0.3") == 0
+    how += ["--epochs", "5", "--learning-rate", "1e-3", "--warmup-steps", "1", "--held-out", "0.3"]
+    assert command("reward-model", *how) == 0
     said = capsys.readouterr().out
     assert "12 rows read, 12 kept" in said
     assert "10 steps\n4 held-out pairs: accuracy " in said
@@ -52,10 +53,19 @@ def test_a_reward_model_is_trained_judged_and_read_again(words, pairs, tmp_path,
     assert np.mean(losses[-3:]) < np.mean(losses[:3])
     assert metrics[-1]["step"] == 10
     assert {"held_out_loss", "held_out_accuracy", "held_out_calibration_error"} < set(metrics[-1])
-    assert json.loads((out / "config.json").read_text())["seed"] == 0
+    assert [row["learning_rate"] for row in metrics if "loss" in row] == pytest.approx([1e-3 / 2, *[1e-3] * 9])
+    assert json.loads((out / "config.json").read_text())["config"]["seed"] == 0
+    card = (out / "reward_model" / "README.md").read_text()
+    for wanted in ("# pythia, fine-tuned", "12 rows read", "| warmup_steps | 1 |", "| held-out accuracy |"):
+        assert wanted in card
     scorer = open_checkpoint(out / "reward_model")
     assert scorer.heads == ("reward",)
     assert scorer.raw["pad_token_id"] != 2
+
+    assert command("reward-model", *how) == 2
+    assert "is there already and is not overwritten" in capsys.readouterr().err
+    assert command("reward-model", *how, "--seed", "1") == 2
+    assert "config.seed: there 0, here 1" in capsys.readouterr().err
 
     rewards = ["--reward-model", str(out / "reward_model"), "--gold", "min_length", "--reference", str(words)]
     how = ["--max-prompt", "8", "--max-new-tokens", "6", "--samples", "2", "--batch", "8"]
@@ -73,8 +83,6 @@ def test_a_reward_model_is_trained_judged_and_read_again(words, pairs, tmp_path,
         assert sample["rewards"]["gold"] == -len(sample["text"].split())
         assert sample["ended"] == (sample["response_ids"][-1] == 2)
         assert sample["text"].split() == [f"w{i}" for i in sample["response_ids"][: -1 if sample["ended"] else None]]
-    assert command("reward-model", "--model", str(words), "--data", str(pairs), "--out", str(out), *SHORT) == 2
-    assert "is there already and is not overwritten" in capsys.readouterr().err
     assert command("evaluate", str(words), "--data", str(pairs), "--out", str(numbers)) == 2
     assert "is there already and is not overwritten" in capsys.readouterr().err
 

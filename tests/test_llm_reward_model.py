@@ -8,7 +8,6 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 from llm_cases import NEOX, TOKENS, random_params
 from test_llm_data_rows import EOS, example
@@ -23,7 +22,6 @@ from modeseek.llm.rewards.calibration import agreement
 from modeseek.llm.rewards.functions import call, responses_of
 from modeseek.llm.rewards.reward_model import (
     BradleyTerry,
-    RewardModelConfig,
     as_reward,
     check_same_vocabulary,
     comparisons,
@@ -31,6 +29,7 @@ from modeseek.llm.rewards.reward_model import (
     score_ids,
     train,
 )
+from modeseek.llm.training.settings import OptimizerConfig, RewardModelConfig
 from modeseek.llm.training.step import mean_gradients
 
 PAIRS = [
@@ -164,9 +163,11 @@ def maximum_likelihood(pairs):
 def test_known_scores_are_recovered():
     """To the maximum-likelihood scores of the data, and so to those that made it; on all data, calibrated."""
     pairs, records = compared(), []
-    rate = optax.cosine_decay_schedule(1e-2, 150)
-    config = RewardModelConfig(epochs=150.0, batch=len(pairs), accumulate=1, evaluate_every=1000, multiple=4)
-    trained = train(fresh(), pairs, pairs, config, optimizer=optax.adam(rate), report=records.append)
+    rate = OptimizerConfig(learning_rate=1e-2, schedule="cosine", clip_norm=None)
+    config = RewardModelConfig(
+        epochs=150.0, batch=len(pairs), accumulate=1, optimizer=rate, evaluate_every=1000, multiple=4
+    )
+    trained = train(fresh(), pairs, pairs, config, report=records.append)
     assert trained.steps == 150
     scorer = ModelWithParams(MODEL, trained.params)
     scores = score_ids(scorer, [[3, *response(item)] for item in range(6)])

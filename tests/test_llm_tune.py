@@ -2,10 +2,18 @@
 
 import json
 
+import jax
 import pytest
 from llm_cases import command, copied, needs_transformers, write_word_tokenizer
 
+from modeseek.llm.checkpoints.checkpoint import open_checkpoint
+from modeseek.llm.checkpoints.load import load
+from modeseek.llm.checkpoints.save import save
+from modeseek.llm.commands.texts import reading_of
 from modeseek.llm.inference.language_model import load_model
+from modeseek.llm.inference.scoring import ModelWithParams
+from modeseek.llm.models.model import Model
+from modeseek.llm.rewards.reward_model import score_ids
 
 pytestmark = needs_transformers
 
@@ -63,9 +71,17 @@ def test_offline_dpo_learns_the_pairs_and_leaves_a_model(words, pairs, tmp_path,
     assert steps[0]["loss"] == pytest.approx(0.6931, abs=1e-4)
     assert steps[-1]["loss"] < steps[0]["loss"]
     assert steps[-1]["margin"] > 0
-    config = json.loads((out / "config.json").read_text())["config"]
-    assert config["hyper"]["beta"] == 0.5
+    config = json.loads((out / "config.json").read_text())
+    assert config["config"]["hyper"]["beta"] == 0.5
+    assert config["optimizer"]["learning_rate"] == 1e-3
     assert "6 rows read, 6 kept" in capsys.readouterr().out
+    card = (out / "policy" / "README.md").read_text()
+    for wanted in ("# pythia, fine-tuned", "by Offline DPO", "| beta | 0.5 |", "| gradient steps | 3 |", "6 rows read"):
+        assert wanted in card
+    assert tune(words, pairs, out, "dpo", "--learning-rate", "1e-3", "--beta", "0.5") == 2
+    assert "policy is there already and is not overwritten" in capsys.readouterr().err
+    assert tune(words, pairs, out, "dpo", "--learning-rate", "1e-3", "--beta", "0.2") == 2
+    assert "config.hyper.beta: there 0.5, here 0.2" in capsys.readouterr().err
     tuned, before = load_model(out / "policy"), load_model(words)
     chosen = lambda model: model.score(["w10 w7"], ["w20"])[0].log_prob
     rejected = lambda model: model.score(["w10 w7"], ["w30 w31 w40"])[0].log_prob
@@ -80,15 +96,44 @@ def test_on_policy_samples_and_is_judged(words, pairs, tmp_path):
     assert all(1 <= record["length"] <= 6 and record["reward"] <= 0 for record in collections)
 
 
+def test_a_reward_model_judges_and_the_learning_rate_falls(words, pairs, tmp_path):
+    """The first collection, all six pairs, has the mean score of its rows; two steps go as far as η + η/2."""
+    before, scorer, out = open_checkpoint(words), tmp_path / "scorer", tmp_path / "run"
+    scored = load(before, ("reward",), key=jax.random.key(5))
+    save(scorer, before.config, scored, head="reward", like=before)
+    every = ["--samples-per-collection", "12", "--minibatch-size", "12", "--collections", "2"]
+    how = ["--schedule", "linear", "--learning-rate", "1e-5", "--reward-model", str(scorer), *every]
+    assert tune(words, pairs, out, "offline_rwr", *how) == 0
+    responses = [response for i in range(6) for response in ([20 + i], [30 + i, 31 + i, 40])]
+    rows = [[1, 1, 7, *response, 2] for response in responses]  # w10 … w15 begin with a special token's name, w1
+    wanted = score_ids(ModelWithParams(Model(before.config), scored), rows).mean()
+    assert records(out)[0]["reward"] == pytest.approx(wanted, rel=1e-4, abs=1e-7)
+    both = zip(*(jax.tree.leaves(load(open_checkpoint(folder))) for folder in (words, out / "policy")), strict=True)
+    assert max(float(abs(a - b).max()) for a, b in both) == pytest.approx(1.5e-5, rel=0.03)
+    assert f"| reward | {scorer} |" in (out / "policy" / "README.md").read_text()
+
+
+def test_of_several_ends_the_tokenizers_own_is_learnt(words):
+    """As a chat's turn ends otherwise than a text; all of them end a sample."""
+    (words / "generation_config.json").write_text(json.dumps({"eos_token_id": [5, 2]}))
+    reading = reading_of(open_checkpoint(words))
+    assert (reading.tokens.eos, reading.eos) == (2, [5, 2])
+    (words / "generation_config.json").write_text(json.dumps({"eos_token_id": [5, 6]}))
+    assert reading_of(open_checkpoint(words)).tokens.eos == 5
+
+
 def test_what_cannot_be_is_refused_before_anything_is_written(words, pairs, tmp_path, capsys):
     refused = {
         ("ppo",): "a reward function must judge them",
         ("dppo",): "did you mean",
         ("dpo", "--max-prompt", "60"): "the model's context is 64",
         ("dpo", "--samples-per-collection", "32", "--minibatch-size", "32"): "a collection takes 16 prompts",
-        ("dpo", "--clip-norm", "-1"): "clip_norm must be a number of at least 0",
+        ("dpo", "--clip-norm", "-1"): "clip_norm must be a positive number",
+        ("dpo", "--warmup-steps", "3"): "warmup_steps (3) must be fewer than the run's 3 steps",
+        ("ppo", "--reward", "min_length", "--reward-model", str(words)): "give --reward or --reward-model, not both",
+        ("ppo", "--reward-model", str(words)): "pythia has a lm head: this needs a reward model",
     }
     for (method, *more), message in refused.items():
         assert tune(words, pairs, tmp_path / "none", method, *more) != 0
         assert message in capsys.readouterr().err, method
-    assert not (tmp_path / "none" / "policy").exists()
+    assert not (tmp_path / "none").exists()

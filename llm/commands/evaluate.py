@@ -5,14 +5,14 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from modeseek.checks import require, whole
+from modeseek.checks import whole
 from modeseek.llm.commands.common import BATCHES, Source
 from modeseek.llm.commands.texts import TemplateName
+from modeseek.llm.commands.training import check_context
 from modeseek.llm.data.scenarios import PAPER_MODE
 from modeseek.progress import progress
 
 if TYPE_CHECKING:
-    from modeseek.llm.checkpoints.checkpoint import Checkpoint
     from modeseek.llm.training.evaluate import Evaluation
 
 
@@ -87,7 +87,7 @@ class Evaluate:
         from modeseek.llm.inference.scoring import ModelWithParams
         from modeseek.llm.parallel.device_memory import check_fits, compute_counted
         from modeseek.llm.rewards.functions import LengthGold
-        from modeseek.llm.rewards.reward_model import as_reward
+        from modeseek.llm.rewards.reward_model import as_reward, open_scorer
         from modeseek.llm.training.evaluate import EvaluationConfig, evaluate
 
         check_seed(self.seed)
@@ -97,13 +97,10 @@ class Evaluate:
         checkpoint = opened[0]
         check_vocabularies([each.config for each in opened])
         tokenizer, tokens, eos = reading_of(checkpoint)
-        scorer = None if self.reward_model is None else _open_scorer(self.reward_model, checkpoint)
+        scorer = None if self.reward_model is None else open_scorer(self.reward_model, checkpoint)
         for each in (*opened, *([] if scorer is None else [scorer])):
-            require(
-                self.max_prompt + self.max_new_tokens <= each.config.context,
-                f"prompt and response may have {self.max_prompt} + {self.max_new_tokens} tokens, but the context of "
-                f"{each.folder} is {each.config.context}: lower --max-prompt or --max-new-tokens",
-            )
+            lower = "--max-prompt or --max-new-tokens"
+            check_context(each, self.max_prompt, self.max_new_tokens, lower, str(each.folder))
         data = Data(self.data, self.split, limit=self.limit, held_out=0.0)
         limits = Limits(self.max_prompt, self.max_new_tokens)
         examples = examples_from(data, tokens, "prompts", template=template(self.template, tokenizer), limits=limits)
@@ -143,23 +140,3 @@ class Evaluate:
         with replacing(out) as temporary:
             temporary.write_text(json.dumps(written, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
         print(f"saved in {out}")
-
-
-def _open_scorer(source: str, policy: "Checkpoint") -> "Checkpoint":
-    """A reward model that reads the policy's ids as the policy writes them.
-
-    Raises:
-        ValueError: no such source, a model with another head, or another vocabulary.
-    """
-    from modeseek.llm.checkpoints.checkpoint import open_checkpoint
-    from modeseek.llm.checkpoints.hub import local_folder
-    from modeseek.llm.inference.tokenizer import FILES, load_tokenizer
-    from modeseek.llm.rewards.reward_model import check_same_vocabulary
-
-    scorer = open_checkpoint(local_folder(source))
-    require(scorer.heads == ("reward",), f"{source} has a {scorer.heads[0]} head: this needs a reward model")
-    check_same_vocabulary(policy.config, scorer.config)
-    if any((scorer.folder / name).is_file() for name in FILES):
-        same = load_tokenizer(policy.folder).get_vocab() == load_tokenizer(scorer.folder).get_vocab()
-        require(same, f"the tokenizer of {source} is not the policy's: ids would mean other words")
-    return scorer

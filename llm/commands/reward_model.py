@@ -1,13 +1,12 @@
 """`modeseek llm reward-model`: learn a reward from preferences."""
 
 import dataclasses
-import json
-from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated
 
-from modeseek.checks import require
-from modeseek.llm.commands.texts import TemplateName
+import tyro
+
+from modeseek.llm.commands.training import Training, check_context
+from modeseek.llm.training.settings import RewardModelConfig
 from modeseek.progress import progress
 
 if TYPE_CHECKING:
@@ -17,117 +16,88 @@ SCORER = "reward_model"
 """The folder, within a run's, of what it trained."""
 
 
-@dataclasses.dataclass(frozen=True)
-class RewardModel:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RewardModel(Training):
     """Train a reward model on preference pairs, after Bradley and Terry: a score of prompt and response.
 
     It begins as a language model whose head is taken off. How it judges pairs of prompts that were kept out of training
     is printed: its accuracy, and how far its confidence can be trusted. The output folder holds the configuration, a
-    line of numbers for each step (metrics.jsonl), and at the end the model with its tokenizer (reward_model/), which
-    `modeseek llm evaluate` reads and transformers opens (AutoModelForSequenceClassification).
+    line of numbers for each step (metrics.jsonl), and at the end the model with its tokenizer and a model card
+    (reward_model/), which `modeseek llm evaluate` and `modeseek llm tune` read and transformers opens
+    (AutoModelForSequenceClassification).
 
     Attributes:
-        model: a local folder, or a name on the Hugging Face hub (owner/name or owner/name@revision).
-        data: a file (.jsonl, .json, .parquet), a folder, or a data set of the hub, with preference pairs.
-        out: output folder; without, the first free modeseek-results/reward-model-N.
-        split: of the data set, where it has several.
-        template: what stands around prompt and response: nothing, the paper's marks, or the tokenizer's chat template.
-        max_prompt: tokens of a prompt; a longer one loses its oldest.
-        max_response: tokens of a response, EOS included; a longer one is cut, and has no EOS then.
-        limit: the first rows of the data alone.
-        held_out: share of the prompts that is kept out of training.
-        dtype: of computing; parameters and optimizer are float32.
-        epochs: passes over the pairs; a second one mostly memorises.
-        batch: pairs of a step.
-        accumulate: parts that a step's pairs are taken in, to save memory; they change no number.
-        learning_rate: of Adam.
-        evaluate_every: steps between two judgements of the held-out pairs.
-        seed: of the fresh head, the order of the pairs, and what is held out.
+        held_out: the share of the prompts that is kept out of training, to judge the reward model on.
+        config: how long and in which steps it is trained.
     """
 
-    model: str
-    data: str
-    out: Path | None = None
-    split: str | None = None
-    template: TemplateName = "plain"
-    max_prompt: int = 128
-    max_response: int = 384
-    limit: int | None = None
     held_out: float = 0.05
-    dtype: Literal["float32", "bfloat16"] = "float32"
-    epochs: float = 1.0
-    batch: int = 64
-    accumulate: int = 8
-    learning_rate: float = 1e-5
-    evaluate_every: int = 100
-    seed: int = 0
+    config: Annotated[RewardModelConfig, tyro.conf.arg(name="")] = dataclasses.field(default_factory=RewardModelConfig)
 
     def run(self) -> int:
         """Read, train, judge, save; 0 on success.
 
         Raises:
-            ValueError: no such model or data, settings that are impossible, a folder that is not empty.
+            ValueError: no such model or data, settings that are impossible, a folder of another run.
         """
         import jax
 
         from modeseek.files import free_folder
         from modeseek.llm.checkpoints import load as reading
         from modeseek.llm.checkpoints.save import check_new, save
-        from modeseek.llm.commands.texts import reading_of, template
-        from modeseek.llm.data.examples import Source, examples_from
-        from modeseek.llm.data.tokenization import Limits
+        from modeseek.llm.commands.texts import reading_of
         from modeseek.llm.inference.language_model import check_seed, open_language_model
         from modeseek.llm.inference.scoring import ModelWithParams
         from modeseek.llm.models.model import Compute, Model
-        from modeseek.llm.rewards.reward_model import RewardModelConfig, train
+        from modeseek.llm.rewards.reward_model import train
+        from modeseek.llm.training.run_folder import RunFolder
 
-        check_seed(self.seed)
-        if self.out is not None:
-            check_new(self.out)
-        how = ("epochs", "batch", "accumulate", "learning_rate", "evaluate_every", "seed")
-        config = RewardModelConfig(**{name: getattr(self, name) for name in how})
+        check_seed(self.config.seed)
         checkpoint = open_language_model(self.model)
-        require(
-            self.max_prompt + self.max_response <= checkpoint.config.context,
-            f"prompt and response may have {self.max_prompt} + {self.max_response} tokens, but the model's context is "
-            f"{checkpoint.config.context}: lower --max-prompt or --max-response",
-        )
-        tokenizer, tokens, _ = reading_of(checkpoint)
-        examples = examples_from(
-            Source(self.data, self.split, limit=self.limit, held_out=self.held_out, seed=self.seed),
-            tokens,
-            "pairs",
-            template=template(self.template, tokenizer),
-            limits=Limits(self.max_prompt, self.max_response),
-        )
+        check_context(checkpoint, self.max_prompt, self.max_response, "--max-prompt or --max-response")
+        texts = reading_of(checkpoint)
+        examples = self.examples("pairs", texts, held_out=self.held_out, seed=self.config.seed)
         print(examples.report)
-        config.steps(len(examples.training))  # refused before anything is made or loaded
-        out = free_folder(self.out, "reward-model")
-        key = jax.random.key(self.seed)
-        params = reading.load(checkpoint, ("reward",), key=key, progress=progress("tensors"))
-        asked = json.dumps(dataclasses.asdict(self), indent=1, default=str)
-        (out / "config.json").write_text(asked + "\n", encoding="utf-8")
-        with (out / "metrics.jsonl").open("a", encoding="utf-8") as file:
-
-            def report(record: Mapping[str, Any]) -> None:
-                file.write(json.dumps(record, allow_nan=False) + "\n")
-                file.flush()
-
+        self.config.optimizer.rate(self.config.steps(len(examples.training)))  # refused before anything is loaded
+        with RunFolder(free_folder(self.out, "reward-model"), self.identity("reward-model")) as run:
+            check_new(run.folder / SCORER)
+            run.begin()
+            key = jax.random.key(self.config.seed)
+            params = reading.load(checkpoint, ("reward",), dtype="float32", key=key, progress=progress("tensors"))
             trained = train(
                 ModelWithParams(Model(checkpoint.config, Compute(self.dtype)), params),
                 examples.training,
                 examples.held_out,
-                config,
-                report=report,
+                self.config,
+                report=run.append,
                 progress=progress("steps (the first one compiles)"),
             )
-        save(out / SCORER, checkpoint.config, trained.params, head="reward", like=checkpoint, pad_id=tokens.pad)
-        _say(trained)
-        print(f"saved in {out / SCORER}")
+            summary = "A reward model after Bradley and Terry: the score of a prompt with a response."
+            settings = dataclasses.asdict(self.config)
+            card = self.card(summary, "reward-model", examples, settings, _numbers(trained))
+            save(
+                run.folder / SCORER,
+                checkpoint.config,
+                trained.params,
+                head="reward",
+                like=checkpoint,
+                pad_id=texts.tokens.pad,
+                card=card,
+            )
+        print(f"{trained.steps} steps")
+        if trained.held_out is not None:
+            print(f"{trained.held_out}\n\n{trained.held_out.table()}\n")
+        print(f"saved in {run.folder / SCORER}")
         return 0
 
 
-def _say(trained: "Trained") -> None:
-    print(f"{trained.steps} steps")
-    if trained.held_out is not None:
-        print(f"{trained.held_out}\n\n{trained.held_out.table()}\n")
+def _numbers(trained: "Trained") -> dict[str, float | int]:
+    found = trained.held_out
+    if found is None:
+        return {"steps": trained.steps}
+    return {
+        "steps": trained.steps,
+        "held-out loss, nats a pair": found.loss,
+        "held-out accuracy": found.accuracy,
+        "held-out calibration error": found.calibration_error,
+    }

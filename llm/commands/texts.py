@@ -29,7 +29,8 @@ def reading_of(checkpoint: "Checkpoint") -> Reading:
     from modeseek.llm.inference.tokenizer import load_tokenizer
 
     tokenizer, eos = load_tokenizer(checkpoint.folder), eos_ids(checkpoint)
-    tokens = text_tokens(tokenizer, eos=eos[0] if eos else None)
+    learnt = eos[0] if eos and tokenizer.eos_token_id not in eos else None  # of several the tokenizer's own
+    tokens = text_tokens(tokenizer, eos=learnt)
     return Reading(tokenizer, tokens, eos or [tokens.eos])
 
 

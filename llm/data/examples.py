@@ -21,7 +21,7 @@ PYTHON_DOCSTRINGS = "python-docstrings"
 
 BAD = "the completion is labelled as a bad one"
 
-Kind = Literal["completions", "pairs", "prompts"]
+Kind = Literal["completions", "pairs", "prompts", "as they are"]
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,8 @@ def examples_from(
 ) -> Examples:
     """Examples of one kind.
 
-    Completions are for SFT: of pairs the chosen response, of judged ones those that were judged good.
+    Completions are for SFT: of pairs the chosen response, of judged ones those that were judged good. As they are,
+    pairs stay pairs and completions keep their label.
 
     Args:
         source: of rows.
@@ -109,6 +110,8 @@ def _records(source: Source) -> tuple[list[Record], Report]:
 def _of_kind(records: list[Record], kind: Kind) -> tuple[list[Record], Report]:
     """The records as this kind; a prompt that comes twice is one prompt, and a bad completion is not imitated."""
     read = len(records)
+    if kind == "as they are":
+        return records, Report(read=read, kept=read)
     if kind == "pairs":
         return list(as_pairs(records)), Report(read=read, kept=read)
     if kind == "prompts":

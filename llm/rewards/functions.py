@@ -135,7 +135,11 @@ def call(function: RewardFunction, responses: Responses, name: str = "the reward
 
 
 def of_examples(
-    function: RewardFunction, tokens: TextTokens | None = None, name: str = "the reward"
+    function: RewardFunction,
+    tokens: TextTokens | None = None,
+    name: str = "the reward",
+    *,
+    eos: Sequence[int] | None = None,
 ) -> Callable[[Sequence[Example]], np.ndarray]:
     """A reward function that judges examples, `[P, N]` float32, as `call` does: Algorithm 1 takes it so.
 
@@ -143,9 +147,10 @@ def of_examples(
         function: of ids, masks and texts.
         tokens: writes the texts, if the function reads them.
         name: of the function, in errors.
+        eos: ids that end a response, as `responses_of` takes them.
     """
     return lambda examples: call(
-        function, responses_of([e.prompt for e in examples], [e.responses for e in examples], tokens), name
+        function, responses_of([e.prompt for e in examples], [e.responses for e in examples], tokens, eos=eos), name
     )
 
 

@@ -14,25 +14,28 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jaxtyping import Array, Bool, Float, Int
 
 from modeseek.bandit.objectives.log_probs import kept
 from modeseek.bandit.objectives.preference import dpo
-from modeseek.checks import positive, require, whole
+from modeseek.checks import require
+from modeseek.llm.checkpoints.checkpoint import Checkpoint, open_checkpoint
+from modeseek.llm.checkpoints.hub import local_folder
 from modeseek.llm.data.order import batches
-from modeseek.llm.data.rows import MULTIPLE, Rows, pad_rows
+from modeseek.llm.data.rows import Rows, pad_rows
 from modeseek.llm.data.tokenization import Example
 from modeseek.llm.data.tokens import Ids
 from modeseek.llm.inference.batched import Progress, in_batches
 from modeseek.llm.inference.padding import bucket, check_ids, pad_right
 from modeseek.llm.inference.scoring import ModelWithParams
+from modeseek.llm.inference.tokenizer import FILES, load_tokenizer
 from modeseek.llm.models.config import ModelConfig
 from modeseek.llm.models.model import Model
 from modeseek.llm.models.parameters import Params
 from modeseek.llm.rewards.calibration import Agreement, agreement
 from modeseek.llm.rewards.functions import RewardFunction
-from modeseek.llm.training.optimizer import Adam, start
+from modeseek.llm.training.optimizer import start
+from modeseek.llm.training.settings import RewardModelConfig
 from modeseek.llm.training.step import make_step
 from modeseek.llm.training.trainable import AllParameters
 
@@ -87,48 +90,6 @@ class BradleyTerry:
         return jnp.maximum(jnp.asarray(batch.real).sum(), 1).astype(jnp.float32)
 
 
-@dataclasses.dataclass(frozen=True)
-class RewardModelConfig:
-    """How a reward model is trained.
-
-    Attributes:
-        epochs: passes over the pairs, 1.5 for example; a second one mostly memorises.
-        batch: pairs of a step.
-        accumulate: parts that a step's pairs are taken in, to save memory; they change no number.
-        learning_rate: of Adam.
-        evaluate_every: steps between two judgements of the held-out pairs; they are always judged at the end.
-        multiple: rows are padded to a multiple of so many tokens; each length is compiled once.
-        seed: of the order of the pairs.
-    """
-
-    epochs: float = 1.0
-    batch: int = 64
-    accumulate: int = 8
-    learning_rate: float = 1e-5
-    evaluate_every: int = 100
-    multiple: int = MULTIPLE
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Raises ValueError for numbers that no run can have."""
-        positive("epochs", self.epochs)
-        positive("learning_rate", self.learning_rate)
-        for name in ("batch", "accumulate", "evaluate_every", "multiple"):
-            whole(name, getattr(self, name), 1)
-        whole("seed", self.seed, 0)
-        if self.batch % self.accumulate:
-            raise ValueError(f"accumulate ({self.accumulate}) must divide the {self.batch} pairs of a batch")
-
-    def steps(self, pairs: int) -> int:
-        """The gradient steps of a run over so many pairs, at least 1; an epoch leaves out what fills no batch.
-
-        Raises:
-            ValueError: they do not fill one.
-        """
-        require(pairs >= self.batch, f"{pairs} pairs do not fill a batch of {self.batch}")
-        return max(1, round(self.epochs * (pairs // self.batch)))
-
-
 class Trained(NamedTuple):
     """A trained reward model's parameters, and how it judges held-out pairs (None where nothing is held out)."""
 
@@ -143,7 +104,6 @@ def train(
     held_out: Sequence[Example] = (),
     config: RewardModelConfig | None = None,
     *,
-    optimizer: optax.GradientTransformation | None = None,
     report: Callable[[Mapping[str, Any]], None] = lambda record: None,
     progress: Progress = lambda steps: steps,
 ) -> Trained:
@@ -154,29 +114,28 @@ def train(
         examples: pairs, chosen first.
         held_out: pairs of other prompts.
         config: the run's.
-        optimizer: any of optax's; Adam at the configuration's learning rate, if None.
-        report: takes a record at each step (`step`, `epoch`, `loss`, `update_seconds`) and at each evaluation (`step`,
-            `held_out_loss`, `held_out_accuracy`, `held_out_calibration_error`, `evaluate_seconds`).
+        report: takes a record at each step (`step`, `epoch`, `loss`, `learning_rate`, `update_seconds`) and at each
+            evaluation (`step`, `held_out_loss`, `held_out_accuracy`, `held_out_calibration_error`, `evaluate_seconds`).
         progress: wraps the step numbers.
 
     Raises:
-        ValueError: examples that are no pairs, fewer of them than a batch, ids that the model cannot read, or a loss
-            that is no number: the step and its rows are named.
+        ValueError: examples that are no pairs, fewer of them than a batch, a warm-up longer than the run, ids that the
+            model cannot read, or a loss that is no number: the step and its rows are named.
     """
     config = RewardModelConfig() if config is None else config
     for each, what in ((examples, "pairs"), (held_out, "held-out pairs")):
         _check_pairs(each, what, scorer.model.config)
     steps = config.steps(len(examples))
     order = batches(len(examples), config.batch, seed=config.seed)
+    rate, optimizer = config.optimizer.rate(steps), config.optimizer.transformation(steps)
     trainable = AllParameters(scorer.model.config, ("reward",))
     step = make_step(BradleyTerry(scorer.model), trainable, optimizer=optimizer, accumulate=config.accumulate)
-    adam = Adam(config.learning_rate) if optimizer is None else None
     state, judged = start(scorer.params, optimizer), None
     for number in progress(range(1, steps + 1)):
         began = time.monotonic()
         rows, following = next(order)
         batch = comparisons(pad_rows([examples[i] for i in rows], multiple=config.multiple))
-        state, value = step(state, batch, adam)
+        state, value = step(state, batch)
         loss = float(value)
         if not math.isfinite(loss):
             raise ValueError(
@@ -184,7 +143,8 @@ def train(
                 "take a lower learning rate"
             )
         seconds = round(time.monotonic() - began, 3)
-        report({"step": number, "epoch": following.epoch, "loss": loss, "update_seconds": seconds})
+        numbers = {"epoch": following.epoch, "loss": loss, "learning_rate": float(rate(number - 1))}
+        report({"step": number, **numbers, "update_seconds": seconds})
         if held_out and (number % config.evaluate_every == 0 or number == steps):
             began = time.monotonic()
             at_once = 2 * config.batch // config.accumulate
@@ -260,6 +220,25 @@ def as_reward(scorer: ModelWithParams, *, batch: int = 64) -> RewardFunction:
         return found
 
     return function
+
+
+def open_scorer(source: str, policy: Checkpoint) -> Checkpoint:
+    """A reward model that reads the policy's ids as the policy writes them.
+
+    Args:
+        source: a local folder, or a name on the Hugging Face hub.
+        policy: whose responses it shall judge.
+
+    Raises:
+        ValueError: no such source, a model with another head, or another vocabulary.
+    """
+    scorer = open_checkpoint(local_folder(source))
+    require(scorer.heads == ("reward",), f"{source} has a {scorer.heads[0]} head: this needs a reward model")
+    check_same_vocabulary(policy.config, scorer.config)
+    if any((scorer.folder / name).is_file() for name in FILES):
+        same = load_tokenizer(policy.folder).get_vocab() == load_tokenizer(scorer.folder).get_vocab()
+        require(same, f"the tokenizer of {source} is not the policy's: ids would mean other words")
+    return scorer
 
 
 def check_same_vocabulary(policy: ModelConfig, scorer: ModelConfig) -> None:

@@ -38,11 +38,11 @@ from modeseek.llm.models.config import ModelConfig
 from modeseek.llm.models.model import Model
 from modeseek.llm.models.parameters import init
 from modeseek.llm.rewards import reward_model
-from modeseek.llm.rewards.functions import LengthGold, RewardFunction, call, responses_of, without_end
+from modeseek.llm.rewards.functions import LengthGold, RewardFunction, call, of_examples, responses_of, without_end
 from modeseek.llm.runs.sizes import CONTEXT, DemoSizes
 from modeseek.llm.training.algorithm1 import tune
 from modeseek.llm.training.evaluate import EvaluationConfig, evaluate
-from modeseek.llm.training.settings import OptimizerConfig, SFTConfig
+from modeseek.llm.training.settings import OptimizerConfig, RewardModelConfig, SFTConfig
 from modeseek.llm.training.sft import sft
 from modeseek.llm.training.tune_config import TuneConfig
 
@@ -263,11 +263,11 @@ def reward_trained(
     params = load(checkpoint, ("reward",), key=_key(sizes, HEAD))
     examples = _examples(corpus, pairs)
     held = max(1, len(examples) // 10)
-    config = reward_model.RewardModelConfig(
+    config = RewardModelConfig(
         epochs=sizes.reward_epochs,
         batch=min(sizes.batch, len(examples) - held),
         accumulate=1,
-        learning_rate=sizes.learning_rate,
+        optimizer=OptimizerConfig(learning_rate=sizes.learning_rate, clip_norm=None),
         multiple=ROWS,
         seed=sizes.seed,
     )
@@ -356,16 +356,11 @@ def tuned(
     else:
         knobs = tune_config(method, sizes)
         needs_proxy = knobs.variant.on_policy or "advantages" in knobs.variant.method.needs
-
-        def judge(examples: Sequence[Example]) -> np.ndarray:
-            read = responses_of([e.prompt for e in examples], [e.responses for e in examples])
-            return call(rewards["proxy"], read, "the proxy reward")
-
         found = tune(
             reference,
             _examples(corpus, pairs),
             knobs,
-            reward=judge if needs_proxy else None,
+            reward=of_examples(rewards["proxy"], name="the proxy reward") if needs_proxy else None,
             eos=(corpus.tokens.eos,),
             pad=corpus.tokens.pad,
             evaluate=measure,

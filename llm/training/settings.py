@@ -1,8 +1,8 @@
-"""Settings of training as objects: an optimizer's, and how long SFT goes on. JAX is not imported here."""
+"""Settings of training as objects: an optimizer's, and how long a run over data goes on. JAX is not imported here."""
 
 import dataclasses
 import math
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import tyro
 
@@ -18,14 +18,14 @@ class OptimizerConfig:
     """AdamW with clipped gradients, as `modeseek.llm.training.step.make_step` takes it (`transformation`).
 
     Attributes:
-        learning_rate: the highest, which the warm-up reaches.
+        learning_rate: the highest step size, which the warm-up reaches.
         schedule: what follows the warm-up: the same rate, or one that falls to 0 at the end, along a cosine or a line.
-        warmup_steps: of rising linearly; the first step has the rate learning_rate / (warmup_steps + 1).
+        warmup_steps: steps in which it rises linearly; the first step has the rate learning_rate / (warmup_steps + 1).
         clip_norm: gradients whose norm, over all parameters together, is larger are scaled down to it; None clips none.
         weight_decay: λ of θ ← θ - η λ θ, of every parameter.
-        mean_decay: of the running mean of gradients, β₁.
-        square_decay: of the running mean of their squares, β₂.
-        epsilon: added to the root of the squares.
+        mean_decay: β₁, the decay of the running mean of gradients.
+        square_decay: β₂, the decay of the running mean of their squares.
+        epsilon: what is added to the root of the squares.
     """
 
     learning_rate: float = 1e-5
@@ -90,39 +90,38 @@ class OptimizerConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class SFTConfig:
-    """How long and in which steps.
+class EpochsConfig:
+    """How long a run over data goes on, and in which steps.
 
     Attributes:
         epochs: passes over the data, 1.5 for example.
-        batch: rows of a step.
+        batch: how many rows a step takes.
         accumulate: parts that a step's rows are taken in, to save memory; they change no number.
-        optimizer: its settings.
-        evaluate_every: steps between two measurements of the held-out loss; it is always measured at the end.
+        optimizer: how gradients become steps.
+        evaluate_every: steps between two measurements of what is held out; it is always measured at the end.
         multiple: rows are padded to a multiple of so many tokens; each length is compiled once.
-        chunk: tokens whose logits exist at once.
-        seed: of the order of the rows.
+        seed: a whole number that the order of the rows and what is held out follow from.
     """
+
+    ROWS: ClassVar[str] = "rows"
+    """What a step takes, in errors."""
 
     epochs: float = 1.0
     batch: int = 32
     accumulate: int = 1
-    optimizer: Annotated[OptimizerConfig, tyro.conf.arg(name="")] = dataclasses.field(
-        default_factory=lambda: OptimizerConfig(schedule="cosine")
-    )
+    optimizer: Annotated[OptimizerConfig, tyro.conf.arg(name="")] = dataclasses.field(default_factory=OptimizerConfig)
     evaluate_every: int = 100
     multiple: int = MULTIPLE
-    chunk: int = 4096
     seed: int = 0
 
     def __post_init__(self) -> None:
         """Raises ValueError for numbers that no run can have."""
         positive("epochs", self.epochs)
-        for name in ("batch", "accumulate", "evaluate_every", "multiple", "chunk"):
+        for name in ("batch", "accumulate", "evaluate_every", "multiple"):
             whole(name, getattr(self, name), 1)
         whole("seed", self.seed, 0)
         if self.batch % self.accumulate:
-            raise ValueError(f"accumulate ({self.accumulate}) must divide the {self.batch} rows of a batch")
+            raise ValueError(f"accumulate ({self.accumulate}) must divide the {self.batch} {self.ROWS} of a batch")
 
     def steps(self, rows: int) -> int:
         """The gradient steps of a run over so many rows, at least 1; an epoch leaves out what does not fill a batch.
@@ -131,5 +130,46 @@ class SFTConfig:
             ValueError: not even one batch is filled.
         """
         if rows < self.batch:
-            raise ValueError(f"{rows} rows do not fill a batch of {self.batch}: take a smaller batch, or more data")
+            raise ValueError(
+                f"{rows} {self.ROWS} do not fill a batch of {self.batch}: take a smaller batch, or more data"
+            )
         return max(1, round(self.epochs * (rows // self.batch)))
+
+
+@dataclasses.dataclass(frozen=True)
+class SFTConfig(EpochsConfig):
+    """How long SFT goes on, and in which steps.
+
+    Attributes:
+        optimizer: how gradients become steps.
+        chunk: tokens whose logits exist at once.
+    """
+
+    optimizer: Annotated[OptimizerConfig, tyro.conf.arg(name="")] = dataclasses.field(
+        default_factory=lambda: OptimizerConfig(schedule="cosine")
+    )
+    chunk: int = 4096
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for numbers that no run can have."""
+        super().__post_init__()
+        whole("chunk", self.chunk, 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class RewardModelConfig(EpochsConfig):
+    """How long a reward model is trained, and in which steps; its rows are pairs.
+
+    Attributes:
+        epochs: passes over the pairs, 1.5 for example; a second one mostly memorises.
+        batch: how many pairs a step takes.
+        accumulate: parts that a step's pairs are taken in, to save memory; they change no number.
+        seed: a whole number that the fresh head, the order of the pairs and what is held out follow from.
+    """
+
+    ROWS: ClassVar[str] = "pairs"
+
+    epochs: float = 1.0
+    batch: int = 64
+    accumulate: int = 8
+    seed: int = 0

@@ -36,16 +36,16 @@ class TuneConfig:
         mixing: share of a collection's prompts that the policy itself answers, the others having the data's responses;
             None for all of them on-policy, and none offline.
         max_new_tokens: the most that a sampled response has, EOS included.
-        standardization: of rewards to advantages (eq. 19 over the collection, by default).
-        hyper: the method's numbers, and the learning rate where `tune` is given no optimizer.
-        options: of the objectives: pair scheme, units.
-        lora_rank: of adapters that are trained in place of all parameters; 0 for none.
+        standardization: how rewards become advantages (eq. 19 over the collection, by default).
+        hyper: the method's numbers, and the learning rate.
+        options: what the objectives compare, and in which units.
+        lora_rank: the rank of adapters that are trained in place of all parameters; 0 for none.
         lora_scale: s, often written alpha / rank.
         accumulate: parts that a minibatch is taken in, to save memory; numbers are those of the whole minibatch.
         generation_batch: responses that are sampled at once.
         chunk: tokens whose logits exist at once.
         length_multiple: rows are padded up to a multiple of it; each length is one program.
-        seed: of the order of data, of samples and of adapters.
+        seed: a whole number that the order of data, the samples and the adapters follow from.
     """
 
     method: str
