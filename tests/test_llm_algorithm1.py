@@ -181,6 +181,29 @@ def test_mixing_samples_a_share_of_the_prompts_and_takes_the_data_for_the_refere
     assert (labelled.behavior_log_probs[:2] != labelled.reference_log_probs[:2]).any()
 
 
+def test_the_kl_in_the_rewards_is_the_policys_whoever_answered():
+    """Eq. 2: r - β log π(y | x)/π_ref(y | x) of the policy that is trained, on the data's responses too."""
+    config = dataclasses.replace(ON_POLICY, mixing=0.5, hyper=HyperParameters(kl_coefficient=0.5))
+    loop = Algorithm1(policy(), pairs(), config, reward=length_reward, eos=[EOS])
+    state, moved = loop.start(), jax.tree.map(lambda a: a * 1.1, policy().params)
+    state = state._replace(learner=state.learner._replace(params=moved))
+    examples, sampled, _ = loop.collect(state)
+    rewards = loop._rewards(examples)
+    labelled, _ = loop.label(state, examples, sampled, rewards)
+    log_probs = np.asarray(loop.score(moved, labelled)).astype(np.float64).sum(-1)
+    ratios = log_probs - np.asarray(labelled.reference_log_probs).astype(np.float64).sum(-1)
+    assert np.abs(ratios[~sampled]).min() > 1e-3
+    np.testing.assert_allclose(labelled.rewards, rewards - 0.5 * ratios, rtol=1e-4, atol=1e-4)
+
+
+def test_only_the_policys_own_samples_estimate_its_kl():
+    for config, there in ((OFFLINE, False), (ON_POLICY, True), (dataclasses.replace(ON_POLICY, mixing=0.5), False)):
+        _, records = run(config)
+        steps = [record for record in records if "loss" in record]
+        assert steps
+        assert all(("kl_to_reference" in record) == there for record in steps)
+
+
 def test_rewards_rise():
     """REINFORCE on the share of a response's tokens that are of the vocabulary's second half."""
 
@@ -241,6 +264,9 @@ def test_rows_of_a_minibatch_are_as_long_as_they_need_to_be():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"method": "rest"}, "top_k must be below responses_per_prompt, 2, got 3"),
+        ({"method": "best_of_n", "responses_per_prompt": 1}, "best_of_n ranks a prompt's responses"),
+        ({"hyper": HyperParameters(beta=-1.0)}, "beta must be a positive number"),
         ({"method": "dppo"}, "did you mean"),
         ({"samples_per_collection": 7}, "responses_per_prompt must divide samples_per_collection"),
         ({"minibatch_size": 6}, "minibatch_size must divide samples_per_collection"),
@@ -266,6 +292,9 @@ def test_data_that_cannot_be_learnt_from_is_refused():
         run(OFFLINE, [Example(prompt, (response,))] * 4)
     with pytest.raises(ValueError, match="nothing says how good the response to prompt 0 is"):
         run(dataclasses.replace(OFFLINE, method="offline_rwr"), [Example(prompt, (response,))] * 4, reward=None)
+    judged = [Example(prompt, (response,), label=False)] * 8
+    with pytest.raises(ValueError, match="ranks a prompt's responses: prompt 0 has one"):
+        run(dataclasses.replace(OFFLINE, method="offline_best_of_n"), judged, reward=None)
     with pytest.raises(ValueError, match="a reward function must judge them"):
         run(ON_POLICY, reward=None)
     with pytest.raises(ValueError, match="no EOS"):

@@ -81,6 +81,15 @@ class HyperParameters:
     reward_gap: float = _swept(0.0, HyperRange("least gap of a pair", 0.0, 1.0, "reward", log=False, zero=True))
     kl_coefficient: float = _swept(0.0, HyperRange("β of the KL", 0.0, 1.0, "reward a nat", log=False, zero=True))
 
+    def check(self) -> None:
+        """Require values that are allowed, as `HYPER_RANGES` has them.
+
+        Raises:
+            ValueError: for the first one that is not.
+        """
+        for name, allowed in HYPER_RANGES.items():
+            allowed.check(name, getattr(self, name))
+
 
 HYPER_RANGES: dict[str, HyperRange] = {f.name: f.metadata["range"] for f in dataclasses.fields(HyperParameters)}
 """Hyper-parameter → its range, in the order of the fields."""

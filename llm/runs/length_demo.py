@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from modeseek.bandit.objectives.batch import HyperParameters
 from modeseek.bandit.objectives.registry import variant
 from modeseek.checks import require
 from modeseek.files import replacing
@@ -44,7 +43,7 @@ from modeseek.llm.training.algorithm1 import tune
 from modeseek.llm.training.evaluate import EvaluationConfig, evaluate
 from modeseek.llm.training.settings import OptimizerConfig, RewardModelConfig, SFTConfig
 from modeseek.llm.training.sft import sft
-from modeseek.llm.training.tune_config import TuneConfig
+from modeseek.llm.training.tune_config import LANGUAGE_HYPER, TuneConfig
 
 RESULT = "result.json"
 POLICY = "policy"
@@ -307,7 +306,7 @@ def tune_config(method: str, sizes: DemoSizes) -> TuneConfig:
         minibatch_size=sizes.batch,
         collections=sizes.collections,
         max_new_tokens=sizes.max_response,
-        hyper=HyperParameters(learning_rate=sizes.learning_rate, temperature=1.0),
+        hyper=dataclasses.replace(LANGUAGE_HYPER, learning_rate=sizes.learning_rate),
         generation_batch=sizes.batch,
         length_multiple=ROWS,
         seed=sizes.seed,

@@ -22,6 +22,14 @@ LANGUAGE_OPTIONS = Options(ratio="token", negatives="token")
 """
 
 
+LANGUAGE_HYPER = HyperParameters(learning_rate=1e-5, temperature=1.0, top_k=1.0)
+"""The numbers of methods, unless others are asked for.
+
+RWR's temperature is of the paper's grid for language models (.1, 1, 10, 20): at the bandit's .1 one response of 64 has
+nearly all the weight. ReST keeps one of a prompt's two responses; the bandit's three of ten would keep both.
+"""
+
+
 @dataclasses.dataclass(frozen=True)
 class TuneConfig:
     """The method, and Algorithm 1's knobs under the paper's letters.
@@ -57,7 +65,7 @@ class TuneConfig:
     mixing: float | None = None
     max_new_tokens: int = 256
     standardization: Literal["none", "batch", "per_prompt", "running"] = "batch"
-    hyper: HyperParameters = dataclasses.field(default_factory=lambda: HyperParameters(learning_rate=1e-5))
+    hyper: HyperParameters = LANGUAGE_HYPER
     options: Options = LANGUAGE_OPTIONS
     lora_rank: int = 0
     lora_scale: float = 2.0
@@ -87,6 +95,16 @@ class TuneConfig:
         require(
             c >= row.min_responses,
             f"{row.name} compares responses: responses_per_prompt must be at least {row.min_responses}, got {c}",
+        )
+        self.hyper.check()
+        require(
+            c > 1 or "groups" not in row.needs,
+            f"{row.name} ranks a prompt's responses: responses_per_prompt must be at least 2, got {c}",
+        )
+        require(
+            "top_k" not in row.hyper or self.hyper.top_k < c,
+            f"{row.name} keeps the top_k best of a prompt's responses: top_k must be below responses_per_prompt, {c}, "
+            f"got {self.hyper.top_k:g}",
         )
         require(self.mixing is None or 0 <= self.mixing <= 1, f"mixing must be between 0 and 1, got {self.mixing!r}")
         require(
