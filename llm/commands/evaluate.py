@@ -32,15 +32,15 @@ class Evaluate:
         gold: fewer words are better (min_length), or a number of words near --mode (mode_length).
         unit: what gold counts.
         mode: the length with the highest mode_length.
-        split: of the data set, where it has several.
+        split: the split of the data set that is read, where it has several.
         template: what stands around the prompt: nothing, the paper's marks, or the tokenizer's chat template.
-        limit: the first rows of the data alone.
-        max_prompt: tokens of a prompt; a longer one loses its oldest.
-        max_new_tokens: the most that a response has.
-        samples: responses to each prompt.
-        batch: responses at once.
-        seed: of the samples.
-        dtype: of computing.
+        limit: how many of the data's first rows are read; all of them, if it is not given.
+        max_prompt: the most tokens of a prompt; a longer one loses its oldest.
+        max_new_tokens: the most tokens that a response has.
+        samples: how many responses each prompt is given.
+        batch: how many responses are written at once.
+        seed: a whole number that the samples follow from.
+        dtype: the numbers that models are computed in.
         out: a new .json file, which also holds every sample.
     """
 
