@@ -89,6 +89,7 @@ def test_offline_is_steps_on_the_data_in_its_order():
     assert tuned.steps == 2
 
 
+@pytest.mark.slow
 def test_the_start_is_not_given_up_and_the_same_seed_gives_the_same_bits():
     before = jax.tree.map(np.array, policy().params)
     one, records = run(ON_POLICY)
@@ -204,6 +205,7 @@ def test_only_the_policys_own_samples_estimate_its_kl():
         assert all(("kl_to_reference" in record) == there for record in steps)
 
 
+@pytest.mark.slow
 def test_rewards_rise():
     """REINFORCE on the share of a response's tokens that are of the vocabulary's second half."""
 

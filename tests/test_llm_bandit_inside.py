@@ -92,6 +92,7 @@ def as_labelled(data):
     )
 
 
+@pytest.mark.slow
 def test_every_method_has_the_simulators_loss_and_gradient(inside):
     """Same network, samples, labels and conventions: `simulator.objective.loss_and_batch` against three programs."""
     params, _, static, run, data = inside

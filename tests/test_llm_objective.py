@@ -274,6 +274,7 @@ def test_a_step_that_is_not_finite_is_not_taken():
     assert int(after.optimizer.count) == 0
 
 
+@pytest.mark.slow
 def test_adapters_take_the_same_path():
     """The gradient in the adapters is that of the cross-entropy with the same weights, and learning lowers the loss."""
     adapters = lora.init(MODEL.config, 2, key=jax.random.key(1))
@@ -288,6 +289,7 @@ def test_adapters_take_the_same_path():
     assert losses[3] < losses[0]
 
 
+@pytest.mark.slow
 def test_the_cross_entropy_of_pref_ft_is_sft_on_the_chosen_response():
     """Pairs of two: maximum likelihood on what is preferred, the mean over responses instead of tokens."""
     given = data()

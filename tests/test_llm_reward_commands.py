@@ -37,6 +37,7 @@ def pairs(tmp_path) -> Path:
 SHORT = ["--max-prompt", "8", "--max-response", "8"]
 
 
+@pytest.mark.slow
 def test_a_reward_model_is_trained_judged_and_read_again(words, pairs, tmp_path, capsys):
     """What is saved scores what was sampled, and is printed beside the gold reward of the same samples."""
     out, numbers = tmp_path / "out", tmp_path / "numbers.json"

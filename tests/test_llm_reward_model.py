@@ -160,6 +160,7 @@ def maximum_likelihood(pairs):
     return scores - scores.mean()
 
 
+@pytest.mark.slow
 def test_known_scores_are_recovered():
     """To the maximum-likelihood scores of the data, and so to those that made it; on all data, calibrated."""
     pairs, records = compared(), []

@@ -53,6 +53,7 @@ def mean_loss(params, chosen: list[Example]):
     return -summed_log_probs(params, jnp.asarray(ids), jnp.asarray(targets)) / float(targets.sum())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_three_steps_are_three_of_the_definition(accumulate):
     """Rows in the seeded order, the mean over the responses' tokens with EOS, clipping, AdamW with warm-up."""
@@ -87,6 +88,7 @@ def test_the_held_out_loss_is_over_tokens_not_over_batches():
     assert found.loss == pytest.approx(held_out_loss(policy, data, batch=7, pad=EOS).loss, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_what_was_learnt_is_written_with_its_end():
     """Greedy responses are the learnt ones, EOS too: the policy stops by itself."""
     data = examples(4)
@@ -143,6 +145,7 @@ def words(tmp_path):
 
 
 @needs_transformers
+@pytest.mark.slow
 def test_the_command_leaves_a_policy_that_the_others_open(words, tmp_path, capsys):
     out = tmp_path / "run"
     lengths = ["--max-prompt", "8", "--max-response", "8"]

@@ -115,6 +115,7 @@ def schedule():
     return optax.chain(optax.clip_by_global_norm(0.5), optax.adamw(rate, eps=1e-3, weight_decay=0.1))
 
 
+@pytest.mark.slow
 def test_any_optimizer_of_optax_steps_as_it_does_by_itself():
     """Three steps on a mesh of one device, beside optax on the definition's gradients; compiled once."""
     theirs, optimizer = params(), schedule()

@@ -63,6 +63,7 @@ def records(out):
     return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_offline_dpo_learns_the_pairs_and_leaves_a_model(words, pairs, tmp_path, capsys):
     out = tmp_path / "run"
     assert tune(words, pairs, out, "dpo", "--learning-rate", "1e-3", "--beta", "0.5") == 0
