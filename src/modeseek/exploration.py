@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import xarray
 
-    from modeseek.bandit.explore.explorer import Explorer
+    from modeseek.bandit.explore.toolkit.explorer import Explorer
 
 
 def kl(problem: str = "R1", **options: Any) -> "xarray.Dataset":
