@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from modeseek.bandit.categorical.problem import Knobs, Problem, bump, dirichlet, from_rewards, from_target, mixture
-from modeseek.checks import whole
+from modeseek.checks import suggestion, whole
 
 
 class Preset(NamedTuple):
@@ -104,7 +104,8 @@ def _bandit(name: str, categories: int, into_interval: str, knobs: Knobs | None)
     try:
         center, _ = parse_reward(name)
     except ValueError:
-        raise ValueError(f"unknown problem {name!r}; there are {KINDS}") from None
+        near = suggestion(name, ["R1", "R2", "bimodal", *PRESETS])
+        raise ValueError(f"unknown problem {name!r}; there are {KINDS}{near}") from None
     # Exact bin probabilities: every category has mass, whatever K.
     reference = reference_probs(ReferenceRecipe(samples=0), into_interval, categories)
     problem = from_rewards(reference, token_rewards(name, categories), knobs)
