@@ -12,11 +12,16 @@ FILES = [
     *sorted((ROOT / "llm").rglob("*.py")),
 ]
 
-BASE = {"modeseek", "modeseek.checks", "modeseek.files", "modeseek.markdown", "modeseek.progress"}
-"""What every room stands on; they import nothing of ours but each other."""
+EVERYWHERE = [
+    *FILES,
+    *(path for room in ("tests", "benchmarks", "notebooks", "docs") for path in sorted((ROOT / room).rglob("*.py"))),
+]
+
+BASE = {"modeseek.checks", "modeseek.files", "modeseek.markdown", "modeseek.progress"}
+"""What every room stands on, beside `modeseek.__version__`; they import nothing of ours but each other."""
 
 ALLOWED = {
-    **dict.fromkeys(sorted(BASE - {"modeseek"}), BASE),
+    **dict.fromkeys(sorted(BASE), BASE),
     "modeseek.bandit.objectives": {"modeseek.bandit.objectives"},
     "modeseek.bandit.simulator": {"modeseek.bandit.objectives", "modeseek.bandit.simulator"},
     # Two sideways looks: at the bandit's references and rewards (R1 and R2 are defined once), and at its devices.
@@ -52,13 +57,47 @@ ALLOWED = {
 
 
 def _imports(path: Path) -> set[str]:
+    """Modules, and what is taken from them; of the front door itself only the latter."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {node.module} - {"modeseek"} | {f"{node.module}.{alias.name}" for alias in node.names}
     return found
+
+
+def _file(module: str) -> Path | None:
+    """The file of a module of ours, if it is there; nothing is imported."""
+    stem = ROOT / "src" / Path(*module.split("."))
+    return next((path for path in (stem / "__init__.py", stem.with_suffix(".py")) if path.is_file()), None)
+
+
+def _binds(module: ast.Module) -> set[str]:
+    """Names that a module has: what its own statements bind, and, with a `__getattr__`, all that it spells out."""
+    found = {node.name for node in module.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    pending = list(module.body)
+    while pending:
+        node = pending.pop()
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            continue  # what is bound inside is not the module's
+        if isinstance(node, ast.alias):
+            found.add(node.asname or node.name.split(".")[0])
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found.add(node.id)
+        pending += ast.iter_child_nodes(node)
+    if "__getattr__" in found:
+        found |= {node.value for node in ast.walk(module) if isinstance(node, ast.Constant)}
+    return found
+
+
+def _exists(name: str) -> bool:
+    """A module of ours, or a name in one."""
+    module, _, attribute = name.rpartition(".")
+    if _file(name):
+        return True
+    path = _file(module)
+    return path is not None and attribute in _binds(ast.parse(path.read_text()))
 
 
 def _module(path: Path) -> str:
@@ -67,7 +106,7 @@ def _module(path: Path) -> str:
 
 
 def _within(name: str, room: str) -> bool:
-    return name == room or (room != "modeseek" and name.startswith(room + "."))
+    return name == room or name.startswith(room + ".")
 
 
 @pytest.mark.parametrize("room", ALLOWED)
@@ -117,9 +156,25 @@ def test_nobody_uses_pyplot():
 
 def test_nobody_imports_the_folders_by_their_bare_names():
     """`bandit` and `llm` are other people's packages; ours are `modeseek.bandit` and `modeseek.llm`."""
-    everywhere = [
-        *FILES,
-        *(path for room in ("tests", "benchmarks", "notebooks") for path in (ROOT / room).rglob("*.py")),
-    ]
-    users = [str(path) for path in everywhere if {n.split(".")[0] for n in _imports(path)} & {"bandit", "llm"}]
+    users = [str(path) for path in EVERYWHERE if {n.split(".")[0] for n in _imports(path)} & {"bandit", "llm"}]
     assert users == []
+
+
+def test_everything_imported_is_there():
+    """Blocks under `TYPE_CHECKING` too: nothing runs those."""
+    names = {name for path in EVERYWHERE for name in _imports(path) if name.split(".")[0] == "modeseek"}
+    gone = {name for name in names if not _exists(name)}
+    wrong = [f"{path.relative_to(ROOT)} imports {name}" for path in EVERYWHERE for name in _imports(path) & gone]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("room", ["bandit", "llm", "src"])
+def test_no_docstring_begins_with_of(room):
+    """A docstring is a sentence of its own, not the end of one that its name began."""
+    wrong = []
+    for path in (path for path in FILES if path.relative_to(ROOT).parts[0] == room):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                text = ast.get_docstring(node) or ""
+                wrong += [f"{path.relative_to(ROOT)}: {text.splitlines()[0]}"] if text.startswith("Of ") else []
+    assert wrong == []

@@ -186,7 +186,7 @@ def test_without_ipywidgets_there_is_still_a_picture():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[0] == "image/png text/plain"
-    assert 'pip install "modeseek[notebooks]"' in done.stdout
+    assert "python -m pip install -c constraints.txt '.[notebooks]' in a clone" in done.stdout
 
 
 def test_export_writes_what_it_takes_to_do_it_again(tmp_path):

@@ -12,6 +12,7 @@ from modeseek import cli
 from modeseek.bandit import explore
 from modeseek.bandit.objectives.registry import METHODS
 from modeseek.bandit.simulator.conventions import RELEASED_CODE
+from modeseek.checks import hint, nearest, suggestion
 from modeseek.experiments import experiment_with
 
 
@@ -91,6 +92,28 @@ def test_a_wrong_option_is_refused_before_any_work(options, message, tmp_path):
     assert not (tmp_path / "new").exists()
 
 
+def test_input_of_another_kind_is_refused_in_words():
+    """In a process of its own, as users have no beartype that comes first."""
+    calls = {
+        "modeseek.run(vary={'tau': .3})": "vary: tau needs a list of numbers, such as [0.05, 0.1], got 0.3",
+        "modeseek.run(vary={'tau': '.3'})": "vary: tau needs a list of numbers, such as [0.05, 0.1], got '.3'",
+        "modeseek.run(vary={'tau': ['x']})": "tau must be a positive number, got 'x'",
+        "modeseek.run(vary=['tau'])": "vary must say which values a hyper-parameter takes",
+        "modeseek.run(vary=3)": "vary must say which values a hyper-parameter takes",
+        "modeseek.run(tau='x')": "tau must be a positive number, got 'x'",
+        "modeseek.run(experiment=3)": "experiment must be a modeseek.Experiment, got 3",
+        "modeseek.run(0)": "experiment must be a modeseek.Experiment, got 0",
+        "modeseek.sweep('ppo')": "experiment must be a modeseek.Experiment, got 'ppo'",
+        "modeseek.explorer(3)": "kind must be the name of an explorer, one of kl, ",
+    }
+    lines = ["import modeseek"]
+    for call in calls:
+        lines += ["try:", f"    {call}", "except ValueError as error:", "    print(error)"]
+    done = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=True)
+    for said, expected in zip(done.stdout.splitlines(), calls.values(), strict=True):
+        assert said.startswith(expected)
+
+
 def test_a_folder_keeps_the_results_and_is_not_run_again(tiny, tiny_results, tmp_path, capsys):
     modeseek.run(tiny, out=tmp_path / "run", progress=False)
     opened = modeseek.open_results(tmp_path / "run")
@@ -142,6 +165,10 @@ def test_methods_are_a_mapping_and_a_table():
     assert found._repr_markdown_().count("\n") == 1 + len(METHODS)
     with pytest.raises(KeyError, match="did you mean 'ppo'"):
         found["pppo"]
+    with pytest.raises(KeyError, match="did you mean 'ipo'"):
+        found["IPO"]
+    with pytest.raises(KeyError, match=r"there are .*ppo"):
+        found["zzzz"]
 
 
 def test_kl_ends_at_the_target():
@@ -152,6 +179,8 @@ def test_kl_ends_at_the_target():
     assert isinstance(modeseek.plot(study, "bars"), matplotlib.figure.Figure)
     with pytest.raises(ValueError, match="there is no option 'step': did you mean 'steps'"):
         modeseek.kl("case-2", step=3)
+    with pytest.raises(ValueError, match=r"unknown problem 'case1'; .*; did you mean 'case-1-holds'"):
+        modeseek.kl("case1")
 
 
 def test_every_explorer_has_a_short_name():
@@ -162,7 +191,34 @@ def test_every_explorer_has_a_short_name():
     assert len(listed) == len(classes)
     assert all(name in modeseek.explorer.__doc__ for name in listed)
     assert modeseek.explorer("on-policy").caption()
+    with pytest.raises(ValueError, match="there is no explorer 'figure-19': did you mean 'figure18'"):
+        modeseek.explorer("figure-19")
+    with pytest.raises(ValueError, match=r"one of .*, got 'case-2b'; did you mean 'case-2'"):
+        modeseek.explorer("kl", preset="case-2b")
+    with pytest.raises(ValueError, match=r"unknown control 'stepp'; .*; did you mean 'step'"):
+        modeseek.explorer("kl", stepp=3)
     assert modeseek.explorer("kl", preset="case-1-fails", steps=20).model.values.preset == "case-1-fails"
+
+
+@pytest.mark.parametrize("name", [name for name in explore.__all__ if name.endswith("Explorer")])
+def test_a_run_card_makes_its_explorer_again(name):
+    kind = getattr(explore, name)
+    card = kind.Model().run_card()
+    assert card["again"].startswith(f'modeseek.explorer("{card["explorer"]}", ')
+    again = eval(card["again"], {"modeseek": modeseek})
+    assert type(again) is kind
+    assert again.model.run_card() == card
+
+
+@pytest.mark.parametrize(
+    ("asked", "near"),
+    [("IPO", "ipo"), ("on-policy", "on_policy"), ("step", "steps"), ("stepss", "steps"), ("o", "on_policy"), ("", "")],
+)
+def test_the_nearest_name_asks_for_letters_and_digits(asked, near):
+    known = ["step_size", "steps", "ipo", "on_policy"]
+    assert nearest(asked, known) == near
+    assert suggestion(asked, known) == (f"; did you mean {near!r}?" if near else "")
+    assert hint(asked, known) == (f"did you mean {near!r}?" if near else "there are step_size, steps, ipo, on_policy")
 
 
 def test_help_names_every_command_once_under_what_it_is_for(capsys):

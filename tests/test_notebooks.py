@@ -154,6 +154,15 @@ def test_lab_copies_and_leaves_a_readers_work_alone(tmp_path, capsys, monkeypatc
     Lab(folder=folder).run()
     assert (folder / names[0]).read_text() == "my notes"
     assert "left as it is" in capsys.readouterr().err
+    old = {"cells": [{"cell_type": "code", "source": ["x = 1\n", "from bandit.explore import KLExplorer"]}]}
+    (folder / names[0]).write_text(json.dumps(old))
+    (folder / names[1]).write_text(json.dumps({"cells": ["from modeseek.bandit import explore; of a bandit"]}))
+    Lab(folder=folder).run()
+    said = capsys.readouterr().err.splitlines()
+    advice = "was made before the import names changed: move it away and run `modeseek lab` again"
+    assert said[0].endswith(f"{folder / names[0]} {advice}")
+    assert [line for line in said if advice in line] == said[:1]
+    assert "left as it is" in said[1]
     assert "--allow-root" in Lab(allow_root=True).command(folder)
     assert "--allow-root" not in Lab().command(folder)
     assert Lab(here=True).command(shipped())[3] == f"--ServerApp.root_dir={NOTEBOOKS}"
@@ -170,5 +179,5 @@ def test_lab_says_what_is_wrong(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="no notebooks found"):
         Lab().run()
     monkeypatch.setattr(lab.importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(ValueError, match=r'pip install "modeseek\[notebooks\]"'):
+    with pytest.raises(ValueError, match=r"pip install -c constraints.txt '\.\[notebooks\]' in a clone"):
         dataclasses.replace(Lab(), folder=tmp_path).run()

@@ -6,7 +6,7 @@ from jaxtyping import Float
 from modeseek.bandit.categorical.divergences import Field, everywhere
 from modeseek.bandit.categorical.lemmas import alignment
 from modeseek.bandit.categorical.optimizers import Settings, gradient_descent, initial
-from modeseek.bandit.categorical.simplex import Policy, Vector
+from modeseek.bandit.categorical.simplex import CategoricalPolicy, Vector
 
 
 def contrastive(categories: int, chosen: int, rejected: int, c1: float, c2: float) -> Field:
@@ -17,7 +17,7 @@ def contrastive(categories: int, chosen: int, rejected: int, c1: float, c2: floa
     ahead = np.eye(categories)
     constant = c2 * ahead[rejected] - c1 * ahead[chosen]
 
-    def gradient(current: Policy) -> Vector:
+    def gradient(current: CategoricalPolicy) -> Vector:
         return constant + (c1 - c2) * current.probs
 
     return Field(gradient, everywhere(constant))

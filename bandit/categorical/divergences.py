@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from modeseek.bandit.categorical.problem import Problem
-from modeseek.bandit.categorical.simplex import LOG_ZERO, Policy, Vector, finite, namespace, total
+from modeseek.bandit.categorical.simplex import LOG_ZERO, CategoricalPolicy, Vector, finite, namespace, total
 
 
 class Field(NamedTuple):
@@ -24,7 +24,7 @@ class Field(NamedTuple):
             q_j → 0. From then on everything is finite.
     """
 
-    gradient: Callable[[Policy], Vector]
+    gradient: Callable[[CategoricalPolicy], Vector]
     log_support: Vector
 
 
@@ -38,7 +38,7 @@ def support_of(log_probs: Vector) -> Vector:
     return namespace(log_probs).where(log_probs > LOG_ZERO / 2, log_probs * 0.0, LOG_ZERO)
 
 
-def centered(policy: Policy, slope: Vector) -> Vector:
+def centered(policy: CategoricalPolicy, slope: Vector) -> Vector:
     """p_j (u_j - E_p[u]): the gradient with respect to logits of a loss with ∂L/∂p = u."""
     weighted = policy.probs * slope
     return weighted - policy.probs * total(weighted, keepdims=True)
@@ -69,7 +69,7 @@ def jensen_shannon(problem: Problem) -> Field:
     log_q = finite(problem.log_target)
     log_2 = 0.6931471805599453
 
-    def gradient(policy: Policy) -> Vector:
+    def gradient(policy: CategoricalPolicy) -> Vector:
         log_m = xp.logaddexp(policy.log_probs, log_q) - log_2
         return 0.5 * centered(policy, policy.log_probs - log_m)
 
@@ -88,7 +88,7 @@ def alpha_divergence(problem: Problem) -> Field:
     # Within 1e-6 of 1 the limit itself: the difference is of order (1-α) and below rounding of (w - p)/(1-α).
     order = xp.where(xp.abs(order) < 1e-6, order * 0.0 + 1e-6, order)
 
-    def gradient(policy: Policy) -> Vector:
+    def gradient(policy: CategoricalPolicy) -> Vector:
         exponent = order * (log_q - policy.log_probs)
         near = policy.probs * xp.expm1(xp.clip(exponent, -1.0, 1.0))
         # A category without mass never gets any: it takes no part (and LOG_ZERO - LOG_ZERO would lose log q).

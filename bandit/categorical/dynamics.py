@@ -17,7 +17,7 @@ from modeseek.bandit.categorical.optimizers import OPTIMIZERS, Settings, State, 
 from modeseek.bandit.categorical.problem import Problem
 from modeseek.bandit.categorical.simplex import (
     LOG_ZERO,
-    Policy,
+    CategoricalPolicy,
     check_distribution,
     check_positive,
     exact,
@@ -123,11 +123,11 @@ def _scan(
     return jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), first, rest)
 
 
-def _log_probs(problem: Problem, current: Policy) -> Any:
+def _log_probs(problem: Problem, current: CategoricalPolicy) -> Any:
     return current.log_probs
 
 
-def _metrics(problem: Problem, current: Policy) -> Any:
+def _metrics(problem: Problem, current: CategoricalPolicy) -> Any:
     return measure(problem, current.log_probs, current.probs)
 
 

@@ -20,9 +20,9 @@ from typing import Any
 
 from modeseek.bandit.categorical.divergences import Field, centered, everywhere, support_of
 from modeseek.bandit.categorical.problem import Problem
-from modeseek.bandit.categorical.simplex import LOG_ZERO, Policy, Vector, finite, namespace, policy
+from modeseek.bandit.categorical.simplex import LOG_ZERO, CategoricalPolicy, Vector, finite, namespace, policy
 
-Data = Callable[[Policy], Policy]
+Data = Callable[[CategoricalPolicy], CategoricalPolicy]
 """From the current policy to the distribution that the data comes from."""
 
 
@@ -34,11 +34,11 @@ def on_policy(problem: Problem) -> Data:
 def off_policy(problem: Problem) -> Data:
     """Data from `Problem.log_behavior`, for ever."""
     log_mu = finite(problem.log_behavior)
-    behavior = Policy(log_mu, namespace(log_mu).exp(log_mu))
+    behavior = CategoricalPolicy(log_mu, namespace(log_mu).exp(log_mu))
     return lambda current: behavior
 
 
-def prepared(data: Data, prepare: Callable[[Policy], Any]) -> Callable[[Policy], Any]:
+def prepared(data: Data, prepare: Callable[[CategoricalPolicy], Any]) -> Callable[[CategoricalPolicy], Any]:
     """`prepare` of the data that a policy is trained on: done once for all steps if no policy has a part in it."""
     nobody: Any = None
     fixed = data(nobody)
@@ -57,7 +57,7 @@ def reinforce(problem: Problem, data: Data) -> Field:
     log_reference = finite(problem.log_reference)
     beta, rewards = problem.beta, problem.rewards
 
-    def gradient(current: Policy) -> Vector:
+    def gradient(current: CategoricalPolicy) -> Vector:
         mu = data(current)
         return -centered(mu, rewards - beta * (mu.log_probs - log_reference))
 
@@ -68,7 +68,7 @@ def rwr(problem: Problem, data: Data) -> Field:
     """Reward-weighted regression, -E_μ[F log p] with F = exp(r/β)/E_μ[exp(r/β)]: forward KL to μF. Lemma E.3, I.2.5."""
     scaled = problem.rewards / problem.beta
 
-    def gradient(current: Policy) -> Vector:
+    def gradient(current: CategoricalPolicy) -> Vector:
         return current.probs - policy(data(current).log_probs + scaled).probs
 
     return Field(gradient, everywhere(problem.rewards))
@@ -114,7 +114,7 @@ def best_of_n(problem: Problem, data: Data) -> Field:
     xp = namespace(problem.rewards)
     best = prepared(data, lambda mu: xp.exp(best_of_n_distribution(mu.log_probs, problem.rewards, problem.draws)))
 
-    def gradient(current: Policy) -> Vector:
+    def gradient(current: CategoricalPolicy) -> Vector:
         return current.probs - best(current)
 
     return Field(gradient, everywhere(problem.rewards))
@@ -131,7 +131,7 @@ def best_of_n_negative(problem: Problem, data: Data) -> Field:
     worse = problem.rewards[..., :, None] > problem.rewards[..., None, :]
     log_threshold = xp.log(problem.negative_threshold)
 
-    def together(mu: Policy) -> Vector:
+    def together(mu: CategoricalPolicy) -> Vector:
         """β N μ_j B(b) for b better than j, `[*B, b, j]`."""
         others = problem.draws - 1.0
         some = xp.where(others > 0, others, 1.0)
@@ -141,7 +141,7 @@ def best_of_n_negative(problem: Problem, data: Data) -> Field:
 
     pairs = prepared(data, together)
 
-    def gradient(current: Policy) -> Vector:
+    def gradient(current: CategoricalPolicy) -> Vector:
         log_ratio = current.log_probs[..., None, :] - current.log_probs[..., :, None]
         pushed = xp.where(log_ratio > log_threshold, pairs(current), 0.0).sum(-2)
         return likelihood.gradient(current) + pushed - current.probs * pushed.sum(-1, keepdims=True)
@@ -166,7 +166,7 @@ def _contrastive(problem: Problem, data: Data, coefficient: Callable[[Vector], V
     log_reference = finite(problem.log_reference)
     preferred = preference_probabilities(problem.rewards)
 
-    def gradient(current: Policy) -> Vector:
+    def gradient(current: CategoricalPolicy) -> Vector:
         mu = data(current).probs
         log_ratio = current.log_probs - log_reference
         margins = log_ratio[..., :, None] - log_ratio[..., None, :]

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from modeseek.bandit.categorical.divergences import Field
-from modeseek.bandit.categorical.simplex import Policy, Vector, namespace, policy
+from modeseek.bandit.categorical.simplex import CategoricalPolicy, Vector, namespace, policy
 
 
 class Settings(NamedTuple):
@@ -39,7 +39,7 @@ class State(NamedTuple):
         step: steps taken, as a floating number.
     """
 
-    policy: Policy
+    policy: CategoricalPolicy
     mean: Vector
     square: Vector
     step: Vector

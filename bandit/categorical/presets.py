@@ -5,10 +5,10 @@ from typing import NamedTuple
 import numpy as np
 
 from modeseek.bandit.categorical.problem import Knobs, Problem, bump, dirichlet, from_rewards, from_target, mixture
-from modeseek.checks import whole
+from modeseek.checks import suggestion, whole
 
 
-class Preset(NamedTuple):
+class NamedCase(NamedTuple):
     """A start and a target.
 
     Attributes:
@@ -23,18 +23,20 @@ class Preset(NamedTuple):
 
 
 PRESETS = {
-    "case-1-holds": Preset(
+    "case-1-holds": NamedCase(
         (0.3, 0.3, 0.2, 0.1, 0.1), (0.35, 0.15, 0.2, 0.2, 0.1), "p = .3 > L(q₁, q₂) = .236: reverse KL separates more"
     ),
-    "case-1-fails": Preset(
+    "case-1-fails": NamedCase(
         (0.1,) * 10, (0.5, 0.1, *(0.05,) * 8), "p = .1 < L(q₁, q₂) = .2485: reverse KL separates the pair less"
     ),
-    "case-2": Preset((0.3, 0.1, 0.6), (0.4, 0.4, 0.2), "equal targets above p: reverse KL feeds the larger first"),
-    "case-3": Preset((0.5, 0.3, 0.2), (0.05, 0.05, 0.9), "equal targets far below p: reverse KL cuts the larger more"),
-    "case-3-fails": Preset(
+    "case-2": NamedCase((0.3, 0.1, 0.6), (0.4, 0.4, 0.2), "equal targets above p: reverse KL feeds the larger first"),
+    "case-3": NamedCase(
+        (0.5, 0.3, 0.2), (0.05, 0.05, 0.9), "equal targets far below p: reverse KL cuts the larger more"
+    ),
+    "case-3-fails": NamedCase(
         (0.6, 0.399, 0.001), (0.01, 0.01, 0.98), "q = .025 p₂, and yet reverse KL cuts the larger *less*"
     ),
-    "equal-gap": Preset(
+    "equal-gap": NamedCase(
         (0.4, 0.1, 0.5), (0.5, 0.2, 0.3), "q - p equal: forward KL sees no difference, reverse KL does"
     ),
 }
@@ -104,7 +106,8 @@ def _bandit(name: str, categories: int, into_interval: str, knobs: Knobs | None)
     try:
         center, _ = parse_reward(name)
     except ValueError:
-        raise ValueError(f"unknown problem {name!r}; there are {KINDS}") from None
+        near = suggestion(name, ["R1", "R2", "bimodal", *PRESETS])
+        raise ValueError(f"unknown problem {name!r}; there are {KINDS}{near}") from None
     # Exact bin probabilities: every category has mass, whatever K.
     reference = reference_probs(ReferenceRecipe(samples=0), into_interval, categories)
     problem = from_rewards(reference, token_rewards(name, categories), knobs)

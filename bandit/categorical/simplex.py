@@ -20,7 +20,7 @@ Vector = Any
 """A `jax.Array` or a `numpy.ndarray` of shape `[*B, K]`."""
 
 
-class Policy(NamedTuple):
+class CategoricalPolicy(NamedTuple):
     """A distribution with both of its faces, since every step needs both and one exponential makes them.
 
     Attributes:
@@ -51,13 +51,13 @@ def total(terms: Vector, *, keepdims: bool = False) -> Vector:
     return sums[..., None] if keepdims else sums
 
 
-def policy(logits: Vector) -> Policy:
+def policy(logits: Vector) -> CategoricalPolicy:
     """The softmax of logits, with its logarithm by log-sum-exp. `[*B, K]` over the last axis."""
     xp = namespace(logits)
     shifted = logits - logits.max(-1, keepdims=True)
     exponentials = xp.exp(shifted)
     normalizer = total(exponentials, keepdims=True)
-    return Policy(shifted - xp.log(normalizer), exponentials / normalizer)
+    return CategoricalPolicy(shifted - xp.log(normalizer), exponentials / normalizer)
 
 
 def finite(log_probs: Vector) -> Vector:

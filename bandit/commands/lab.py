@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import filecmp
 import importlib.util
+import re
 import shutil
 import subprocess
 import sys
@@ -11,10 +12,13 @@ import sysconfig
 from pathlib import Path
 
 from modeseek.bandit.commands.common import say
+from modeseek.bandit.explore.toolkit.environment import INSTALL
 from modeseek.files import replacing, writable_folder
 
 CLONE = Path(__file__).resolve().parents[2] / "notebooks"
 FIRST = "00_start_here.ipynb"
+OLD_IMPORT = re.compile(r"(^|[\s\"])(from|import) (bandit|llm)\b", re.MULTILINE)
+"""In a notebook's JSON: an import by the names from before `modeseek.bandit` and `modeseek.llm`."""
 
 
 def shipped() -> Path:
@@ -86,14 +90,18 @@ class Lab:
             raise ValueError(f"port must be from 1 to 65535, got {self.port}")
         for package in ("jupyterlab", "ipywidgets"):
             if importlib.util.find_spec(package) is None:
-                raise ValueError(f'{package} is not installed: pip install "modeseek[notebooks]"')
+                raise ValueError(f"{package} is not installed: {INSTALL}")
         source = shipped()
         if self.here and source != CLONE:
             raise ValueError("--here needs a clone of the repository; this is an installation without one")
         folder = source if self.here else self.folder
         if not self.here:
             for name in copy_notebooks(source, folder):
-                say(f"{folder / name} differs from this version's: left as it is (rename it to get the new one)")
+                kept = folder / name
+                if OLD_IMPORT.search(kept.read_text(encoding="utf-8", errors="replace")):
+                    say(f"{kept} was made before the import names changed: move it away and run `modeseek lab` again")
+                else:
+                    say(f"{kept} differs from this version's: left as it is (rename it to get the new one)")
         say(f"JupyterLab on {folder.resolve()}; Ctrl-C stops it")
         with contextlib.suppress(KeyboardInterrupt):
             return subprocess.run(self.command(folder), check=False).returncode

@@ -1,6 +1,5 @@
 """Figures by name: which ones a dataset has, and how each is drawn."""
 
-import difflib
 from collections.abc import Callable
 
 import xarray
@@ -15,6 +14,7 @@ from modeseek.bandit.figures.problem import problem_figure
 from modeseek.bandit.figures.tokens import token_figure
 from modeseek.bandit.simulator.results import experiment_of
 from modeseek.bandit.simulator.summary import choose_learning_rate, final_values
+from modeseek.checks import suggestion
 
 Draw = Callable[[xarray.Dataset], Figure]
 
@@ -69,7 +69,7 @@ def draw(dataset: xarray.Dataset, kind: str | None = None) -> Figure:
     known = figure_kinds(dataset)
     name = next(iter(known)) if kind is None else kind.replace("_", "-")
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"these results have no figure {kind!r}: there are {', '.join(known)}{hint}")
+        raise ValueError(
+            f"these results have no figure {kind!r}: there are {', '.join(known)}{suggestion(name, known)}"
+        )
     return known[name](dataset)

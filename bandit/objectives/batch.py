@@ -1,7 +1,6 @@
 """What an objective takes and gives: a batch of responses, the numbers that may be swept, static options, losses."""
 
 import dataclasses
-import math
 from collections.abc import Iterable
 from typing import Any, Literal, NamedTuple
 
@@ -11,7 +10,7 @@ from jaxtyping import Array, Bool, Float
 
 from modeseek.bandit.objectives import pairs
 from modeseek.bandit.objectives.log_probs import kept, log_ratios, sequence_log_probs, token_counts
-from modeseek.checks import choices, positive, require
+from modeseek.checks import choices, finite, positive, require
 
 
 class HyperRange(NamedTuple):
@@ -40,7 +39,7 @@ class HyperRange(NamedTuple):
             ValueError: it is not finite, negative, or zero where zero means nothing.
         """
         if self.zero:
-            require(math.isfinite(value) and value >= 0, f"{name} must be zero or more, got {value!r}")
+            require(finite(value) and value >= 0, f"{name} must be zero or more, got {value!r}")
         else:
             positive(name, value)
 

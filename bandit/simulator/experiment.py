@@ -109,6 +109,8 @@ class Experiment:
     def _check_numbers(self) -> None:
         for rate in (*self.learning_rates, *self.method_learning_rates):
             positive("learning_rate", rate)
+        pairs = isinstance(self.vary, tuple) and all(isinstance(axis, tuple) and len(axis) == 2 for axis in self.vary)
+        require(pairs, f"vary must say which values a hyper-parameter takes, {{'tau': [0.05, 0.1]}}, got {self.vary!r}")
         require(len({name for name, _ in self.vary}) == len(self.vary), "vary: each hyper-parameter can be varied once")
         require(
             not (self.learning_rates or self.method_learning_rates)

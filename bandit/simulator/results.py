@@ -15,7 +15,7 @@ import jax
 import numpy as np
 import xarray
 
-import modeseek
+from modeseek import __version__
 from modeseek.bandit.simulator.evaluate import Evaluation
 from modeseek.bandit.simulator.experiment import Experiment
 from modeseek.bandit.simulator.objective import StepMetrics
@@ -81,7 +81,7 @@ class Curves:
 def versions() -> dict[str, str]:
     """Versions of everything that may change a number."""
     packages = {name: metadata.version(name) for name in ("jax", "jaxlib", "flax", "optax", "numpy", "xarray")}
-    return {"modeseek": modeseek.__version__, "python": platform.python_version(), **packages}
+    return {"modeseek": __version__, "python": platform.python_version(), **packages}
 
 
 def identity(experiment: Experiment) -> dict[str, Any]:

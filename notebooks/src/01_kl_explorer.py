@@ -45,7 +45,7 @@ race
 # %%
 from modeseek.bandit.explore import KLExplorer
 
-explorer = KLExplorer(preset="case1_fails")
+explorer = KLExplorer(preset="case-1-fails")
 explorer
 
 # %% [markdown]

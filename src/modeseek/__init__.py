@@ -14,7 +14,6 @@ The names of everyday use; each has a docstring that shows it:
 Importing this package imports nothing else: each name loads what it needs when it is first used.
 """
 
-import difflib
 import importlib
 from typing import TYPE_CHECKING, Any
 
@@ -63,8 +62,10 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(f"modeseek.{name}")
     if name.startswith("__"):  # what Python and its tools look for
         raise AttributeError(f"module 'modeseek' has no attribute {name!r}")
-    near = difflib.get_close_matches(name, __all__, n=1, cutoff=0.5)
-    hint = f"did you mean modeseek.{near[0]}?" if near else f"there are {', '.join(__all__)}"
+    from modeseek.checks import nearest
+
+    near = nearest(name, __all__)
+    hint = f"did you mean modeseek.{near}?" if near else f"there are {', '.join(__all__)}"
     raise AttributeError(f"modeseek has no {name!r}: {hint}")
 
 

@@ -1,8 +1,12 @@
 """Checks that configurations make of themselves: each failure says what was expected and what came."""
 
 import dataclasses
+import difflib
 import math
+import numbers
+import re
 import typing
+from collections.abc import Iterable
 from typing import Any
 
 
@@ -20,9 +24,14 @@ def whole(name: str, value: Any, least: int) -> None:
     )
 
 
+def finite(value: Any) -> bool:
+    """Whether it is a number at all, and neither infinite nor NaN."""
+    return isinstance(value, numbers.Real) and math.isfinite(value)
+
+
 def positive(name: str, value: float) -> None:
     """Require a finite number above zero."""
-    require(math.isfinite(value) and value > 0, f"{name} must be a positive number, got {value!r}")
+    require(finite(value) and value > 0, f"{name} must be a positive number, got {value!r}")
 
 
 def choices(instance: Any) -> None:
@@ -32,3 +41,33 @@ def choices(instance: Any) -> None:
         if typing.get_origin(hints[field.name]) is typing.Literal:
             allowed, value = typing.get_args(hints[field.name]), getattr(instance, field.name)
             require(value in allowed, f"{field.name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
+
+
+def nearest(name: Any, known: Iterable[str]) -> str:
+    """The known name that was probably meant; empty if none is near.
+
+    Letters and digits alone count: `IPO`, `ipo` and `i-p_o` are one name. The shortest name that begins like the given
+    one comes first, then the most similar.
+    """
+    plain = {_plain(each): each for each in reversed(list(known))}  # of equal ones the first
+    key = _plain(str(name))
+    longer = [each for each in reversed(plain) if key and each.startswith(key)]
+    near = [min(longer, key=len)] if longer else difflib.get_close_matches(key, plain, n=1)
+    return plain[near[0]] if near else ""
+
+
+def hint(name: Any, known: Iterable[str]) -> str:
+    """What to say of a name that is not known: the nearest one, or all that there are."""
+    names = list(known)
+    near = nearest(name, names)
+    return f"did you mean {near!r}?" if near else f"there are {', '.join(names)}"
+
+
+def suggestion(name: Any, known: Iterable[str]) -> str:
+    """The nearest name, to stand behind a list of all; empty if none is near."""
+    near = nearest(name, known)
+    return f"; did you mean {near!r}?" if near else ""
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())

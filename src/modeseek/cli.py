@@ -1,7 +1,6 @@
 """The `modeseek` command: parses, calls, prints."""
 
 import dataclasses
-import difflib
 import inspect
 import os
 import sys
@@ -21,11 +20,12 @@ from modeseek.bandit.commands.reproduce import Reproduce
 from modeseek.bandit.commands.runs import Bandit, Repeat, Sweep
 from modeseek.bandit.simulator.conventions import PRESETS
 from modeseek.bandit.simulator.experiment import Experiment
+from modeseek.checks import nearest
 
 
 @dataclasses.dataclass(frozen=True)
 class LanguageModels:
-    """Fine-tune language models on preferences, generate, score, convert; `modeseek llm --help` lists the commands."""
+    """Fine-tune language models on preferences, generate, score, convert; `modeseek llm --help` lists commands."""
 
     def run(self) -> int:
         """Not reached: `modeseek llm` has commands of its own."""
@@ -120,8 +120,8 @@ paper's text or its released code has it), and --config FILE (a results.nc, or i
 def _parse(arguments: list[str]) -> Any:
     name, rest = arguments[0], arguments[1:]
     if name not in COMMANDS:
-        near = difflib.get_close_matches(name, COMMANDS, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(COMMANDS)}."
+        near = nearest(name, COMMANDS)
+        hint = f"did you mean {near!r}?" if near else f"there are {', '.join(COMMANDS)}."
         raise ValueError(f"there is no command {name!r}: {hint} `modeseek --help` says what each is for")
     if name == "llm":
         from modeseek.llm.commands.cli import parse  # here, so that no other command waits for it

@@ -1,9 +1,8 @@
 """Experiments on the bandit as a person calls them: run, sweep, open, tabulate, plot."""
 
 import dataclasses
-import difflib
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ from modeseek.bandit.objectives.registry import METHOD_COLUMNS, METHODS, Method,
 from modeseek.bandit.simulator.config import AlgorithmConfig
 from modeseek.bandit.simulator.conventions import PRESETS
 from modeseek.bandit.simulator.experiment import Experiment
+from modeseek.checks import hint, require
 from modeseek.markdown import markdown_table
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def run(
     Raises:
         ValueError: an unknown name or a value that cannot be one; nothing has been run then.
     """
-    return _run(experiment_with(experiment or Experiment(), **options), "run", out, progress)
+    return _run(experiment_with(Experiment() if experiment is None else experiment, **options), "run", out, progress)
 
 
 def sweep(
@@ -90,15 +90,14 @@ def experiment_with(experiment: Experiment, **options: Any) -> Experiment:
     Raises:
         ValueError: an unknown name, which says the nearest one, or a value that cannot be one.
     """
+    require(isinstance(experiment, Experiment), f"experiment must be a modeseek.Experiment, got {experiment!r}")
     own, algorithm, hyper = (
         {field.name for field in dataclasses.fields(kind)} for kind in (Experiment, AlgorithmConfig, HyperParameters)
     )
     known = (own | algorithm | hyper | {"preset"}) - {"algorithm", "hyper"}
     for name in options:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(known))}"
-            raise ValueError(f"there is no option {name!r}: {hint}")
+            raise ValueError(f"there is no option {name!r}: {hint(name, sorted(known))}")
     changes = {name: _field(name, value) for name, value in options.items() if name in own}
     if "preset" in options:
         if options["preset"] not in PRESETS:
@@ -114,10 +113,17 @@ def experiment_with(experiment: Experiment, **options: Any) -> Experiment:
 def _field(name: str, value: Any) -> Any:
     """A value as `Experiment` holds it: one name stands for a tuple of one, a list for a tuple, a mapping for pairs."""
     if name == "vary" and isinstance(value, Mapping):
-        return tuple((axis, tuple(values)) for axis, values in value.items())
+        return tuple((axis, _axis(axis, values)) for axis, values in value.items())
     if name in ("methods", "rewards") and isinstance(value, str):
         return (value,)
     return tuple(value) if isinstance(value, list) else value
+
+
+def _axis(name: str, values: Any) -> tuple[float, ...]:
+    """The values that a hyper-parameter takes in turn."""
+    listed = isinstance(values, Iterable) and not isinstance(values, str)
+    require(listed, f"vary: {name} needs a list of numbers, such as [0.05, 0.1], got {values!r}")
+    return tuple(values)
 
 
 def _run(experiment: Experiment, command: str, out: str | Path | None, progress: bool) -> "xarray.Dataset":
@@ -216,9 +222,7 @@ class MethodTable(Mapping[str, Method]):
 
     def __getitem__(self, name: str) -> Method:
         if name not in METHODS:
-            near = difflib.get_close_matches(str(name), METHODS, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise KeyError(f"there is no method {name!r}{hint}")
+            raise KeyError(f"there is no method {name!r}: {hint(name, METHODS)}")
         return METHODS[name]
 
     def __iter__(self) -> Iterator[str]:

@@ -1,14 +1,15 @@
 """What a reader explores by hand: forward against reverse KL, and the explorers of the notebooks."""
 
 import dataclasses
-import difflib
 import re
 from typing import TYPE_CHECKING, Any
+
+from modeseek.checks import hint, require
 
 if TYPE_CHECKING:
     import xarray
 
-    from modeseek.bandit.explore.explorer import Explorer
+    from modeseek.bandit.explore.toolkit.explorer import Explorer
 
 
 def kl(problem: str = "R1", **options: Any) -> "xarray.Dataset":
@@ -38,11 +39,18 @@ def kl(problem: str = "R1", **options: Any) -> "xarray.Dataset":
     known = [field.name for field in dataclasses.fields(KLOptions)]
     for name in options:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
-            raise ValueError(f"there is no option {name!r}: {hint}")
+            raise ValueError(f"there is no option {name!r}: {hint(name, known)}")
     tuples: dict[str, Any] = {n: tuple(value) if isinstance(value, list) else value for n, value in options.items()}
     return named_study(KLOptions(problem=problem, **tuples), progress=progress("steps"))
+
+
+_ALIASES = {
+    "fig16": "four_methods",
+    "fig18": "figure18",
+    "negative": "negative_gradient",
+    "ood": "out_of_distribution",
+}
+"""How state strings, and the files of an export, call some of the explorers."""
 
 
 def explorer(kind: str, preset: str | None = None, **values: Any) -> "Explorer":
@@ -55,7 +63,8 @@ def explorer(kind: str, preset: str | None = None, **values: Any) -> "Explorer":
 
     Args:
         kind: which: `kl`, `bandit`, `on_policy`, `negative_gradient`, `four_methods`, `displacement`, `figure18`,
-            `out_of_distribution`, `phase`, `reproduce` or `demo`.
+            `out_of_distribution`, `phase`, `reproduce` or `demo`; or the first word of its state string, such as
+            `fig16` or `ood`.
         preset: its name; the explorer's first, if not given.
         **values: of controls, by name; also `state=` and `hide=`.
 
@@ -68,11 +77,11 @@ def explorer(kind: str, preset: str | None = None, **values: Any) -> "Explorer":
     from modeseek.bandit import explore
 
     known = {_snake(name.removesuffix("Explorer")): name for name in explore.__all__ if name.endswith("Explorer")}
+    require(isinstance(kind, str), f"kind must be the name of an explorer, one of {', '.join(known)}, got {kind!r}")
     key = kind.strip().lower().replace("-", "_")
+    key = _ALIASES.get(key, key)
     if key not in known:
-        near = difflib.get_close_matches(key, known, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"there is no explorer {kind!r}: there are {', '.join(known)}{hint}")
+        raise ValueError(f"there is no explorer {kind!r}: {hint(kind, known)}")
     made: Explorer = getattr(explore, known[key])(preset, **values)
     return made
 

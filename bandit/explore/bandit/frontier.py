@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Float
 
 from modeseek.bandit.categorical.metrics import kl
-from modeseek.bandit.categorical.simplex import Policy, policy
+from modeseek.bandit.categorical.simplex import CategoricalPolicy, policy
 
 TILTS = np.concatenate([[0.0], np.geomspace(1e-2, 1e4, 160)])
 """Inverse temperatures along the frontier; the last puts everything on the best token."""
@@ -15,7 +15,7 @@ FARTHEST = 1e4
 
 def tilted(
     reference: Float[np.ndarray, "V"], rewards: Float[np.ndarray, "V"], tilt: Float[np.ndarray, "*B"] | float
-) -> Policy:
+) -> CategoricalPolicy:
     """π ∝ π_ref exp(tilt · r), each `[*B, V]`: of all as far from the reference, it earns most."""
     return policy(np.log(reference) + np.asarray(tilt)[..., None] * rewards)
 

@@ -6,7 +6,7 @@ from modeseek.bandit.explore.toolkit.explorer import Explorer
 
 
 class KLExplorer(Explorer):
-    """Forward against reverse KL on a categorical distribution: `KLExplorer(preset="case1_fails")`."""
+    """Forward against reverse KL on a categorical distribution: `KLExplorer(preset="case-1-fails")`."""
 
     Model = KLModel
     Scene = KLScene

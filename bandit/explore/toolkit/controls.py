@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from modeseek.checks import suggestion
+
 
 class Accepted(NamedTuple):
     """A value, and what had to be done to the input to make it one.
@@ -96,7 +98,8 @@ class Choice(NamedTuple):
         """
         plain = {_plain(option): option for option in self.options}
         if _plain(str(given)) not in plain:
-            raise ValueError(f"{self.label} must be one of {', '.join(self.options)}, got {given!r}")
+            known = ", ".join(self.options)
+            raise ValueError(f"{self.label} must be one of {known}, got {given!r}{suggestion(given, self.options)}")
         return Accepted(plain[_plain(str(given))])
 
     def encode(self, value: Any) -> str:

@@ -7,6 +7,9 @@ from typing import NamedTuple
 
 NEEDED = ("jax", "numpy", "matplotlib", "xarray", "ipywidgets", "jupyterlab")
 
+INSTALL = "python -m pip install -c constraints.txt '.[notebooks]' in a clone of modeseek"
+"""What to do about a missing package; no registry has modeseek."""
+
 
 class Environment(NamedTuple):
     """What was found.
@@ -33,7 +36,7 @@ def check_environment() -> Environment:
             lines.append(f"✓ {name} {metadata.version(name)}")
         except metadata.PackageNotFoundError:
             ready = False
-            lines.append(f'✗ {name} is missing: pip install "modeseek[notebooks]" and restart the kernel')
+            lines.append(f"✗ {name} is missing: {INSTALL}, then restart the kernel")
     import jax
 
     kinds = sorted({f"{device.platform}" for device in jax.devices()})

@@ -12,6 +12,7 @@ import numpy as np
 
 from modeseek.bandit.explore.toolkit.canvas import Canvas, Scene, captioned, encode, encode_small
 from modeseek.bandit.explore.toolkit.controls import Choice
+from modeseek.bandit.explore.toolkit.environment import INSTALL
 from modeseek.bandit.explore.toolkit.model import ViewModel
 from modeseek.files import free_folder, replacing
 
@@ -170,7 +171,7 @@ class Explorer:
                 try:
                     from modeseek.bandit.explore.toolkit.shell import Shell
                 except ImportError as error:
-                    raise ValueError('widgets need `pip install "modeseek[notebooks]"`: no ipywidgets found') from error
+                    raise ValueError(f"no ipywidgets found, which widgets need: {INSTALL}") from error
                 self._shell = Shell(self)
             return self._shell.box
 

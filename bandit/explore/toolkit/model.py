@@ -13,6 +13,7 @@ import numpy as np
 from modeseek import __version__
 from modeseek.bandit.explore.toolkit.controls import Control, Number
 from modeseek.bandit.explore.toolkit.values import Preset, V, controls_of
+from modeseek.checks import suggestion
 
 R = TypeVar("R")
 
@@ -71,7 +72,8 @@ class ViewModel(Generic[V, R]):
         for control in self.controls:
             if control.name == name:
                 return control
-        raise ValueError(f"unknown control {name!r}; there are {', '.join(c.name for c in self.controls)}")
+        names = [control.name for control in self.controls]
+        raise ValueError(f"unknown control {name!r}; there are {', '.join(names)}{suggestion(name, names)}")
 
     def set(self, name: str, given: Any) -> None:
         """Change one value, and what depends on it.
@@ -151,7 +153,7 @@ class ViewModel(Generic[V, R]):
             "values": {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()},
             "caption": self.caption(),
             "versions": {"modeseek": __version__, "numpy": np.__version__, "python": platform.python_version()},
-            "again": f"{type(self).__module__}.{type(self).__name__}.from_state({json.dumps(self.to_state())})",
+            "again": f"modeseek.explorer({json.dumps(self.kind)}, state={json.dumps(self.to_state())})",
         }
 
     # What a kind of explorer defines.
