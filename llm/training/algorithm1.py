@@ -23,7 +23,16 @@ from modeseek.llm.inference.batched import Stops, generate_rows
 from modeseek.llm.inference.scoring import ModelWithParams
 from modeseek.llm.models.parameters import Params
 from modeseek.llm.training import lora
-from modeseek.llm.training.collection import Reward, check_data, minibatches, preferences, rewards_of, trimmed, widened
+from modeseek.llm.training.collection import (
+    Reward,
+    check_data,
+    lengths_and_ends,
+    minibatches,
+    preferences,
+    rewards_of,
+    trimmed,
+    widened,
+)
 from modeseek.llm.training.cross_entropy import CrossEntropy
 from modeseek.llm.training.objective import Labelled, make_method_step, make_scorer
 from modeseek.llm.training.optimizer import State, start
@@ -128,7 +137,7 @@ class Algorithm1:
             state: given up.
             report: takes a record of the collection (`reward`, `length`, `ended`: the means over its responses, and
                 `generate_seconds`, `score_seconds`), then one of each gradient step (`step_metrics`, `gradient_norm`,
-                `update_seconds`).
+                `length`, `ended`, `update_seconds`).
 
         Raises:
             ValueError: a loss or a gradient that is not finite; phase, step and rows are named. The parameters are
@@ -139,17 +148,14 @@ class Algorithm1:
         generated = time.monotonic()
         rewards = rewards_of(self.reward, examples, self.config.responses_per_prompt)
         labelled, moments = self.label(state, examples, sampled, rewards)
-        real = np.asarray(labelled.real)
-        answers = [response for example in examples for response in example.responses]
         scored = time.monotonic()
         state = state._replace(moments=moments, position=position, collection=state.collection + 1)
         report(
             {
                 "collection": state.collection,
                 "step": state.step,
-                "reward": float(rewards[real].mean()),
-                "length": float(np.mean([len(ids) for ids in answers])),
-                "ended": float(np.mean([len(ids) > 0 and ids[-1] in self.eos for ids in answers])),
+                "reward": float(rewards[np.asarray(labelled.real)].mean()),
+                **lengths_and_ends(labelled, self.eos),
                 "generate_seconds": round(generated - began, 3),
                 "score_seconds": round(scored - generated, 3),
             }
@@ -161,8 +167,10 @@ class Algorithm1:
             state = state._replace(learner=learner, step=state.step + 1)
             found = {name: float(number) for name, number in jax.device_get(numbers).items()}
             self._check_finite(found, state, rows)
-            if not sampled.all():  # an estimate from the policy's own samples, which these are not
-                found.pop("kl_to_reference", None)
+            if not sampled.all():  # estimates from the policy's own samples, which these are not
+                for name in ("kl_to_reference", "sampled_entropy"):
+                    found.pop(name, None)
+            found |= lengths_and_ends(minibatch, self.eos)
             finite = {name: number for name, number in found.items() if math.isfinite(number)}  # NaN: there is no pair
             seconds = round(time.monotonic() - began, 3)
             report({"collection": state.collection, "step": state.step, **finite, "update_seconds": seconds})
