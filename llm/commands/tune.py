@@ -70,6 +70,7 @@ class Tune(Training):
     evaluate_every: int = 10
     evaluate_prompts: int = 64
     max_response: int = 256
+    checkpoint_every: int = 10
 
     def run(self) -> int:
         """Read, train, save, say what became of rewards and lengths; 0 on success.
@@ -88,6 +89,7 @@ class Tune(Training):
         from modeseek.llm.rewards.reward_model import open_scorer
         from modeseek.llm.training.collection import check_data
         from modeseek.llm.training.phases import Phases
+        from modeseek.llm.training.run_checkpoints import RunCheckpoints
         from modeseek.llm.training.run_folder import RunFolder, read_metrics
         from modeseek.llm.training.tune import tune
 
@@ -113,9 +115,9 @@ class Tune(Training):
         judged = gold is not None or scorer is not None
         check_data(checkpoint.config, examples.training, config, judged=judged, eos=texts.eos)
         identity = {**self.identity("tune"), "optimizer": dataclasses.asdict(optimizer)}
-        with RunFolder(free_folder(self.out, "tune"), identity) as run:
+        folder = RunFolder(free_folder(self.out, "tune"), identity)
+        with folder as run, RunCheckpoints(run, self.checkpoint_every, self.keep) as checkpoints:
             check_new(run.folder / POLICY)
-            run.begin()
             params = reading.load(checkpoint, dtype="float32", progress=progress("tensors"))
             policy = ModelWithParams(Model(checkpoint.config, Compute(self.dtype)), params)
             rewards = {} if gold is None else {"gold": gold.function(texts.eos)}
@@ -137,6 +139,7 @@ class Tune(Training):
                 optimizer=transformation,
                 evaluate=self._evaluation(policy, examples, rewards, texts, run),
                 evaluate_every=self.evaluate_every,
+                checkpoints=checkpoints,
                 report=report,
                 progress=progress("collections (the first one compiles)"),
             )
