@@ -19,11 +19,13 @@ from modeseek.llm.data.tokenization import Example
 from modeseek.llm.inference.scoring import ModelWithParams
 from modeseek.llm.models.hugging_face import config_from
 from modeseek.llm.models.model import Model
-from modeseek.llm.training.algorithm1 import Algorithm1, preferences, trimmed, tune
+from modeseek.llm.training.algorithm1 import Algorithm1
+from modeseek.llm.training.collection import minibatches, preferences, rewards_of, trimmed
 from modeseek.llm.training.cross_entropy import CrossEntropy
 from modeseek.llm.training.objective import Labelled, make_method_step
 from modeseek.llm.training.optimizer import start
 from modeseek.llm.training.trainable import AllParameters
+from modeseek.llm.training.tune import tune
 from modeseek.llm.training.tune_config import TuneConfig
 
 MODEL = Model(config_from(CASES["pythia"] | {"num_hidden_layers": 2, "hidden_size": 24}))
@@ -125,7 +127,7 @@ def test_samples_are_judged_and_learnt_as_the_ids_that_were_drawn():
     state = loop.start()
     examples, sampled, _ = loop.collect(state)
     assert sampled.all()
-    labelled, _ = loop.label(state, examples, sampled, loop._rewards(examples))
+    labelled, _ = loop.label(state, examples, sampled, rewards_of(judge, examples, 2))
     asked = order(ON_POLICY.seed, 0, 10)[:4]
     ended = 0
     for p, example in enumerate(seen):
@@ -150,7 +152,7 @@ def test_advantages_are_of_the_collection_and_the_kl_is_in_the_rewards():
     loop = Algorithm1(policy(), pairs(), config, reward=length_reward, eos=[EOS], reference=reference)
     state = loop.start()
     examples, sampled, _ = loop.collect(state)
-    rewards = loop._rewards(examples)
+    rewards = rewards_of(length_reward, examples, 2)
     labelled, _ = loop.label(state, examples, sampled, rewards)
     ratios = (labelled.behavior_log_probs - labelled.reference_log_probs).astype(np.float64).sum(-1)
     assert np.abs(ratios).max() > 0.01
@@ -160,11 +162,10 @@ def test_advantages_are_of_the_collection_and_the_kl_is_in_the_rewards():
 
 
 def test_each_pass_takes_every_prompt_once_and_in_an_order_of_its_own():
-    loop = Algorithm1(policy(), pairs(), ON_POLICY, reward=length_reward, eos=[EOS])
-    taken = [rows.tolist() for rows in loop._minibatches(loop.start()._replace(collection=1))]
+    taken = [rows.tolist() for rows in minibatches(ON_POLICY, 1)]
     first, second = np.concatenate(taken[:2]).tolist(), np.concatenate(taken[2:]).tolist()
     assert sorted(first) == sorted(second) == [0, 1, 2, 3]
-    later = [rows.tolist() for rows in loop._minibatches(loop.start()._replace(collection=2))]
+    later = [rows.tolist() for rows in minibatches(ON_POLICY, 2)]
     assert taken != later
 
 
@@ -177,7 +178,7 @@ def test_mixing_samples_a_share_of_the_prompts_and_takes_the_data_for_the_refere
     assert sampled.tolist() == [True, True, False, False]
     asked = order(config.seed, 0, 10)[:4]
     assert all(examples[i] is pairs()[asked[i]] for i in (2, 3))
-    labelled, _ = loop.label(state, examples, sampled, loop._rewards(examples))
+    labelled, _ = loop.label(state, examples, sampled, rewards_of(length_reward, examples, 2))
     assert (labelled.behavior_log_probs[2:] == labelled.reference_log_probs[2:]).all()
     assert (labelled.behavior_log_probs[:2] != labelled.reference_log_probs[:2]).any()
 
@@ -189,7 +190,7 @@ def test_the_kl_in_the_rewards_is_the_policys_whoever_answered():
     state, moved = loop.start(), jax.tree.map(lambda a: a * 1.1, policy().params)
     state = state._replace(learner=state.learner._replace(params=moved))
     examples, sampled, _ = loop.collect(state)
-    rewards = loop._rewards(examples)
+    rewards = rewards_of(length_reward, examples, 2)
     labelled, _ = loop.label(state, examples, sampled, rewards)
     log_probs = np.asarray(loop.score(moved, labelled)).astype(np.float64).sum(-1)
     ratios = log_probs - np.asarray(labelled.reference_log_probs).astype(np.float64).sum(-1)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from modeseek.llm.checkpoints.checkpoint import Checkpoint
     from modeseek.llm.commands.texts import Reading
     from modeseek.llm.rewards.functions import LengthGold
-    from modeseek.llm.training.algorithm1 import Reward
+    from modeseek.llm.training.collection import Reward
 
 POLICY = "policy"
 """The folder, within a run's, of what it trained."""
@@ -74,8 +74,9 @@ class Tune(Training):
         from modeseek.llm.models.model import Compute, Model
         from modeseek.llm.rewards.functions import LengthGold
         from modeseek.llm.rewards.reward_model import open_scorer
-        from modeseek.llm.training.algorithm1 import check_data, tune
+        from modeseek.llm.training.collection import check_data
         from modeseek.llm.training.run_folder import RunFolder, read_metrics
+        from modeseek.llm.training.tune import tune
 
         config = self.config
         require(

@@ -30,6 +30,7 @@ from modeseek.llm.data.templates import PLAIN
 from modeseek.llm.data.tokenization import Example, Limits, tokenize
 from modeseek.llm.data.tokens import TextTokens, text_tokens
 from modeseek.llm.data.train_tokenizer import train_tokenizer
+from modeseek.llm.evaluation.evaluate import EvaluationConfig, evaluate
 from modeseek.llm.inference.batched import Stops, generate_rows
 from modeseek.llm.inference.scoring import ModelWithParams
 from modeseek.llm.inference.tokenizer import load_tokenizer
@@ -39,10 +40,9 @@ from modeseek.llm.models.parameters import init
 from modeseek.llm.rewards import reward_model
 from modeseek.llm.rewards.functions import LengthGold, RewardFunction, call, of_examples, responses_of, without_end
 from modeseek.llm.runs.sizes import CONTEXT, DemoSizes
-from modeseek.llm.training.algorithm1 import tune
-from modeseek.llm.training.evaluate import EvaluationConfig, evaluate
 from modeseek.llm.training.settings import OptimizerConfig, RewardModelConfig, SFTConfig
 from modeseek.llm.training.sft import sft
+from modeseek.llm.training.tune import tune
 from modeseek.llm.training.tune_config import LANGUAGE_HYPER, TuneConfig
 
 RESULT = "result.json"
