@@ -25,24 +25,24 @@ def arrays(seed=0):
     return jnp.asarray(rng.normal(size=(P, N, T))), jnp.asarray(rng.normal(size=(P, N, T))), jnp.asarray(mask)
 
 
-def double_loop(rewards, values, mask, discount, decay):
+def double_loop(rewards, values, mask, gamma, lam):
     """Â_t = Σ_l (γλ)^l δ_{t+l}, term by term, on each response's real tokens alone."""
     rewards, values, mask = (np.asarray(a) for a in (rewards, values, mask))
     found = np.zeros_like(rewards)
     for p, n in np.ndindex(P, N):
         there = np.flatnonzero(mask[p, n])
         r, v = rewards[p, n, there], np.append(values[p, n, there], 0.0)
-        deltas = [r[t] + discount * v[t + 1] - v[t] for t in range(len(r))]
+        deltas = [r[t] + gamma * v[t + 1] - v[t] for t in range(len(r))]
         for t in range(len(r)):
-            found[p, n, there[t]] = sum((discount * decay) ** k * deltas[t + k] for k in range(len(r) - t))
+            found[p, n, there[t]] = sum((gamma * lam) ** k * deltas[t + k] for k in range(len(r) - t))
     return found
 
 
-@pytest.mark.parametrize(("discount", "decay"), GRID)
-def test_advantages_are_the_double_sum(discount, decay, float64):
+@pytest.mark.parametrize(("gamma", "lam"), GRID)
+def test_advantages_are_the_double_sum(gamma, lam, float64):
     rewards, values, mask = arrays()
-    found = generalized_advantages(rewards, values, discount, decay, mask)
-    expected = double_loop(rewards, values, mask, discount, decay)
+    found = generalized_advantages(rewards, values, gamma, lam, mask)
+    expected = double_loop(rewards, values, mask, gamma, lam)
     np.testing.assert_allclose(found.advantages, expected, rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(found.returns, expected + jnp.where(mask, values, 0), rtol=1e-12, atol=1e-12)
 
@@ -55,19 +55,19 @@ def test_real_tokens_with_a_gap_between_are_neighbours(float64):
     np.testing.assert_allclose(found.advantages, double_loop(rewards, values, mask, 0.9, 0.8), rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("discount", [0.7, 1.0])
-def test_lambda_1_is_the_return_less_the_value_and_lambda_0_is_the_error_of_one_step(discount, float64):
+@pytest.mark.parametrize("gamma", [0.7, 1.0])
+def test_lambda_1_is_the_return_less_the_value_and_lambda_0_is_the_error_of_one_step(gamma, float64):
     rewards, values, mask = arrays(3)
-    whole = generalized_advantages(rewards, values, discount, 1.0, mask)
-    short = generalized_advantages(rewards, values, discount, 0.0, mask)
+    whole = generalized_advantages(rewards, values, gamma, 1.0, mask)
+    short = generalized_advantages(rewards, values, gamma, 0.0, mask)
     for p, n in np.ndindex(P, N):
         there = np.flatnonzero(mask[p, n])
         for i, t in enumerate(there):
-            followed = sum(discount**k * rewards[p, n, u] for k, u in enumerate(there[i:]))
+            followed = sum(gamma**k * rewards[p, n, u] for k, u in enumerate(there[i:]))
             np.testing.assert_allclose(whole.returns[p, n, t], followed, rtol=1e-12)
             np.testing.assert_allclose(whole.advantages[p, n, t], followed - values[p, n, t], rtol=1e-12)
             after = values[p, n, there[i + 1]] if i + 1 < len(there) else 0.0
-            error = rewards[p, n, t] + discount * after - values[p, n, t]
+            error = rewards[p, n, t] + gamma * after - values[p, n, t]
             np.testing.assert_allclose(short.advantages[p, n, t], error, rtol=1e-12)
 
 
@@ -76,10 +76,8 @@ def test_a_value_function_that_knows_leaves_no_advantage(float64):
     rewards, _, mask = arrays(4)
     rewards = jnp.where(mask, rewards, 0.0)
     values = jnp.cumsum(rewards[..., ::-1], axis=-1)[..., ::-1]
-    for decay in (0.0, 0.5, 1.0):
-        np.testing.assert_allclose(
-            generalized_advantages(rewards, values, 1.0, decay, mask).advantages, 0.0, atol=1e-12
-        )
+    for lam in (0.0, 0.5, 1.0):
+        np.testing.assert_allclose(generalized_advantages(rewards, values, 1.0, lam, mask).advantages, 0.0, atol=1e-12)
 
 
 @pytest.mark.parametrize("filling", [np.nan, np.inf, 7.0])

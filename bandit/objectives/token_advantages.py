@@ -60,8 +60,8 @@ class Estimate(NamedTuple):
 def generalized_advantages(
     rewards: Float[Array, "*B T"],
     values: Float[Array, "*B T"],
-    discount: Float[Array, ""] | float = 1.0,
-    decay: Float[Array, ""] | float = 0.95,
+    gamma: Float[Array, ""] | float = 1.0,
+    lam: Float[Array, ""] | float = 0.95,
     mask: Bool[Array, "*B T"] | None = None,
 ) -> Estimate:
     """Generalised advantage estimation (Schulman et al., 2016, eq. 16).
@@ -74,8 +74,8 @@ def generalized_advantages(
     Args:
         rewards: r_t.
         values: V_t, what was expected from t on before y_t was drawn.
-        discount: γ in [0, 1].
-        decay: λ in [0, 1].
+        gamma: γ in [0, 1].
+        lam: λ in [0, 1].
         mask: which tokens are real.
     """
     rewards, values = (kept(jax.lax.stop_gradient(a), mask) for a in (rewards, values))
@@ -84,11 +84,12 @@ def generalized_advantages(
     def back(later: tuple[Array, Array], now: tuple[Array, Array, Array]) -> tuple[tuple[Array, Array], Array]:
         value_after, advantage_after = later
         reward, value, there = now
-        advantage = reward + discount * value_after - value + discount * decay * advantage_after
+        advantage = reward + gamma * value_after - value + gamma * lam * advantage_after
         carried = jnp.where(there, value, value_after), jnp.where(there, advantage, advantage_after)
         return carried, kept(advantage, there)
 
-    steps = tuple(jnp.moveaxis(a, -1, 0) for a in (rewards, values, real))
+    along = lambda a: jnp.moveaxis(a, -1, 0)
+    steps = along(rewards), along(values), along(real)
     nothing = jnp.zeros(rewards.shape[:-1], rewards.dtype)
     _, advantages = jax.lax.scan(back, (nothing, nothing), steps, reverse=True)
     advantages = jnp.moveaxis(advantages, 0, -1)

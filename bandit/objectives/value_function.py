@@ -88,7 +88,8 @@ def value_objective(batch: ValueBatch, numbers: ValueNumbers) -> Float[Array, ""
 
 def value_weights(batch: ValueBatch, numbers: ValueNumbers) -> Float[Array, "P N T"]:
     """u = ∂(c L_V)/∂V_t, 0 where the mask is false: Σ u V, u constant, has c L_V's gradient in all parameters."""
-    return jax.grad(lambda values: value_objective(batch._replace(values=values), numbers))(batch.values)
+    weights: Array = jax.grad(lambda values: value_objective(batch._replace(values=values), numbers))(batch.values)
+    return weights
 
 
 def explained_variance(batch: ValueBatch) -> Float[Array, ""]:
