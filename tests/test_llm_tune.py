@@ -3,6 +3,7 @@
 import json
 
 import jax
+import numpy as np
 import pytest
 from llm_cases import command, copied, needs_transformers, write_word_tokenizer
 
@@ -40,6 +41,7 @@ def pairs(tmp_path):
 
 SMALL = ["--max-prompt", "8", "--max-response", "8", "--max-new-tokens", "6", "--length-multiple", "16"]
 SIZES = ["--samples-per-collection", "8", "--responses-per-prompt", "2", "--minibatch-size", "8", "--collections", "3"]
+NO_EVALUATION = ["--held-out", "0"]
 
 
 def tune(words, pairs, out, method, *more):
@@ -55,7 +57,7 @@ def tune(words, pairs, out, method, *more):
         method,
         *SMALL,
         *SIZES,
-        *more,
+        *(more if "--held-out" in more else [*NO_EVALUATION, *more]),
     )
 
 
@@ -114,6 +116,34 @@ def test_a_reward_model_judges_and_the_learning_rate_falls(words, pairs, tmp_pat
     assert f"| reward | {scorer} |" in (out / "policy" / "README.md").read_text()
 
 
+def test_gold_and_proxy_are_measured_on_the_same_held_out_samples(words, pairs, tmp_path, capsys):
+    """The reward model judges what is trained on; both judge held-out samples, whose texts are logged."""
+    before, scorer, out = open_checkpoint(words), tmp_path / "scorer", tmp_path / "run"
+    scored = load(before, ("reward",), key=jax.random.key(5))
+    save(scorer, before.config, scored, head="reward", like=before)
+    both = ["--reward", "min_length", "--unit", "tokens", "--reward-model", str(scorer)]
+    how = ["--held-out", "0.3", "--evaluate-every", "2", "--learning-rate", "1e-3"]
+    assert tune(words, pairs, out, "on_policy_rwr", *both, *how) == 0
+    evaluations = [record for record in records(out) if "share_eos" in record]
+    assert [record["step"] for record in evaluations] == [0, 2, 3]
+    assert {"reward_gold", "reward_proxy", "kl", "entropy", "tokens"} <= set(evaluations[0])
+    assert evaluations[0]["kl"] == pytest.approx(0, abs=1e-6)
+    assert evaluations[-1]["kl"] > 1e-5
+    said = capsys.readouterr().out
+    assert f"what judges: {scorer}; measured beside it: min_length of tokens" in said
+    assert "outside of them" in said
+    samples = [json.loads(line) for line in (out / "samples.jsonl").read_text().splitlines()]
+    assert [sample["step"] for sample in samples] == [0, 2, 3]  # to this tokenizer both held-out prompts are w1 w1 w7
+    first = samples[:1]
+    assert np.mean([sample["rewards"]["gold"] for sample in first]) == pytest.approx(evaluations[0]["reward_gold"])
+    assert np.mean([sample["rewards"]["proxy"] for sample in first]) == pytest.approx(evaluations[0]["reward_proxy"])
+    assert first[0]["prompt"] == "w1 w1 w7"
+    for sample in first:
+        assert sample["rewards"]["gold"] == -len(sample["response"].split())
+    collected = [record for record in records(out) if "reward" in record]
+    assert all(abs(record["reward"]) < 1 for record in collected)  # the proxy's scale, not a length's
+
+
 def test_of_several_ends_the_tokenizers_own_is_learnt(words):
     """As a chat's turn ends otherwise than a text; all of them end a sample."""
     (words / "generation_config.json").write_text(json.dumps({"eos_token_id": [5, 2]}))
@@ -131,7 +161,7 @@ def test_what_cannot_be_is_refused_before_anything_is_written(words, pairs, tmp_
         ("dpo", "--samples-per-collection", "32", "--minibatch-size", "32"): "a collection takes 16 prompts",
         ("dpo", "--clip-norm", "-1"): "clip_norm must be a positive number",
         ("dpo", "--warmup-steps", "3"): "warmup_steps (3) must be fewer than the run's 3 steps",
-        ("ppo", "--reward", "min_length", "--reward-model", str(words)): "give --reward or --reward-model, not both",
+        ("ppo", "--reward", "min_length", "--reward-model", str(words)): "--held-out must be above 0",
         ("ppo", "--reward-model", str(words)): "pythia has a lm head: this needs a reward model",
     }
     for (method, *more), message in refused.items():

@@ -237,7 +237,7 @@ def test_the_first_step_of_ppo_and_what_the_state_carries():
 
 
 def test_advantages_of_a_collection_are_those_of_a_loop():
-    """Standardised rewards, KL at each token, the double sum, whitened over all real tokens: from scores, in float64."""
+    """Standardised rewards, KL at each token, the double sum, whitened over all real tokens: in float64."""
     hyper, value = HyperParameters(kl_coefficient=0.3), ValueConfig(gamma=0.9, lam=0.8)
     config = dataclasses.replace(PPO, hyper=hyper, value=value)
     reference = jax.tree.map(lambda a: a * 0.9, policy().params)
@@ -279,7 +279,7 @@ def test_adapters_and_a_head_are_tuned_and_come_back_as_a_policy():
 
 @pytest.mark.slow
 def test_a_value_function_foresees_and_takes_variance_out_of_the_advantages():
-    """A reward that the prompt decides: before anything is learnt it is all advantage, and then little of it is left."""
+    """A reward that the prompt decides is all advantage before anything is learnt, and then little of it."""
 
     def of_prompt(examples):
         return np.array([[float(e.prompt[0] >= 27)] * len(e.responses) for e in examples])

@@ -24,7 +24,16 @@ from modeseek.llm.inference.batched import Stops, generate_rows
 from modeseek.llm.inference.scoring import ModelWithParams
 from modeseek.llm.models.parameters import Params
 from modeseek.llm.training import labels, lora, value_head
-from modeseek.llm.training.collection import Reward, check_data, minibatches, preferences, rewards_of, trimmed, widened
+from modeseek.llm.training.collection import (
+    Reward,
+    check_data,
+    lengths_and_ends,
+    minibatches,
+    preferences,
+    rewards_of,
+    trimmed,
+    widened,
+)
 from modeseek.llm.training.cross_entropy import CrossEntropy
 from modeseek.llm.training.objective import Labelled, make_method_step, make_scorer, target_mask
 from modeseek.llm.training.optimizer import State, start
@@ -138,7 +147,7 @@ class Algorithm1:
             report: takes a record of the collection (`reward`, `length`, `ended`: the means over its responses,
                 `kl_coefficient` and `sampled_kl` where the rewards have the KL in them, and
                 `generate_seconds`, `score_seconds`), then one of each gradient step (`step_metrics`, `gradient_norm`,
-                `update_seconds`).
+                `length`, `ended`, `update_seconds`).
 
         Raises:
             ValueError: a loss or a gradient that is not finite; phase, step and rows are named. The parameters are
@@ -149,8 +158,6 @@ class Algorithm1:
         generated = time.monotonic()
         rewards = rewards_of(self.reward, examples, self.config.responses_per_prompt)
         labelled, carried = self.label(state, examples, sampled, rewards)
-        real = np.asarray(labelled.real)
-        answers = [response for example in examples for response in example.responses]
         scored = time.monotonic()
         penalty = {"kl_coefficient": float(state.kl_coefficient), "sampled_kl": float(carried.kl)}
         state = state._replace(
@@ -163,9 +170,8 @@ class Algorithm1:
             {
                 "collection": state.collection,
                 "step": state.step,
-                "reward": float(rewards[real].mean()),
-                "length": float(np.mean([len(ids) for ids in answers])),
-                "ended": float(np.mean([len(ids) > 0 and ids[-1] in self.eos for ids in answers])),
+                "reward": float(rewards[np.asarray(labelled.real)].mean()),
+                **lengths_and_ends(labelled, self.eos),
                 **(penalty if self.config.hyper.kl_coefficient else {}),
                 "generate_seconds": round(generated - began, 3),
                 "score_seconds": round(scored - generated, 3),
@@ -178,8 +184,10 @@ class Algorithm1:
             state = state._replace(learner=learner, step=state.step + 1)
             found = {name: float(number) for name, number in jax.device_get(numbers).items()}
             self._check_finite(found, state, rows)
-            if not sampled.all():  # an estimate from the policy's own samples, which these are not
-                found.pop("kl_to_reference", None)
+            if not sampled.all():  # estimates from the policy's own samples, which these are not
+                for name in ("kl_to_reference", "sampled_entropy"):
+                    found.pop(name, None)
+            found |= lengths_and_ends(minibatch, self.eos)
             finite = {name: number for name, number in found.items() if math.isfinite(number)}  # NaN: there is no pair
             seconds = round(time.monotonic() - began, 3)
             report({"collection": state.collection, "step": state.step, **finite, "update_seconds": seconds})

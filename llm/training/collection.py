@@ -73,6 +73,14 @@ def minibatches(config: TuneConfig, collection: int) -> Iterator[np.ndarray]:
         yield from (shuffled[i : i + size] for i in range(0, prompts, size))
 
 
+def lengths_and_ends(data: Labelled, eos: Sequence[int]) -> dict[str, float]:
+    """`length` of responses in tokens, EOS included, and the share that an EOS has `ended`: means over what is real."""
+    real = np.asarray(data.real)
+    tokens, lengths, starts = (np.asarray(array)[real] for array in (data.tokens, data.lengths, data.starts))
+    last = np.take_along_axis(tokens, lengths[:, None] - 1, axis=-1)[:, 0]
+    return {"length": float((lengths - starts).mean()), "ended": float(np.isin(last, list(eos)).mean())}
+
+
 def trimmed(data: Labelled, prompts: np.ndarray, multiple: int = MULTIPLE) -> Labelled:
     """Some prompts of a collection, their rows no longer than they need to be."""
     length = min(padded_length(int(data.lengths[prompts].max()), multiple), data.tokens.shape[-1])
