@@ -64,7 +64,7 @@ def generalized_advantages(
     lam: Float[Array, ""] | float = 0.95,
     mask: Bool[Array, "*B T"] | None = None,
 ) -> Estimate:
-    """Generalised advantage estimation (Schulman et al., 2016, eq. 16).
+    """Generalised advantage estimation (Schulman et al., 2016).
 
     Â_t = Σ_l (γλ)^l δ_{t+l},    δ_t = r_t + γ V_{t+1} - V_t,    V = 0 after the last token
 

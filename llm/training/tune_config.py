@@ -42,8 +42,8 @@ class ValueConfig:
     - λ and the clips (`hyper.clip_epsilon` of ratios) are those of PPO's paper and of the libraries that the paper
       used; ε of values is right where rewards are standardised, as they are by default.
     - Advantages are whitened: what the value function does not know yet is then no push for all tokens at once.
-    - The KL of eq. 2 costs nothing unless `hyper.kl_coefficient` is given. The paper's run is
-      `kl_coefficient=0.2` with `KLControl(target=6.0)`, and one response a prompt.
+    - The KL of eq. 2 costs nothing unless `hyper.kl_coefficient` is given. The paper's run has .2, a coefficient that
+      follows the KL (`KLControl`), and one response a prompt.
 
     Attributes:
         coefficient: c, the weight of the value function's loss beside the policy's.
@@ -83,8 +83,8 @@ class KLControl:
 
     Attributes:
         target: the KL(policy ‖ reference) that is wanted, nats a response; None leaves the coefficient as it is. The
-            libraries' is 6. Table 8's `target_kl` of .1 is a field of theirs that stops passes early by a KL a token,
-            and the controller's target has another name there.
+            libraries' is 6. Table 8's `target_kl` of .1 has the name of a field of theirs that stops passes early by a
+            KL a token, which is another one (decision 65).
         horizon: samples in which the coefficient changes by at most about a fifth.
     """
 
