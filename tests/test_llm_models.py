@@ -16,9 +16,10 @@ from modeseek.llm.checkpoints.load import load
 from modeseek.llm.models import attention
 from modeseek.llm.models.config import ModelConfig
 from modeseek.llm.models.hugging_face import config_from
-from modeseek.llm.models.layers import rotary, rotate, wide_product
+from modeseek.llm.models.layers import wide_product
 from modeseek.llm.models.model import BLOCKS, Compute, Model, last
 from modeseek.llm.models.parameters import axes, init, parameters, shapes
+from modeseek.llm.models.rotary import frequencies, rotary, rotate
 
 TOKENS, PADDED, LENGTHS = map(jnp.asarray, (llm_cases.TOKENS, llm_cases.padded(), llm_cases.LENGTHS))
 FULL = jnp.full(3, 11)
@@ -170,7 +171,7 @@ def test_parameter_table_is_what_the_blocks_declare(case):
     """Paths, shapes and axes of the table against the shapes with which Linen would start a block."""
     config = config_from(CASES[case])
     block, _ = BLOCKS[config.architecture]
-    turn = rotary(jnp.arange(5)[None], config.rotary_size, config.rotary_base)
+    turn = rotary(jnp.arange(5)[None], frequencies(config.rotary_size, config.rotary_base))
     x = jnp.zeros((2, 5, config.width))
     causal = attention.causal(config.window, "xla")
     declared = jax.eval_shape(lambda: block(config, jnp.dtype("float32")).init(jax.random.key(0), x, turn, causal))
@@ -185,7 +186,9 @@ def test_rotary_products_depend_on_the_distance_alone():
     q, k = np.random.default_rng(0).normal(size=(2, 1, 1, 1, 10)).astype(np.float32)
 
     def product(p: int, s: int) -> float:
-        turned = [rotate(jnp.asarray(x), rotary(jnp.array([[at]]), 6, 100.0)) for x, at in ((q, p), (k, s))]
+        turned = [
+            rotate(jnp.asarray(x), rotary(jnp.array([[at]]), frequencies(6, 100.0))) for x, at in ((q, p), (k, s))
+        ]
         np.testing.assert_array_equal(turned[0][..., 6:], q[..., 6:])
         return float((turned[0] * turned[1]).sum())
 

@@ -18,7 +18,7 @@ from jaxtyping import Array
 from modeseek.llm.checkpoints.checkpoint import INDEX, SINGLE, Checkpoint, beyond, damaged, without_numbers
 from modeseek.llm.checkpoints.safetensors import Pending, write_file
 from modeseek.llm.models.config import HEADS, Head, ModelConfig
-from modeseek.llm.models.hugging_face import config_to
+from modeseek.llm.models.export import config_to
 from modeseek.llm.models.parameters import Parameter, Params, parameters
 from modeseek.llm.parallel.distributed import together
 
