@@ -55,7 +55,7 @@ CASES: dict[str, dict[str, Any]] = {
         "use_sliding_window": True,
         "max_window_layers": 0,
     },
-    "qwen3": {**MISTRAL, "model_type": "qwen3", "head_dim": 10, "tie_word_embeddings": True},
+    "qwen3": {**MISTRAL, "model_type": "qwen3", "head_dim": 10},
 }
 """The keys of a `config.json`, as the hub's older files have them. No size is a power of two, nor are heads, layers."""
 

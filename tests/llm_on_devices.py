@@ -17,7 +17,7 @@ MESHES = ((8, 1, 1), (1, 8, 1), (2, 2, 2))
 
 
 def cases():
-    """Both families with sizes that eight devices divide, and that differ from each other."""
+    """Three families with sizes that eight devices divide, and that differ from each other."""
     from llm_cases import MISTRAL, NEOX
 
     from modeseek.llm.models.hugging_face import config_from
@@ -26,6 +26,7 @@ def cases():
     return {
         "pythia": config_from(NEOX | sizes | {"num_hidden_layers": 2}),
         "mistral": config_from(MISTRAL | sizes | {"num_hidden_layers": 2, "sliding_window": 4}),
+        "qwen3": config_from(MISTRAL | sizes | {"num_hidden_layers": 2, "model_type": "qwen3", "head_dim": 10}),
     }
 
 

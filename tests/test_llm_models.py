@@ -60,6 +60,24 @@ def test_logits_are_those_of_transformers(case):
     assert relative(ours, torch_outputs(torch_module, llm_cases.TOKENS)) < 2e-4 / 20
 
 
+@pytest.mark.parametrize("case", ["llama3", "qwen2_window", "qwen3"])
+def test_gradients_are_those_of_transformers(case):
+    """Of the mean log-sum-exp of all logits, with respect to every tensor; a tied one gathers both its uses."""
+    torch = pytest.importorskip("torch", reason="torch is for tests alone")
+    torch_module = torch_model(case)
+    config = config_from(CASES[case])
+    model, params = Model(config), params_of(torch_module, config)
+    torch_module(torch.tensor(llm_cases.TOKENS.astype(np.int64))).logits.logsumexp(-1).mean().backward()
+    theirs = {name: tensor.grad.numpy() for name, tensor in torch_module.named_parameters()}
+    loss = lambda p: jax.nn.logsumexp(model.logits(p, model.hidden(p, TOKENS)), axis=-1).mean()
+    ours = jax.jit(jax.grad(loss))(params)
+    for p in parameters(config):
+        leaf = functools.reduce(lambda node, key: node[key], p.path, ours)
+        for layer, name in enumerate(p.tensors):
+            part = leaf[layer] if p.stacked else leaf
+            assert relative(part.T if p.transposed else part, theirs[name]) < 2e-5, name
+
+
 @pytest.mark.parametrize("case", GOLDEN)
 def test_golden_files(case):
     """Outputs that tests/golden/make.py had from torch: the same comparison on machines without it."""
@@ -95,7 +113,7 @@ def test_no_gradient_comes_from_padding():
     assert rows[TOKENS[0]].min() > 0.0
 
 
-@pytest.mark.parametrize("case", ["pythia", "mistral_window", "mistral_head_size"])
+@pytest.mark.parametrize("case", ["pythia", "mistral_window", "mistral_head_size", "qwen3"])
 def test_cached_steps_give_what_the_whole_sequence_gives(case):
     """Prompts of different lengths are read at once, then each row goes on from its own position."""
     model, params = random_model(case)
