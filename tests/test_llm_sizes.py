@@ -191,9 +191,8 @@ def test_the_import_reads_the_tensors_that_transformers_writes(name):
     assert ours == theirs
 
 
-@pytest.mark.parametrize(
-    "name", sorted(REAL.keys() - {"qwen2.5-0.5b"})
-)  # whose two key heads four devices do not divide
+# Four devices do not divide Qwen2.5-0.5B's two key heads.
+@pytest.mark.parametrize("name", sorted(REAL.keys() - {"qwen2.5-0.5b"}))
 @pytest.mark.parametrize("sizes", [MeshShape(8, 1, 1), MeshShape(1, 8, 1), MeshShape(2, 2, 2), MeshShape(1, 2, 4)])
 def test_eight_devices_share_the_real_shapes(name, sizes):
     """Each leaf's part on a device, by JAX's own account of its sharding, is what the memory table counts."""
