@@ -15,6 +15,7 @@ from modeseek.llm.inference.padding import pad_right
 from modeseek.llm.inference.sampling import Sampling
 from modeseek.llm.inference.scoring import ModelWithParams, score
 from modeseek.llm.models.hugging_face import config_from
+from modeseek.llm.models.low_rank import merge
 from modeseek.llm.models.model import Compute, Model
 from modeseek.llm.training import lora
 
@@ -125,7 +126,7 @@ def test_an_adapted_model_generates_what_the_merged_one_does():
     fresh = lora.init(policy.model.config, 4, key=jax.random.key(1))
     rng = np.random.default_rng(2)
     moved = jax.tree.map(lambda leaf: jnp.asarray(0.3 * rng.normal(size=leaf.shape), leaf.dtype), fresh)
-    attached, merged = (policy._replace(params=f(policy.params, moved, 0.5)) for f in (lora.attach, lora.merge))
+    attached, merged = (policy._replace(params=f(policy.params, moved, 0.5)) for f in (lora.attach, merge))
     ours, theirs = run(attached, *PROMPTS, 20), run(merged, *PROMPTS, 20)
     np.testing.assert_array_equal(ours.tokens, theirs.tokens)
     np.testing.assert_allclose(ours.log_probs, theirs.log_probs, atol=1e-3)

@@ -24,6 +24,7 @@ from modeseek.llm.inference.batched import Stops, generate_rows
 from modeseek.llm.inference.padding import check_ids
 from modeseek.llm.inference.scoring import ModelWithParams
 from modeseek.llm.models.config import ModelConfig
+from modeseek.llm.models.low_rank import Adapter, merge
 from modeseek.llm.models.parameters import Params
 from modeseek.llm.training import lora
 from modeseek.llm.training.cross_entropy import CrossEntropy
@@ -66,10 +67,12 @@ class Tuned(NamedTuple):
     Attributes:
         params: the policy's, adapters merged.
         steps: gradient steps.
+        adapter: what was trained beside the start's own parameters; None if all of them were.
     """
 
     params: Params
     steps: int
+    adapter: Adapter | None
 
 
 class Algorithm1:
@@ -139,7 +142,7 @@ class Algorithm1:
     def params(self, state: TuneState) -> Params:
         """The policy's parameters as plain ones, adapters merged."""
         trained = state.learner.params
-        return lora.merge(self.policy.params, trained, self.config.lora_scale) if self.config.lora_rank else trained
+        return merge(self.policy.params, trained, self.config.lora_scale) if self.config.lora_rank else trained
 
     def turn(self, state: TuneState, report: Callable[[Record], None] = lambda record: None) -> TuneState:
         """One collection, and the gradient steps on it.
@@ -333,7 +336,8 @@ def tune(
         state = loop.turn(state, report)
         if number % evaluate_every == 0 or number == config.collections:
             measure(state)
-    return Tuned(loop.params(state), state.step)
+    adapter = Adapter(state.learner.params, config.lora_scale) if config.lora_rank else None
+    return Tuned(loop.params(state), state.step, adapter)
 
 
 def preferences(examples: Sequence[Example]) -> np.ndarray:
