@@ -29,7 +29,7 @@ from modeseek.llm.inference.padding import check_ids
 from modeseek.llm.inference.records import Record, check_text, prompt_ids, sequences
 from modeseek.llm.inference.sampling import Sampling, check_sampling
 from modeseek.llm.inference.scoring import ModelWithParams
-from modeseek.llm.inference.tokenizer import FILES, Message, decode, load_tokenizer
+from modeseek.llm.inference.tokenizer import FILES, Message, decode_responses, load_tokenizer, readings
 from modeseek.llm.models.config import ModelConfig
 from modeseek.llm.models.low_rank import Adapter, merge
 from modeseek.llm.models.model import Compute, Model
@@ -261,6 +261,7 @@ def readable_tokenizer(folder: Path, tokenizer: Callable[[], Any]) -> Any | None
     if not any((folder / name).is_file() for name in FILES):
         return None
     try:
+        readings(tokenizer())
         return tokenizer()
     except ValueError as error:
         print(f"modeseek: note: {error}; responses are written as ids alone", file=sys.stderr)
@@ -289,7 +290,7 @@ def eos_ids(checkpoint: Checkpoint) -> list[int]:
 
 def with_texts(responses: Sequence[Response], tokenizer: Any) -> list[Response]:
     """The responses with their texts."""
-    texts = decode(tokenizer, [response.response_ids for response in responses])
+    texts = decode_responses(tokenizer, [response.response_ids for response in responses])
     return [dataclasses.replace(r, text=text) for r, text in zip(responses, texts, strict=True)]
 
 
