@@ -22,6 +22,7 @@ from modeseek.llm.data.rows import pad_rows
 from modeseek.llm.data.tokenization import Example
 from modeseek.llm.inference.batched import Stops, generate_rows
 from modeseek.llm.inference.scoring import ModelWithParams
+from modeseek.llm.models.low_rank import Adapter, merge
 from modeseek.llm.models.parameters import Params
 from modeseek.llm.training import labels, lora, value_head
 from modeseek.llm.training.collection import (
@@ -136,8 +137,15 @@ class Algorithm1:
 
     def params(self, state: TuneState) -> Params:
         """The policy's parameters as plain ones, adapters merged, without a value head."""
-        trained = state.learner.params["policy"] if self.config.valued else state.learner.params
-        return lora.merge(self.policy.params, trained, self.config.lora_scale) if self.config.lora_rank else trained
+        adapter = self.adapter(state)
+        return self._trained(state) if adapter is None else merge(self.policy.params, *adapter)
+
+    def adapter(self, state: TuneState) -> Adapter | None:
+        """What is trained beside the start's own parameters; None if all of them are."""
+        return Adapter(self._trained(state), self.config.lora_scale) if self.config.lora_rank else None
+
+    def _trained(self, state: TuneState) -> Params:
+        return state.learner.params["policy"] if self.config.valued else state.learner.params
 
     def turn(self, state: TuneState, report: Callable[[Record], None] = lambda record: None) -> TuneState:
         """One collection, and the gradient steps on it.
