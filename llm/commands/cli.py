@@ -12,6 +12,7 @@ from modeseek.llm.commands.evaluate import Evaluate
 from modeseek.llm.commands.generate import Generate
 from modeseek.llm.commands.info import Info
 from modeseek.llm.commands.reward_model import RewardModel
+from modeseek.llm.commands.scenario import MakeScenario
 from modeseek.llm.commands.score import Score
 from modeseek.llm.commands.sft import SFT
 from modeseek.llm.commands.tune import Tune
@@ -19,6 +20,7 @@ from modeseek.llm.commands.tune import Tune
 COMMANDS: dict[str, Callable[..., Any]] = {
     "demo": Demo,
     "sft": SFT,
+    "scenario": MakeScenario,
     "reward-model": RewardModel,
     "tune": Tune,
     "evaluate": Evaluate,

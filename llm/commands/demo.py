@@ -42,7 +42,8 @@ class Demo:
 
         from modeseek.bandit.figures.style import save_figure
         from modeseek.files import free_folder
-        from modeseek.llm.runs.length_demo import Watch, run
+        from modeseek.llm.runs.length_demo import run
+        from modeseek.llm.runs.stages import Watch
         from modeseek.llm.training.run_folder import RunFolder
         from modeseek.progress import progress
 

@@ -185,6 +185,13 @@ def _score(row: Row, name: str) -> float:
     return float(value)
 
 
+def _scores(row: Row, chosen: str, rejected: str) -> tuple[float, float] | None:
+    """Both rewards, where the row has both."""
+    if row.get(chosen) is None or row.get(rejected) is None:
+        return None
+    return _score(row, chosen), _score(row, rejected)
+
+
 def _response(prompt: PromptText, content: PromptText, name: str) -> str | Unusable:
     """The response's text; a conversation that repeats the prompt loses it."""
     if isinstance(content, str):
@@ -205,22 +212,25 @@ def _response(prompt: PromptText, content: PromptText, name: str) -> str | Unusa
 def _pair(row: Row) -> Record | Unusable:
     """Without a prompt of its own, the prompt is what both conversations begin with."""
     chosen, rejected = _content(row, "chosen"), _content(row, "rejected")
+    scores = _scores(row, "chosen_reward", "rejected_reward")
     if "prompt" in row:
-        return _answered(_content(row, "prompt"), chosen, rejected)
+        return _answered(_content(row, "prompt"), chosen, rejected, scores)
     if isinstance(chosen, str) or isinstance(rejected, str):
         hint = _nearest(["prompt"], row)
         raise ValueError(f"chosen and rejected are text, so there must be a column 'prompt': {_found(row)}{hint}")
     shared = 0  # the last turn is an answer in any case, even where both are the same
     while shared < min(len(chosen), len(rejected)) - 1 and chosen[shared] == rejected[shared]:
         shared += 1
-    return _answered(chosen[:shared], chosen, rejected)
+    return _answered(chosen[:shared], chosen, rejected, scores)
 
 
-def _answered(prompt: PromptText, chosen: PromptText, rejected: PromptText) -> Record | Unusable:
+def _answered(
+    prompt: PromptText, chosen: PromptText, rejected: PromptText, scores: tuple[float, float] | None
+) -> Record | Unusable:
     first, second = _response(prompt, chosen, "chosen"), _response(prompt, rejected, "rejected")
     if isinstance(first, Unusable) or isinstance(second, Unusable):
         return Unusable(TURNS)
-    return PreferencePair(prompt, first, second)
+    return PreferencePair(prompt, first, second, scores)
 
 
 def _instruction(row: Row) -> str:
@@ -257,12 +267,11 @@ def _paper_pair(row: Row) -> Record | Unusable:
             raise ValueError(f"{name} does not begin with its prompt, nor is there {ASSISTANT_MARK} in it")
         return response_within(answer)
 
-    scored = row.get("y_w_score") is not None and row.get("y_l_score") is not None
     return PreferencePair(
         instruction_within(prompt),
         response("y_w"),
         response("y_l"),
-        (_score(row, "y_w_score"), _score(row, "y_l_score")) if scored else None,
+        _scores(row, "y_w_score", "y_l_score"),
         response("y_ref") if row.get("y_ref") is not None else None,
     )
 
