@@ -52,8 +52,13 @@ ALLOWED = {
         "modeseek.bandit.explore",
     },
     "modeseek.llm": {"modeseek.llm", "modeseek.bandit.objectives"},
-    # The look of pictures is one thing: colours, markers and dashes come from the bandit's, its figures do not.
-    "modeseek.llm.figures": {"modeseek.llm", "modeseek.bandit.objectives", "modeseek.bandit.figures.style"},
+    # The look of pictures is one thing: colours, markers and dashes are the bandit's; its figures are not used.
+    "modeseek.llm.figures": {
+        "modeseek.llm",
+        "modeseek.bandit.objectives",
+        "modeseek.bandit.figures.style",
+        "modeseek.bandit.figures.methods",
+    },
 }
 """Room → rooms it may import from beside `BASE` (commands and the front door may import from all). A module is held to
 the innermost room that it stands in."""

@@ -11,6 +11,7 @@ from modeseek.llm.commands.demo import Demo
 from modeseek.llm.commands.evaluate import Evaluate
 from modeseek.llm.commands.generate import Generate
 from modeseek.llm.commands.info import Info
+from modeseek.llm.commands.plot import Plot
 from modeseek.llm.commands.reward_model import RewardModel
 from modeseek.llm.commands.scenario import MakeScenario
 from modeseek.llm.commands.score import Score
@@ -24,6 +25,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "reward-model": RewardModel,
     "tune": Tune,
     "evaluate": Evaluate,
+    "plot": Plot,
     "generate": Generate,
     "score": Score,
     "convert": Convert,

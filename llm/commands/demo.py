@@ -86,7 +86,7 @@ def _title(name: str) -> str:
 
 def figure(results: Results) -> "Figure":
     """Gold reward, proxy reward and length over gradient steps, and gold reward over KL; a row for each scenario."""
-    from modeseek.bandit.figures.curves import method_line, styles_of
+    from modeseek.bandit.figures.methods import method_line, styles_of
     from modeseek.bandit.figures.style import new_figure, style
 
     panels = (

@@ -51,6 +51,7 @@ class RewardModel(Training):
         from modeseek.llm.models.model import Compute, Model
         from modeseek.llm.rewards.reward_model import train
         from modeseek.llm.training.run_folder import RunFolder
+        from modeseek.llm.training.tensorboard import Mirror
 
         check_seed(self.config.seed)
         checkpoint = open_language_model(self.model)
@@ -59,7 +60,10 @@ class RewardModel(Training):
         examples = self.examples("pairs", texts, held_out=self.held_out, seed=self.config.seed)
         print(examples.report)
         self.config.optimizer.rate(self.config.steps(len(examples.training)))  # refused before anything is loaded
-        with RunFolder(free_folder(self.out, "reward-model"), self.identity("reward-model")) as run:
+        with (
+            RunFolder(free_folder(self.out, "reward-model"), self.identity("reward-model")) as run,
+            Mirror(run, tensorboard=self.tensorboard) as mirror,
+        ):
             check_new(run.folder / SCORER)
             run.begin()
             key = jax.random.key(self.config.seed)
@@ -69,7 +73,7 @@ class RewardModel(Training):
                 examples.training,
                 examples.held_out,
                 self.config,
-                report=run.append,
+                report=mirror.append,
                 progress=progress("steps (the first one compiles)"),
             )
             summary = "A reward model after Bradley and Terry: the score of a prompt with a response."

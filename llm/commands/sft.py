@@ -47,6 +47,7 @@ class SFT(Training):
         from modeseek.llm.models.model import Compute, Model
         from modeseek.llm.training.run_folder import RunFolder
         from modeseek.llm.training.sft import sft
+        from modeseek.llm.training.tensorboard import Mirror
 
         checkpoint = open_language_model(self.model)
         texts = reading_of(checkpoint)
@@ -54,7 +55,10 @@ class SFT(Training):
         examples = self.examples("completions", texts, held_out=self.held_out, seed=self.config.seed)
         print(examples.report)
         self.config.optimizer.rate(self.config.steps(len(examples.training)))  # refused before anything is loaded
-        with RunFolder(free_folder(self.out, "sft"), self.identity("sft")) as run:
+        with (
+            RunFolder(free_folder(self.out, "sft"), self.identity("sft")) as run,
+            Mirror(run, tensorboard=self.tensorboard) as mirror,
+        ):
             check_new(run.folder / POLICY)
             run.begin()
             params = reading.load(checkpoint, dtype="float32", progress=progress("tensors"))
@@ -64,7 +68,7 @@ class SFT(Training):
                 examples.held_out,
                 self.config,
                 pad=texts.tokens.pad,
-                report=run.append,
+                report=mirror.append,
                 progress=progress("steps (the first one compiles)"),
             )
             summary = "A language model that was fine-tuned on completions."

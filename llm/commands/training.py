@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from modeseek.llm.data.examples import Examples, Kind
 
 
+NOT_OF_THE_RUN = ("out", "tensorboard")
+"""Options that change no number of a run."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Training:
     """Options of the commands that train a model.
@@ -30,6 +34,7 @@ class Training:
         max_response: the most tokens of a response in the data, EOS included; a longer one is cut, and has no EOS then.
         limit: how many of the data's first rows are read; all of them, if it is not given.
         dtype: the numbers that the model is computed in; parameters and optimizer are float32.
+        tensorboard: also write what metrics.jsonl holds as TensorBoard's events (tensorboard/ in the output folder).
     """
 
     model: str
@@ -41,10 +46,12 @@ class Training:
     max_response: int = 384
     limit: int | None = None
     dtype: Literal["float32", "bfloat16"] = "float32"
+    tensorboard: bool = False
 
     def identity(self, stage: str) -> dict[str, Any]:
-        """What makes a run another one: all that was asked for but the folder."""
-        return {"stage": stage, **{name: value for name, value in dataclasses.asdict(self).items() if name != "out"}}
+        """What makes a run another one: all that was asked for but where and how it is written down."""
+        asked = {name: value for name, value in dataclasses.asdict(self).items() if name not in NOT_OF_THE_RUN}
+        return {"stage": stage, **asked}
 
     def examples(self, kind: "Kind", reading: "Reading", *, held_out: float = 0.0, seed: int = 0) -> "Examples":
         """The data as ids.

@@ -76,6 +76,7 @@ class Tune(Training):
         from modeseek.llm.rewards.reward_model import open_scorer
         from modeseek.llm.training.algorithm1 import check_data, tune
         from modeseek.llm.training.run_folder import RunFolder, read_metrics
+        from modeseek.llm.training.tensorboard import Mirror
 
         config = self.config
         require(
@@ -95,7 +96,10 @@ class Tune(Training):
         judged = gold is not None or scorer is not None
         check_data(checkpoint.config, examples.training, config, judged=judged, eos=texts.eos)
         identity = {**self.identity("tune"), "optimizer": dataclasses.asdict(optimizer)}
-        with RunFolder(free_folder(self.out, "tune"), identity) as run:
+        with (
+            RunFolder(free_folder(self.out, "tune"), identity) as run,
+            Mirror(run, tensorboard=self.tensorboard) as mirror,
+        ):
             check_new(run.folder / POLICY)
             run.begin()
             params = reading.load(checkpoint, dtype="float32", progress=progress("tensors"))
@@ -107,7 +111,7 @@ class Tune(Training):
                 eos=texts.eos,
                 pad=texts.tokens.pad,
                 optimizer=transformation,
-                report=run.append,
+                report=mirror.append,
                 progress=progress("collections (the first one compiles)"),
             )
             summary = f"A language model that was fine-tuned by {config.variant.title}."
