@@ -12,6 +12,7 @@ from modeseek.llm.commands.evaluate import Evaluate
 from modeseek.llm.commands.generate import Generate
 from modeseek.llm.commands.info import Info
 from modeseek.llm.commands.plot import Plot
+from modeseek.llm.commands.preset import Preset
 from modeseek.llm.commands.reward_model import RewardModel
 from modeseek.llm.commands.scenario import MakeScenario
 from modeseek.llm.commands.score import Score
@@ -25,6 +26,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "reward-model": RewardModel,
     "tune": Tune,
     "evaluate": Evaluate,
+    "preset": Preset,
     "plot": Plot,
     "generate": Generate,
     "score": Score,

@@ -11,6 +11,7 @@ from modeseek.progress import progress
 
 if TYPE_CHECKING:
     from modeseek.llm.rewards.reward_model import Trained
+    from modeseek.llm.runs.plans import Plan
 
 SCORER = "reward_model"
 """The folder, within a run's, of what it trained."""
@@ -40,6 +41,8 @@ class RewardModel(Training):
         Raises:
             ValueError: no such model or data, settings that are impossible, a folder of another run.
         """
+        if self.dry.dry_run:
+            return self.dry.show(self.plan())
         import jax
 
         from modeseek.files import free_folder
@@ -93,6 +96,18 @@ class RewardModel(Training):
             print(f"{trained.held_out}\n\n{trained.held_out.table()}\n")
         print(f"saved in {run.folder / SCORER}")
         return 0
+
+    def plan(self) -> "Plan":
+        """What it would take; nothing is downloaded or loaded.
+
+        Raises:
+            ValueError: sizes or rows that nobody knows, or too few rows.
+        """
+        from modeseek.llm.runs.plans import plan_epochs
+
+        rows = self.dry.count(self.data, self.split, self.limit, self.held_out)
+        model, length = self.dry.model(self.model, self.dtype), self.max_prompt + self.max_response
+        return plan_epochs(model, self.config, rows, length, self.dry.rate(), responses=2, chunk=1)
 
 
 def _numbers(trained: "Trained") -> dict[str, float | int]:

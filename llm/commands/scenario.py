@@ -8,6 +8,7 @@ import tyro
 
 from modeseek.checks import require, whole
 from modeseek.llm.commands.common import BATCHES
+from modeseek.llm.commands.dry_run import DryRun
 from modeseek.llm.commands.texts import TemplateName
 from modeseek.llm.commands.training import check_context
 from modeseek.llm.data.scenarios import PAPER_MODE, PAPER_SHARE
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from modeseek.llm.data.examples import Source
     from modeseek.llm.data.tokens import TextTokens
     from modeseek.llm.runs.answers import Answered
+    from modeseek.llm.runs.plans import Plan
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +54,7 @@ class MakeScenario:
         batch: responses at once.
         dtype: the numbers that the model is computed in.
         seed: a whole number that samples and truncation follow from.
+        dry: what the model's answers would take, and on which device.
     """
 
     scenario: Annotated[
@@ -77,6 +80,7 @@ class MakeScenario:
     batch: int = 64
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     seed: int = 0
+    dry: Annotated[DryRun, tyro.conf.arg(name="")] = dataclasses.field(default_factory=DryRun)
 
     def run(self) -> int:
         """Read, sample if asked to, compare, write; 0 on success.
@@ -97,6 +101,9 @@ class MakeScenario:
         for name in ("samples", "max_prompt", "max_new_tokens", "batch"):
             whole(name, getattr(self, name), 1)
         require(self.model is None or self.samples > 1, f"samples must be at least 2 to compare, got {self.samples}")
+        if self.dry.dry_run:
+            require(self.model is not None, "without --model nothing is sampled: it takes seconds, and no plan")
+            return self.dry.show(self.plan())
         folder = free_folder(self.out, f"scenario-{self.scenario.replace('_', '-')}")
         require(not (folder / made.PAIRS).exists(), f"{folder / made.PAIRS} is there already and is not overwritten")
         source = Source(
@@ -120,6 +127,19 @@ class MakeScenario:
         print(drawn.caption)
         print(f"saved in {folder}: {made.PAIRS}, README.md, lengths.png, lengths.svg")
         return 0
+
+    def plan(self) -> "Plan":
+        """What the model's answers would take.
+
+        Raises:
+            ValueError: sizes or rows that nobody knows.
+        """
+        from modeseek.llm.runs.plans import plan_samples
+
+        assert self.model is not None
+        prompts = self.dry.count(self.data, self.split, self.limit)
+        sizes = self.samples, self.batch, self.max_prompt, self.max_new_tokens
+        return plan_samples(self.dry.model(self.model, self.dtype), prompts, *sizes, self.dry.rate())
 
     def _tokens(self) -> "TextTokens":
         from modeseek.llm.checkpoints.hub import local_folder

@@ -10,6 +10,7 @@ from modeseek.llm.training.settings import SFTConfig
 from modeseek.progress import progress
 
 if TYPE_CHECKING:
+    from modeseek.llm.runs.plans import Plan
     from modeseek.llm.training.sft import Tuned
 
 POLICY = "policy"
@@ -38,6 +39,8 @@ class SFT(Training):
         Raises:
             ValueError: no such model or data, settings that are impossible, a folder of another run.
         """
+        if self.dry.dry_run:
+            return self.dry.show(self.plan())
         from modeseek.files import free_folder
         from modeseek.llm.checkpoints import load as reading
         from modeseek.llm.checkpoints.save import check_new, save
@@ -80,6 +83,18 @@ class SFT(Training):
             print(f"held-out loss {losses} nats a token, over {tuned.after.tokens} tokens")
         print(f"saved in {run.folder / POLICY}")
         return 0
+
+    def plan(self) -> "Plan":
+        """What it would take; nothing is downloaded or loaded.
+
+        Raises:
+            ValueError: sizes or rows that nobody knows, or too few rows.
+        """
+        from modeseek.llm.runs.plans import plan_epochs
+
+        rows = self.dry.count(self.data, self.split, self.limit, self.held_out)
+        model, length = self.dry.model(self.model, self.dtype), self.max_prompt + self.max_response
+        return plan_epochs(model, self.config, rows, length, self.dry.rate(), chunk=self.config.chunk)
 
 
 def _numbers(tuned: "Tuned") -> dict[str, float | int]:

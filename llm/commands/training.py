@@ -3,9 +3,12 @@
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
 
 from modeseek.checks import require
+from modeseek.llm.commands.dry_run import DryRun
 from modeseek.llm.commands.texts import TemplateName, template
 
 if TYPE_CHECKING:
@@ -14,7 +17,7 @@ if TYPE_CHECKING:
     from modeseek.llm.data.examples import Examples, Kind
 
 
-NOT_OF_THE_RUN = ("out", "tensorboard")
+NOT_OF_THE_RUN = ("out", "tensorboard", "dry")
 """Options that change no number of a run."""
 
 
@@ -35,6 +38,7 @@ class Training:
         limit: how many of the data's first rows are read; all of them, if it is not given.
         dtype: the numbers that the model is computed in; parameters and optimizer are float32.
         tensorboard: also write what metrics.jsonl holds as TensorBoard's events (tensorboard/ in the output folder).
+        dry: what it would take, and for which device.
     """
 
     model: str
@@ -47,6 +51,7 @@ class Training:
     limit: int | None = None
     dtype: Literal["float32", "bfloat16"] = "float32"
     tensorboard: bool = False
+    dry: Annotated[DryRun, tyro.conf.arg(name="")] = dataclasses.field(default_factory=DryRun)
 
     def identity(self, stage: str) -> dict[str, Any]:
         """What makes a run another one: all that was asked for but where and how it is written down."""

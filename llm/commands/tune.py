@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from modeseek.llm.checkpoints.checkpoint import Checkpoint
     from modeseek.llm.commands.texts import Reading
     from modeseek.llm.rewards.functions import LengthGold
+    from modeseek.llm.runs.plans import Plan
     from modeseek.llm.training.algorithm1 import Reward
 
 POLICY = "policy"
@@ -65,6 +66,8 @@ class Tune(Training):
         Raises:
             ValueError: no such model or data, settings that are impossible, a folder of another run.
         """
+        if self.dry.dry_run:
+            return self.dry.show(self.plan())
         from modeseek.files import free_folder
         from modeseek.llm.checkpoints import load as reading
         from modeseek.llm.checkpoints.save import check_new, save
@@ -123,6 +126,20 @@ class Tune(Training):
         print("\n".join(f"{name}: {value:.4g}" for name, value in numbers.items()))
         print(f"saved in {run.folder / POLICY}")
         return 0
+
+    def plan(self) -> "Plan":
+        """What it would take; nothing is downloaded or loaded.
+
+        Raises:
+            ValueError: sizes or rows that nobody knows, or too few rows.
+        """
+        from modeseek.llm.runs.plans import plan_tune
+
+        rows = self.dry.count(self.data, self.split, self.limit)
+        policy = self.dry.model(self.model, self.dtype)
+        scorer = None if self.reward_model is None else self.dry.model(self.reward_model, self.dtype)
+        sizes = self.max_prompt, self.max_response
+        return plan_tune(policy, self.config, rows, *sizes, self.dry.rate(), scorer)
 
     def _check_contexts(self, checkpoint: "Checkpoint", scorer: "Checkpoint | None") -> None:
         sampled, prompts = self.config.sampled_prompts, self.config.prompts_per_collection
