@@ -69,7 +69,7 @@ class Plan(NamedTuple):
 
     @property
     def hours(self) -> float:
-        """Of all phases."""
+        """Those of all phases."""
         return sum(self.seconds.values()) / 3600
 
 
@@ -163,21 +163,23 @@ def plan_tune(
     longest = max(config.max_new_tokens if sampled else 0, response if sampled < config.samples_per_collection else 0)
     length, collected, minibatch = prompt + longest, config.samples_per_collection, config.minibatch_size
     work = (model.config, model.compute, MeshShape())
-    sizes = {"chunk": config.chunk, "accumulate": config.accumulate}
+    chunk, accumulate = config.chunk, config.accumulate
     number = model.parameters
     if config.lora_rank:
-        needed = memory.training_adapters(*work, minibatch, length, config.lora_rank, **sizes).parts
+        needed = memory.training_adapters(
+            *work, minibatch, length, config.lora_rank, chunk=chunk, accumulate=accumulate
+        ).parts
         held = {"policy and reference": needed["parameters"]}
         held |= {name: needed[name] for name in ("adapters", memory.ADAM.name)}
         update = {name: count for name, count in needed.items() if name not in (*held, "parameters")}
     else:
-        needed = memory.training(*work, minibatch, length, **sizes).parts
+        needed = memory.training(*work, minibatch, length, chunk=chunk, accumulate=accumulate).parts
         held = {"policy": needed["parameters"], memory.ADAM.name: needed[memory.ADAM.name], "reference": 4 * number}
         update = {name: count for name, count in needed.items() if name not in ("parameters", memory.ADAM.name)}
     if scorer is not None:
         held["reward model"] = WIDTH[scorer.dtype] * scorer.parameters
-    at_once = -(-collected // (config.accumulate * (collected // minibatch)))
-    scoring = dict(memory.scoring(*work, at_once, length, config.chunk).parts)
+    at_once = -(-collected // (accumulate * (collected // minibatch)))
+    scoring = dict(memory.scoring(*work, at_once, length, chunk).parts)
     scoring.pop("parameters")
     phases = {"score": scoring, "update": update}
     forward = lambda config, rows: training_flop(config, rows, length) / 3
