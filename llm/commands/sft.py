@@ -1,7 +1,7 @@
 """`modeseek llm sft`: fine-tune a language model on completions."""
 
 import dataclasses
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
@@ -27,9 +27,12 @@ class SFT(Training):
 
     Attributes:
         held_out: the share of the prompts that is kept out of training, to measure the loss on.
+        turns: of a conversation, whether the assistant's last turn is learnt or all of its turns, each behind what came
+            before it.
         config: how long and in which steps it is trained.
     """
 
+    turns: Literal["last", "all"] = "last"
     held_out: float = 0.05
     config: Annotated[SFTConfig, tyro.conf.arg(name="")] = dataclasses.field(default_factory=SFTConfig)
 
@@ -55,7 +58,7 @@ class SFT(Training):
         checkpoint = open_language_model(self.model)
         texts = reading_of(checkpoint)
         check_context(checkpoint, self.max_prompt, self.max_response, "--max-prompt or --max-response")
-        examples = self.examples("completions", texts, held_out=self.held_out, seed=self.config.seed)
+        examples = self.examples("completions", texts, held_out=self.held_out, seed=self.config.seed, turns=self.turns)
         print(examples.report)
         self.config.optimizer.rate(self.config.steps(len(examples.training)))  # refused before anything is loaded
         with (

@@ -32,6 +32,8 @@ class Training:
             python-docstrings (the standard library's, which have no preferences).
         out: the output folder; without it, the first free folder of modeseek-results is taken.
         split: the split of the data set that is read, where it has several.
+        configuration: of the hub's data set, where it has several.
+        streaming: read the hub's rows one by one, up to --limit, and store nothing.
         template: what stands around prompt and response: nothing, the paper's marks, or the tokenizer's chat template.
         max_prompt: the most tokens of a prompt; a longer one loses its oldest.
         max_response: the most tokens of a response in the data, EOS included; a longer one is cut, and has no EOS then.
@@ -45,6 +47,8 @@ class Training:
     data: str
     out: Path | None = None
     split: str | None = None
+    configuration: str | None = None
+    streaming: bool = False
     template: TemplateName = "plain"
     max_prompt: int = 128
     max_response: int = 384
@@ -58,7 +62,15 @@ class Training:
         asked = {name: value for name, value in dataclasses.asdict(self).items() if name not in NOT_OF_THE_RUN}
         return {"stage": stage, **asked}
 
-    def examples(self, kind: "Kind", reading: "Reading", *, held_out: float = 0.0, seed: int = 0) -> "Examples":
+    def examples(
+        self,
+        kind: "Kind",
+        reading: "Reading",
+        *,
+        held_out: float = 0.0,
+        seed: int = 0,
+        turns: Literal["last", "all"] = "last",
+    ) -> "Examples":
         """The data as ids.
 
         Raises:
@@ -68,7 +80,16 @@ class Training:
         from modeseek.llm.data.tokenization import Limits
 
         return examples_from(
-            Source(self.data, self.split, limit=self.limit, held_out=held_out, seed=seed),
+            Source(
+                self.data,
+                self.split,
+                self.configuration,
+                turns=turns,
+                streaming=self.streaming,
+                limit=self.limit,
+                held_out=held_out,
+                seed=seed,
+            ),
             reading.tokens,
             kind,
             template=template(self.template, reading.tokenizer),

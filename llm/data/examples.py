@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from modeseek.llm.data.columns import normalize
+from modeseek.llm.data.conversations import each_turn
 from modeseek.llm.data.python_docstrings import python_docstrings
 from modeseek.llm.data.read import read_rows
 from modeseek.llm.data.records import Record, as_completions, as_pairs, as_prompts
@@ -34,6 +35,7 @@ class Source:
         configuration: of the hub's data set.
         form: of the columns; recognised if not given (`modeseek.llm.data.columns.FORMS`).
         rename: column in the data → known column.
+        turns: of a conversation (`messages`): the assistant's last turn, or a row for each of its turns.
         streaming: the hub's rows come as they are read, and nothing is stored.
         limit: the first rows alone.
         held_out: share of the prompts that is kept out of training.
@@ -45,6 +47,7 @@ class Source:
     configuration: str | None = None
     form: str | None = None
     rename: Mapping[str, str] | None = None
+    turns: Literal["last", "all"] = "last"
     streaming: bool = False
     limit: int | None = None
     held_out: float = 0.05
@@ -119,7 +122,8 @@ def _read(source: Source) -> tuple[list[Record], Report]:
         streaming=source.streaming,
         limit=source.limit,
     )
-    normalized = normalize(rows, form=source.form, rename=source.rename, source=source.data)
+    kept = each_turn(rows) if source.turns == "all" else rows
+    normalized = normalize(kept, form=source.form, rename=source.rename, source=source.data)
     normalized.report.require_rows()
     return normalized.records, normalized.report
 

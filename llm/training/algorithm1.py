@@ -30,6 +30,7 @@ from modeseek.llm.training.cross_entropy import CrossEntropy
 from modeseek.llm.training.objective import Labelled, make_method_step, make_scorer
 from modeseek.llm.training.optimizer import State, start
 from modeseek.llm.training.trainable import AllParameters, Trainable
+from modeseek.llm.training.truncated import with_truncated
 from modeseek.llm.training.tune_config import TuneConfig
 
 Reward = Callable[[Sequence[Example]], np.ndarray]
@@ -159,7 +160,7 @@ class Algorithm1:
         generated = time.monotonic()
         rewards = self._rewards(examples)
         labelled, moments = self.label(state, examples, sampled, rewards)
-        real = np.asarray(labelled.real)
+        there = np.arange(rewards.shape[1]) < np.array([len(each.responses) for each in examples])[:, None]
         answers = [response for example in examples for response in example.responses]
         scored = time.monotonic()
         state = state._replace(moments=moments, position=position, collection=state.collection + 1)
@@ -167,7 +168,7 @@ class Algorithm1:
             {
                 "collection": state.collection,
                 "step": state.step,
-                "reward": float(rewards[real].mean()),
+                "reward": float(rewards[there].mean()),
                 "length": float(np.mean([len(ids) for ids in answers])),
                 "ended": float(np.mean([len(ids) > 0 and ids[-1] in self.eos for ids in answers])),
                 "generate_seconds": round(generated - began, 3),
@@ -244,6 +245,7 @@ class Algorithm1:
         """
         config = self.config
         rows = _widened(pad_rows(examples, pad=self.pad, multiple=config.length_multiple), config.responses_per_prompt)
+        rows, rewards = with_truncated(config, rows, rewards, self.eos)
         data = Labelled(*rows)
         reference = behavior = self.score_reference(self.reference, data)
         policy = reference
