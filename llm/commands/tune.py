@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from modeseek.llm.inference.scoring import ModelWithParams
     from modeseek.llm.models.parameters import Params
     from modeseek.llm.rewards.functions import RewardFunction
+    from modeseek.llm.runs.plans import Plan
     from modeseek.llm.training.run_folder import RunFolder
 
 POLICY = "policy"
@@ -81,6 +82,8 @@ class Tune(Training):
         Raises:
             ValueError: no such model or data, settings that are impossible, a folder of another run.
         """
+        if self.dry.dry_run:
+            return self.dry.show(self.plan())
         from modeseek.files import free_folder
         from modeseek.llm.checkpoints import load as reading
         from modeseek.llm.checkpoints.adapters import save_adapter
@@ -95,6 +98,7 @@ class Tune(Training):
         from modeseek.llm.training.phases import Phases
         from modeseek.llm.training.run_checkpoints import RunCheckpoints
         from modeseek.llm.training.run_folder import RunFolder, read_metrics
+        from modeseek.llm.training.tensorboard import Mirror
         from modeseek.llm.training.tune import tune
 
         config = self.config
@@ -119,8 +123,11 @@ class Tune(Training):
         judged = gold is not None or scorer is not None
         check_data(checkpoint.config, examples.training, config, judged=judged, eos=texts.eos)
         identity = {**self.identity("tune"), "optimizer": dataclasses.asdict(optimizer)}
-        folder = RunFolder(free_folder(self.out, "tune"), identity)
-        with folder as run, RunCheckpoints(run, self.checkpoint_every, self.keep) as checkpoints:
+        with (
+            RunFolder(free_folder(self.out, "tune"), identity) as run,
+            RunCheckpoints(run, self.checkpoint_every, self.keep) as checkpoints,
+            Mirror(run, tensorboard=self.tensorboard) as mirror,
+        ):
             check_new(run.folder / POLICY)
             params = reading.load(checkpoint, dtype="float32", progress=progress("tensors"))
             policy = ModelWithParams(Model(checkpoint.config, Compute(self.dtype)), params)
@@ -131,7 +138,7 @@ class Tune(Training):
 
             def report(record: Mapping[str, Any]) -> None:
                 phases.add(record)
-                run.append(record)
+                mirror.append(record)
 
             tuned = tune(
                 policy,
@@ -159,6 +166,20 @@ class Tune(Training):
         print(phases)
         print(f"saved in {run.folder / POLICY}")
         return 0
+
+    def plan(self) -> "Plan":
+        """What it would take; nothing is downloaded or loaded.
+
+        Raises:
+            ValueError: sizes or rows that nobody knows, or too few rows.
+        """
+        from modeseek.llm.runs.plans import plan_tune
+
+        rows = self.dry.count(self.data, self.split, self.limit)
+        policy = self.dry.model(self.model, self.dtype)
+        scorer = None if self.reward_model is None else self.dry.model(self.reward_model, self.dtype)
+        sizes = self.max_prompt, self.max_response
+        return plan_tune(policy, self.config, rows, *sizes, self.dry.rate(), scorer)
 
     def _check_contexts(self, checkpoint: "Checkpoint", scorer: "Checkpoint | None") -> None:
         sampled, prompts = self.config.sampled_prompts, self.config.prompts_per_collection

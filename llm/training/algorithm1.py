@@ -39,6 +39,7 @@ from modeseek.llm.training.cross_entropy import CrossEntropy
 from modeseek.llm.training.objective import Labelled, make_method_step, make_scorer, target_mask
 from modeseek.llm.training.optimizer import State, start
 from modeseek.llm.training.trainable import AllParameters, Trainable
+from modeseek.llm.training.truncated import with_truncated
 from modeseek.llm.training.tune_config import TuneConfig
 
 Record = dict[str, Any]
@@ -166,6 +167,7 @@ class Algorithm1:
         generated = time.monotonic()
         rewards = rewards_of(self.reward, examples, self.config.responses_per_prompt)
         labelled, carried = self.label(state, examples, sampled, rewards)
+        there = np.arange(rewards.shape[1]) < np.array([len(each.responses) for each in examples])[:, None]
         scored = time.monotonic()
         penalty = {"kl_coefficient": float(state.kl_coefficient), "sampled_kl": float(carried.kl)}
         state = state._replace(
@@ -178,8 +180,8 @@ class Algorithm1:
             {
                 "collection": state.collection,
                 "step": state.step,
-                "reward": float(rewards[np.asarray(labelled.real)].mean()),
-                **lengths_and_ends(labelled, self.eos),
+                "reward": float(rewards[there].mean()),
+                **lengths_and_ends(examples, self.eos),
                 **(penalty if self.config.hyper.kl_coefficient else {}),
                 "generate_seconds": round(generated - began, 3),
                 "score_seconds": round(scored - generated, 3),
@@ -195,7 +197,7 @@ class Algorithm1:
             if not sampled.all():  # estimates from the policy's own samples, which these are not
                 for name in ("kl_to_reference", "sampled_entropy"):
                     found.pop(name, None)
-            found |= lengths_and_ends(minibatch, self.eos)
+            found |= lengths_and_ends([examples[i] for i in rows], self.eos)
             finite = {name: number for name, number in found.items() if math.isfinite(number)}  # NaN: there is no pair
             seconds = round(time.monotonic() - began, 3)
             report({"collection": state.collection, "step": state.step, **finite, "update_seconds": seconds})
@@ -238,6 +240,7 @@ class Algorithm1:
         """
         config = self.config
         rows = widened(pad_rows(examples, pad=self.pad, multiple=config.length_multiple), config.responses_per_prompt)
+        rows, rewards = with_truncated(config, rows, rewards, self.eos)
         data = Labelled(*rows)
         policy = reference = self.score_reference(self.reference, data)
         if sampled.any():
