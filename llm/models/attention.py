@@ -101,11 +101,39 @@ def _attend_causally(
     q: Array, k: Array, v: Array, window: int | None, implementation: Implementation, mask: Array | None = None
 ) -> Array:
     """Softmax attention with scale 1/√H; a window that covers the sequence is left out."""
-    chosen: Any = implementation
-    if implementation == "auto":
-        chosen = "cudnn" if cudnn_works(q.shape[-1], str(q.dtype)) else "xla"
-    around = None if window is None or window >= q.shape[1] else (window - 1, 0)
-    return _attention(q, k, v, mask=mask, is_causal=True, local_window_size=around, implementation=chosen)
+    window = None if window is None or window >= q.shape[1] else window
+    if implementation == "cudnn" or (implementation == "auto" and cudnn_works(q.shape[-1], str(q.dtype))):
+        around = None if window is None else (window - 1, 0)
+        return _attention(q, k, v, mask=mask, is_causal=True, local_window_size=around, implementation="cudnn")
+    return _attend_head_by_head(q, k, v, window, mask)
+
+
+def _attend_head_by_head(
+    q: Float[Array, "B S N H"],
+    k: Float[Array, "B S K H"],
+    v: Float[Array, "B S K H"],
+    window: int | None,
+    mask: Bool[Array, "B #N S S"] | None,
+) -> Float[Array, "B S N H"]:
+    """Softmax attention as plain products, softmax in float32; heads stand before positions.
+
+    On a CPU it takes two thirds of the time of `jax.nn.dot_product_attention`, whose gradient turns products over in
+    memory (`benchmarks/llm_results.md`).
+    """
+    wide = jnp.float64 if q.dtype == jnp.float64 else jnp.float32
+    batch, length, heads, size = q.shape
+    groups = k.shape[2]
+    queries = q.swapaxes(1, 2).reshape(batch, groups, -1, size)  # the queries of a key's heads, one below the other
+    scores = jnp.einsum("bkqh,bksh->bkqs", queries, k.swapaxes(1, 2), preferred_element_type=wide) / size**0.5
+    at = jnp.arange(length)
+    seen = at[None, :] <= at[:, None]
+    if window is not None:
+        seen &= at[None, :] > at[:, None] - window
+    seen = seen[None, None] if mask is None else seen[None, None] & mask
+    scores = jnp.where(seen, scores.reshape(batch, heads, length, length), jnp.finfo(wide).min)
+    weights = jax.nn.softmax(scores, axis=-1).astype(v.dtype).reshape(batch, groups, -1, length)
+    mixed = jnp.einsum("bkqs,bksh->bkqh", weights, v.swapaxes(1, 2))
+    return mixed.reshape(batch, heads, length, size).swapaxes(1, 2)
 
 
 def _attention(q: Array, k: Array, v: Array, **how: Any) -> Array:

@@ -4,7 +4,6 @@ import functools
 from typing import Any
 
 import flax.linen as nn
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from modeseek.llm.models.attention import Attend
@@ -30,7 +29,8 @@ class GPTNeoXBlock(nn.Module):
         normed = LayerNorm(c.norm_epsilon, self.dtype, name="attention_norm")(x)
         qkv = dense(3 * c.heads * c.head_size, use_bias=c.attention_bias, name="query_key_value")(normed)
         # Head by head: a head's query, then its key, then its value.
-        q, k, v = jnp.moveaxis(qkv.reshape(batch, length, c.heads, 3, c.head_size), 3, 0)
+        apart = qkv.reshape(batch, length, c.heads, 3, c.head_size)
+        q, k, v = (apart[:, :, :, part] for part in range(3))
         mixed, kept = attend(rotate(q, turn), rotate(k, turn), v)
         out = dense(c.width, use_bias=c.attention_bias, name="attention_out")
         attended = x + out(mixed.reshape(batch, length, -1))
