@@ -21,7 +21,6 @@ from resume_cases import OFFLINE, ON_POLICY, finetuned, scorer, shorter, tuned
 from modeseek.llm.training.run_checkpoints import RunCheckpoints
 from modeseek.llm.training.run_folder import RunFolder, read_metrics
 
-
 unawaited = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 """Where a file fails, orbax leaves the others' reads and writes to themselves."""
 

@@ -1,6 +1,7 @@
 """`modeseek llm tune`: Algorithm 1 with any method, on preferences or on a policy's own samples."""
 
 import dataclasses
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -88,6 +89,7 @@ class Tune(Training):
         from modeseek.llm.rewards.functions import LengthGold, of_examples
         from modeseek.llm.rewards.reward_model import open_scorer
         from modeseek.llm.training.collection import check_data
+        from modeseek.llm.training.idle import idle
         from modeseek.llm.training.phases import Phases
         from modeseek.llm.training.run_checkpoints import RunCheckpoints
         from modeseek.llm.training.run_folder import RunFolder, read_metrics
@@ -145,12 +147,15 @@ class Tune(Training):
             )
             summary = f"A language model that was fine-tuned by {config.variant.title}."
             settings = {"reward": self._judge(), **dataclasses.asdict(config), **dataclasses.asdict(optimizer)}
-            numbers = _numbers(read_metrics(run.folder))
+            records = read_metrics(run.folder)
+            numbers = _numbers(records)
             card = self.card(summary, config.variant.name, examples, settings, numbers)
             eos = texts.tokens.eos
             save(run.folder / POLICY, checkpoint.config, tuned.params, like=checkpoint, card=card, eos_id=eos)
         print("\n".join(f"{name}: {value:.4g}" for name, value in numbers.items()))
         print(phases)
+        if warning := idle(records, config.variant.method):
+            print(f"modeseek: warning: {warning}", file=sys.stderr)
         print(f"saved in {run.folder / POLICY}")
         return 0
 

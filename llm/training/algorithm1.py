@@ -5,6 +5,7 @@ come with responses. Either way a collection is labelled once, and `inner_steps`
 it. Samples stay the ids that were drawn: nothing is tokenised again, and the EOS that ends a response is learnt.
 """
 
+import functools
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jaxtyping import Array
 
 from modeseek.bandit.objectives import advantages
 from modeseek.llm.data.order import BEGINNING, Position, batches
@@ -31,11 +33,11 @@ from modeseek.llm.training.collection import (
     preferences,
     rewards_of,
     trimmed,
-    widened,
+    with_room,
 )
 from modeseek.llm.training.cross_entropy import CrossEntropy
 from modeseek.llm.training.objective import Labelled, make_method_step, make_scorer
-from modeseek.llm.training.optimizer import State, start
+from modeseek.llm.training.optimizer import State, start, widened
 from modeseek.llm.training.trainable import AllParameters, Trainable
 from modeseek.llm.training.tune_config import TuneConfig
 
@@ -52,6 +54,7 @@ class TuneState(NamedTuple):
         position: where the data stands.
         collection: collections so far.
         step: gradient steps so far.
+        reference: what the policy is compared with, where it moves; None where it stays what `Algorithm1` was given.
     """
 
     learner: State
@@ -59,6 +62,7 @@ class TuneState(NamedTuple):
     position: Position = BEGINNING
     collection: int = 0
     step: int = 0
+    reference: Params | None = None
 
 
 class Algorithm1:
@@ -123,7 +127,8 @@ class Algorithm1:
             trained = lora.init(self.policy.model.config, config.lora_rank, key=key)
         else:
             trained = jax.tree.map(jnp.copy, self.policy.params)  # each step takes the last one's over
-        return TuneState(start(trained, self.optimizer), advantages.RunningMoments.empty())
+        reference = jax.tree.map(jnp.copy, self.reference) if config.reference_every else None
+        return TuneState(start(trained, self.optimizer), advantages.RunningMoments.empty(), reference=reference)
 
     def params(self, state: TuneState) -> Params:
         """The policy's parameters as plain ones, adapters merged."""
@@ -174,6 +179,9 @@ class Algorithm1:
             finite = {name: number for name, number in found.items() if math.isfinite(number)}  # NaN: there is no pair
             seconds = round(time.monotonic() - began, 3)
             report({"collection": state.collection, "step": state.step, **finite, "update_seconds": seconds})
+        if state.reference is not None and state.collection % self.config.reference_every == 0:
+            moved = _moved(state.reference, self.params(state), self.config.reference_decay)
+            state = state._replace(reference=moved)
         return state
 
     def collect(self, state: TuneState) -> tuple[list[Example], np.ndarray, Position]:
@@ -209,16 +217,17 @@ class Algorithm1:
     ) -> tuple[Labelled, advantages.RunningMoments]:
         """Score a collection under the policy that sampled and under the reference; rewards become advantages.
 
-        The data's responses are taken for the reference's own, as in the paper: that is their behavior policy.
+        The data's responses are taken for the first reference's own, as in the paper: that is their behavior policy.
         """
         config = self.config
-        rows = widened(pad_rows(examples, pad=self.pad, multiple=config.length_multiple), config.responses_per_prompt)
+        rows = with_room(pad_rows(examples, pad=self.pad, multiple=config.length_multiple), config.responses_per_prompt)
         data = Labelled(*rows)
-        reference = behavior = self.score_reference(self.reference, data)
-        policy = reference
+        policy = reference = behavior = self.score_reference(state.reference or self.reference, data)
+        if state.reference is not None and not sampled.all():
+            behavior = self.score_reference(self.reference, data)
         if sampled.any():
             policy = self.score(state.learner.params, data, self.frozen)
-            behavior = jnp.where(jnp.asarray(sampled)[:, None, None], policy, reference)
+            behavior = jnp.where(jnp.asarray(sampled)[:, None, None], policy, behavior)
         labels = jnp.asarray(rewards)
         if config.hyper.kl_coefficient:  # eq. 2 is of the policy that is trained, whoever answered
             log_probs, prior = policy.sum(axis=-1), reference.sum(axis=-1)
@@ -237,3 +246,10 @@ class Algorithm1:
                     f"{state.step} (collection {state.collection}, prompts {shown} of it): take a lower learning rate, "
                     "or clip the gradient"
                 )
+
+
+@functools.partial(jax.jit, donate_argnums=0)
+def _moved(reference: Params, policy: Params, decay: float | Array) -> Params:
+    """decay · reference + (1 - decay) · policy, added in at least float32."""
+    wide = optax.incremental_update(widened(policy), widened(reference), 1 - decay)
+    return jax.tree.map(lambda new, old: new.astype(old.dtype), wide, reference)
