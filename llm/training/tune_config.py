@@ -47,8 +47,8 @@ class TuneConfig:
         mixing: share of a collection's prompts that the policy itself answers, the others having the data's responses;
             None for all of them on-policy, and none offline.
         reference_every: collections between two moves of the reference towards the policy; with 0 it stays where it is.
-        reference_decay: the reference's own share in a move, θ_ref ← decay · θ_ref + (1 - decay) · θ: at 0 it becomes the
-            policy; .99 at every collection is an exponential moving average.
+        reference_decay: the reference's own share in a move, θ_ref ← decay · θ_ref + (1 - decay) · θ. At 0 it becomes
+            the policy; .99 at every collection is an exponential moving average.
         max_new_tokens: the most that a sampled response has, EOS included.
         standardization: how rewards become advantages (eq. 19 over the collection, by default).
         hyper: the method's numbers, and the learning rate.
