@@ -36,7 +36,7 @@ MODEL = Model(config_from(CASES["pythia"] | {"num_hidden_layers": 2, "hidden_siz
 EOS = 2
 OFFLINE = TuneConfig("dpo", 8, 2, 8, collections=2, length_multiple=16, hyper=HyperParameters(learning_rate=1e-3))
 ON_POLICY = TuneConfig(
-    "ppo", 8, 2, 4, inner_steps=2, collections=1, max_new_tokens=6, length_multiple=16, generation_batch=8
+    "ppo", 8, 2, 4, inner_steps=2, collections=1, max_new_tokens=6, length_multiple=16, generation_batch=8, critic=False
 )
 SGD = optax.sgd(0.01)
 
@@ -85,7 +85,7 @@ def test_offline_is_steps_on_the_data_in_its_order():
     for collection in range(2):
         rows = pad_rows([pairs()[i] for i in rows_of[4 * collection : 4 * collection + 4]], multiple=16)
         data = Labelled(*rows, rewards=chosen_first)
-        reference = score(policy().params, data)
+        reference = score(policy().params, data).log_probs
         state, numbers = step(state, data._replace(reference_log_probs=reference), OFFLINE.hyper)
         losses.append(float(numbers["loss"]))
     np.testing.assert_allclose([r["loss"] for r in records if "loss" in r], losses, rtol=1e-6)
@@ -196,7 +196,7 @@ def test_the_kl_in_the_rewards_is_the_policys_whoever_answered():
     examples, sampled, _ = loop.collect(state)
     rewards = rewards_of(length_reward, examples, 2)
     labelled, _ = loop.label(state, examples, sampled, rewards)
-    log_probs = np.asarray(loop.score(moved, labelled)).astype(np.float64).sum(-1)
+    log_probs = np.asarray(loop.score(moved, labelled).log_probs).astype(np.float64).sum(-1)
     ratios = log_probs - np.asarray(labelled.reference_log_probs).astype(np.float64).sum(-1)
     assert np.abs(ratios[~sampled]).min() > 1e-3
     np.testing.assert_allclose(labelled.rewards, rewards - 0.5 * ratios, rtol=1e-4, atol=1e-4)
@@ -220,8 +220,8 @@ def test_a_moving_reference_is_that_of_a_loop(rank):
             np.testing.assert_allclose(ours, theirs, atol=1e-6)
     examples, sampled, _ = loop.collect(state)
     labelled, _ = loop.label(state, examples, sampled, rewards_of(length_reward, examples, 2))
-    assert (labelled.reference_log_probs == loop.score_reference(state.reference, labelled)).all()
-    assert (labelled.behavior_log_probs == loop.score_reference(policy().params, labelled)).all()
+    assert (labelled.reference_log_probs == loop.score_reference(state.reference, labelled).log_probs).all()
+    assert (labelled.behavior_log_probs == loop.score_reference(policy().params, labelled).log_probs).all()
     assert (labelled.reference_log_probs != labelled.behavior_log_probs).any()
 
 

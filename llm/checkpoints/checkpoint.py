@@ -56,6 +56,8 @@ def open_checkpoint(folder: Path) -> Checkpoint:
     folder = Path(folder)
     if not folder.is_dir():
         raise ValueError(f"{folder} is not a folder")
+    if (folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file():
+        raise ValueError(f"{folder} holds an adapter and no model: name its base as the model, and this as the adapter")
     raw = read_config(folder / "config.json")
     config = config_from(raw)
     heads = (head_of(raw),)

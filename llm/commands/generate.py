@@ -86,6 +86,7 @@ class Generate(OnRows):
         check_new_file(self.out)
         records = read_records(self.prompts, self.file)
         checkpoint = open_language_model(self.source)
+        adapter = self.open_adapter(checkpoint.config)
         tokenizer = lazy_tokenizer(checkpoint.folder)
         ends = [] if self.ignore_eos else eos_ids(checkpoint)
         ids = prompt_ids(records, tokenizer, chat=self.chat)
@@ -97,7 +98,7 @@ class Generate(OnRows):
         self.check_fits(needed, f"generating {size} responses at once", "a smaller --batch or fewer --max-new-tokens")
         unstacking = memory.unstacking(checkpoint.config, compute, MeshShape())
         self.check_fits(unstacking, "loading the model", "a smaller model")
-        model, params = load_parameters(checkpoint, self.dtype, progress("tensors"))
+        model, params = load_parameters(checkpoint, self.dtype, progress("tensors"), adapter)
         responses = generate_rows(
             model,
             model.for_decoding(params, donate=True),

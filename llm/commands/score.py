@@ -57,6 +57,7 @@ class Score(OnRows):
         records = read_records(self.texts, self.file)
         opened = [open_language_model(source) for source in (self.source, self.against) if source is not None]
         configs = [each.config for each in opened]
+        adapter = self.open_adapter(configs[0])
         rows, starts = sequences(records, lazy_tokenizer(opened[0].folder))
         for config in configs:
             check_ids(rows, config, name="record")
@@ -65,7 +66,10 @@ class Score(OnRows):
         needed = scoring_memory(configs, self.compute_counted(), rows, size, self.chunk)
         self.check_fits(needed, f"scoring {size} sequences at once", "a smaller --batch or --chunk")
         scores = score_rows(
-            [ModelWithParams(*load_parameters(each, self.dtype, progress("tensors"))) for each in opened],
+            [
+                ModelWithParams(*load_parameters(each, self.dtype, progress("tensors"), change))
+                for each, change in zip(opened, (adapter, None), strict=False)
+            ],
             rows,
             starts,
             batch=self.batch,

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 POLICY = "policy"
 """The folder, within a run's, of what it trained."""
+ADAPTER = "adapter"
+"""The folder of the adapter alone, in PEFT's format, where one was trained; the policy has taken it in."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +46,8 @@ class Tune(Training):
     is trained on (the proxy), and the other one is measured beside it (the gold): a policy that raises the first and
     not the second over-optimises. The output folder holds the configuration, a line of numbers for each collection,
     gradient step and evaluation (metrics.jsonl), some of the evaluations' samples (samples.jsonl), and at the end the
-    policy with its tokenizer and a model card (policy/), which transformers opens.
+    policy with its tokenizer and a model card (policy/), which transformers opens; of adapters (--lora-rank) also them
+    alone (adapter/), which PEFT opens on the model that was tuned.
 
     Attributes:
         config: the method, and how it is trained.
@@ -81,6 +84,7 @@ class Tune(Training):
         """
         from modeseek.files import free_folder
         from modeseek.llm.checkpoints import load as reading
+        from modeseek.llm.checkpoints.adapters import save_adapter
         from modeseek.llm.checkpoints.save import check_new, save
         from modeseek.llm.commands.texts import reading_of
         from modeseek.llm.inference.language_model import open_language_model
@@ -154,6 +158,8 @@ class Tune(Training):
             card = self.card(summary, config.variant.name, examples, settings, numbers)
             eos = texts.tokens.eos
             save(run.folder / POLICY, checkpoint.config, tuned.params, like=checkpoint, card=card, eos_id=eos)
+            if tuned.adapter is not None:
+                save_adapter(run.folder / ADAPTER, checkpoint.config, tuned.adapter, base=self.model)
         print("\n".join(f"{name}: {value:.4g}" for name, value in numbers.items()))
         print(phases)
         if warning := idle(records, config.variant.method):

@@ -38,7 +38,7 @@ def prompt_ids(records: Sequence[Record], tokenizer: Callable[[], Any], *, chat:
     Raises:
         ValueError: a record has none of them, or the template does not take its messages.
     """
-    from modeseek.llm.inference.tokenizer import encode, encode_chats
+    from modeseek.llm.inference.tokenizer import encode_chats, encode_prompts
 
     found: list[list[int]] = []
     for number, record in enumerate(records):
@@ -49,19 +49,21 @@ def prompt_ids(records: Sequence[Record], tokenizer: Callable[[], Any], *, chat:
         elif "prompt" in record and chat:
             found += encode_chats(tokenizer(), [[{"role": "user", "content": record["prompt"]}]])
         elif "prompt" in record:
-            found += encode(tokenizer(), [record["prompt"]])
+            found += encode_prompts(tokenizer(), [record["prompt"]])
         else:
             raise ValueError(f"record {number} has none of prompt, messages and prompt_ids")
     return found
 
 
 def sequences(records: Sequence[Record], tokenizer: Callable[[], Any]) -> Sequences:
-    """Prompt and response of each record, tokenised apart; of a text alone every token after the first is scored.
+    """Prompt and response of each record, tokenised apart; the joined ids are the joined texts'.
+
+    Of a text alone every token after the first is scored.
 
     Raises:
         ValueError: records that lack a prompt, a response or a text, or have an empty one; all of them are named.
     """
-    from modeseek.llm.inference.tokenizer import encode, encode_alone
+    from modeseek.llm.inference.tokenizer import encode, encode_responses
 
     rows, starts, problems = [], [], []
     for number, record in enumerate(records):
@@ -72,7 +74,7 @@ def sequences(records: Sequence[Record], tokenizer: Callable[[], Any]) -> Sequen
                 continue
             prompt = prompt_ids([record], tokenizer)[0]
             given = record.get("response_ids")
-            response = given if given is not None else encode_alone(tokenizer(), [record["response"]])[0]
+            response = given if given is not None else encode_responses(tokenizer(), [record["response"]])[0]
             if not prompt or not response:
                 problems.append(f"record {number} has an empty {'prompt' if not prompt else 'response'}")
             rows.append([*prompt, *response])

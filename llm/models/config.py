@@ -7,8 +7,9 @@ from typing import Any, Literal
 import flax.linen as nn
 
 from modeseek.checks import whole
+from modeseek.llm.models.rotary import Scaling
 
-Architecture = Literal["gpt_neox", "mistral", "llama"]
+Architecture = Literal["gpt_neox", "mistral", "llama", "qwen2", "qwen3"]
 Head = Literal["lm", "reward", "value"]
 
 HEADS: tuple[Head, ...] = ("lm", "reward", "value")
@@ -45,9 +46,10 @@ class ModelConfig:
         norm_epsilon: added to the variance.
         rotary_fraction: share of a head's features that rotary positions turn, the first ones.
         rotary_base: θ of the rotary frequencies θ^(-2i/d).
+        rotary_scaling: how these are scaled for longer contexts; None for not at all.
         window: tokens that a position sees, itself included; None for all.
         parallel_residual: x + attention(norm(x)) + mlp(norm(x)) instead of one after the other (GPT-NeoX).
-        attention_bias: whether attention's products have biases.
+        attention_bias: whether queries, keys and values have biases.
         mlp_bias: whether the MLP's products have.
         tied: whether the unembedding is the embedding.
         init_std: standard deviation of fresh weights.
@@ -66,6 +68,7 @@ class ModelConfig:
     norm_epsilon: float
     rotary_fraction: float = 1.0
     rotary_base: float = 10_000.0
+    rotary_scaling: Scaling | None = None
     window: int | None = None
     parallel_residual: bool = False
     attention_bias: bool = False
@@ -96,6 +99,16 @@ class ModelConfig:
     def rotary_size(self) -> int:
         """Features of a head that are turned."""
         return int(self.head_size * self.rotary_fraction)
+
+    @property
+    def attention_out_bias(self) -> bool:
+        """Whether attention's output has a bias: as queries, keys and values do, but for Qwen2."""
+        return self.attention_bias and self.architecture != "qwen2"
+
+    @property
+    def head_norms(self) -> bool:
+        """Whether each head's query and key are normed (Qwen3)."""
+        return self.architecture == "qwen3"
 
 
 def check_heads(heads: tuple[Head, ...]) -> None:

@@ -12,8 +12,9 @@ from modeseek.checks import whole
 from modeseek.llm.models import mistral, neox
 from modeseek.llm.models.attention import Attend, Implementation, LayerCache, causal, filling, stepping
 from modeseek.llm.models.config import ModelConfig
-from modeseek.llm.models.layers import LayerNorm, RMSNorm, Rotary, rotary, wide_product
+from modeseek.llm.models.layers import LayerNorm, RMSNorm, wide_product
 from modeseek.llm.models.parameters import Params
+from modeseek.llm.models.rotary import Rotary, frequencies, rotary
 
 Remat = Literal["none", "dots", "full"]
 
@@ -27,6 +28,8 @@ BLOCKS: dict[str, Any] = {
     "gpt_neox": (neox.GPTNeoXBlock, LayerNorm),
     "mistral": (mistral.MistralBlock, RMSNorm),
     "llama": (mistral.MistralBlock, RMSNorm),
+    "qwen2": (mistral.MistralBlock, RMSNorm),
+    "qwen3": (mistral.MistralBlock, RMSNorm),
 }
 """Each architecture's block and its norm."""
 
@@ -212,7 +215,8 @@ class Model:
         if self.compute.shardings is not None:
             table = jax.lax.with_sharding_constraint(table, self.compute.shardings.table)
         x = table[tokens].astype(self.compute.dtype)
-        return self._stay(x), rotary(positions, self.config.rotary_size, self.config.rotary_base)
+        turns = frequencies(self.config.rotary_size, self.config.rotary_base, self.config.rotary_scaling)
+        return self._stay(x), rotary(positions, turns)
 
     def _block(self, params: Params, x: Array, turn: Rotary, attend: Attend) -> tuple[Array, Any]:
         block, _ = BLOCKS[self.config.architecture]

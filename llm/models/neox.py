@@ -9,8 +9,9 @@ from jaxtyping import Array, Float
 
 from modeseek.llm.models.attention import Attend
 from modeseek.llm.models.config import ACTIVATIONS, ModelConfig
-from modeseek.llm.models.layers import Dense, LayerNorm, Rotary, rotate
+from modeseek.llm.models.layers import Dense, LayerNorm
 from modeseek.llm.models.names import LayerNames, Names
+from modeseek.llm.models.rotary import Rotary, rotate
 
 
 class GPTNeoXBlock(nn.Module):

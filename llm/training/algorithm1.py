@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
 from modeseek.bandit.objectives import advantages
 from modeseek.llm.data.order import BEGINNING, Position, batches
@@ -23,8 +23,9 @@ from modeseek.llm.data.rows import pad_rows
 from modeseek.llm.data.tokenization import Example
 from modeseek.llm.inference.batched import Stops, generate_rows
 from modeseek.llm.inference.scoring import ModelWithParams
+from modeseek.llm.models.low_rank import Adapter, merge
 from modeseek.llm.models.parameters import Params
-from modeseek.llm.training import lora
+from modeseek.llm.training import labels, lora, value_head
 from modeseek.llm.training.collection import (
     Reward,
     check_data,
@@ -36,7 +37,7 @@ from modeseek.llm.training.collection import (
     with_room,
 )
 from modeseek.llm.training.cross_entropy import CrossEntropy
-from modeseek.llm.training.objective import Labelled, make_method_step, make_scorer
+from modeseek.llm.training.objective import Labelled, make_method_step, make_scorer, target_mask
 from modeseek.llm.training.optimizer import State, start, widened
 from modeseek.llm.training.trainable import AllParameters, Trainable
 from modeseek.llm.training.tune_config import TuneConfig
@@ -51,6 +52,7 @@ class TuneState(NamedTuple):
     Attributes:
         learner: what is trained, and the optimizer's state; donated to the next step.
         moments: of all rewards before, for running standardisation.
+        kl_coefficient: β of eq. 2, which may follow the KL.
         position: where the data stands.
         collection: collections so far.
         step: gradient steps so far.
@@ -59,6 +61,7 @@ class TuneState(NamedTuple):
 
     learner: State
     moments: advantages.RunningMoments
+    kl_coefficient: Float[Array, ""]
     position: Position = BEGINNING
     collection: int = 0
     step: int = 0
@@ -104,6 +107,8 @@ class Algorithm1:
         sizes = policy.model.config
         loss = CrossEntropy(policy.model, config.chunk)
         self.trainable: Trainable = lora.Adapters(sizes) if config.lora_rank else AllParameters(sizes)
+        if config.valued:
+            self.trainable = value_head.WithValueHead(self.trainable, sizes)
         self.frozen = lora.Frozen(policy.params, config.lora_scale) if config.lora_rank else None
         accumulate = config.accumulate
         self.step = make_method_step(
@@ -111,6 +116,7 @@ class Algorithm1:
             loss,
             self.trainable,
             options=config.options,
+            values=config.value.numbers,
             optimizer=optimizer,
             accumulate=accumulate,
         )
@@ -127,20 +133,32 @@ class Algorithm1:
             trained = lora.init(self.policy.model.config, config.lora_rank, key=key)
         else:
             trained = jax.tree.map(jnp.copy, self.policy.params)  # each step takes the last one's over
+        if config.valued:
+            trained = {"policy": trained, "value": value_head.fresh(self.policy.model.config)}
+        coefficient = jnp.asarray(config.hyper.kl_coefficient, jnp.float32)
         reference = jax.tree.map(jnp.copy, self.reference) if config.reference_every else None
-        return TuneState(start(trained, self.optimizer), advantages.RunningMoments.empty(), reference=reference)
+        moments = advantages.RunningMoments.empty()
+        return TuneState(start(trained, self.optimizer), moments, coefficient, reference=reference)
 
     def params(self, state: TuneState) -> Params:
-        """The policy's parameters as plain ones, adapters merged."""
-        trained = state.learner.params
-        return lora.merge(self.policy.params, trained, self.config.lora_scale) if self.config.lora_rank else trained
+        """The policy's parameters as plain ones, adapters merged, without a value head."""
+        adapter = self.adapter(state)
+        return self._trained(state) if adapter is None else merge(self.policy.params, *adapter)
+
+    def adapter(self, state: TuneState) -> Adapter | None:
+        """What is trained beside the start's own parameters; None if all of them are."""
+        return Adapter(self._trained(state), self.config.lora_scale) if self.config.lora_rank else None
+
+    def _trained(self, state: TuneState) -> Params:
+        return state.learner.params["policy"] if self.config.valued else state.learner.params
 
     def turn(self, state: TuneState, report: Callable[[Record], None] = lambda record: None) -> TuneState:
         """One collection, and the gradient steps on it.
 
         Args:
             state: given up.
-            report: takes a record of the collection (`reward`, `length`, `ended`: the means over its responses, and
+            report: takes a record of the collection (`reward`, `length`, `ended`: the means over its responses,
+                `kl_coefficient` and `sampled_kl` where the rewards have the KL in them, and
                 `generate_seconds`, `score_seconds`), then one of each gradient step (`step_metrics`, `gradient_norm`,
                 `length`, `ended`, `update_seconds`).
 
@@ -152,15 +170,22 @@ class Algorithm1:
         examples, sampled, position = self.collect(state)
         generated = time.monotonic()
         rewards = rewards_of(self.reward, examples, self.config.responses_per_prompt)
-        labelled, moments = self.label(state, examples, sampled, rewards)
+        labelled, carried = self.label(state, examples, sampled, rewards)
         scored = time.monotonic()
-        state = state._replace(moments=moments, position=position, collection=state.collection + 1)
+        penalty = {"kl_coefficient": float(state.kl_coefficient), "sampled_kl": float(carried.kl)}
+        state = state._replace(
+            moments=carried.moments,
+            kl_coefficient=carried.kl_coefficient,
+            position=position,
+            collection=state.collection + 1,
+        )
         report(
             {
                 "collection": state.collection,
                 "step": state.step,
                 "reward": float(rewards[np.asarray(labelled.real)].mean()),
                 **lengths_and_ends(labelled, self.eos),
+                **(penalty if self.config.hyper.kl_coefficient else {}),
                 "generate_seconds": round(generated - began, 3),
                 "score_seconds": round(scored - generated, 3),
             }
@@ -214,7 +239,7 @@ class Algorithm1:
 
     def label(
         self, state: TuneState, examples: Sequence[Example], sampled: np.ndarray, rewards: np.ndarray
-    ) -> tuple[Labelled, advantages.RunningMoments]:
+    ) -> tuple[Labelled, labels.Carried]:
         """Score a collection under the policy that sampled and under the reference; rewards become advantages.
 
         The data's responses are taken for the first reference's own, as in the paper: that is their behavior policy.
@@ -227,15 +252,19 @@ class Algorithm1:
             behavior = self.score_reference(self.reference, data)
         if sampled.any():
             policy = self.score(state.learner.params, data, self.frozen)
-            behavior = jnp.where(jnp.asarray(sampled)[:, None, None], policy, behavior)
-        labels = jnp.asarray(rewards)
-        if config.hyper.kl_coefficient:  # eq. 2 is of the policy that is trained, whoever answered
-            log_probs, prior = policy.sum(axis=-1), reference.sum(axis=-1)
-            labels = advantages.kl_shaped_rewards(labels, log_probs, prior, config.hyper.kl_coefficient)
-        index = jnp.asarray(advantages.STANDARDIZATIONS.index(config.standardization))
-        standardized, moments = advantages.standardize_by(index, labels, state.moments, jnp.asarray(rows.real))
-        arrays = jax.device_get((behavior, reference, labels, standardized))
-        return Labelled(*rows, *arrays), moments
+        behaviors = jnp.where(jnp.asarray(sampled)[:, None, None], policy.log_probs, behavior.log_probs)
+        scores = labels.TokenScores(target_mask(data), policy.log_probs, reference.log_probs, policy.values)
+        found, carried = labels.label(
+            config,
+            jnp.asarray(rewards),
+            jnp.asarray(rows.real),
+            sampled,
+            scores,
+            state.moments,
+            state.kl_coefficient,
+        )
+        arrays = (behaviors, reference.log_probs, found.rewards, found.advantages, policy.values, found.returns)
+        return Labelled(*rows, *jax.device_get(arrays)), carried
 
     def _check_finite(self, numbers: Mapping[str, float], state: TuneState, rows: np.ndarray) -> None:
         for name in ("loss", "gradient_norm"):

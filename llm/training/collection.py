@@ -84,10 +84,11 @@ def lengths_and_ends(data: Labelled, eos: Sequence[int]) -> dict[str, float]:
 def trimmed(data: Labelled, prompts: np.ndarray, multiple: int = MULTIPLE) -> Labelled:
     """Some prompts of a collection, their rows no longer than they need to be."""
     length = min(padded_length(int(data.lengths[prompts].max()), multiple), data.tokens.shape[-1])
-    wide = {"tokens": length, "behavior_log_probs": length - 1, "reference_log_probs": length - 1}
 
     def cut(name: str, array: Any) -> Any:
-        return None if array is None else array[prompts][..., : wide[name]] if name in wide else array[prompts]
+        if array is None or array.ndim < 3:  # of responses
+            return None if array is None else array[prompts]
+        return array[prompts][..., : length if name == "tokens" else length - 1]
 
     return Labelled(**{name: cut(name, array) for name, array in data._asdict().items()})
 
