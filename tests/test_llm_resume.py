@@ -1,7 +1,6 @@
 """Runs that are stopped and go on: the same bits, each step once; what is damaged is named, and the last good stays."""
 
 import json
-import os
 import random
 import resource
 import shutil
@@ -217,9 +216,9 @@ def test_sft_and_reward_models_go_on_in_the_middle_of_an_epoch(stage, tmp_path):
         stage(tmp_path / "run", stopping(8))
     found = stage(tmp_path / "run")
     assert same(found.params, whole.params)
-    assert found._replace(params=None) == whole._replace(params=None)  # what is held out, before and after
+    assert str(found._replace(params=None)) == str(whole._replace(params=None))  # an empty bin is NaN, and not itself
     assert without_checkpoints(lines(tmp_path / "run")) == without_checkpoints(lines(tmp_path / "whole"))
-    assert stage(tmp_path / "run")._replace(params=None) == whole._replace(params=None)
+    assert str(stage(tmp_path / "run")._replace(params=None)) == str(whole._replace(params=None))
 
 
 @pytest.mark.slow
@@ -235,7 +234,8 @@ def test_killed_at_random_moments_it_ends_with_the_same_bytes(tmp_path):
     events = len(told[0].splitlines())
     chance, phases, killed = random.Random(0), [], 0
     while killed < 20:
-        shutil.rmtree(tmp_path / "run", ignore_errors=True) if (tmp_path / "run" / "params").exists() else None
+        if (tmp_path / "run" / "params").exists():  # it came to its end before it was killed
+            shutil.rmtree(tmp_path / "run")
         process = run(tmp_path / "run")
         assert process.stdout is not None
         wanted, last = chance.randrange(1, events // 2), ""
@@ -244,9 +244,10 @@ def test_killed_at_random_moments_it_ends_with_the_same_bytes(tmp_path):
             if int(number) == wanted:
                 break
         time.sleep(chance.random() * 0.05)
-        os.kill(process.pid, signal.SIGKILL)
-        process.communicate()
-        if process.returncode == -signal.SIGKILL:
+        process.kill()
+        _, errors = process.communicate()
+        assert process.returncode in (0, -signal.SIGKILL), errors
+        if process.returncode:
             killed, phases = killed + 1, [*phases, last]
     final = run(tmp_path / "run")
     told = final.communicate()

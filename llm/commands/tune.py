@@ -1,6 +1,7 @@
 """`modeseek llm tune`: Algorithm 1 with any method, on preferences or on a policy's own samples."""
 
 import dataclasses
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -95,6 +96,7 @@ class Tune(Training):
         from modeseek.llm.rewards.functions import LengthGold, of_examples
         from modeseek.llm.rewards.reward_model import open_scorer
         from modeseek.llm.training.collection import check_data
+        from modeseek.llm.training.idle import idle
         from modeseek.llm.training.phases import Phases
         from modeseek.llm.training.run_checkpoints import RunCheckpoints
         from modeseek.llm.training.run_folder import RunFolder, read_metrics
@@ -122,6 +124,8 @@ class Tune(Training):
         print(f"what judges: {self._judge()}{f'; measured beside it: {self._gold()}' if scorer and gold else ''}")
         judged = gold is not None or scorer is not None
         check_data(checkpoint.config, examples.training, config, judged=judged, eos=texts.eos)
+        if config.sampled_prompts or self.held_out:
+            self._check_memory(checkpoint, [e.prompt.tolist() for e in (*examples.training, *examples.held_out)])
         identity = {**self.identity("tune"), "optimizer": dataclasses.asdict(optimizer)}
         with (
             RunFolder(free_folder(self.out, "tune"), identity) as run,
@@ -156,7 +160,8 @@ class Tune(Training):
             )
             summary = f"A language model that was fine-tuned by {config.variant.title}."
             settings = {"reward": self._judge(), **dataclasses.asdict(config), **dataclasses.asdict(optimizer)}
-            numbers = _numbers(read_metrics(run.folder))
+            records = read_metrics(run.folder)
+            numbers = _numbers(records)
             card = self.card(summary, config.variant.name, examples, settings, numbers)
             eos = texts.tokens.eos
             save(run.folder / POLICY, checkpoint.config, tuned.params, like=checkpoint, card=card, eos_id=eos)
@@ -164,6 +169,8 @@ class Tune(Training):
                 save_adapter(run.folder / ADAPTER, checkpoint.config, tuned.adapter, base=self.model)
         print("\n".join(f"{name}: {value:.4g}" for name, value in numbers.items()))
         print(phases)
+        if warning := idle(records, config.variant.method):
+            print(f"modeseek: warning: {warning}", file=sys.stderr)
         print(f"saved in {run.folder / POLICY}")
         return 0
 
@@ -189,6 +196,17 @@ class Tune(Training):
         check_context(checkpoint, self.max_prompt, longest, lower)
         if scorer is not None:
             check_context(scorer, self.max_prompt, longest, lower, "the reward model")
+
+    def _check_memory(self, checkpoint: "Checkpoint", prompts: Sequence[Sequence[int]]) -> None:
+        """Say what sampling needs, and refuse what does not fit."""
+        from modeseek.llm.parallel.device_memory import check_fits, compute_counted
+        from modeseek.llm.parallel.memory import readable
+        from modeseek.llm.training.sampling_memory import sampling_memory
+
+        needed = sampling_memory(checkpoint.config, compute_counted(self.dtype), prompts, self.config)
+        what = f"sampling {self.config.generation_batch} responses at once, beside what is trained,"
+        print(f"{what} needs about {readable(needed.total)}")
+        check_fits(needed, what, "take a smaller --generation-batch, fewer --max-new-tokens, or adapters (--lora-rank)")
 
     def _proxy(self, scorer: "Checkpoint") -> "RewardFunction":
         from modeseek.llm.inference.language_model import load_parameters

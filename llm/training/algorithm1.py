@@ -5,6 +5,7 @@ come with responses. Either way a collection is labelled once, and `inner_steps`
 it. Samples stay the ids that were drawn: nothing is tokenised again, and the EOS that ends a response is learnt.
 """
 
+import functools
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -33,11 +34,11 @@ from modeseek.llm.training.collection import (
     preferences,
     rewards_of,
     trimmed,
-    widened,
+    with_room,
 )
 from modeseek.llm.training.cross_entropy import CrossEntropy
 from modeseek.llm.training.objective import Labelled, make_method_step, make_scorer, target_mask
-from modeseek.llm.training.optimizer import State, start
+from modeseek.llm.training.optimizer import State, start, widened
 from modeseek.llm.training.trainable import AllParameters, Trainable
 from modeseek.llm.training.truncated import with_truncated
 from modeseek.llm.training.tune_config import TuneConfig
@@ -56,6 +57,7 @@ class TuneState(NamedTuple):
         position: where the data stands.
         collection: collections so far.
         step: gradient steps so far.
+        reference: what the policy is compared with, where it moves; None where it stays what `Algorithm1` was given.
     """
 
     learner: State
@@ -64,6 +66,7 @@ class TuneState(NamedTuple):
     position: Position = BEGINNING
     collection: int = 0
     step: int = 0
+    reference: Params | None = None
 
 
 class Algorithm1:
@@ -134,7 +137,9 @@ class Algorithm1:
         if config.valued:
             trained = {"policy": trained, "value": value_head.fresh(self.policy.model.config)}
         coefficient = jnp.asarray(config.hyper.kl_coefficient, jnp.float32)
-        return TuneState(start(trained, self.optimizer), advantages.RunningMoments.empty(), coefficient)
+        reference = jax.tree.map(jnp.copy, self.reference) if config.reference_every else None
+        moments = advantages.RunningMoments.empty()
+        return TuneState(start(trained, self.optimizer), moments, coefficient, reference=reference)
 
     def params(self, state: TuneState) -> Params:
         """The policy's parameters as plain ones, adapters merged, without a value head."""
@@ -201,6 +206,9 @@ class Algorithm1:
             finite = {name: number for name, number in found.items() if math.isfinite(number)}  # NaN: there is no pair
             seconds = round(time.monotonic() - began, 3)
             report({"collection": state.collection, "step": state.step, **finite, "update_seconds": seconds})
+        if state.reference is not None and state.collection % self.config.reference_every == 0:
+            moved = _moved(state.reference, self.params(state), self.config.reference_decay)
+            state = state._replace(reference=moved)
         return state
 
     def collect(self, state: TuneState) -> tuple[list[Example], np.ndarray, Position]:
@@ -236,16 +244,18 @@ class Algorithm1:
     ) -> tuple[Labelled, labels.Carried]:
         """Score a collection under the policy that sampled and under the reference; rewards become advantages.
 
-        The data's responses are taken for the reference's own, as in the paper: that is their behavior policy.
+        The data's responses are taken for the first reference's own, as in the paper: that is their behavior policy.
         """
         config = self.config
-        rows = widened(pad_rows(examples, pad=self.pad, multiple=config.length_multiple), config.responses_per_prompt)
+        rows = with_room(pad_rows(examples, pad=self.pad, multiple=config.length_multiple), config.responses_per_prompt)
         rows, rewards = with_truncated(config, rows, rewards, self.eos)
         data = Labelled(*rows)
-        policy = reference = self.score_reference(self.reference, data)
+        policy = reference = behavior = self.score_reference(state.reference or self.reference, data)
+        if state.reference is not None and not sampled.all():
+            behavior = self.score_reference(self.reference, data)
         if sampled.any():
             policy = self.score(state.learner.params, data, self.frozen)
-        behavior = jnp.where(jnp.asarray(sampled)[:, None, None], policy.log_probs, reference.log_probs)
+        behaviors = jnp.where(jnp.asarray(sampled)[:, None, None], policy.log_probs, behavior.log_probs)
         scores = labels.TokenScores(target_mask(data), policy.log_probs, reference.log_probs, policy.values)
         found, carried = labels.label(
             config,
@@ -256,7 +266,7 @@ class Algorithm1:
             state.moments,
             state.kl_coefficient,
         )
-        arrays = (behavior, reference.log_probs, found.rewards, found.advantages, policy.values, found.returns)
+        arrays = (behaviors, reference.log_probs, found.rewards, found.advantages, policy.values, found.returns)
         return Labelled(*rows, *jax.device_get(arrays)), carried
 
     def _check_finite(self, numbers: Mapping[str, float], state: TuneState, rows: np.ndarray) -> None:
@@ -268,3 +278,10 @@ class Algorithm1:
                     f"{state.step} (collection {state.collection}, prompts {shown} of it): take a lower learning rate, "
                     "or clip the gradient"
                 )
+
+
+@functools.partial(jax.jit, donate_argnums=0)
+def _moved(reference: Params, policy: Params, decay: float | Array) -> Params:
+    """decay · reference + (1 - decay) · policy, added in at least float32."""
+    wide = optax.incremental_update(widened(policy), widened(reference), 1 - decay)
+    return jax.tree.map(lambda new, old: new.astype(old.dtype), wide, reference)
