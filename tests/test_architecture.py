@@ -81,6 +81,7 @@ ALLOWED = {
         "modeseek.llm.rewards",
     },
     "modeseek.llm.evaluation": {
+        "modeseek.llm.models",
         "modeseek.llm.data",
         "modeseek.llm.inference",
         "modeseek.llm.rewards",

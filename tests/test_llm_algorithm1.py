@@ -11,19 +11,23 @@ import optax
 import pytest
 from llm_cases import CASES, random_params
 
-from modeseek.bandit.objectives.batch import HyperParameters
+from modeseek.bandit.objectives.batch import HyperParameters, Options
 from modeseek.bandit.objectives.registry import METHODS
 from modeseek.llm.data.order import order
 from modeseek.llm.data.rows import pad_rows
 from modeseek.llm.data.tokenization import Example
+from modeseek.llm.evaluation.evaluate import EvaluationConfig, evaluate
 from modeseek.llm.inference.scoring import ModelWithParams
 from modeseek.llm.models.hugging_face import config_from
 from modeseek.llm.models.model import Model
 from modeseek.llm.training.algorithm1 import Algorithm1
 from modeseek.llm.training.collection import minibatches, preferences, rewards_of, trimmed
 from modeseek.llm.training.cross_entropy import CrossEntropy
+from modeseek.llm.training.idle import idle
 from modeseek.llm.training.objective import Labelled, make_method_step
 from modeseek.llm.training.optimizer import start
+from modeseek.llm.training.run_checkpoints import RunCheckpoints
+from modeseek.llm.training.run_folder import RunFolder
 from modeseek.llm.training.trainable import AllParameters
 from modeseek.llm.training.tune import tune
 from modeseek.llm.training.tune_config import TuneConfig
@@ -198,6 +202,46 @@ def test_the_kl_in_the_rewards_is_the_policys_whoever_answered():
     np.testing.assert_allclose(labelled.rewards, rewards - 0.5 * ratios, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("rank", [0, 2])
+def test_a_moving_reference_is_that_of_a_loop(rank):
+    """Every second collection, in float64 by hand; what a collection is labelled with; the data's behavior stays."""
+    config = dataclasses.replace(
+        OFFLINE, collections=4, reference_every=2, reference_decay=0.75, lora_rank=rank, options=Options(ratio="token")
+    )
+    loop = Algorithm1(policy(), pairs(), config, optimizer=SGD)
+    state = loop.start()
+    wanted = [np.asarray(leaf, np.float64) for leaf in jax.tree.leaves(policy().params)]
+    for collection in range(1, 5):
+        state = loop.turn(state)
+        if collection % 2 == 0:
+            moved = jax.tree.leaves(loop.params(state))
+            wanted = [0.75 * old + 0.25 * np.asarray(new, np.float64) for old, new in zip(wanted, moved, strict=True)]
+        for ours, theirs in zip(jax.tree.leaves(state.reference), wanted, strict=True):
+            np.testing.assert_allclose(ours, theirs, atol=1e-6)
+    examples, sampled, _ = loop.collect(state)
+    labelled, _ = loop.label(state, examples, sampled, rewards_of(length_reward, examples, 2))
+    assert (labelled.reference_log_probs == loop.score_reference(state.reference, labelled)).all()
+    assert (labelled.behavior_log_probs == loop.score_reference(policy().params, labelled)).all()
+    assert (labelled.reference_log_probs != labelled.behavior_log_probs).any()
+
+
+def test_a_reference_that_is_the_policy_leaves_dpo_at_log_two():
+    """Synchronised after every step: each step begins at the reference. A fixed one is left."""
+    config = dataclasses.replace(OFFLINE, collections=3, reference_every=1)
+    losses = lambda config: [record["loss"] for record in run(config, optimizer=SGD)[1] if "loss" in record]
+    assert losses(config) == pytest.approx([math.log(2)] * 3, rel=1e-5)
+    assert losses(dataclasses.replace(config, reference_every=0))[-1] < math.log(2) - 2e-5
+
+
+def test_a_loss_without_weight_is_told():
+    step = {"step": 1, "gradient_norm": 0.5, "fraction_pushed_down": 0.0}
+    assert idle([step, {**step, "fraction_pushed_down": 0.1}], METHODS["dpo"]) is None
+    assert idle([step, {"reward": 1.0}], METHODS["rwr"]) is None
+    assert "in none of 2 steps did it push one" in idle([step, step], METHODS["best_of_n_negative"])
+    assert "the gradient was 0 in all 1 steps" in idle([{**step, "gradient_norm": 0.0}], METHODS["rwr"])
+    assert idle([], METHODS["rwr"]) is None
+
+
 def test_only_the_policys_own_samples_estimate_its_kl():
     for config, there in ((OFFLINE, False), (ON_POLICY, True), (dataclasses.replace(ON_POLICY, mixing=0.5), False)):
         _, records = run(config)
@@ -275,6 +319,8 @@ def test_rows_of_a_minibatch_are_as_long_as_they_need_to_be():
         ({"minibatch_size": 6}, "minibatch_size must divide samples_per_collection"),
         ({"responses_per_prompt": 1}, "dpo compares responses"),
         ({"accumulate": 3}, "accumulate must divide minibatch_size"),
+        ({"reference_decay": 0.5}, "reference_every must be at least 1, got 0"),
+        ({"reference_decay": 1.0, "reference_every": 1}, "reference_decay must be at least 0 and less than 1"),
         ({"mixing": 1.5}, "mixing must be between 0 and 1"),
         ({"hyper": HyperParameters(kl_coefficient=0.1)}, "kl_coefficient shapes the rewards of samples"),
         ({"inner_steps": 0}, "inner_steps must be a whole number of at least 1"),
@@ -326,23 +372,28 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step():
         tune(broken, pairs(), OFFLINE)
 
 
-def test_nothing_is_compiled_after_the_second_collection():
-    compiled = []
-    config = dataclasses.replace(ON_POLICY, collections=4, seed=3)
-    loop = Algorithm1(policy(), pairs(), config, reward=length_reward, eos=[EOS])
+def test_nothing_is_compiled_after_the_second_collection(tmp_path):
+    """Sampling, labels, steps, a reference that moves, evaluation and checkpoint of four collections."""
+    compiled = [0]
+    config = dataclasses.replace(ON_POLICY, collections=4, seed=3, reference_every=1, reference_decay=0.5)
+    prompts = [pair.prompt.tolist() for pair in pairs()[:3]]
 
     def listen(event, duration, **_):
         if event == "/jax/core/compile/backend_compile_duration":
             compiled[-1] += 1
 
+    def evaluation(params, step):
+        how = {"eos": [EOS], "reference": policy(), "config": EvaluationConfig(1, 6, 4)}
+        return evaluate(ModelWithParams(MODEL, params), prompts, key=jax.random.key(0), **how).numbers
+
     jax.monitoring.register_event_duration_secs_listener(listen)
     try:
-        state = loop.start()
-        for _ in range(config.collections):
-            compiled.append(0)
-            state = loop.turn(state)
+        with RunFolder(tmp_path, {}) as folder, RunCheckpoints(folder, 1) as checkpoints:
+            counted = lambda numbers: (compiled.append(0) or number for number in numbers)
+            how = {"evaluate": evaluation, "evaluate_every": 1, "checkpoints": checkpoints, "progress": counted}
+            run(config, **how)
         compiled.append(0)
         jax.jit(lambda x: x * 3 + 1)(1.0)  # the listener hears
     finally:
         jax.monitoring.clear_event_listeners()
-    assert compiled[2:] == [0, 0, 1]
+    assert compiled[3:] == [0, 0, 1], compiled

@@ -50,6 +50,7 @@ class RewardModel(Training):
         from modeseek.llm.inference.scoring import ModelWithParams
         from modeseek.llm.models.model import Compute, Model
         from modeseek.llm.rewards.reward_model import train
+        from modeseek.llm.training.run_checkpoints import RunCheckpoints
         from modeseek.llm.training.run_folder import RunFolder
 
         check_seed(self.config.seed)
@@ -59,9 +60,9 @@ class RewardModel(Training):
         examples = self.examples("pairs", texts, held_out=self.held_out, seed=self.config.seed)
         print(examples.report)
         self.config.optimizer.rate(self.config.steps(len(examples.training)))  # refused before anything is loaded
-        with RunFolder(free_folder(self.out, "reward-model"), self.identity("reward-model")) as run:
+        folder = RunFolder(free_folder(self.out, "reward-model"), self.identity("reward-model"))
+        with folder as run, RunCheckpoints(run, self.checkpoint_every, self.keep) as checkpoints:
             check_new(run.folder / SCORER)
-            run.begin()
             key = jax.random.key(self.config.seed)
             params = reading.load(checkpoint, ("reward",), dtype="float32", key=key, progress=progress("tensors"))
             trained = train(
@@ -69,6 +70,7 @@ class RewardModel(Training):
                 examples.training,
                 examples.held_out,
                 self.config,
+                checkpoints=checkpoints,
                 report=run.append,
                 progress=progress("steps (the first one compiles)"),
             )

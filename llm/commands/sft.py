@@ -45,6 +45,7 @@ class SFT(Training):
         from modeseek.llm.inference.language_model import open_language_model
         from modeseek.llm.inference.scoring import ModelWithParams
         from modeseek.llm.models.model import Compute, Model
+        from modeseek.llm.training.run_checkpoints import RunCheckpoints
         from modeseek.llm.training.run_folder import RunFolder
         from modeseek.llm.training.sft import sft
 
@@ -54,9 +55,9 @@ class SFT(Training):
         examples = self.examples("completions", texts, held_out=self.held_out, seed=self.config.seed)
         print(examples.report)
         self.config.optimizer.rate(self.config.steps(len(examples.training)))  # refused before anything is loaded
-        with RunFolder(free_folder(self.out, "sft"), self.identity("sft")) as run:
+        folder = RunFolder(free_folder(self.out, "sft"), self.identity("sft"))
+        with folder as run, RunCheckpoints(run, self.checkpoint_every, self.keep) as checkpoints:
             check_new(run.folder / POLICY)
-            run.begin()
             params = reading.load(checkpoint, dtype="float32", progress=progress("tensors"))
             tuned = sft(
                 ModelWithParams(Model(checkpoint.config, Compute(self.dtype)), params),
@@ -64,6 +65,7 @@ class SFT(Training):
                 examples.held_out,
                 self.config,
                 pad=texts.tokens.pad,
+                checkpoints=checkpoints,
                 report=run.append,
                 progress=progress("steps (the first one compiles)"),
             )

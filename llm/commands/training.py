@@ -30,6 +30,9 @@ class Training:
         max_response: the most tokens of a response in the data, EOS included; a longer one is cut, and has no EOS then.
         limit: how many of the data's first rows are read; all of them, if it is not given.
         dtype: the numbers that the model is computed in; parameters and optimizer are float32.
+        checkpoint_every: steps (collections in `tune`) between two checkpoints, from the last of which the same command
+            goes on if it was stopped; 0 for none.
+        keep: how many of the last checkpoints stay in the folder.
     """
 
     model: str
@@ -41,10 +44,13 @@ class Training:
     max_response: int = 384
     limit: int | None = None
     dtype: Literal["float32", "bfloat16"] = "float32"
+    checkpoint_every: int = 100
+    keep: int = 2
 
     def identity(self, stage: str) -> dict[str, Any]:
-        """What makes a run another one: all that was asked for but the folder."""
-        return {"stage": stage, **{name: value for name, value in dataclasses.asdict(self).items() if name != "out"}}
+        """What makes a run another one: all that was asked for but the folder and its checkpoints."""
+        same = ("out", "checkpoint_every", "keep")
+        return {"stage": stage, **{name: value for name, value in dataclasses.asdict(self).items() if name not in same}}
 
     def examples(self, kind: "Kind", reading: "Reading", *, held_out: float = 0.0, seed: int = 0) -> "Examples":
         """The data as ids.

@@ -1,6 +1,7 @@
 """`modeseek llm tune`: Algorithm 1 with any method, on preferences or on a policy's own samples."""
 
 import dataclasses
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -70,6 +71,7 @@ class Tune(Training):
     evaluate_every: int = 10
     evaluate_prompts: int = 64
     max_response: int = 256
+    checkpoint_every: int = 10
 
     def run(self) -> int:
         """Read, train, save, say what became of rewards and lengths; 0 on success.
@@ -87,7 +89,9 @@ class Tune(Training):
         from modeseek.llm.rewards.functions import LengthGold, of_examples
         from modeseek.llm.rewards.reward_model import open_scorer
         from modeseek.llm.training.collection import check_data
+        from modeseek.llm.training.idle import idle
         from modeseek.llm.training.phases import Phases
+        from modeseek.llm.training.run_checkpoints import RunCheckpoints
         from modeseek.llm.training.run_folder import RunFolder, read_metrics
         from modeseek.llm.training.tune import tune
 
@@ -113,9 +117,9 @@ class Tune(Training):
         judged = gold is not None or scorer is not None
         check_data(checkpoint.config, examples.training, config, judged=judged, eos=texts.eos)
         identity = {**self.identity("tune"), "optimizer": dataclasses.asdict(optimizer)}
-        with RunFolder(free_folder(self.out, "tune"), identity) as run:
+        folder = RunFolder(free_folder(self.out, "tune"), identity)
+        with folder as run, RunCheckpoints(run, self.checkpoint_every, self.keep) as checkpoints:
             check_new(run.folder / POLICY)
-            run.begin()
             params = reading.load(checkpoint, dtype="float32", progress=progress("tensors"))
             policy = ModelWithParams(Model(checkpoint.config, Compute(self.dtype)), params)
             rewards = {} if gold is None else {"gold": gold.function(texts.eos)}
@@ -137,17 +141,21 @@ class Tune(Training):
                 optimizer=transformation,
                 evaluate=self._evaluation(policy, examples, rewards, texts, run),
                 evaluate_every=self.evaluate_every,
+                checkpoints=checkpoints,
                 report=report,
                 progress=progress("collections (the first one compiles)"),
             )
             summary = f"A language model that was fine-tuned by {config.variant.title}."
             settings = {"reward": self._judge(), **dataclasses.asdict(config), **dataclasses.asdict(optimizer)}
-            numbers = _numbers(read_metrics(run.folder))
+            records = read_metrics(run.folder)
+            numbers = _numbers(records)
             card = self.card(summary, config.variant.name, examples, settings, numbers)
             eos = texts.tokens.eos
             save(run.folder / POLICY, checkpoint.config, tuned.params, like=checkpoint, card=card, eos_id=eos)
         print("\n".join(f"{name}: {value:.4g}" for name, value in numbers.items()))
         print(phases)
+        if warning := idle(records, config.variant.method):
+            print(f"modeseek: warning: {warning}", file=sys.stderr)
         print(f"saved in {run.folder / POLICY}")
         return 0
 

@@ -5,6 +5,7 @@ come with responses. Either way a collection is labelled once, and `inner_steps`
 it. Samples stay the ids that were drawn: nothing is tokenised again, and the EOS that ends a response is learnt.
 """
 
+import functools
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -32,11 +33,11 @@ from modeseek.llm.training.collection import (
     preferences,
     rewards_of,
     trimmed,
-    widened,
+    with_room,
 )
 from modeseek.llm.training.cross_entropy import CrossEntropy
 from modeseek.llm.training.objective import Labelled, make_method_step, make_scorer, target_mask
-from modeseek.llm.training.optimizer import State, start
+from modeseek.llm.training.optimizer import State, start, widened
 from modeseek.llm.training.trainable import AllParameters, Trainable
 from modeseek.llm.training.tune_config import TuneConfig
 
@@ -54,6 +55,7 @@ class TuneState(NamedTuple):
         position: where the data stands.
         collection: collections so far.
         step: gradient steps so far.
+        reference: what the policy is compared with, where it moves; None where it stays what `Algorithm1` was given.
     """
 
     learner: State
@@ -62,6 +64,7 @@ class TuneState(NamedTuple):
     position: Position = BEGINNING
     collection: int = 0
     step: int = 0
+    reference: Params | None = None
 
 
 class Algorithm1:
@@ -131,8 +134,12 @@ class Algorithm1:
             trained = jax.tree.map(jnp.copy, self.policy.params)  # each step takes the last one's over
         if config.valued:
             trained = {"policy": trained, "value": value_head.fresh(self.policy.model.config)}
-        coefficient = jnp.asarray(config.hyper.kl_coefficient, jnp.float32)
-        return TuneState(start(trained, self.optimizer), advantages.RunningMoments.empty(), coefficient)
+        return TuneState(
+            start(trained, self.optimizer),
+            advantages.RunningMoments.empty(),
+            jnp.asarray(config.hyper.kl_coefficient, jnp.float32),
+            reference=jax.tree.map(jnp.copy, self.reference) if config.reference_every else None,
+        )
 
     def params(self, state: TuneState) -> Params:
         """The policy's parameters as plain ones, adapters merged, without a value head."""
@@ -191,6 +198,9 @@ class Algorithm1:
             finite = {name: number for name, number in found.items() if math.isfinite(number)}  # NaN: there is no pair
             seconds = round(time.monotonic() - began, 3)
             report({"collection": state.collection, "step": state.step, **finite, "update_seconds": seconds})
+        if state.reference is not None and state.collection % self.config.reference_every == 0:
+            moved = _moved(state.reference, self.params(state), self.config.reference_decay)
+            state = state._replace(reference=moved)
         return state
 
     def collect(self, state: TuneState) -> tuple[list[Example], np.ndarray, Position]:
@@ -226,15 +236,17 @@ class Algorithm1:
     ) -> tuple[Labelled, labels.Carried]:
         """Score a collection under the policy that sampled and under the reference; rewards become advantages.
 
-        The data's responses are taken for the reference's own, as in the paper: that is their behavior policy.
+        The data's responses are taken for the first reference's own, as in the paper: that is their behavior policy.
         """
         config = self.config
-        rows = widened(pad_rows(examples, pad=self.pad, multiple=config.length_multiple), config.responses_per_prompt)
+        rows = with_room(pad_rows(examples, pad=self.pad, multiple=config.length_multiple), config.responses_per_prompt)
         data = Labelled(*rows)
-        policy = reference = self.score_reference(self.reference, data)
+        policy = reference = first = self.score_reference(state.reference or self.reference, data)
+        if state.reference is not None and not sampled.all():
+            first = self.score_reference(self.reference, data)
         if sampled.any():
             policy = self.score(state.learner.params, data, self.frozen)
-        behavior = jnp.where(jnp.asarray(sampled)[:, None, None], policy.log_probs, reference.log_probs)
+        behavior = jnp.where(jnp.asarray(sampled)[:, None, None], policy.log_probs, first.log_probs)
         scores = labels.TokenScores(target_mask(data), policy.log_probs, reference.log_probs, policy.values)
         found, carried = labels.label(
             config,
@@ -257,3 +269,10 @@ class Algorithm1:
                     f"{state.step} (collection {state.collection}, prompts {shown} of it): take a lower learning rate, "
                     "or clip the gradient"
                 )
+
+
+@functools.partial(jax.jit, donate_argnums=0)
+def _moved(reference: Params, policy: Params, decay: float | Array) -> Params:
+    """decay · reference + (1 - decay) · policy, added in at least float32."""
+    wide = optax.incremental_update(widened(policy), widened(reference), 1 - decay)
+    return jax.tree.map(lambda new, old: new.astype(old.dtype), wide, reference)

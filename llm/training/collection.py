@@ -53,7 +53,7 @@ def rewards_of(reward: Reward, examples: Sequence[Example], count: int) -> np.nd
     return rewards
 
 
-def widened(rows: Rows, count: int) -> Rows:
+def with_room(rows: Rows, count: int) -> Rows:
     """Rows with room for `count` responses a prompt; those that are not there have one token and no target."""
     missing = count - rows.tokens.shape[1]
     fill = lambda array, value: np.pad(

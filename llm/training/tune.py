@@ -12,6 +12,7 @@ from modeseek.llm.inference.scoring import ModelWithParams
 from modeseek.llm.models.parameters import Params
 from modeseek.llm.training.algorithm1 import Algorithm1, Record, TuneState
 from modeseek.llm.training.collection import Reward
+from modeseek.llm.training.run_checkpoints import RunCheckpoints
 from modeseek.llm.training.tune_config import TuneConfig
 
 
@@ -39,6 +40,7 @@ def tune(
     optimizer: optax.GradientTransformation | None = None,
     evaluate: Callable[[Params, int], Mapping[str, float]] | None = None,
     evaluate_every: int = 10,
+    checkpoints: RunCheckpoints | None = None,
     report: Callable[[Record], None] = lambda record: None,
     progress: Callable[[Iterable[int]], Iterable[int]] = lambda items: items,
 ) -> Tuned:
@@ -56,15 +58,18 @@ def tune(
         evaluate: parameters and gradient steps so far → numbers; before the first collection, at every
             `evaluate_every`-th and at the last.
         evaluate_every: in collections.
-        report: takes the records of `Algorithm1.turn`, and one of each evaluation, with `evaluate_seconds`.
+        checkpoints: of a run that may be killed: called anew with the same arguments, it goes on from the last one, and
+            ends with the same bits (on one device) as if it had not been stopped.
+        report: takes the records of `Algorithm1.turn`, one of each evaluation, with `evaluate_seconds`, and one of each
+            checkpoint, with `checkpoint_seconds`, the time for which the run waited for it.
         progress: wraps the numbers of the collections.
 
     Raises:
-        ValueError: as `Algorithm1` and its `turn`.
+        ValueError: as `Algorithm1`, its `turn`, and `RunCheckpoints`.
     """
     whole("evaluate_every", evaluate_every, 1)
     loop = Algorithm1(policy, data, config, reward=reward, reference=reference, eos=eos, pad=pad, optimizer=optimizer)
-    state = loop.start()
+    state = loop.start() if checkpoints is None else checkpoints.begin(loop.start)
 
     def measure(state: TuneState) -> None:
         if evaluate is None:
@@ -74,9 +79,14 @@ def tune(
         seconds = round(time.monotonic() - began, 3)
         report({"collection": state.collection, "step": state.step, **numbers, "evaluate_seconds": seconds})
 
-    measure(state)
-    for number in progress(range(1, config.collections + 1)):
-        state = loop.turn(state, report)
-        if number % evaluate_every == 0 or number == config.collections:
+    if state.collection == 0:
+        measure(state)
+    for number in progress(range(state.collection + 1, config.collections + 1)):
+        state, last = loop.turn(state, report), number == config.collections
+        if number % evaluate_every == 0 or last:
             measure(state)
+        began = time.monotonic()
+        if checkpoints is not None and checkpoints.save(number, state, last=last):
+            seconds = round(time.monotonic() - began, 3)
+            report({"collection": state.collection, "step": state.step, "checkpoint_seconds": seconds})
     return Tuned(loop.params(state), state.step)

@@ -33,6 +33,9 @@ nearly all the weight. ReST keeps one of a prompt's two responses; the bandit's 
 """
 
 
+MAY_BE_ZERO = ("lora_rank", "seed", "reference_every")
+
+
 @dataclasses.dataclass(frozen=True)
 class ValueConfig:
     """A value function beside the policy, as PPO on language models has it; numbers are in units of the reward.
@@ -111,6 +114,9 @@ class TuneConfig:
         collections: how often data is collected, or read.
         mixing: share of a collection's prompts that the policy itself answers, the others having the data's responses;
             None for all of them on-policy, and none offline.
+        reference_every: collections between two moves of the reference towards the policy; with 0 it stays where it is.
+        reference_decay: the reference's own share in a move, θ_ref ← decay · θ_ref + (1 - decay) · θ. At 0 it becomes
+            the policy; .99 at every collection is an exponential moving average.
         max_new_tokens: the most that a sampled response has, EOS included.
         standardization: how rewards become advantages (eq. 19 over the collection, by default); with a value function,
             how they are standardised before the KL is taken off at each token.
@@ -137,6 +143,8 @@ class TuneConfig:
     inner_steps: int = 1
     collections: int = 100
     mixing: float | None = None
+    reference_every: int = 0
+    reference_decay: float = 0.0
     max_new_tokens: int = 256
     standardization: Literal["none", "batch", "per_prompt", "running"] = "batch"
     critic: bool | None = None
@@ -158,7 +166,7 @@ class TuneConfig:
         row = self.variant.method
         for field in dataclasses.fields(self):
             if field.type is int:
-                whole(field.name, getattr(self, field.name), 0 if field.name in ("lora_rank", "seed") else 1)
+                whole(field.name, getattr(self, field.name), 0 if field.name in MAY_BE_ZERO else 1)
         positive("lora_scale", self.lora_scale)
         b, c, m = self.samples_per_collection, self.responses_per_prompt, self.minibatch_size
         require(b > 1, "samples_per_collection must be at least 2: one sample cannot be standardised")
@@ -184,6 +192,12 @@ class TuneConfig:
             f"got {self.hyper.top_k:g}",
         )
         require(self.mixing is None or 0 <= self.mixing <= 1, f"mixing must be between 0 and 1, got {self.mixing!r}")
+        decay = self.reference_decay
+        require(0 <= decay < 1, f"reference_decay must be at least 0 and less than 1, got {decay!r}")
+        require(
+            decay == 0 or self.reference_every > 0,
+            "reference_decay is of a reference that moves: reference_every must be at least 1, got 0",
+        )
         require(
             self.sampled_prompts > 0 or self.hyper.kl_coefficient == 0,
             "kl_coefficient shapes the rewards of samples: it needs prompts that the policy itself answers",
