@@ -5,7 +5,7 @@ import json
 import jax
 import numpy as np
 import pytest
-from llm_cases import command, copied, needs_transformers, write_word_tokenizer
+from llm_cases import CASES, command, copied, needs_transformers, write_word_tokenizer
 
 from modeseek.llm.checkpoints.checkpoint import open_checkpoint
 from modeseek.llm.checkpoints.load import load
@@ -13,8 +13,15 @@ from modeseek.llm.checkpoints.save import save
 from modeseek.llm.commands.texts import reading_of
 from modeseek.llm.inference.language_model import load_model
 from modeseek.llm.inference.scoring import ModelWithParams
-from modeseek.llm.models.model import Model
+from modeseek.llm.models.hugging_face import config_from
+from modeseek.llm.models.model import Compute, Model
+from modeseek.llm.parallel import memory
+from modeseek.llm.parallel.mesh import MeshShape
 from modeseek.llm.rewards.reward_model import score_ids
+from modeseek.llm.training import lora
+from modeseek.llm.training.run_folder import RunFolder
+from modeseek.llm.training.sampling_memory import sampling_memory
+from modeseek.llm.training.tune_config import TuneConfig
 
 pytestmark = needs_transformers
 
@@ -151,6 +158,59 @@ def test_of_several_ends_the_tokenizers_own_is_learnt(words):
     assert (reading.tokens.eos, reading.eos) == (2, [5, 2])
     (words / "generation_config.json").write_text(json.dumps({"eos_token_id": [5, 6]}))
     assert reading_of(open_checkpoint(words)).tokens.eos == 5
+
+
+def test_sampling_that_does_not_fit_is_refused_before_anything_is_loaded(words, pairs, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("modeseek.llm.parallel.device_memory.available_bytes", lambda device=None: 1000)
+    assert tune(words, pairs, tmp_path / "run", "ppo", "--reward", "min_length") == 2
+    out, err = capsys.readouterr()
+    assert "sampling 64 responses at once, beside what is trained, needs about" in out
+    assert "take a smaller --generation-batch" in err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("rank", "every", "copies"), [(0, 0, 4), (0, 1, 5), (2, 0, 1)])
+def test_what_sampling_holds_is_counted_by_hand(rank, every, copies):
+    """The start; what is trained and Adam's two moments; a reference that moves; weights, cache and logits."""
+    sizes, compute = config_from(CASES["pythia"]), Compute()
+    config = TuneConfig("ppo", max_new_tokens=16, generation_batch=3, lora_rank=rank, reference_every=every)
+    found = sampling_memory(sizes, compute, [[1, 2], [3]], config).parts
+    drawing = memory.inference(sizes, compute, MeshShape(), 3, 32, 16).parts
+    assert {name: found[name] for name in ("cache", "logits", "prompts")}.items() <= drawing.items()
+    assert found["decoding's parameters"] == drawing["parameters"] == 4 * memory.parameter_count(sizes)
+    adapters = (
+        0 if rank == 0 else sum(leaf.size for leaf in jax.tree.leaves(lora.init(sizes, rank, key=jax.random.key(0))))
+    )
+    held = sum(found.values()) - sum(drawing.values())
+    assert held == 4 * copies * memory.parameter_count(sizes) + 12 * adapters
+
+
+@pytest.mark.slow
+def test_the_same_command_goes_on_where_it_was_stopped(words, pairs, tmp_path, capsys, monkeypatch):
+    """Ctrl-C in the third collection: status 130, what to do, and then the policy of a run that was never stopped."""
+    how = ["--reward", "min_length", "--held-out", "0.3", "--checkpoint-every", "1", "--learning-rate", "1e-3"]
+    append, lines = RunFolder.append, []
+
+    def interrupted(self, record, *file):
+        lines.append(record)
+        if record.get("collection") == 3:
+            raise KeyboardInterrupt
+        append(self, record, *file)
+
+    assert tune(words, pairs, tmp_path / "whole", "on_policy_rwr", *how) == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFolder, "append", interrupted)
+        assert tune(words, pairs, tmp_path / "run", "on_policy_rwr", *how) == 130
+    assert f"interrupted: the checkpoint {tmp_path / 'run' / 'checkpoints' / '2'} is whole" in capsys.readouterr().err
+    assert tune(words, pairs, tmp_path / "run", "on_policy_rwr", *how, "--seed", "1") == 2
+    assert "config.seed: there 0, here 1" in capsys.readouterr().err
+    assert tune(words, pairs, tmp_path / "run", "on_policy_rwr", *how, "--keep", "1") == 0
+    weights = [(tmp_path / run / "policy" / "model.safetensors").read_bytes() for run in ("whole", "run")]
+    assert weights[0] == weights[1]
+    steps = [[record["step"] for record in records(tmp_path / run) if "loss" in record] for run in ("whole", "run")]
+    assert steps == [[1, 2, 3]] * 2
+    logged = [(tmp_path / run / "samples.jsonl").read_text().count("\n") for run in ("whole", "run")]
+    assert logged[0] == logged[1]
 
 
 def test_what_cannot_be_is_refused_before_anything_is_written(words, pairs, tmp_path, capsys):

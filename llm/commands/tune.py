@@ -116,6 +116,8 @@ class Tune(Training):
         print(f"what judges: {self._judge()}{f'; measured beside it: {self._gold()}' if scorer and gold else ''}")
         judged = gold is not None or scorer is not None
         check_data(checkpoint.config, examples.training, config, judged=judged, eos=texts.eos)
+        if config.sampled_prompts or self.held_out:
+            self._check_memory(checkpoint, [e.prompt.tolist() for e in (*examples.training, *examples.held_out)])
         identity = {**self.identity("tune"), "optimizer": dataclasses.asdict(optimizer)}
         folder = RunFolder(free_folder(self.out, "tune"), identity)
         with folder as run, RunCheckpoints(run, self.checkpoint_every, self.keep) as checkpoints:
@@ -167,6 +169,17 @@ class Tune(Training):
         check_context(checkpoint, self.max_prompt, longest, lower)
         if scorer is not None:
             check_context(scorer, self.max_prompt, longest, lower, "the reward model")
+
+    def _check_memory(self, checkpoint: "Checkpoint", prompts: Sequence[Sequence[int]]) -> None:
+        """Say what sampling needs, and refuse what does not fit."""
+        from modeseek.llm.parallel.device_memory import check_fits, compute_counted
+        from modeseek.llm.parallel.memory import readable
+        from modeseek.llm.training.sampling_memory import sampling_memory
+
+        needed = sampling_memory(checkpoint.config, compute_counted(self.dtype), prompts, self.config)
+        what = f"sampling {self.config.generation_batch} responses at once, beside what is trained,"
+        print(f"{what} needs about {readable(needed.total)}")
+        check_fits(needed, what, "take a smaller --generation-batch, fewer --max-new-tokens, or adapters (--lora-rank)")
 
     def _proxy(self, scorer: "Checkpoint") -> "RewardFunction":
         from modeseek.llm.inference.language_model import load_parameters
