@@ -172,9 +172,8 @@ def compare(folder, work, how, trl, rounds):
     if work == "dpo":
         a, b = found["modeseek"][0]["losses"], found["TRL"][0]["losses"]
         worst = max(abs(x - y) for x, y in zip(a, b, strict=True))
-        print(
-            f"  losses of {len(a)} steps: {a[0]:.4f} → {a[-1]:.4f} and {b[0]:.4f} → {b[-1]:.4f}, at most {worst:.1g} apart"
-        )
+        print(f"  losses of {len(a)} steps: {a[0]:.4f} → {a[-1]:.4f} and {b[0]:.4f} → {b[-1]:.4f}, ", end="")
+        print(f"at most {worst:.1g} apart")
 
 
 def main():
@@ -189,9 +188,8 @@ def main():
     parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    print(
-        f"GPT-NeoX of {options.size}'s shape, float32, {len(os.sched_getaffinity(0))} threads, load {os.getloadavg()[0]:.1f}"
-    )
+    threads, load = len(os.sched_getaffinity(0)), os.getloadavg()[0]
+    print(f"GPT-NeoX of {options.size}'s shape, float32, {threads} threads, load {load:.1f}")
     with tempfile.TemporaryDirectory() as folder:
         prepare(Path(folder), options.size, options.prompts)
         for work in options.work:

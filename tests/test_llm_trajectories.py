@@ -63,6 +63,7 @@ class Torch:
     """The other implementation: a policy with a value head, its reference, AdamW."""
 
     def __init__(self):
+        torch.set_num_threads(1)  # threads that wait for each other's few numbers take longer than one
         self.model, self.reference = torch_model(CASE, std=STD), torch_model(CASE, std=STD)
         self.head = torch.nn.Linear(self.model.config.hidden_size, 1)
         for parameter in self.head.parameters():

@@ -112,6 +112,14 @@ def gradient(accumulate=1):
     return state.optimizer.trace, numbers
 
 
+def test_targets_are_within_real_responses_alone():
+    """Whatever lengths stand where there is no response."""
+    given = data()._replace(lengths=np.full((P, N), S, np.int32))
+    mask = np.asarray(target_mask(given))
+    assert mask[given.real].any(axis=-1).all()
+    assert not mask[~given.real].any()
+
+
 def close(ours, theirs, tolerance=1e-5):
     scale = max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(theirs))
     assert scale > 0

@@ -250,12 +250,12 @@ class Algorithm1:
         rows = with_room(pad_rows(examples, pad=self.pad, multiple=config.length_multiple), config.responses_per_prompt)
         rows, rewards = with_truncated(config, rows, rewards, self.eos)
         data = Labelled(*rows)
-        policy = reference = behavior = self.score_reference(state.reference or self.reference, data)
+        policy = reference = first = self.score_reference(state.reference or self.reference, data)
         if state.reference is not None and not sampled.all():
-            behavior = self.score_reference(self.reference, data)
+            first = self.score_reference(self.reference, data)
         if sampled.any():
             policy = self.score(state.learner.params, data, self.frozen)
-        behaviors = jnp.where(jnp.asarray(sampled)[:, None, None], policy.log_probs, behavior.log_probs)
+        behavior = jnp.where(jnp.asarray(sampled)[:, None, None], policy.log_probs, first.log_probs)
         scores = labels.TokenScores(target_mask(data), policy.log_probs, reference.log_probs, policy.values)
         found, carried = labels.label(
             config,
@@ -266,7 +266,7 @@ class Algorithm1:
             state.moments,
             state.kl_coefficient,
         )
-        arrays = (behaviors, reference.log_probs, found.rewards, found.advantages, policy.values, found.returns)
+        arrays = (behavior, reference.log_probs, found.rewards, found.advantages, policy.values, found.returns)
         return Labelled(*rows, *jax.device_get(arrays)), carried
 
     def _check_finite(self, numbers: Mapping[str, float], state: TuneState, rows: np.ndarray) -> None:

@@ -126,8 +126,9 @@ class Scorer(Protocol):
 def make_scorer(loss: CrossEntropy, trainable: Trainable, *, accumulate: int = 1) -> Scorer:
     """The compiled scorer; rows are taken in `accumulate` parts, one after the other.
 
-    Without adapters, the policy that samples, the reference and the policy in training are scored by one program: for
-    rows of one length, equal parameters have equal log-probs, to the bit. The same arguments give the same program.
+    Without adapters or a value head, the policy that samples, the reference and the policy in training are scored by
+    one program: for rows of one length, equal parameters have equal log-probs, to the bit. The same arguments give the
+    same program.
     """
 
     @jax.jit
