@@ -57,9 +57,10 @@ class Generate(OnRows):
         self.check_counts("max_new_tokens", "samples", "batch")
         import jax
 
-        from modeseek.llm.commands.lines import check_new_file, read_records, write
+        from modeseek.llm.commands.lines import READ, check_new_file, read_records, write
         from modeseek.llm.inference.batched import generate_rows, generation_memory, stops_of
         from modeseek.llm.inference.language_model import (
+            check_count,
             check_seed,
             check_stops,
             eos_ids,
@@ -84,7 +85,7 @@ class Generate(OnRows):
                 f"there are no prompts: all {len(self.stop)} texts after --stop are stops; put prompts before it"
             )
         check_new_file(self.out)
-        records = read_records(self.prompts, self.file)
+        records = read_records(self.prompts, self.file, READ)
         checkpoint = open_language_model(self.source)
         adapter = self.open_adapter(checkpoint.config)
         tokenizer = lazy_tokenizer(checkpoint.folder)
@@ -93,6 +94,7 @@ class Generate(OnRows):
         check_ids(ids, checkpoint.config, new_tokens=self.max_new_tokens)
         stops = stops_of(ends, self.stop, tokenizer)
         shown_by = readable_tokenizer(checkpoint.folder, tokenizer)
+        check_count(len(ids) * self.samples)
         size, compute = min(self.batch, len(ids) * self.samples), self.compute_counted()
         needed = generation_memory(checkpoint.config, compute, ids, self.max_new_tokens, size)
         self.check_fits(needed, f"generating {size} responses at once", "a smaller --batch or fewer --max-new-tokens")

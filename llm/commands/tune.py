@@ -143,7 +143,8 @@ class Tune(Training):
 
         if scorer is not None:
             proxy = ModelWithParams(*load_parameters(scorer, self.dtype, progress("tensors")))
-            return of_examples(as_reward(proxy, batch=self.config.generation_batch), name="the reward model")
+            pad = scorer.raw.get("pad_token_id")
+            return of_examples(as_reward(proxy, pad=pad, batch=self.config.generation_batch), name="the reward model")
         if gold is not None:
             return of_examples(gold.function(texts.eos), texts.tokens, "the gold reward", eos=texts.eos)
         return None
