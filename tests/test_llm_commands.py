@@ -179,7 +179,7 @@ def test_bad_input_ends_with_one_line(arguments, message, tmp_path, capsys, monk
 
 
 def test_ctrl_c_leaves_nothing_half_done(tmp_path):
-    """SIGINT while responses are generated: one line, status 130, no file and no temporary one."""
+    """SIGINT while responses are generated: one line, status 130, and no file but that of the finished rows."""
     prompts = tmp_path / "prompts.jsonl"
     prompts.write_text('{"prompt_ids": [3]}\n' * 50_000)
     options = ["--file", str(prompts), "--batch", "1", "--max-new-tokens", "60", "--out", str(tmp_path / "out.jsonl")]
@@ -197,7 +197,59 @@ def test_ctrl_c_leaves_nothing_half_done(tmp_path):
         process.kill()
     assert process.returncode == 130, said
     assert said.splitlines()[-1] == "modeseek: interrupted"
-    assert list(tmp_path.iterdir()) == [prompts]
+    assert {file.name for file in tmp_path.iterdir()} <= {"prompts.jsonl", "out.jsonl.partial"}
+
+
+@pytest.mark.parametrize("name", ["generate", "score"])
+def test_what_is_interrupted_goes_on_by_the_same_command(name, tmp_path, capsys, monkeypatch):
+    """The same file as without the interruption, and no finished row made again."""
+    import modeseek.llm.inference.batched as batched
+
+    rows, made, whole = tmp_path / "ids.jsonl", [], batched.pad_right
+    rows.write_text("".join(json.dumps({"prompt_ids": [3, i], "response_ids": [4, i]}) + "\n" for i in range(5, 10)))
+    command_of = lambda out, *more: command(
+        name, str(golden("pythia")), "--file", str(rows), "--batch", "2", "--out", str(out), *more
+    )
+    more = ("--max-new-tokens", "4") if name == "generate" else ("--entropy",)
+    assert command_of(tmp_path / "whole.jsonl", *more) == 0
+
+    def interrupted(ids, *rest):
+        made.append(len(ids))
+        if len(made) == 2:
+            raise KeyboardInterrupt
+        return whole(ids, *rest)
+
+    monkeypatch.setattr(batched, "pad_right", interrupted)
+    out, kept = tmp_path / "out.jsonl", tmp_path / "out.jsonl.partial"
+    assert command_of(out, *more) == 130
+    assert f"2 finished rows are in {kept}; the same command goes on" in capsys.readouterr().err
+    assert not out.exists()
+    with kept.open("a") as file:
+        file.write('{"row": 4, "fie')  # a line that a kill has cut
+    made.clear()
+    monkeypatch.setattr(batched, "pad_right", lambda ids, *rest: made.append(len(ids)) or whole(ids, *rest))
+    other = ("--max-new-tokens", "5") if name == "generate" else ()
+    assert command_of(out, *other) == 2
+    said = capsys.readouterr().err
+    assert f"holds rows of another command ({'max_new_tokens' if name == 'generate' else 'entropy'} changed)" in said
+    assert made == []
+    assert command_of(out, *more) == 0
+    assert f"2 finished rows are taken from {kept}" in capsys.readouterr().err
+    assert made == [2, 2]  # of five rows, two were there
+    assert not kept.exists()
+    for ours, expected in zip(lines(out), lines(tmp_path / "whole.jsonl"), strict=True):
+        assert ours == expected | {"log_prob": pytest.approx(expected["log_prob"], abs=1e-5)} | (
+            {} if name == "generate" else {"entropy": pytest.approx(expected["entropy"], abs=1e-5)}
+        )
+
+
+def test_a_damaged_file_of_finished_rows_is_named(tmp_path, capsys):
+    (tmp_path / "ids.jsonl").write_text('{"prompt_ids": [3], "response_ids": [4]}')
+    for content in ("", "{}\n[3]\n", '{"a": 1}\n{"row": 1}\n', "[" * 100_000, "\x00\n"):
+        (tmp_path / "out.jsonl.partial").write_text(content)
+        options = ["--file", str(tmp_path / "ids.jsonl"), "--out", str(tmp_path / "out.jsonl")]
+        assert command("score", str(golden("pythia")), *options) == 2
+        assert "out.jsonl.partial is damaged (" in capsys.readouterr().err
 
 
 def test_a_reader_that_stops_early_is_no_error(tmp_path):
