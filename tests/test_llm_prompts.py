@@ -65,6 +65,15 @@ def test_tokenizers_and_chat_templates(words):
     assert decode_responses(tokenizer, [[2, 0, 4]]) == ["how <pad> you"]
     with pytest.raises(ValueError, match="no chat template"):
         encode_chats(tokenizer, [[{"role": "user", "content": "how"}]])
+    for broken in (
+        "{{ 1 / 0 }}",
+        "{{ messages.a.b }}",
+        "{{ raise_exception('not these') }}",
+        "{% for m in 3 %}{% endfor %}",
+    ):
+        (words / "chat_template.jinja").write_text(broken)
+        with pytest.raises(ValueError, match="the chat template does not take these messages: "):
+            encode_chats(load_tokenizer(words), [[{"role": "user", "content": "how"}]])
     template = "{% for m in messages %}{{ m.role }} {{ m.content }} {% endfor %}assistant"
     (words / "chat_template.jinja").write_text(template)
     tokenizer = load_tokenizer(words)

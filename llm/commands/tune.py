@@ -214,7 +214,7 @@ class Tune(Training):
         from modeseek.llm.rewards.reward_model import as_reward
 
         loaded = ModelWithParams(*load_parameters(scorer, self.dtype, progress("tensors")))
-        return as_reward(loaded, batch=self.config.generation_batch)
+        return as_reward(loaded, pad=scorer.raw.get("pad_token_id"), batch=self.config.generation_batch)
 
     def _evaluation(
         self,

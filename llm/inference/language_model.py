@@ -11,6 +11,7 @@ from typing import Any
 import jax
 
 from modeseek.checks import require, whole
+from modeseek.files import parse_json
 from modeseek.llm.checkpoints import load as reading
 from modeseek.llm.checkpoints.adapters import open_adapter
 from modeseek.llm.checkpoints.checkpoint import Checkpoint, open_checkpoint
@@ -40,6 +41,10 @@ from modeseek.llm.parallel.mesh import MeshShape
 
 Prompt = str | Sequence[int] | Sequence[Message]
 """A text, token ids as they are, or the messages of a conversation (through the model's own template)."""
+
+
+MOST_RESPONSES = 10_000_000
+"""Their ids alone take gigabytes."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -111,6 +116,7 @@ class LanguageModel:
         ids = prompt_ids(_records(prompts), self._tokenizer)
         check_ids(ids, self.config, new_tokens=max_new_tokens)
         stops = stops_of(() if ignore_eos else self.eos_ids, stop, self._tokenizer)
+        check_count(len(ids) * samples)
         size = min(batch, len(ids) * samples)
         needed = generation_memory(self.config, compute_counted(self.model.compute.dtype), ids, max_new_tokens, size)
         check_fits(needed, f"generating {size} responses at once", "take a smaller batch or fewer max_new_tokens")
@@ -277,7 +283,7 @@ def eos_ids(checkpoint: Checkpoint) -> list[int]:
     file, given = checkpoint.folder / "generation_config.json", None
     if file.is_file():
         try:
-            given = json.loads(file.read_text(encoding="utf-8")).get("eos_token_id")
+            given = parse_json(file.read_text(encoding="utf-8")).get("eos_token_id")
         except (OSError, ValueError, AttributeError) as error:
             raise ValueError(f"cannot read {file}: {error}") from error
     if given is None:
@@ -297,6 +303,14 @@ def with_texts(responses: Sequence[Response], tokenizer: Any) -> list[Response]:
 def check_seed(seed: int) -> None:
     """Raises ValueError for a seed that JAX would take for another one."""
     require(0 <= seed < 2**32, f"seed must be a whole number from 0 to {2**32 - 1}, got {seed}")
+
+
+def check_count(responses: int) -> None:
+    """Raises ValueError for more responses than a run holds."""
+    require(
+        responses <= MOST_RESPONSES,
+        f"these would be {responses} responses, and at most {MOST_RESPONSES} are made at once: take several seeds",
+    )
 
 
 def check_stops(stops: Sequence[str]) -> None:

@@ -7,6 +7,13 @@ Record = dict[str, Any]
 """With some of `prompt`, `messages`, `prompt_ids`, `response`, `response_ids`, `text`, `text_ids`."""
 
 
+PROMPT_KEYS = ("prompt", "messages", "prompt_ids")
+RESPONSE_KEYS = ("response", "response_ids")
+TEXT_KEYS = ("text", "text_ids")
+WRITTEN_KEYS = ("log_prob", "stopped")
+"""What `modeseek llm generate` writes beside ids and texts; nothing reads it."""
+
+
 class Sequences(NamedTuple):
     """Whole sequences, and where what is scored begins in each.
 
@@ -42,6 +49,8 @@ def prompt_ids(records: Sequence[Record], tokenizer: Callable[[], Any], *, chat:
 
     found: list[list[int]] = []
     for number, record in enumerate(records):
+        if "prompt" in record and "messages" in record:
+            raise ValueError(f"record {number} has prompt and messages: give one of them")
         if "prompt_ids" in record:
             found.append(record["prompt_ids"])
         elif "messages" in record:
@@ -67,6 +76,12 @@ def sequences(records: Sequence[Record], tokenizer: Callable[[], Any]) -> Sequen
 
     rows, starts, problems = [], [], []
     for number, record in enumerate(records):
+        texts, others = ([k for k in keys if k in record] for keys in (TEXT_KEYS, (*PROMPT_KEYS, *RESPONSE_KEYS)))
+        if texts and others:
+            problems.append(
+                f"record {number} has {texts[0]} and {others[0]}: give a text, or a prompt and its response"
+            )
+            continue
         if "response_ids" in record or "response" in record:
             ids, text = record.get("prompt_ids"), record.get("prompt")
             if ids is None and text is None and "messages" not in record:

@@ -75,12 +75,11 @@ def encode_chats(tokenizer: Any, chats: Sequence[Sequence[Message]]) -> list[lis
     """
     if not getattr(tokenizer, "chat_template", None):
         raise ValueError("the tokenizer has no chat template: give plain text, or a model that was made for chat")
-    from jinja2 import TemplateError
-
     try:
         return [
             list(tokenizer.apply_chat_template(list(chat), add_generation_prompt=True, return_dict=False))
             for chat in chats
         ]
-    except TemplateError as error:
-        raise ValueError(f"the chat template does not take these messages: {error}") from error
+    except Exception as error:  # a template is a program of its own, and fails in ways of its own
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ValueError(f"the chat template does not take these messages: {reason}") from error

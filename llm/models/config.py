@@ -26,6 +26,11 @@ ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
 """By Hugging Face's names; plain `gelu` is the exact one (erf)."""
 
 
+LARGEST = 2**31 - 1
+MOST_LAYERS = 10_000
+"""No model is larger; a configuration that says so is damaged, and would be worked on for ever."""
+
+
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
     """The sizes and switches of a decoder-only transformer; hashable, so that programs are compiled once per model.
@@ -80,6 +85,10 @@ class ModelConfig:
         """Raises ValueError for sizes that no model can have."""
         for field in ("vocab_size", "width", "layers", "heads", "kv_heads", "head_size", "mlp_width", "context"):
             whole(field, getattr(self, field), 1)
+            if getattr(self, field) > LARGEST:
+                raise ValueError(f"{field} must be at most {LARGEST}, got {getattr(self, field)}")
+        if self.layers > MOST_LAYERS:
+            raise ValueError(f"layers must be at most {MOST_LAYERS}, got {self.layers}")
         if self.window is not None:
             whole("window", self.window, 1)
         for field in ("norm_epsilon", "rotary_base"):

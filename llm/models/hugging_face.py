@@ -1,9 +1,9 @@
 """`config.json`: from Hugging Face's keys, the old and the new, to a ModelConfig."""
 
-import json
 from pathlib import Path
 from typing import Any
 
+from modeseek.files import parse_json
 from modeseek.llm.models.config import Architecture, Head, ModelConfig
 from modeseek.llm.models.keys import check_keys
 from modeseek.llm.models.rotary import LinearScaling, Llama3Scaling, Scaling
@@ -29,8 +29,11 @@ def read_config(path: Path) -> dict[str, Any]:
     Raises:
         ValueError: it is not there, or is not a JSON object.
     """
+    path = Path(path)
     try:
-        raw = json.loads(Path(path).read_text(encoding="utf-8"))
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            raise ValueError("not a file")
+        raw = parse_json(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ValueError(f"cannot read the model's configuration {path}: {error.strerror}") from error
     except ValueError as error:

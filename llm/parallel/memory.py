@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array
 
 from modeseek.llm.models import attention
@@ -294,5 +293,5 @@ def readable(count: int) -> str:
     """Bytes in the unit that a person would choose."""
     if count <= 0:
         return "0 B"
-    step = min(int(np.log2(count) // 10), 4)
+    step = min(int(math.log2(count) // 10), 4)
     return f"{count / 1024**step:.{0 if step == 0 else 2}f} {('B', 'KiB', 'MiB', 'GiB', 'TiB')[step]}"
