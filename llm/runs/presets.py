@@ -151,8 +151,8 @@ TASKS = {
     "skew-length": Task(ALPACA, PROMPTS, ("skew_length", "--share", "0.95", "--scale", "50"), ("--gold", "min_length")),
 }
 """AlpacaFarm's own set is a script that `datasets` runs no more: the first rows of Alpaca, which it is made of, stand
-for its SFT split, and the paper's relabelled pairs for its preferences. Skew Length's scale, a quarter of the mode, is
-ours."""
+for its SFT split, and the paper's relabelled pairs for its preferences. A scenario's prompts are the first rows too, so
+that SFT has seen half of them. Skew Length's scale, a quarter of the mode, is ours."""
 
 NAMES = tuple("-".join(parts) for parts in itertools.product(TASKS, POLICIES, GRIDS))
 """Every preset."""
