@@ -113,6 +113,8 @@ def test_every_preset_is_understood_and_planned(task, monkeypatch):
 
 
 def test_grids_are_those_of_the_tables():
+    """Table 4 (64 prompts a step, 8 rows at once), Table 5 (256 new tokens), and the values of Tables 6 to 10: Table 6,
+    Table 7, Table 8, Table 9 and Table 10."""
     counts = {name: len(list(grid.points())) for name, grid in GRIDS.items()}
     assert counts == {
         "dpo": 20,
@@ -128,6 +130,7 @@ def test_grids_are_those_of_the_tables():
     config = parse([*first_and_last("min-length-pythia-rwr")[2].arguments]).config
     assert (config.hyper.learning_rate, config.hyper.temperature) == (1e-5, 20.0)
     assert (config.responses_per_prompt, config.minibatch_size // config.accumulate) == (1, 8)
+    assert config.max_new_tokens == 256
     for name in GRIDS:  # 64 prompts a step: table 4's B
         assert parse([*first_and_last(f"alpacafarm-pythia-{name}")[1].arguments]).config.prompts_per_minibatch == 64
 

@@ -116,6 +116,7 @@ def test_ends_of_several_kinds_become_the_one_that_is_trained_on():
 
 
 def test_the_caption_counts_what_is_drawn():
+    """The paper's figure 3: two histograms."""
     chosen, rejected = [1, 2, 3, 4], [5, 1, 30, 400]
     drawn = lengths_figure("T", chosen, rejected)
     assert "lengths of 4 pairs. Chosen responses have 2.5 words" in drawn.caption

@@ -113,7 +113,7 @@ def records_from(source: Source, kind: Kind, *, screening: Screening | None = No
 
 def _read(source: Source) -> tuple[list[Record], Report]:
     if source.data == PYTHON_DOCSTRINGS:
-        found: list[Record] = [*python_docstrings()[: source.limit]]
+        found: list[Record] = [*python_docstrings(first=source.limit)]
         return found, Report(read=len(found), kept=len(found))
     rows = read_rows(
         source.data,

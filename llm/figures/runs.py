@@ -47,7 +47,9 @@ PANELS = (
     Panel("margin, nats", {"margin": "chosen less rejected"}, zero=True),
     Panel("accuracy", {"pair_accuracy": "pairs trained on", "held_out_accuracy": "held-out pairs"}),
     Panel("calibration error", {"held_out_calibration_error": "held-out pairs"}),
-    Panel("entropy, nats a token", {"entropy": "held-out prompts"}),
+    Panel("KL(behavior ‖ policy), nats a response", {"kl_from_behavior": "how stale samples are"}),
+    Panel("share of ratios clipped", {"fraction_clipped": "of the minibatch"}),
+    Panel("entropy, nats a token", {"entropy": "held-out prompts", "sampled_entropy": "collections"}),
     Panel("gradient norm", {"gradient_norm": "before clipping"}),
 )
 """Those of which some run has a number are drawn."""

@@ -14,7 +14,7 @@ from modeseek.checks import hint, require
 Arguments = tuple[str, ...]
 
 RATES = ("1e-7", "5e-7", "1e-6", "5e-6", "1e-5")
-"""η of tables 6, 8, 9 and 10; table 7 leaves the last out."""
+"""η of Table 6, Table 8, Table 9 and Table 10; Table 7 leaves the last out."""
 
 
 class Grid(NamedTuple):
@@ -46,7 +46,7 @@ class Grid(NamedTuple):
 
 
 def _batch(responses: int, rows: int = 64) -> Arguments:
-    """Tables 4 and 5: a step on 64 prompts' responses, in parts of 8 rows."""
+    """Table 4 (Table 5's sampling is `tune`'s own): a step on 64 prompts' responses, in parts of 8 rows."""
     size = str(rows * responses)
     parts = str(rows * responses // 8)
     options = {"samples-per-collection": size, "minibatch-size": size, "responses-per-prompt": str(responses)}
@@ -60,14 +60,14 @@ GRIDS = {
     "dpo": Grid(
         "6", "dpo", _batch(2), {"learning-rate": RATES, "beta": ("0.01", "0.05", "0.1", "0.5")}, False, OFFLINE
     ),
-    "pref-ft": Grid("7", "pref_ft", _batch(2), {"learning-rate": RATES[:4]}, False, OFFLINE),
-    "binary-feedme": Grid("7", "binary_feedme", _batch(2), {"learning-rate": RATES[:4]}, False, OFFLINE),
-    "ppo": Grid("8", "ppo", (*_batch(1), "--kl-coefficient", "0.2"), {"learning-rate": RATES}, True, ON_POLICY),
+    "pref-ft": Grid("Table 7", "pref_ft", _batch(2), {"learning-rate": RATES[:4]}, False, OFFLINE),
+    "binary-feedme": Grid("Table 7", "binary_feedme", _batch(2), {"learning-rate": RATES[:4]}, False, OFFLINE),
+    "ppo": Grid("Table 8", "ppo", (*_batch(1), "--kl-coefficient", "0.2"), {"learning-rate": RATES}, True, ON_POLICY),
     "rwr": Grid(
-        "9", "rwr", _batch(1), {"learning-rate": RATES, "temperature": ("0.1", "1", "10", "20")}, True, ON_POLICY
+        "Table 9", "rwr", _batch(1), {"learning-rate": RATES, "temperature": ("0.1", "1", "10", "20")}, True, ON_POLICY
     ),
-    "best-of-4": Grid("10", "best_of_n", _batch(4), {"learning-rate": RATES}, True, ON_POLICY),
-    "best-of-10": Grid("10", "best_of_n", _batch(10), {"learning-rate": RATES}, True, ON_POLICY),
+    "best-of-4": Grid("Table 10", "best_of_n", _batch(4), {"learning-rate": RATES}, True, ON_POLICY),
+    "best-of-10": Grid("Table 10", "best_of_n", _batch(10), {"learning-rate": RATES}, True, ON_POLICY),
     "on-policy-dpo": Grid(
         "6",
         "on_policy_dpo",
@@ -151,8 +151,8 @@ TASKS = {
     "skew-length": Task(ALPACA, PROMPTS, ("skew_length", "--share", "0.95", "--scale", "50"), ("--gold", "min_length")),
 }
 """AlpacaFarm's own set is a script that `datasets` runs no more: the first rows of Alpaca, which it is made of, stand
-for its SFT split, and the paper's relabelled pairs for its preferences. Skew Length's scale, a quarter of the mode, is
-ours."""
+for its SFT split, and the paper's relabelled pairs for its preferences. A scenario's prompts are the first rows too, so
+that SFT has seen half of them. Skew Length's scale, a quarter of the mode, is ours."""
 
 NAMES = tuple("-".join(parts) for parts in itertools.product(TASKS, POLICIES, GRIDS))
 """Every preset."""
