@@ -243,7 +243,8 @@ class Algorithm1:
         The data's responses are taken for the reference's own, as in the paper: that is their behavior policy.
         """
         config = self.config
-        rows = _widened(pad_rows(examples, pad=self.pad, multiple=config.length_multiple), config.responses_per_prompt)
+        rows = pad_rows(examples, pad=self.pad, multiple=config.length_multiple)
+        rows = config.conventions.targets(_widened(rows, config.responses_per_prompt), self.eos)
         data = Labelled(*rows)
         reference = behavior = self.score_reference(self.reference, data)
         policy = reference

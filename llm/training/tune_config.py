@@ -7,6 +7,7 @@ from modeseek.bandit.objectives.batch import HyperParameters, Options
 from modeseek.bandit.objectives.registry import Variant, variant
 from modeseek.checks import choices, positive, require, whole
 from modeseek.llm.data.rows import MULTIPLE
+from modeseek.llm.training.conventions import MATHEMATICS, Conventions
 
 LANGUAGE_OPTIONS = Options(ratio="token", negatives="token")
 """The units in which responses of hundreds of tokens are trained, unless others are asked for.
@@ -47,6 +48,7 @@ class TuneConfig:
         standardization: how rewards become advantages (eq. 19 over the collection, by default).
         hyper: the method's numbers, and the learning rate.
         options: what the objectives compare, and in which units.
+        conventions: which tokens of a response are trained: all, or those that the released code trains.
         lora_rank: the rank of adapters that are trained in place of all parameters; 0 for none.
         lora_scale: s, often written alpha / rank.
         accumulate: parts that a minibatch is taken in, to save memory; numbers are those of the whole minibatch.
@@ -67,6 +69,7 @@ class TuneConfig:
     standardization: Literal["none", "batch", "per_prompt", "running"] = "batch"
     hyper: HyperParameters = LANGUAGE_HYPER
     options: Options = LANGUAGE_OPTIONS
+    conventions: Conventions = MATHEMATICS
     lora_rank: int = 0
     lora_scale: float = 2.0
     accumulate: int = 1
