@@ -5,13 +5,11 @@ import dataclasses
 from modeseek.bandit.objectives.registry import variant
 from modeseek.bandit.studies.cells import Cell
 from modeseek.bandit.studies.protocol import Protocol
-from modeseek.llm.studies.scales import LAPTOP, Scale
+from modeseek.llm.studies.scales import PAPER, SCALES, Scale
 from modeseek.llm.training.conventions import MATHEMATICS, Conventions
 from modeseek.llm.training.tune_config import LANGUAGE_HYPER, TuneConfig
 
-SCALES: dict[str, Scale] = {scale.name: scale for scale in (LAPTOP,)}
-
-EVERY: frozenset[Protocol] = frozenset(scale.protocol for scale in SCALES.values())
+EVERY: frozenset[Protocol] = frozenset({*(scale.protocol for scale in SCALES.values()), PAPER})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +65,13 @@ class LanguageCell(Cell):
 LENGTHS = ("min_length", "mode_length", "skew_length")
 """The paper's three scenarios with a known gold reward."""
 
-SHORT = {"min_length": "min", "mode_length": "mode", "skew_length": "skew", "plain_words": "plain"}
+SHORT = {
+    "min_length": "min",
+    "mode_length": "mode",
+    "skew_length": "skew",
+    "plain_words": "plain",
+    "ultrafeedback": "ultra",
+}
 """Scenario → its name in those of cells."""
 
 STALE = 4
@@ -108,6 +112,11 @@ OFFLINE = {(m, s): _cell(m, s) for m in ("dpo", "pref_ft", "offline_rwr") for s 
 OFFLINE_PLAIN = {m: _cell(m, "plain_words") for m in ("dpo", "pref_ft")}
 """Figures 8, 9 and 17."""
 
+OFFLINE_ULTRA = {
+    m: dataclasses.replace(_cell(m, "ultrafeedback"), protocols=frozenset({PAPER})) for m in ("dpo", "pref_ft")
+}
+"""Figures 8, 9 and 17: on responses of other models, which only those have."""
+
 TOGETHER = {
     **{("on_policy_dpo", s): _cell("on_policy_dpo", s) for s in LENGTHS},
     **{("dpo", s): OFFLINE["dpo", s] for s in LENGTHS},
@@ -137,6 +146,6 @@ EOS = {
 
 
 def every_cell() -> tuple[LanguageCell, ...]:
-    """All of them, those that most figures need first."""
+    """All that a scale of our own runs, those that most figures need first."""
     groups = (TOGETHER, EOS, OFFLINE, OFFLINE_PLAIN, STALENESS, REUSE, STALENESS_PLAIN)
     return tuple(dict.fromkeys(cell for group in groups for cell in group.values()))

@@ -17,7 +17,7 @@ CURVES = {
     "kl_from_behavior": ("highest KL(behavior ‖ policy) since the point before", "nats per response"),
     "chosen_implicit_reward": ("log policy - log reference, preferred held-out responses", "nats"),
     "rejected_implicit_reward": ("log policy - log reference, dispreferred held-out responses", "nats"),
-    "seconds": ("seconds of generation, scoring and updates so far", "s"),
+    "seconds": ("seconds of generation, scoring and updates so far, a collection counted as the median one", "s"),
 }
 """What is kept of a run: variable → long name and unit. Gold and proxy rewards are of samples on held-out prompts."""
 
@@ -28,6 +28,11 @@ PLAINNESS = Unit("nats a token", 0.1)
 PROXY = Unit("proxy reward", 0.2)
 """Nats of the Bradley-Terry model."""
 NATS = Unit("nats", 1.0)
+SECONDS = Unit("seconds", 0.2)
+"""Of runs that take two or three."""
+
+SHORT_TOKENS = 4.0
+"""Responses are short below it, a quarter of what the reference writes."""
 
 
 def _final(name: str) -> Callable[[xarray.Dataset], xarray.DataArray]:
@@ -42,6 +47,17 @@ def _final_margin(curves: xarray.Dataset) -> xarray.DataArray:
     names = ["chosen_implicit_reward", "rejected_implicit_reward"]
     ends = final_values(curves[names])
     return ends[names[0]] - ends[names[1]]
+
+
+def _seconds_to_short(curves: xarray.Dataset) -> xarray.DataArray:
+    """Where a curve passes the line between two measurements, the straight line's time."""
+    length, spent = curves["tokens"], curves["seconds"]
+    before, after = {"step": slice(None, -1)}, {"step": slice(1, None)}
+    first, second = length.isel(before).drop_vars("step"), length.isel(after).drop_vars("step")
+    since, until = spent.isel(before).drop_vars("step"), spent.isel(after).drop_vars("step")
+    share = ((first - SHORT_TOKENS) / (first - second)).where((first > SHORT_TOKENS) & (second <= SHORT_TOKENS))
+    never = spent.isel(step=-1, drop=True)
+    return (since + share * (until - since)).min("step").fillna(never).where(never.notnull())
 
 
 FINAL_GOLD = Measure("final_gold", _final("expected_reward"), "gold reward at the end, tokens", TOKENS)
@@ -59,6 +75,12 @@ CHOSEN = Measure("chosen", _final("chosen_implicit_reward"), "implicit reward of
 REJECTED = Measure(
     "rejected", _final("rejected_implicit_reward"), "implicit reward of dispreferred responses at the end", NATS
 )
+SECONDS_TO_SHORT = Measure(
+    "seconds_to_short",
+    _seconds_to_short,
+    f"seconds of training until responses have {SHORT_TOKENS:g} tokens, or the whole run's",
+    SECONDS,
+)
 MARGIN = Measure("margin", _final_margin, "implicit reward of preferred less dispreferred responses, end", NATS)
 
 MEASURES = (
@@ -72,5 +94,6 @@ MEASURES = (
     CHOSEN,
     REJECTED,
     MARGIN,
+    SECONDS_TO_SHORT,
 )
 """What is kept of every rate of the grid."""

@@ -37,7 +37,7 @@ from modeseek.llm.training.tune_config import TuneConfig
 Curve = dict[str, list[float]]
 """Name → its values at the evaluations of one run; NaN from where it diverged."""
 
-SECONDS = ("generate_seconds", "score_seconds", "update_seconds")
+PHASES = ("generate_seconds", "score_seconds", "update_seconds")
 
 
 class Runner:
@@ -61,11 +61,11 @@ class Runner:
         scenario, config = self.world.scenarios[cell.scenario], cell.config(self.scale, learning_rate, seed)
         loop = self._loop(scenario, config)
         state, found = loop.start(), dict[str, list[float]]({name: [] for name in CURVES})
-        spent, steps = 0.0, list[Mapping[str, Any]]()
+        spent, steps = list[float](), list[Mapping[str, Any]]()
 
         def keep(measured: Mapping[str, float]) -> None:
             stale = max((record.get("kl_from_behavior", 0.0) for record in steps), default=0.0)
-            for name, value in {**measured, "kl_from_behavior": stale, "seconds": spent}.items():
+            for name, value in {**measured, "kl_from_behavior": stale, "seconds": len(spent)}.items():
                 found[name].append(value)
             steps.clear()
 
@@ -79,11 +79,12 @@ class Runner:
                 if "take a lower learning rate" not in str(error):
                     raise
                 break
-            spent += sum(
-                record.get(name, 0.0) for record in steps[-1 - config.steps_per_collection :] for name in SECONDS
-            )
+            last = steps[-1 - config.steps_per_collection :]
+            spent.append(sum(record.get(name, 0.0) for record in last for name in PHASES))
             if number % cell.evaluate_every(self.scale) == 0:
                 keep(self.measure(cell.scenario, loop.params(state), seed))
+        # The median collection's: what compiles, or waits for other processes, is not the method's.
+        found["seconds"] = [number * float(np.median(spent or [0.0])) for number in found["seconds"]]
         points = len(cell.measured_steps(self.scale))
         return {name: values + [float("nan")] * (points - len(values)) for name, values in found.items()}
 

@@ -23,7 +23,6 @@ class Scale:
         held_out_pairs: of each scenario, whose likelihoods are followed.
         length_multiple: tokens; rows are padded to a multiple of it, and each length is compiled once.
         skew_mean: tokens, the mean of Skew Length's exponential distribution.
-        policy: a checkpoint that SFT begins with, in place of a fresh network: a folder, or a name on the hub.
 
     Raises:
         ValueError: minibatches do not divide into prompts.
@@ -40,7 +39,6 @@ class Scale:
     held_out_pairs: int
     length_multiple: int
     skew_mean: float
-    policy: str | None = None
 
     def __post_init__(self) -> None:
         m, c = self.minibatch_size, self.responses_per_prompt
@@ -76,3 +74,40 @@ LAPTOP = Scale(
     skew_mean=3.0,
 )
 """A GPT-NeoX of 0.2 million parameters from scratch; a run takes seconds on a core."""
+
+GPU = Scale(
+    name="gpu",
+    title="one accelerator",
+    sizes=DemoSizes(
+        scenarios=(),
+        methods=(),
+        width=512,
+        layers=8,
+        vocab_size=8192,
+        max_prompt=64,
+        max_response=128,
+        sft_steps=3000,
+        sft_rate=1e-3,
+        batch=64,
+        pair_prompts=3000,
+        pair_samples=2,
+        reward_epochs=2.0,
+        learning_rate=1e-4,
+        evaluate_prompts=128,
+    ),
+    protocol=Protocol("gpu", (1e-3, 3e-4, 1e-4), tuning_seeds=2, fresh_seeds=5, tie=0.1),
+    minibatch_size=64,
+    responses_per_prompt=4,
+    steps=96,
+    evaluate_every=8,
+    held_out_pairs=128,
+    length_multiple=64,
+    skew_mean=8.0,
+)
+"""A GPT-NeoX of 34 million parameters from scratch, with the paper's minibatches of 64."""
+
+PAPER = Protocol("paper", (1e-7, 5e-7, 1e-6, 5e-6, 1e-5), tuning_seeds=1, fresh_seeds=5)
+"""The grids of Tables 4 to 10, for the paper's own policies: commands that a machine with their weights runs."""
+
+SCALES: dict[str, Scale] = {scale.name: scale for scale in (LAPTOP, GPU)}
+"""Those whose policies are trained from scratch."""

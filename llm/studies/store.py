@@ -9,8 +9,8 @@ import xarray
 
 from modeseek.bandit.simulator.results import load
 from modeseek.bandit.studies.store import Store, cell_path, difference_in_identity
-from modeseek.llm.studies.cells import SCALES, LanguageCell
-from modeseek.llm.studies.scales import Scale
+from modeseek.llm.studies.cells import LanguageCell
+from modeseek.llm.studies.scales import SCALES, Scale
 
 SIZES = (
     *("width", "layers", "vocab_size", "max_prompt", "max_response", "sft_steps", "sft_rate", "batch"),
