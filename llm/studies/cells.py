@@ -127,9 +127,9 @@ TOGETHER = {
 
 TRAINED = {
     "both": MATHEMATICS,
-    "no-first": Conventions(first_token=False),
-    "no-eos": Conventions(eos=False),
-    "neither": Conventions(first_token=False, eos=False),
+    "no-first": Conventions(train_first_token=False),
+    "no-eos": Conventions(train_eos=False),
+    "neither": Conventions(train_first_token=False, train_eos=False),
 }
 """Which of a response's first token and its EOS are trained."""
 

@@ -25,8 +25,10 @@ def identity(cell: LanguageCell, scale: Scale) -> dict[str, Any]:
     world = {field.name: getattr(scale, field.name) for field in dataclasses.fields(scale)}
     for name in ("protocol", "sizes", "title"):
         world.pop(name)
+    of_tokens = dataclasses.asdict(cell.conventions)
+    trained = {name.removeprefix("train_"): value for name, value in of_tokens.items()}
     parts = {
-        "cell": {**asked, "conventions": dataclasses.asdict(cell.conventions)},
+        "cell": {**asked, "conventions": trained},
         "scale": {**world, **{name: getattr(scale.sizes, name) for name in SIZES}},
         "protocol": scale.protocol.as_dict(),
     }

@@ -72,6 +72,9 @@ class Tuned(NamedTuple):
     steps: int
 
 
+_standardize = jax.jit(advantages.standardize_by)
+
+
 class Algorithm1:
     """The loop's programs and what they share; `tune` turns it, and whoever wants to save between turns may do so.
 
@@ -256,7 +259,7 @@ class Algorithm1:
             log_probs, prior = policy.sum(axis=-1), reference.sum(axis=-1)
             labels = advantages.kl_shaped_rewards(labels, log_probs, prior, config.hyper.kl_coefficient)
         index = jnp.asarray(advantages.STANDARDIZATIONS.index(config.standardization))
-        standardized, moments = advantages.standardize_by(index, labels, state.moments, jnp.asarray(rows.real))
+        standardized, moments = _standardize(index, labels, state.moments, jnp.asarray(rows.real))
         arrays = jax.device_get((behavior, reference, labels, standardized))
         return Labelled(*rows, *arrays), moments
 

@@ -23,14 +23,14 @@ class Conventions:
     """What of a row is a target. The defaults are the mathematics: every token of the response, EOS included.
 
     Attributes:
-        first_token: whether a response's first token is trained.
-        eos: whether the EOS that ends a response is trained.
-        pads: whether what fills a row up behind the response is read and trained too.
+        train_first_token: whether a response's first token is trained.
+        train_eos: whether the EOS that ends a response is trained.
+        train_pads: whether what fills a row up behind the response is read and trained too.
     """
 
-    first_token: bool = True
-    eos: bool = True
-    pads: bool = False
+    train_first_token: bool = True
+    train_eos: bool = True
+    train_pads: bool = False
 
     def targets(self, rows: "Rows", eos: "Sequence[int]") -> "Rows":
         """Rows whose starts and lengths leave these targets; the tokens stay what they are.
@@ -42,13 +42,13 @@ class Conventions:
             eos: ids that end a response.
         """
         starts, lengths, width = rows.starts, rows.lengths, rows.tokens.shape[-1]
-        if not self.eos:
+        if not self.train_eos:
             last = np.take_along_axis(rows.tokens, lengths[..., None] - 1, axis=-1)[..., 0]
             ended = rows.real & (lengths > starts) & np.isin(last, np.asarray(eos, rows.tokens.dtype))
             lengths = lengths - ended
-        if self.pads:
+        if self.train_pads:
             lengths = np.where(rows.real, width, lengths)
-        if not self.first_token:
+        if not self.train_first_token:
             starts = np.where(rows.real, np.minimum(starts + 1, lengths), starts)
         return rows._replace(starts=starts.astype(np.int32), lengths=lengths.astype(np.int32))
 
