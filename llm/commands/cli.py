@@ -11,6 +11,7 @@ from modeseek.llm.commands.demo import Demo
 from modeseek.llm.commands.evaluate import Evaluate
 from modeseek.llm.commands.generate import Generate
 from modeseek.llm.commands.info import Info
+from modeseek.llm.commands.reproduce import Reproduce
 from modeseek.llm.commands.reward_model import RewardModel
 from modeseek.llm.commands.score import Score
 from modeseek.llm.commands.sft import SFT
@@ -22,6 +23,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "reward-model": RewardModel,
     "tune": Tune,
     "evaluate": Evaluate,
+    "reproduce": Reproduce,
     "generate": Generate,
     "score": Score,
     "convert": Convert,

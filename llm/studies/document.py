@@ -1,5 +1,6 @@
 """docs/reproduction-llm.md from the stored results."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from modeseek.bandit.figures.style import save_figure
@@ -7,11 +8,11 @@ from modeseek.bandit.studies.document import document, note_of
 from modeseek.bandit.studies.store import Store, Stored
 from modeseek.files import replacing, writable_folder
 from modeseek.llm.studies.cells import LanguageCell
-from modeseek.llm.studies.measures import NATS, PLAINNESS, PROXY, TOKENS
+from modeseek.llm.studies.measures import NATS, PLAINNESS, PROXY, SECONDS, TOKENS
 from modeseek.llm.studies.report import alt_text, picture_of
 from modeseek.llm.studies.scales import LAPTOP
 from modeseek.llm.studies.store import STORE
-from modeseek.llm.studies.targets import CLAIMS, FIG3, STUDY, LanguageTarget
+from modeseek.llm.studies.targets import CLAIMS, STUDY, LanguageTarget
 
 FOLDER = "reproduction-llm"
 """Of the figures, beside the text."""
@@ -23,19 +24,20 @@ by `modeseek llm reproduce TARGET --scale laptop`; `--stored` draws and judges i
 
 **Sized down.** The paper's policies have 1.4 and 7 billion parameters and write up to 256 tokens. Those of the scale
 `laptop` are one GPT-NeoX of two layers and 0.2 million parameters, trained from scratch on the docstrings of Python's
-standard library, that writes up to {response} tokens to a signature. Preferences are between its own samples, a reward model
-of them is what on-policy methods learn from, and the gold reward that made them is what is drawn and judged: fewer
-tokens (Min Length), nearer to the mean length (Mode Length), fewer tokens on data most of which was truncated (Skew
-Length), commoner tokens in the place of AlpacaFarm's human preferences. M = {minibatch}, {responses} responses to a
-prompt, {steps} gradient steps of Adam. So a verdict here says whether a claim holds of this small world; what only the
-paper's own policies can decide is a command (`--scale paper` prints it), and stands as not run.
+standard library, that writes up to {response} tokens to a signature. Preferences are between its own samples, a reward
+model of them is what on-policy methods learn from, and the gold reward that made them is what is drawn and judged:
+fewer tokens (Min Length), nearer to the mean length (Mode Length), fewer tokens on data most of which was truncated
+(Skew Length), commoner tokens in the place of AlpacaFarm's human preferences. M = {minibatch}, {responses} responses to
+a prompt, {steps} gradient steps of Adam. So a verdict here says whether a claim holds of this small world; what only
+the paper's own policies can decide is a command (`--scale paper` prints it), and stands as not run.
 
-A learning rate is chosen on {tuning} tuning seeds (from {rates}: the one that ends highest in gold reward, and of those
-within {tie:g} the fastest), and judged on {fresh} fresh seeds. A seed is of the order of data, of the samples and of the
-evaluation; the tokenizer, the reference, the preferences and the reward model are the same for all. The rule is that of
-[the bandit's reproduction](reproduction.md): a t interval of the paired differences over fresh seeds, simultaneous for
-all {count} claims. What is too small to matter: {tokens:g} token of length, {plain:g} nats a token of plainness, {proxy:g}
-of proxy reward, {nats:g} nat of implicit rewards. With {tuning} tuning seeds nothing is said of neighbouring rates.
+A learning rate is chosen on {tuning} tuning seeds (from {rates}: the one that ends highest in gold reward, and of
+those within {tie:g} the fastest), and judged on {fresh} fresh seeds. A seed is of the order of data, of the samples and
+of the evaluation; the tokenizer, the reference, the preferences and the reward model are the same for all. The rule is
+that of [the bandit's reproduction](reproduction.md): a t interval of the paired differences over fresh seeds,
+simultaneous for all {count} claims. What is too small to matter: {tokens:g} token of length, {plain:g} nats a token of
+plainness, {proxy:g} of proxy reward, {nats:g} nat of implicit rewards, {seconds:g} s. With {tuning}
+tuning seeds nothing is said of neighbouring rates.
 """
 
 
@@ -53,3 +55,44 @@ def write_document(folder: Path) -> list[Path]:
     with replacing(folder / f"{FOLDER}.md") as temporary:
         temporary.write_text(text(drawn), encoding="utf-8")
     return [folder / f"{FOLDER}.md", *paths]
+
+
+def text(show: Callable[[LanguageTarget, str, Stored], str], store: Store[LanguageCell] = STORE) -> str:
+    """The whole text; `show` gives the Markdown of a target's figure at a scale."""
+    return document(STUDY, store, head(), picture=show, command=command)
+
+
+def head() -> str:
+    """What stands above all verdicts."""
+    protocol = LAPTOP.protocol
+    return HEAD.format(
+        response=LAPTOP.sizes.max_response,
+        minibatch=LAPTOP.minibatch_size,
+        responses=LAPTOP.responses_per_prompt,
+        steps=LAPTOP.steps,
+        tuning=protocol.tuning_seeds,
+        fresh=protocol.fresh_seeds,
+        rates=", ".join(f"{rate:g}" for rate in protocol.learning_rates),
+        tie=protocol.tie,
+        count=len(CLAIMS),
+        tokens=TOKENS.negligible,
+        plain=PLAINNESS.negligible,
+        proxy=PROXY.negligible,
+        nats=NATS.negligible,
+        seconds=SECONDS.negligible,
+    )
+
+
+def picture_name(target: LanguageTarget, scale: str) -> str:
+    """A figure's file name, without its suffix."""
+    return f"{scale}-{target.name}"
+
+
+def picture(target: LanguageTarget, scale: str, there: Stored) -> str:
+    """The Markdown that shows a figure, with its text for those who do not see it."""
+    return f"![{alt_text(target, there.results)}]({FOLDER}/{picture_name(target, scale)}.png)"
+
+
+def command(target: LanguageTarget, scale: str) -> str:
+    """What a reader types to make a target's results."""
+    return f"modeseek llm reproduce {target.name} --scale {scale}"

@@ -64,8 +64,8 @@ def _methods(results: Results, cells: Iterable[LanguageCell]) -> list[Curve]:
     return _curves(results, [(method.title, cell, styles[method.name], not method.on_policy) for method, cell in named])
 
 
-def _panel(title: str, curves: list[Curve], y: str = "expected_reward", **how: bool) -> Panel:
-    return Panel(title, curves, y=y, reward_axis=False, **how)
+def _panel(title: str, curves: list[Curve], y: str = "expected_reward", *, signed: bool = False) -> Panel:
+    return Panel(title, curves, y=y, reward_axis=False, signed=signed)
 
 
 def _swept(results: Results, cells: Mapping[str, LanguageCell]) -> list[Curve]:

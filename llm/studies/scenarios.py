@@ -128,7 +128,7 @@ def plain_words(corpus: Corpus, vocab_size: int) -> RewardFunction:
         counted = mask & (response_ids != eos)
         total = np.where(counted, values[np.where(counted, response_ids, 0)], 0.0).sum(axis=-1)
         number = counted.sum(axis=-1)
-        return np.where(number > 0, total / np.maximum(number, 1), values.min())
+        return np.asarray(np.where(number > 0, total / np.maximum(number, 1), values.min()))
 
     return function
 

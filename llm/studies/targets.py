@@ -78,14 +78,14 @@ FIG7 = _target(
     "On-policy RWR and REINFORCE with B samples a collection, where the gold reward is not length.",
     STALENESS_PLAIN.values(),
     claims.ON_FIG7,
-    deviations=f"on a laptop, and on one accelerator, common words stand in for AlpacaFarm's human preferences; {TWO_B}.",
+    deviations=f"common words stand in for AlpacaFarm's human preferences; {TWO_B}.",
 )
 FIG8 = _target(
     "fig8",
     "DPO and Pref-FT, offline, where the gold reward is not length.",
     [*OFFLINE_PLAIN.values(), *OFFLINE_ULTRA.values()],
     claims.ON_FIG8,
-    deviations="common words stand in for AlpacaFarm; UltraFeedback, whose responses are other models', has no stand-in.",
+    deviations="common words stand in for AlpacaFarm; UltraFeedback, with other models' responses, has no stand-in.",
 )
 FIG9 = _target(
     "fig9",
@@ -173,8 +173,8 @@ TABLE3 = _target(
     "Length of responses at the end on Min and Skew Length, and time until responses are short.",
     [TOGETHER[m, s] for m in ("dpo", "ppo", "rwr", "on_policy_dpo") for s in claims.FAR],
     claims.ON_TABLE3,
-    deviations="tokens where it counts words, and seconds of one core until a response has four tokens where it has hours "
-    f"until convergence on an A40. The order of lengths is judged at figure 10. {PPO_ROW}",
+    deviations="tokens where it counts words, and seconds of one core until a response has four tokens where it has "
+    f"hours until convergence on an A40. The order of lengths is judged at figure 10. {PPO_ROW}",
 )
 EOS_TARGET = _target(
     "eos",
@@ -183,8 +183,8 @@ EOS_TARGET = _target(
     EOS.values(),
     claims.ON_EOS,
     changes=claims.EOS_CHANGES,
-    deviations="ours. In the released code on-policy DPO trains both by accident, offline DPO all but the first token, PPO "
-    f"all but EOS, RWR neither; a learning rate is chosen for each. {PPO_ROW}",
+    deviations="ours. In the released code on-policy DPO trains both by accident, offline DPO all but the first token, "
+    f"PPO all but EOS, RWR neither; a learning rate is chosen for each. {PPO_ROW}",
 )
 
 STUDY: Study[LanguageCell] = Study(

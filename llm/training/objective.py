@@ -146,8 +146,8 @@ def make_method_step(
     """The step of a method: score, weigh, learn. Other hyper-parameters are no other program.
 
     Three programs, of which only the small one in the middle is the method's own; those of a model and an optimizer are
-    compiled once for all methods, and the same arguments give the same step: a second run compiles nothing. The numbers that a step reports are
-    those of `modeseek.bandit.objectives.metrics.step_metrics` and the gradient's norm.
+    compiled once for all methods, and the same arguments give the same step: a second run compiles nothing. The numbers
+    that a step reports are those of `modeseek.bandit.objectives.metrics.step_metrics` and the gradient's norm.
 
     Args:
         method: a row of the registry.
