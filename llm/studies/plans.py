@@ -85,20 +85,23 @@ POLICIES = {
     "min_length": _pythia(f"{_PAIRS}_minlength", "--gold min_length"),
     "mode_length": _pythia(f"{_PAIRS}_modelength", "--gold mode_length --mode 203"),
     "skew_length": _pythia("Asap7772/alpaca_skewexp_minlength_merged", "--gold min_length"),
-    "plain_words": _pythia(_PAIRS, "--reward-model GOLD"),
+    "plain_words": _pythia(_PAIRS, '--reward-model "$GOLD"'),
     "ultrafeedback": Policies(
         *("mistralai/Mistral-7B-v0.1", "mistralai/Mistral-7B-v0.1", "HuggingFaceH4/ultrachat_200k"),
         "HuggingFaceH4/ultrafeedback_binarized",
-        "--reward-model GOLD",
+        '--reward-model "$GOLD"',
         _MISTRAL,
     ),
 }
-"""Scenario → the paper's policy and data. GOLD is the folder of a gold reward model: AlpacaFarm's, UltraRM."""
+"""Scenario → the paper's policy and data. What the hub has no one name for, the script asks for."""
 
 
 def paper_commands(cells: Iterable[LanguageCell]) -> str:
     """A shell script: SFT and a reward model for each scenario, then every rate and seed of every cell."""
-    cells, lines = list(cells), ["set -e"]
+    cells = list(cells)
+    lines = ["set -eu", ': "${PROMPTS:?data with prompts that nothing was trained on}"']
+    if any("$GOLD" in POLICIES[cell.scenario].gold for cell in cells):
+        lines.append(': "${GOLD:?the folder of the gold reward model (AlpacaFarm, UltraRM)}"')
     for scenario in dict.fromkeys(cell.scenario for cell in cells):
         at, base = POLICIES[scenario], scenario
         lines += [
@@ -132,7 +135,7 @@ def _cell_commands(cell: LanguageCell, at: Policies, base: str) -> list[str]:
     tune += [] if c.train_eos else ["--no-train-eos"]
     measure = [
         f"modeseek llm evaluate {base}/{cell.name}/$rate-$seed/policy --reference {base}/sft/policy",
-        f"--data {at.preferences} --template paper --limit 512 {at.gold} --seed $seed",
+        f'--data "$PROMPTS" --template paper --limit 512 {at.gold} --seed $seed',
     ]
     tuning, first = range(PAPER.tuning_seeds), PAPER.first_judged_seed
     fresh = range(first, first + PAPER.fresh_seeds)
@@ -206,5 +209,5 @@ def dry_run(scale: str, cells: Iterable[LanguageCell]) -> str:
         rows.append((cell.name, str(batch), str(cell.inner_steps), str(work.steps), str(work.runs), f"{hours:.2f}"))
     names = ("cell", "B", "T", "steps", "runs", "hours")
     table = markdown_table([(name, "left" if name == "cell" else "right") for name in names], rows)
-    note = f"At least {total:.1f} hours in all: so long if one H200 reaches 36 % of its arithmetic and 40 % of its bandwidth."
+    note = f"At least {total:.1f} hours: so long if one H200 reaches 36 % of its arithmetic, 40 % of its bandwidth."
     return f"{table}\n\n{note}" if rows else "Nothing is trained but the reference, whose samples are counted."
