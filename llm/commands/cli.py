@@ -13,6 +13,7 @@ from modeseek.llm.commands.generate import Generate
 from modeseek.llm.commands.info import Info
 from modeseek.llm.commands.plot import Plot
 from modeseek.llm.commands.preset import Preset
+from modeseek.llm.commands.reproduce import Reproduce
 from modeseek.llm.commands.reward_model import RewardModel
 from modeseek.llm.commands.scenario import MakeScenario
 from modeseek.llm.commands.score import Score
@@ -27,6 +28,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "tune": Tune,
     "evaluate": Evaluate,
     "preset": Preset,
+    "reproduce": Reproduce,
     "plot": Plot,
     "generate": Generate,
     "score": Score,

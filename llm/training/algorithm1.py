@@ -249,6 +249,7 @@ class Algorithm1:
         config = self.config
         rows = with_room(pad_rows(examples, pad=self.pad, multiple=config.length_multiple), config.responses_per_prompt)
         rows, rewards = with_truncated(config, rows, rewards, self.eos)
+        rows = config.conventions.targets(rows, self.eos)
         data = Labelled(*rows)
         policy = reference = first = self.score_reference(state.reference or self.reference, data)
         if state.reference is not None and not sampled.all():

@@ -10,6 +10,7 @@ from modeseek.bandit.objectives.registry import Variant, variant
 from modeseek.bandit.objectives.value_function import ValueNumbers
 from modeseek.checks import choices, finite, positive, require, whole
 from modeseek.llm.data.rows import MULTIPLE
+from modeseek.llm.training.conventions import MATHEMATICS, Conventions
 
 LANGUAGE_OPTIONS = Options(ratio="token", negatives="token")
 """The units in which responses of hundreds of tokens are trained, unless others are asked for.
@@ -129,6 +130,7 @@ class TuneConfig:
         options: what the objectives compare, and in which units.
         missing_eos_penalty: what is taken off the reward of a response that no EOS ended.
         mask_truncated: leave responses that no EOS ended out of everything that is learnt.
+        conventions: which tokens of a response are trained: all, or those that the released code trains.
         lora_rank: the rank of adapters that are trained in place of all parameters; 0 for none.
         lora_scale: s, often written alpha / rank.
         accumulate: parts that a minibatch is taken in, to save memory; numbers are those of the whole minibatch.
@@ -156,6 +158,7 @@ class TuneConfig:
     options: Options = LANGUAGE_OPTIONS
     missing_eos_penalty: float = 0.0
     mask_truncated: bool = False
+    conventions: Conventions = MATHEMATICS
     lora_rank: int = 0
     lora_scale: float = 2.0
     accumulate: int = 1
