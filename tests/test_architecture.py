@@ -59,6 +59,7 @@ ALLOWED = {
     "modeseek.llm.inference": {
         "modeseek.bandit.objectives",
         "modeseek.llm.models",
+        "modeseek.llm.data",
         "modeseek.llm.parallel",
         "modeseek.llm.checkpoints",
         "modeseek.llm.inference",
@@ -91,12 +92,22 @@ ALLOWED = {
         "modeseek.bandit.objectives",
         "modeseek.llm.models",
         "modeseek.llm.data",
+        "modeseek.llm.parallel",
         "modeseek.llm.checkpoints",
         "modeseek.llm.inference",
         "modeseek.llm.training",
         "modeseek.llm.rewards",
         "modeseek.llm.evaluation",
         "modeseek.llm.runs",
+    },
+    # The look of pictures is one thing: colours, markers and dashes are the bandit's; its figures are not used.
+    "modeseek.llm.figures": {
+        "modeseek.bandit.objectives",
+        "modeseek.bandit.figures.style",
+        "modeseek.bandit.figures.methods",
+        "modeseek.llm.data",
+        "modeseek.llm.runs",
+        "modeseek.llm.figures",
     },
 }
 """Room → rooms it may import from beside `BASE` (commands and the front door may import from all)."""
@@ -167,6 +178,12 @@ def test_arrows_point_one_way(room):
             if ours and not ok and name != "modeseek.__version__":
                 wrong.append(f"{_module(path)} imports {name}")
     assert wrong == [], f"{room} may import from {sorted(ALLOWED[room])}"
+
+
+def test_figures_of_language_models_are_drawn_for_commands_and_studies_alone():
+    users = {_module(p) for p in FILES if any(_within(n, "modeseek.llm.figures") for n in _imports(p))}
+    inside = ("modeseek.llm.figures", "modeseek.llm.commands", "modeseek.llm.studies")
+    assert [user for user in users if not any(_within(user, room) for room in inside)] == []
 
 
 def test_every_room_has_a_row_and_no_arrow_comes_back():

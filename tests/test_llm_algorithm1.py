@@ -220,8 +220,8 @@ def test_a_moving_reference_is_that_of_a_loop(rank):
             np.testing.assert_allclose(ours, theirs, atol=1e-6)
     examples, sampled, _ = loop.collect(state)
     labelled, _ = loop.label(state, examples, sampled, rewards_of(length_reward, examples, 2))
-    assert (labelled.reference_log_probs == loop.score_reference(state.reference, labelled)).all()
-    assert (labelled.behavior_log_probs == loop.score_reference(policy().params, labelled)).all()
+    assert (labelled.reference_log_probs == loop.score_reference(state.reference, labelled).log_probs).all()
+    assert (labelled.behavior_log_probs == loop.score_reference(policy().params, labelled).log_probs).all()
     assert (labelled.reference_log_probs != labelled.behavior_log_probs).any()
 
 

@@ -228,3 +228,14 @@ def test_what_cannot_be_is_refused_before_anything_is_written(words, pairs, tmp_
         assert tune(words, pairs, tmp_path / "none", method, *more) != 0
         assert message in capsys.readouterr().err, method
     assert not (tmp_path / "none").exists()
+
+
+def test_a_tuned_adapter_on_its_base_is_the_tuned_policy(words, pairs, tmp_path):
+    """What PEFT would open beside what transformers opens: the same parameters."""
+    assert tune(words, pairs, tmp_path / "run", "dpo", "--lora-rank", "2", "--learning-rate", "0.01") == 0
+    policy = load_model(tmp_path / "run" / "policy")
+    adapted = load_model(words, adapter=tmp_path / "run" / "adapter")
+    base = load_model(words)
+    kernel = lambda model: model.params["layers"]["query_key_value"]["kernel"]
+    assert float(abs(kernel(policy) - kernel(base)).max()) > 1e-4
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), policy.params, adapted.params)

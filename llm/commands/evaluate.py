@@ -113,7 +113,7 @@ class Evaluate:
         rewards = {} if gold is None else {"gold": gold.function(eos)}
         if scorer is not None:
             proxy = ModelWithParams(*load_parameters(scorer, self.dtype, progress("tensors")))
-            rewards["proxy"] = as_reward(proxy, batch=self.batch)
+            rewards["proxy"] = as_reward(proxy, pad=scorer.raw.get("pad_token_id"), batch=self.batch)
         found = evaluate(
             loaded[0],
             prompts,

@@ -21,10 +21,13 @@ if TYPE_CHECKING:
     from modeseek.llm.inference.scoring import ModelWithParams
     from modeseek.llm.models.parameters import Params
     from modeseek.llm.rewards.functions import RewardFunction
+    from modeseek.llm.runs.plans import Plan
     from modeseek.llm.training.run_folder import RunFolder
 
 POLICY = "policy"
 """The folder, within a run's, of what it trained."""
+ADAPTER = "adapter"
+"""The folder of the adapter alone, in PEFT's format, where one was trained; the policy has taken it in."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +47,8 @@ class Tune(Training):
     is trained on (the proxy), and the other one is measured beside it (the gold): a policy that raises the first and
     not the second over-optimises. The output folder holds the configuration, a line of numbers for each collection,
     gradient step and evaluation (metrics.jsonl), some of the evaluations' samples (samples.jsonl), and at the end the
-    policy with its tokenizer and a model card (policy/), which transformers opens.
+    policy with its tokenizer and a model card (policy/), which transformers opens; of adapters (--lora-rank) also them
+    alone (adapter/), which PEFT opens on the model that was tuned.
 
     Attributes:
         config: the method, and how it is trained.
@@ -79,8 +83,11 @@ class Tune(Training):
         Raises:
             ValueError: no such model or data, settings that are impossible, a folder of another run.
         """
+        if self.dry.dry_run:
+            return self.dry.show(self.plan())
         from modeseek.files import free_folder
         from modeseek.llm.checkpoints import load as reading
+        from modeseek.llm.checkpoints.adapters import save_adapter
         from modeseek.llm.checkpoints.save import check_new, save
         from modeseek.llm.commands.texts import reading_of
         from modeseek.llm.inference.language_model import open_language_model
@@ -93,6 +100,7 @@ class Tune(Training):
         from modeseek.llm.training.phases import Phases
         from modeseek.llm.training.run_checkpoints import RunCheckpoints
         from modeseek.llm.training.run_folder import RunFolder, read_metrics
+        from modeseek.llm.training.tensorboard import Mirror
         from modeseek.llm.training.tune import tune
 
         config = self.config
@@ -119,8 +127,11 @@ class Tune(Training):
         if config.sampled_prompts or self.held_out:
             self._check_memory(checkpoint, [e.prompt.tolist() for e in (*examples.training, *examples.held_out)])
         identity = {**self.identity("tune"), "optimizer": dataclasses.asdict(optimizer)}
-        folder = RunFolder(free_folder(self.out, "tune"), identity)
-        with folder as run, RunCheckpoints(run, self.checkpoint_every, self.keep) as checkpoints:
+        with (
+            RunFolder(free_folder(self.out, "tune"), identity) as run,
+            RunCheckpoints(run, self.checkpoint_every, self.keep) as checkpoints,
+            Mirror(run, tensorboard=self.tensorboard) as mirror,
+        ):
             check_new(run.folder / POLICY)
             params = reading.load(checkpoint, dtype="float32", progress=progress("tensors"))
             policy = ModelWithParams(Model(checkpoint.config, Compute(self.dtype)), params)
@@ -131,7 +142,7 @@ class Tune(Training):
 
             def report(record: Mapping[str, Any]) -> None:
                 phases.add(record)
-                run.append(record)
+                mirror.append(record)
 
             tuned = tune(
                 policy,
@@ -154,12 +165,28 @@ class Tune(Training):
             card = self.card(summary, config.variant.name, examples, settings, numbers)
             eos = texts.tokens.eos
             save(run.folder / POLICY, checkpoint.config, tuned.params, like=checkpoint, card=card, eos_id=eos)
+            if tuned.adapter is not None:
+                save_adapter(run.folder / ADAPTER, checkpoint.config, tuned.adapter, base=self.model)
         print("\n".join(f"{name}: {value:.4g}" for name, value in numbers.items()))
         print(phases)
         if warning := idle(records, config.variant.method):
             print(f"modeseek: warning: {warning}", file=sys.stderr)
         print(f"saved in {run.folder / POLICY}")
         return 0
+
+    def plan(self) -> "Plan":
+        """What it would take; nothing is downloaded or loaded.
+
+        Raises:
+            ValueError: sizes or rows that nobody knows, or too few rows.
+        """
+        from modeseek.llm.runs.plans import plan_tune
+
+        rows = self.dry.count(self.data, self.split, self.limit)
+        policy = self.dry.model(self.model, self.dtype)
+        scorer = None if self.reward_model is None else self.dry.model(self.reward_model, self.dtype)
+        sizes = self.max_prompt, self.max_response
+        return plan_tune(policy, self.config, rows, *sizes, self.dry.rate(), scorer)
 
     def _check_contexts(self, checkpoint: "Checkpoint", scorer: "Checkpoint | None") -> None:
         sampled, prompts = self.config.sampled_prompts, self.config.prompts_per_collection
@@ -187,7 +214,7 @@ class Tune(Training):
         from modeseek.llm.rewards.reward_model import as_reward
 
         loaded = ModelWithParams(*load_parameters(scorer, self.dtype, progress("tensors")))
-        return as_reward(loaded, batch=self.config.generation_batch)
+        return as_reward(loaded, pad=scorer.raw.get("pad_token_id"), batch=self.config.generation_batch)
 
     def _evaluation(
         self,

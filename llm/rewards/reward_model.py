@@ -206,15 +206,29 @@ def judge(scorer: ModelWithParams, examples: Sequence[Example], *, batch: int = 
 
 
 def score_ids(
-    scorer: ModelWithParams, rows: Sequence[Ids], *, batch: int = 64, progress: Progress = lambda items: items
+    scorer: ModelWithParams,
+    rows: Sequence[Ids],
+    *,
+    pad: int | None = None,
+    batch: int = 64,
+    progress: Progress = lambda items: items,
 ) -> np.ndarray:
     """r of sequences, prompt and response together, `[rows]` float64; the longest first, `batch` at a time.
+
+    Args:
+        scorer: with a reward head.
+        rows: ids of each sequence.
+        pad: where a checkpoint names one, r is read at the last other token, as transformers reads it; of a model whose
+            pad is its EOS (Pythia's, from TRL) that is the token before EOS.
+        batch: rows at once.
+        progress: wraps the batches.
 
     Raises:
         ValueError: ids that the model cannot read, or a score that is not finite.
     """
     lists = [np.asarray(row, np.int64).tolist() for row in rows]
     check_ids(lists, scorer.model.config, name="sequence")
+    lists = [_without_end(row, pad) for row in lists]
 
     def run(numbers: list[int]) -> list[float]:
         padded = pad_right([lists[i] for i in numbers], bucket(len(lists[numbers[0]])))
@@ -226,11 +240,21 @@ def score_ids(
     return found
 
 
+def _without_end(row: list[int], pad: int | None) -> list[int]:
+    """The row without the padding ids at its end: what comes later changes nothing of a token's hidden state."""
+    kept = len(row)
+    while kept > 1 and row[kept - 1] == pad:
+        kept -= 1
+    return row[:kept]
+
+
 _scores = functools.partial(jax.jit, static_argnums=0)(scores)
 
 
-def as_reward(scorer: ModelWithParams, *, batch: int = 64) -> RewardFunction:
+def as_reward(scorer: ModelWithParams, *, pad: int | None = None, batch: int = 64) -> RewardFunction:
     """A reward model as a reward function: it reads the very ids that were sampled, and nothing is tokenised again.
+
+    `pad` and `batch` are those of `score_ids`.
 
     It raises a ValueError for an id outside its vocabulary and for a sequence that is longer than its context.
     """
@@ -242,7 +266,7 @@ def as_reward(scorer: ModelWithParams, *, batch: int = 64) -> RewardFunction:
         there = np.argwhere(mask.any(axis=-1)).tolist()
         rows = [np.append(prompt_ids[p], response_ids[p, n][mask[p, n]]) for p, n in there]
         if rows:
-            found[tuple(np.transpose(there))] = score_ids(scorer, rows, batch=batch)
+            found[tuple(np.transpose(there))] = score_ids(scorer, rows, pad=pad, batch=batch)
         return found
 
     return function

@@ -23,6 +23,7 @@ from modeseek.llm.data.rows import pad_rows
 from modeseek.llm.data.tokenization import Example
 from modeseek.llm.inference.batched import Stops, generate_rows
 from modeseek.llm.inference.scoring import ModelWithParams
+from modeseek.llm.models.low_rank import Adapter, merge
 from modeseek.llm.models.parameters import Params
 from modeseek.llm.training import labels, lora, value_head
 from modeseek.llm.training.collection import (
@@ -39,6 +40,7 @@ from modeseek.llm.training.cross_entropy import CrossEntropy
 from modeseek.llm.training.objective import Labelled, make_method_step, make_scorer, target_mask
 from modeseek.llm.training.optimizer import State, start, widened
 from modeseek.llm.training.trainable import AllParameters, Trainable
+from modeseek.llm.training.truncated import with_truncated
 from modeseek.llm.training.tune_config import TuneConfig
 
 Record = dict[str, Any]
@@ -134,17 +136,22 @@ class Algorithm1:
             trained = jax.tree.map(jnp.copy, self.policy.params)  # each step takes the last one's over
         if config.valued:
             trained = {"policy": trained, "value": value_head.fresh(self.policy.model.config)}
-        return TuneState(
-            start(trained, self.optimizer),
-            advantages.RunningMoments.empty(),
-            jnp.asarray(config.hyper.kl_coefficient, jnp.float32),
-            reference=jax.tree.map(jnp.copy, self.reference) if config.reference_every else None,
-        )
+        coefficient = jnp.asarray(config.hyper.kl_coefficient, jnp.float32)
+        reference = jax.tree.map(jnp.copy, self.reference) if config.reference_every else None
+        moments = advantages.RunningMoments.empty()
+        return TuneState(start(trained, self.optimizer), moments, coefficient, reference=reference)
 
     def params(self, state: TuneState) -> Params:
         """The policy's parameters as plain ones, adapters merged, without a value head."""
-        trained = state.learner.params["policy"] if self.config.valued else state.learner.params
-        return lora.merge(self.policy.params, trained, self.config.lora_scale) if self.config.lora_rank else trained
+        adapter = self.adapter(state)
+        return self._trained(state) if adapter is None else merge(self.policy.params, *adapter)
+
+    def adapter(self, state: TuneState) -> Adapter | None:
+        """What is trained beside the start's own parameters; None if all of them are."""
+        return Adapter(self._trained(state), self.config.lora_scale) if self.config.lora_rank else None
+
+    def _trained(self, state: TuneState) -> Params:
+        return state.learner.params["policy"] if self.config.valued else state.learner.params
 
     def turn(self, state: TuneState, report: Callable[[Record], None] = lambda record: None) -> TuneState:
         """One collection, and the gradient steps on it.
@@ -165,6 +172,7 @@ class Algorithm1:
         generated = time.monotonic()
         rewards = rewards_of(self.reward, examples, self.config.responses_per_prompt)
         labelled, carried = self.label(state, examples, sampled, rewards)
+        there = np.arange(rewards.shape[1]) < np.array([len(each.responses) for each in examples])[:, None]
         scored = time.monotonic()
         penalty = {"kl_coefficient": float(state.kl_coefficient), "sampled_kl": float(carried.kl)}
         state = state._replace(
@@ -177,8 +185,8 @@ class Algorithm1:
             {
                 "collection": state.collection,
                 "step": state.step,
-                "reward": float(rewards[np.asarray(labelled.real)].mean()),
-                **lengths_and_ends(labelled, self.eos),
+                "reward": float(rewards[there].mean()),
+                **lengths_and_ends(examples, self.eos),
                 **(penalty if self.config.hyper.kl_coefficient else {}),
                 "generate_seconds": round(generated - began, 3),
                 "score_seconds": round(scored - generated, 3),
@@ -194,7 +202,7 @@ class Algorithm1:
             if not sampled.all():  # estimates from the policy's own samples, which these are not
                 for name in ("kl_to_reference", "sampled_entropy"):
                     found.pop(name, None)
-            found |= lengths_and_ends(minibatch, self.eos)
+            found |= lengths_and_ends([examples[i] for i in rows], self.eos)
             finite = {name: number for name, number in found.items() if math.isfinite(number)}  # NaN: there is no pair
             seconds = round(time.monotonic() - began, 3)
             report({"collection": state.collection, "step": state.step, **finite, "update_seconds": seconds})
@@ -240,6 +248,7 @@ class Algorithm1:
         """
         config = self.config
         rows = with_room(pad_rows(examples, pad=self.pad, multiple=config.length_multiple), config.responses_per_prompt)
+        rows, rewards = with_truncated(config, rows, rewards, self.eos)
         data = Labelled(*rows)
         policy = reference = first = self.score_reference(state.reference or self.reference, data)
         if state.reference is not None and not sampled.all():

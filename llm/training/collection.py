@@ -73,12 +73,11 @@ def minibatches(config: TuneConfig, collection: int) -> Iterator[np.ndarray]:
         yield from (shuffled[i : i + size] for i in range(0, prompts, size))
 
 
-def lengths_and_ends(data: Labelled, eos: Sequence[int]) -> dict[str, float]:
-    """`length` of responses in tokens, EOS included, and the share that an EOS has `ended`: means over what is real."""
-    real = np.asarray(data.real)
-    tokens, lengths, starts = (np.asarray(array)[real] for array in (data.tokens, data.lengths, data.starts))
-    last = np.take_along_axis(tokens, lengths[:, None] - 1, axis=-1)[:, 0]
-    return {"length": float((lengths - starts).mean()), "ended": float(np.isin(last, list(eos)).mean())}
+def lengths_and_ends(examples: Sequence[Example], eos: Sequence[int]) -> dict[str, float]:
+    """`length` of responses in tokens, EOS included, and the share that an EOS has `ended`: means over all of them."""
+    answers = [response for example in examples for response in example.responses]
+    ended = [len(ids) > 0 and int(ids[-1]) in eos for ids in answers]
+    return {"length": float(np.mean([len(ids) for ids in answers])), "ended": float(np.mean(ended))}
 
 
 def trimmed(data: Labelled, prompts: np.ndarray, multiple: int = MULTIPLE) -> Labelled:

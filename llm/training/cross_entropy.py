@@ -7,7 +7,7 @@ import dataclasses
 from typing import NamedTuple
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from modeseek.bandit.objectives.log_probs import shift
 from modeseek.checks import whole
@@ -29,6 +29,10 @@ class TokenBatch(NamedTuple):
             None weighs all alike and takes their mean.
         value_weights: of each token's value, `[B, S-1]`: ∂L/∂V, as `value_function.value_weights` gives it. None where
             no value head is trained.
+        segments: of rows that hold several sequences (`modeseek.llm.data.packing`), which one each token belongs to,
+            `[B, S]`; a sequence reads itself alone.
+        targets: of such rows, which tokens are learnt, `[B, S]`: the first of a sequence never is. In place of
+            `lengths` and `starts`.
     """
 
     tokens: Int[Array, "B S"]
@@ -36,6 +40,8 @@ class TokenBatch(NamedTuple):
     starts: Int[Array, "B"] | None = None
     weights: Float[Array, "B T"] | None = None
     value_weights: Float[Array, "B T"] | None = None
+    segments: Int[Array, "B S"] | None = None
+    targets: Bool[Array, "B S"] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +68,8 @@ class CrossEntropy:
     def summed(self, params: Params, batch: TokenBatch) -> Float[Array, ""]:
         """The loss before it is divided: the sum over parts of a batch is the whole batch's."""
         inputs, targets = shift(batch.tokens)
-        hidden = self.model.hidden(params, inputs)
+        segments = None if batch.segments is None else batch.segments[:, :-1]
+        hidden = self.model.hidden(params, inputs, segments=segments)
         tied = self.model.config.tied
         head = {"embed": params["embed"]} if tied else {"heads": {"lm": params["heads"]["lm"]}}
         columns = columns_per_chunk(self.chunk, targets.shape)
@@ -80,6 +87,8 @@ class CrossEntropy:
 
 
 def _mask(batch: TokenBatch) -> Array:
+    if batch.targets is not None:
+        return shift(batch.targets.astype(jnp.int32))[1] > 0
     starts = jnp.ones_like(batch.lengths) if batch.starts is None else batch.starts
     return response_mask(starts, batch.lengths, batch.tokens.shape[1])
 

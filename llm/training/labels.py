@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float
 from modeseek.bandit.objectives import advantages
 from modeseek.bandit.objectives.kl_control import adapted_coefficient
 from modeseek.bandit.objectives.token_advantages import Estimate, generalized_advantages, token_rewards, whiten
-from modeseek.llm.training.tune_config import TuneConfig, ValueConfig
+from modeseek.llm.training.tune_config import TuneConfig
 
 
 class TokenScores(NamedTuple):
@@ -89,7 +89,7 @@ def label(
         shaped = advantages.kl_shaped_rewards(rewards, policy, prior, kl_coefficient)
     index = jnp.asarray(advantages.STANDARDIZATIONS.index(config.standardization))
     judged = shaped if scores.values is None else rewards
-    of_responses, moments = advantages.standardize_by(index, judged, moments, real)
+    of_responses, moments = _standardize(index, judged, moments, real)
     kl, following = (policy - prior)[np.flatnonzero(sampled)].mean(), kl_coefficient
     if config.kl.target is not None:
         count = config.sampled_prompts * config.responses_per_prompt
@@ -97,17 +97,28 @@ def label(
     carried = Carried(moments, following, kl)
     if scores.values is None:
         return Labels(shaped, of_responses, None), carried
-    found = _of_tokens(config.value, of_responses, scores, scores.values, kl_coefficient)
+    gamma, lam = jnp.float32(config.value.gamma), jnp.float32(config.value.lam)
+    found = _of_tokens(config.value.whiten, of_responses, scores, scores.values, kl_coefficient, gamma, lam)
     return Labels(shaped, found.advantages, found.returns), carried
+
+
+_standardize = jax.jit(advantages.standardize_by)
+"""One program for all collections: by itself, its branches would be compiled at every call."""
 
 
 @functools.partial(jax.jit, static_argnums=0)
 def _of_tokens(
-    config: ValueConfig, rewards: Array, scores: TokenScores, values: Array, kl_coefficient: Array
+    whitening: str,
+    rewards: Array,
+    scores: TokenScores,
+    values: Array,
+    kl_coefficient: Array,
+    gamma: Array,
+    lam: Array,
 ) -> Estimate:
     log_ratios = scores.log_probs - scores.reference_log_probs
     of_tokens = token_rewards(rewards, log_ratios, kl_coefficient, scores.mask)
-    found = generalized_advantages(of_tokens, values, config.gamma, config.lam, scores.mask)
-    if config.whiten == "none":
+    found = generalized_advantages(of_tokens, values, gamma, lam, scores.mask)
+    if whitening == "none":
         return found
-    return found._replace(advantages=whiten(found.advantages, scores.mask, shift=config.whiten == "both"))
+    return found._replace(advantages=whiten(found.advantages, scores.mask, shift=whitening == "both"))

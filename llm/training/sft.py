@@ -9,8 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from modeseek.checks import require
 from modeseek.llm.data.order import BEGINNING, Position, batches
-from modeseek.llm.data.rows import Rows, pad_rows, row_lengths, split_by_length
+from modeseek.llm.data.packing import pack
+from modeseek.llm.data.rows import Rows, pad_rows, padded_length, row_lengths, split_by_length
 from modeseek.llm.data.tokenization import Example
 from modeseek.llm.inference.padding import check_ids
 from modeseek.llm.inference.scoring import ModelWithParams
@@ -97,6 +99,7 @@ def sft(
     loss = CrossEntropy(policy.model, config.chunk)
     step = make_step(loss, AllParameters(policy.model.config), optimizer=optimizer, accumulate=config.accumulate)
     measure = _measurer(loss, held_out, config, pad)
+    batch_of = _batcher(examples, config, policy.model.config.context, pad)
 
     def evaluate(params: Params, number: int) -> HeldOut | None:
         began = time.monotonic()
@@ -114,15 +117,15 @@ def sft(
     for number in progress(range(state.step + 1, steps + 1)):
         began = time.monotonic()
         rows, following = next(order)
-        padded = pad_rows([examples[i] for i in rows], pad=pad, multiple=config.multiple)
-        learner, value = step(state.learner, _token_batch(padded))
+        batch, learnt = batch_of([examples[i] for i in rows])
+        learner, value = step(state.learner, batch)
         state = state._replace(learner=learner, position=following, step=number)
         report(
             {
                 "step": number,
                 "epoch": following.epoch,
                 "loss": _finite(float(value), number, rows),
-                "tokens": int(padded.targets().sum()),
+                "tokens": learnt,
                 "learning_rate": float(rate(number - 1)),
                 "update_seconds": round(time.monotonic() - began, 3),
             }
@@ -177,6 +180,38 @@ def _check(examples: Sequence[Example], what: str) -> None:
     for number, example in enumerate(examples, 1):
         if len(example.responses) != 1:
             raise ValueError(f"{what} need one response each, but number {number} has {len(example.responses)}")
+
+
+def _batcher(
+    examples: Sequence[Example], config: SFTConfig, context: int, pad: int
+) -> Callable[[Sequence[Example]], tuple[TokenBatch, int]]:
+    """Examples of a batch → what a step takes, and how many of its tokens are learnt.
+
+    Raises:
+        ValueError: packed rows that the model cannot read, or that an example does not fit in.
+    """
+
+    def padded(chosen: Sequence[Example]) -> tuple[TokenBatch, int]:
+        rows = pad_rows(chosen, pad=pad, multiple=config.multiple)
+        return _token_batch(rows), int(rows.targets().sum())
+
+    if not config.pack:
+        return padded
+    longest = int(row_lengths(examples).max())
+    length = min(padded_length(longest, config.multiple), context) if config.pack_length is None else config.pack_length
+    require(longest <= length, f"pack_length is {length}, and the longest example has {longest} tokens")
+    require(length <= context, f"pack_length is {length}, and the model's context is {context}")
+    # A program is compiled for each number of rows: an eighth of the batch apart, there are eight at most.
+    apart = config.accumulate * -(-config.batch // (8 * config.accumulate))
+
+    def packed(chosen: Sequence[Example]) -> tuple[TokenBatch, int]:
+        rows = pack(chosen, length, multiple=apart, pad=pad)
+        whole_rows = jnp.full(len(rows.tokens), length, jnp.int32)
+        arrays = jnp.asarray(rows.tokens), whole_rows
+        batch = TokenBatch(*arrays, segments=jnp.asarray(rows.segments), targets=jnp.asarray(rows.targets))
+        return batch, int(rows.targets.sum())
+
+    return packed
 
 
 def _token_batch(rows: Rows) -> TokenBatch:

@@ -9,6 +9,7 @@ import optax
 from modeseek.checks import whole
 from modeseek.llm.data.tokenization import Example
 from modeseek.llm.inference.scoring import ModelWithParams
+from modeseek.llm.models.low_rank import Adapter
 from modeseek.llm.models.parameters import Params
 from modeseek.llm.training.algorithm1 import Algorithm1, Record, TuneState
 from modeseek.llm.training.collection import Reward
@@ -22,10 +23,12 @@ class Tuned(NamedTuple):
     Attributes:
         params: the policy's, adapters merged.
         steps: gradient steps.
+        adapter: what was trained beside the start's own parameters; None if all of them were.
     """
 
     params: Params
     steps: int
+    adapter: Adapter | None
 
 
 def tune(
@@ -89,4 +92,4 @@ def tune(
         if checkpoints is not None and checkpoints.save(number, state, last=last):
             seconds = round(time.monotonic() - began, 3)
             report({"collection": state.collection, "step": state.step, "checkpoint_seconds": seconds})
-    return Tuned(loop.params(state), state.step)
+    return Tuned(loop.params(state), state.step, loop.adapter(state))

@@ -8,7 +8,7 @@ import tyro
 from modeseek.bandit.objectives.batch import HyperParameters, Options
 from modeseek.bandit.objectives.registry import Variant, variant
 from modeseek.bandit.objectives.value_function import ValueNumbers
-from modeseek.checks import choices, positive, require, whole
+from modeseek.checks import choices, finite, positive, require, whole
 from modeseek.llm.data.rows import MULTIPLE
 
 LANGUAGE_OPTIONS = Options(ratio="token", negatives="token")
@@ -127,6 +127,8 @@ class TuneConfig:
         kl: whether the KL coefficient follows the KL.
         hyper: the method's numbers, and the learning rate.
         options: what the objectives compare, and in which units.
+        missing_eos_penalty: what is taken off the reward of a response that no EOS ended.
+        mask_truncated: leave responses that no EOS ended out of everything that is learnt.
         lora_rank: the rank of adapters that are trained in place of all parameters; 0 for none.
         lora_scale: s, often written alpha / rank.
         accumulate: parts that a minibatch is taken in, to save memory; numbers are those of the whole minibatch.
@@ -152,6 +154,8 @@ class TuneConfig:
     kl: KLControl = KLControl()
     hyper: HyperParameters = LANGUAGE_HYPER
     options: Options = LANGUAGE_OPTIONS
+    missing_eos_penalty: float = 0.0
+    mask_truncated: bool = False
     lora_rank: int = 0
     lora_scale: float = 2.0
     accumulate: int = 1
@@ -168,6 +172,8 @@ class TuneConfig:
             if field.type is int:
                 whole(field.name, getattr(self, field.name), 0 if field.name in MAY_BE_ZERO else 1)
         positive("lora_scale", self.lora_scale)
+        penalty = self.missing_eos_penalty
+        require(finite(penalty) and penalty >= 0, f"missing_eos_penalty must be zero or more, got {penalty!r}")
         b, c, m = self.samples_per_collection, self.responses_per_prompt, self.minibatch_size
         require(b > 1, "samples_per_collection must be at least 2: one sample cannot be standardised")
         require(b % c == 0, f"responses_per_prompt must divide samples_per_collection, got {c} and {b}")
