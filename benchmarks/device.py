@@ -1,13 +1,14 @@
 """One stage of the measurements on an accelerator: `python benchmarks/device.py STAGE [--size tiny] [--out FOLDER]`.
 
-`benchmarks/device.sh` runs all of them, each under a time limit of its own. Every stage writes FOLDER/STAGE.json as soon
-as it has a number, so that one that is cut off leaves what it had. Weights are random. With `--size tiny` each stage
+`benchmarks/device.sh` runs all of them, each under a time limit of its own. Every stage writes FOLDER/STAGE.json as
+soon as it has a number, so that one that is cut off leaves what it had. Weights are random. With `--size tiny` each stage
 runs in seconds on a CPU: that is the rehearsal. Nothing is imported that such a machine does not have.
 """
 
 import argparse
 import dataclasses
 import datetime
+import functools
 import json
 import os
 import statistics
@@ -257,10 +258,8 @@ def decoding(record, size):
         for rows in (4,) if size == "tiny" else (64, 512):
             read, lengths = random_tokens((rows, prompt), config.vocab_size), np.full(rows, prompt)
             keys = row_keys(jax.random.key(0), rows)
-            took = {
-                count: seconds(lambda n=count: generate(model, params, read, lengths, n, keys=keys), 3)
-                for count in (half, new)
-            }
+            work = functools.partial(generate, model, params, read, lengths, keys=keys)
+            took = {count: seconds(functools.partial(work, new_tokens=count), 3) for count in (half, new)}
             token = (took[new] - took[half]) / (new - half)
             rate = decoding_bytes(config, rows, prompt + (half + new) // 2) / token
             numbers = {"tokens_per_second": rows / token, "bytes_per_second": rate, "share": record.share(rate, 1)}
@@ -370,9 +369,7 @@ def mistral(record, size):
     record.add("mistral generating", rows=rows, new_tokens=new, tokens_per_second=rows * new / took)
 
 
-STAGES = {
-    each.__name__: each for each in (floors, smoke, sweep, training, decoding, methods, mistral)
-}
+STAGES = {each.__name__: each for each in (floors, smoke, sweep, training, decoding, methods, mistral)}
 
 
 def main():
