@@ -1,8 +1,8 @@
 """One stage of the measurements on an accelerator: `python benchmarks/device.py STAGE [--size tiny] [--out FOLDER]`.
 
 `benchmarks/device.sh` runs all of them, each under a time limit of its own. Every stage writes FOLDER/STAGE.json as
-soon as it has a number, so that one that is cut off leaves what it had. Weights are random. With `--size tiny` each stage
-runs in seconds on a CPU: that is the rehearsal. Nothing is imported that such a machine does not have.
+soon as it has a number, so that one that is cut off leaves what it had. Weights are random. With `--size tiny` each
+stage runs in seconds on a CPU: that is the rehearsal. Nothing is imported that such a machine does not have.
 """
 
 import argparse
@@ -141,7 +141,7 @@ def _bandit_numbers():
         for _ in range(2):
             state, metrics = programs("collection", state, run)
         for name in ("loss", "gradient_norm"):
-            found[f"bandit {method} {name}"] = float(np.asarray(metrics[name]).reshape(-1)[-1])
+            found[f"bandit {method} {name}"] = float(np.asarray(getattr(metrics.training, name)).reshape(-1)[-1])
     return found
 
 

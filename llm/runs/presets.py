@@ -238,7 +238,8 @@ def stages(name: str, home: str = "runs") -> list[Stage]:
     made[scorer] = (policy.base if policy.scorer is None else policy.scorer,)
     for point, options in grid.points():
         folder = f"{root}/{point}"
-        judge = ("--reward-model", scorer) if grid.judged else ()
+        gold = ("--reward", *task.gold[1:]) if task.gold else ()  # measured beside the proxy
+        judge = ("--reward-model", scorer, *gold) if grid.judged else ()
         count = ("--collections", str(grid.collections), "--max-new-tokens", "256", "--generation-batch", "64")
         tuned = ("--model", start, *preferences, *judge, *options, *policy.adapters, *count, *read)
         add("tune", "tune", *tuned, "--out", folder)
