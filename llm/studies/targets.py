@@ -52,8 +52,8 @@ def _stale(method: str, scenario: str) -> list[LanguageCell]:
 
 PPO_ROW = "PPO is the registry's row, with ratios of tokens and standardised rewards, without a value function."
 OUTSIDE = (
-    "Nearly all of Skew Length's data end with EOS, and what the reward model has not seen, long responses that are cut, it "
-    "prefers to long ones that end: runs that go there raise the proxy and lower the gold reward."
+    "Nearly all of Skew Length's data end with EOS, and what the reward model has not seen, long responses that are "
+    "cut, it prefers to long ones that end: runs that go there raise the proxy and lower the gold reward."
 )
 TWO_B = f"two B, M and {STALE} M, where the paper has four from 64 to 256 at M = 64"
 
