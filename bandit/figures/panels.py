@@ -47,7 +47,7 @@ LABELS = {
     "kl_to_reference": "KL(policy ‖ reference), nats",
     "kl_to_behavior": "KL(policy ‖ behavior), nats",
     "chosen_implicit_reward": "implicit reward, nats",
-    "tokens": "length of responses, tokens",
+    "tokens": "length, tokens",
     "proxy_reward": "proxy reward",
     "margin": "margin, nats",
 }

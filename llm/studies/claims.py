@@ -48,7 +48,8 @@ RELEASED = {"on_policy_dpo": "both", "dpo": "no-first", "ppo": "no-eos", "rwr": 
 
 
 def _title(method: str) -> str:
-    return variant(method).title.replace("Offline Pref-FT", "Pref-FT")
+    """In a sentence; Pref-FT has one side alone."""
+    return variant(method).title.replace("Offline Pref", "Pref").replace("Off", "off").replace("On-", "on-")
 
 
 def _fresh(method: str, scenario: str) -> tuple[LanguageCell, LanguageCell]:
@@ -331,7 +332,7 @@ def _eos() -> tuple[Claim, ...]:
 def _eos_changes() -> tuple[Change, ...]:
     left_out = {"no-first": "first token not trained", "no-eos": "EOS not trained", "neither": "neither trained"}
     return tuple(
-        Change(f"{_title(m)}: {words}", MEAN_GOLD, EOS[m, name], EOS[m, "both"])
+        Change(f"{variant(m).title}: {words}", MEAN_GOLD, EOS[m, name], EOS[m, "both"])
         for m in EOS_METHODS
         for name, words in left_out.items()
     )

@@ -107,7 +107,7 @@ GPU = Scale(
 """A GPT-NeoX of 34 million parameters from scratch, with the paper's minibatches of 64."""
 
 PAPER = Protocol("paper", (1e-7, 5e-7, 1e-6, 5e-6, 1e-5), tuning_seeds=1, fresh_seeds=5)
-"""The grids of Tables 4 to 10, for the paper's own policies: commands that a machine with their weights runs."""
+"""Learning rates of the paper's grids, for its own policies: commands that a machine with their weights runs."""
 
 SCALES: dict[str, Scale] = {scale.name: scale for scale in (LAPTOP, GPU)}
 """Those whose policies are trained from scratch."""

@@ -51,6 +51,10 @@ def _stale(method: str, scenario: str) -> list[LanguageCell]:
 
 
 PPO_ROW = "PPO is the registry's row, with ratios of tokens and standardised rewards, without a value function."
+OUTSIDE = (
+    "Nearly all of Skew Length's data end with EOS, and what the reward model has not seen, long responses that are "
+    "cut, it prefers to long ones that end: runs that go there raise the proxy and lower the gold reward."
+)
 TWO_B = f"two B, M and {STALE} M, where the paper has four from 64 to 256 at M = 64"
 
 FIG3 = _target(
@@ -99,7 +103,7 @@ FIG10 = _target(
     "On-policy sampling and negative gradients, together and apart, on Min and Skew Length.",
     [TOGETHER[m, s] for m in ("on_policy_dpo", "dpo", "ppo", "rwr", "pref_ft") for s in claims.FAR],
     claims.ON_FIG10,
-    deviations=f"{PPO_ROW} Mode Length is figure 20's.",
+    deviations=f"Mode Length is figure 20's. {PPO_ROW} {OUTSIDE}",
 )
 FIG11 = _target(
     "fig11",
@@ -120,7 +124,7 @@ FIG13 = _target(
     "PPO with B samples a collection on Skew Length; Min Length's beside it for the claim about gaps.",
     [*_stale("ppo", "skew_length"), *_stale("ppo", "min_length")],
     claims.ON_FIG13,
-    deviations=f"{TWO_B}. {PPO_ROW}",
+    deviations=f"{TWO_B}. {PPO_ROW} {OUTSIDE}",
 )
 FIG15 = _target(
     "fig15",
@@ -192,7 +196,7 @@ STUDY: Study[LanguageCell] = Study(
         *(FIG3, FIG5, FIG6, FIG7, FIG8, FIG9, FIG10, FIG11, FIG12, FIG13, FIG15, FIG17, FIG20, FIG21, FIG22, FIG23),
         *(TABLE3, EOS_TARGET),
     ),
-    conditions={"laptop": "laptop", "gpu": "one accelerator", "paper": "the paper's policies"},
+    conditions={"laptop": "on a laptop"},
     condition="Scale",
     neighbours="rates ÷3 · ×3",
 )

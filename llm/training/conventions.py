@@ -35,7 +35,7 @@ class Conventions:
     def targets(self, rows: "Rows", eos: "Sequence[int]") -> "Rows":
         """Rows whose starts and lengths leave these targets; the tokens stay what they are.
 
-        A response whose only token is not trained has no target left, and none that is not real gains one.
+        A response whose only token is not trained has no target left. Rows that are not real have none in any case.
 
         Args:
             rows: prompts with their responses, `[P, N, S]`.
@@ -44,12 +44,12 @@ class Conventions:
         starts, lengths, width = rows.starts, rows.lengths, rows.tokens.shape[-1]
         if not self.train_eos:
             last = np.take_along_axis(rows.tokens, lengths[..., None] - 1, axis=-1)[..., 0]
-            ended = rows.real & (lengths > starts) & np.isin(last, np.asarray(eos, rows.tokens.dtype))
+            ended = (lengths > starts) & np.isin(last, np.asarray(eos, rows.tokens.dtype))
             lengths = lengths - ended
         if self.train_pads:
-            lengths = np.where(rows.real, width, lengths)
+            lengths = np.full_like(lengths, width)
         if not self.train_first_token:
-            starts = np.where(rows.real, np.minimum(starts + 1, lengths), starts)
+            starts = np.minimum(starts + 1, lengths)
         return rows._replace(starts=starts.astype(np.int32), lengths=lengths.astype(np.int32))
 
 
