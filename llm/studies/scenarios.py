@@ -101,20 +101,20 @@ def build_world(scale: Scale, folder: Path, names: Sequence[str], watch: Watch =
 def gold_reward(scenario: str, mean_tokens: float, corpus: Corpus) -> Gold:
     """Fewer tokens; nearer to the reference's mean; or commoner tokens. Of a response's ids without EOS."""
     if scenario == "plain_words":
-        return plain_words(corpus, len(load_tokenizer(corpus.tokenizer)))
+        return plain_words(corpus.training, corpus.tokens.eos, len(load_tokenizer(corpus.tokenizer)))
     return mode_length(mean_tokens, len) if scenario == "mode_length" else min_length(len)
 
 
-def plain_words(corpus: Corpus, vocab_size: int) -> Gold:
+def plain_words(examples: Sequence[Example], eos: int, vocab_size: int) -> Gold:
     """r(y) = mean over a response's tokens of log f(y_t), nats: f a token's frequency in the training responses.
 
     Common tokens are better than rare ones, and length as such is worth nothing. A response without any token has the
     reward of the rarest.
     """
     counts = np.full(vocab_size, 0.5)
-    for example in corpus.training:
+    for example in examples:
         np.add.at(counts, example.responses[0], 1.0)
-    counts[corpus.tokens.eos] = 0.5
+    counts[eos] = 0.5
     values = np.log(counts / counts.sum())
     return lambda ids: float(values[np.asarray(ids)].mean() if len(ids) else values.min())
 
