@@ -31,10 +31,42 @@ CASES: dict[str, dict[str, Any]] = {
     "mistral_window": {**MISTRAL, "sliding_window": 4, "rms_norm_eps": 1e-3},
     "mistral_head_size": {**MISTRAL, "head_dim": 10, "tie_word_embeddings": True},
     "llama": {**MISTRAL, "model_type": "llama", "attention_bias": True, "mlp_bias": True, "rope_theta": 500.0},
+    # Of its three frequencies one is kept, one is scaled in part, one wholly.
+    "llama3": {
+        **MISTRAL,
+        "model_type": "llama",
+        "rope_theta": 100.0,
+        "tie_word_embeddings": True,
+        "rope_scaling": {
+            "rope_type": "llama3",
+            "factor": 8.0,
+            "low_freq_factor": 1.0,
+            "high_freq_factor": 4.0,
+            "original_max_position_embeddings": 40,
+        },
+    },
+    "neox_linear": {**NEOX, "rotary_pct": 0.5, "rope_scaling": {"type": "linear", "factor": 3.0}},
+    # Qwen2's own settings name a window and do not use it.
+    "qwen2": {**MISTRAL, "model_type": "qwen2", "sliding_window": 4, "rope_theta": 1e6, "tie_word_embeddings": True},
+    "qwen2_window": {
+        **MISTRAL,
+        "model_type": "qwen2",
+        "sliding_window": 4,
+        "use_sliding_window": True,
+        "max_window_layers": 0,
+    },
+    "qwen3": {**MISTRAL, "model_type": "qwen3", "head_dim": 10},
 }
 """The keys of a `config.json`, as the hub's older files have them. No size is a power of two, nor are heads, layers."""
 
-GOLDEN = {"pythia": "lm", "mistral_window": "lm", "llama": "reward"}
+GOLDEN = {
+    "pythia": "lm",
+    "mistral_window": "lm",
+    "llama": "reward",
+    "llama3": "lm",
+    "qwen2_window": "reward",
+    "qwen3": "lm",
+}
 """What is committed under tests/golden: cases and their heads."""
 
 TOKENS = np.random.default_rng(7).integers(2, SIZES["vocab_size"], (3, 11)).astype(np.int32)

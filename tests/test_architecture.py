@@ -1,6 +1,7 @@
 """The house's shape: arrows point one way, networks stay in one place, and nothing is imported by an old name."""
 
 import ast
+import graphlib
 from pathlib import Path
 
 import pytest
@@ -51,7 +52,63 @@ ALLOWED = {
         "modeseek.bandit.studies",
         "modeseek.bandit.explore",
     },
-    "modeseek.llm": {"modeseek.llm", "modeseek.bandit.objectives"},
+    "modeseek.llm.models": {"modeseek.llm.models"},
+    "modeseek.llm.data": {"modeseek.llm.data"},
+    "modeseek.llm.parallel": {"modeseek.llm.models", "modeseek.llm.parallel"},
+    "modeseek.llm.checkpoints": {"modeseek.llm.models", "modeseek.llm.parallel", "modeseek.llm.checkpoints"},
+    "modeseek.llm.inference": {
+        "modeseek.bandit.objectives",
+        "modeseek.llm.models",
+        "modeseek.llm.data",
+        "modeseek.llm.parallel",
+        "modeseek.llm.checkpoints",
+        "modeseek.llm.inference",
+    },
+    "modeseek.llm.training": {
+        "modeseek.bandit.objectives",
+        "modeseek.llm.models",
+        "modeseek.llm.data",
+        "modeseek.llm.parallel",
+        "modeseek.llm.inference",
+        "modeseek.llm.training",
+    },
+    "modeseek.llm.rewards": {
+        "modeseek.bandit.objectives",
+        "modeseek.llm.models",
+        "modeseek.llm.data",
+        "modeseek.llm.checkpoints",
+        "modeseek.llm.inference",
+        "modeseek.llm.training",
+        "modeseek.llm.rewards",
+    },
+    "modeseek.llm.evaluation": {
+        "modeseek.llm.models",
+        "modeseek.llm.data",
+        "modeseek.llm.inference",
+        "modeseek.llm.rewards",
+        "modeseek.llm.evaluation",
+    },
+    "modeseek.llm.runs": {
+        "modeseek.bandit.objectives",
+        "modeseek.llm.models",
+        "modeseek.llm.data",
+        "modeseek.llm.parallel",
+        "modeseek.llm.checkpoints",
+        "modeseek.llm.inference",
+        "modeseek.llm.training",
+        "modeseek.llm.rewards",
+        "modeseek.llm.evaluation",
+        "modeseek.llm.runs",
+    },
+    # The look of pictures is one thing: colours, markers and dashes are the bandit's; its figures are not used.
+    "modeseek.llm.figures": {
+        "modeseek.bandit.objectives",
+        "modeseek.bandit.figures.style",
+        "modeseek.bandit.figures.methods",
+        "modeseek.llm.data",
+        "modeseek.llm.runs",
+        "modeseek.llm.figures",
+    },
     # What the bandit's study is made of, once for both: verdicts, files, figures, the choice of a learning rate.
     "modeseek.llm.studies": {
         "modeseek.llm",
@@ -122,16 +179,31 @@ def _within(name: str, room: str) -> bool:
 def test_arrows_point_one_way(room):
     wrong = []
     for path in FILES:
-        if not _within(_module(path), room) or _within(_module(path), "modeseek.llm.commands"):
+        if not _within(_module(path), room):
             continue
-        if room == "modeseek.llm" and _within(_module(path), "modeseek.llm.studies"):
-            continue  # a room of its own, on top of the others
         for name in _imports(path):
             ours = name.split(".")[0] == "modeseek"
             ok = any(_within(name, other) for other in ALLOWED[room] | BASE)
             if ours and not ok and name != "modeseek.__version__":
                 wrong.append(f"{_module(path)} imports {name}")
     assert wrong == [], f"{room} may import from {sorted(ALLOWED[room])}"
+
+
+def test_figures_of_language_models_are_drawn_for_commands_and_studies_alone():
+    users = {_module(p) for p in FILES if any(_within(n, "modeseek.llm.figures") for n in _imports(p))}
+    inside = ("modeseek.llm.figures", "modeseek.llm.commands", "modeseek.llm.studies")
+    assert [user for user in users if not any(_within(user, room) for room in inside)] == []
+
+
+def test_every_room_has_a_row_and_no_arrow_comes_back():
+    """All but the commands' rooms; and nothing that a room imports from imports from that room."""
+    rooms = {
+        f"modeseek.{top}.{path.parent.name}" for top in ("bandit", "llm") for path in (ROOT / top).glob("*/__init__.py")
+    }
+    assert {room for room in rooms if not room.endswith(".commands")} <= set(ALLOWED)
+    of = lambda name: ".".join(name.split(".")[:3])
+    arrows = {room: {of(name) for name in allowed} - {room} for room, allowed in ALLOWED.items() if room not in BASE}
+    graphlib.TopologicalSorter(arrows).prepare()
 
 
 def test_what_studies_share_knows_no_study():

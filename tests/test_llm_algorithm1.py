@@ -11,26 +11,32 @@ import optax
 import pytest
 from llm_cases import CASES, random_params
 
-from modeseek.bandit.objectives.batch import HyperParameters
+from modeseek.bandit.objectives.batch import HyperParameters, Options
 from modeseek.bandit.objectives.registry import METHODS
 from modeseek.llm.data.order import order
 from modeseek.llm.data.rows import pad_rows
 from modeseek.llm.data.tokenization import Example
+from modeseek.llm.evaluation.evaluate import EvaluationConfig, evaluate
 from modeseek.llm.inference.scoring import ModelWithParams
 from modeseek.llm.models.hugging_face import config_from
 from modeseek.llm.models.model import Model
-from modeseek.llm.training.algorithm1 import Algorithm1, preferences, trimmed, tune
+from modeseek.llm.training.algorithm1 import Algorithm1
+from modeseek.llm.training.collection import minibatches, preferences, rewards_of, trimmed
 from modeseek.llm.training.cross_entropy import CrossEntropy
+from modeseek.llm.training.idle import idle
 from modeseek.llm.training.objective import Labelled, make_method_step
 from modeseek.llm.training.optimizer import start
+from modeseek.llm.training.run_checkpoints import RunCheckpoints
+from modeseek.llm.training.run_folder import RunFolder
 from modeseek.llm.training.trainable import AllParameters
+from modeseek.llm.training.tune import tune
 from modeseek.llm.training.tune_config import TuneConfig
 
 MODEL = Model(config_from(CASES["pythia"] | {"num_hidden_layers": 2, "hidden_size": 24}))
 EOS = 2
 OFFLINE = TuneConfig("dpo", 8, 2, 8, collections=2, length_multiple=16, hyper=HyperParameters(learning_rate=1e-3))
 ON_POLICY = TuneConfig(
-    "ppo", 8, 2, 4, inner_steps=2, collections=1, max_new_tokens=6, length_multiple=16, generation_batch=8
+    "ppo", 8, 2, 4, inner_steps=2, collections=1, max_new_tokens=6, length_multiple=16, generation_batch=8, critic=False
 )
 SGD = optax.sgd(0.01)
 
@@ -79,7 +85,7 @@ def test_offline_is_steps_on_the_data_in_its_order():
     for collection in range(2):
         rows = pad_rows([pairs()[i] for i in rows_of[4 * collection : 4 * collection + 4]], multiple=16)
         data = Labelled(*rows, rewards=chosen_first)
-        reference = score(policy().params, data)
+        reference = score(policy().params, data).log_probs
         state, numbers = step(state, data._replace(reference_log_probs=reference), OFFLINE.hyper)
         losses.append(float(numbers["loss"]))
     np.testing.assert_allclose([r["loss"] for r in records if "loss" in r], losses, rtol=1e-6)
@@ -125,7 +131,7 @@ def test_samples_are_judged_and_learnt_as_the_ids_that_were_drawn():
     state = loop.start()
     examples, sampled, _ = loop.collect(state)
     assert sampled.all()
-    labelled, _ = loop.label(state, examples, sampled, loop._rewards(examples))
+    labelled, _ = loop.label(state, examples, sampled, rewards_of(judge, examples, 2))
     asked = order(ON_POLICY.seed, 0, 10)[:4]
     ended = 0
     for p, example in enumerate(seen):
@@ -150,7 +156,7 @@ def test_advantages_are_of_the_collection_and_the_kl_is_in_the_rewards():
     loop = Algorithm1(policy(), pairs(), config, reward=length_reward, eos=[EOS], reference=reference)
     state = loop.start()
     examples, sampled, _ = loop.collect(state)
-    rewards = loop._rewards(examples)
+    rewards = rewards_of(length_reward, examples, 2)
     labelled, _ = loop.label(state, examples, sampled, rewards)
     ratios = (labelled.behavior_log_probs - labelled.reference_log_probs).astype(np.float64).sum(-1)
     assert np.abs(ratios).max() > 0.01
@@ -160,11 +166,10 @@ def test_advantages_are_of_the_collection_and_the_kl_is_in_the_rewards():
 
 
 def test_each_pass_takes_every_prompt_once_and_in_an_order_of_its_own():
-    loop = Algorithm1(policy(), pairs(), ON_POLICY, reward=length_reward, eos=[EOS])
-    taken = [rows.tolist() for rows in loop._minibatches(loop.start()._replace(collection=1))]
+    taken = [rows.tolist() for rows in minibatches(ON_POLICY, 1)]
     first, second = np.concatenate(taken[:2]).tolist(), np.concatenate(taken[2:]).tolist()
     assert sorted(first) == sorted(second) == [0, 1, 2, 3]
-    later = [rows.tolist() for rows in loop._minibatches(loop.start()._replace(collection=2))]
+    later = [rows.tolist() for rows in minibatches(ON_POLICY, 2)]
     assert taken != later
 
 
@@ -177,7 +182,7 @@ def test_mixing_samples_a_share_of_the_prompts_and_takes_the_data_for_the_refere
     assert sampled.tolist() == [True, True, False, False]
     asked = order(config.seed, 0, 10)[:4]
     assert all(examples[i] is pairs()[asked[i]] for i in (2, 3))
-    labelled, _ = loop.label(state, examples, sampled, loop._rewards(examples))
+    labelled, _ = loop.label(state, examples, sampled, rewards_of(length_reward, examples, 2))
     assert (labelled.behavior_log_probs[2:] == labelled.reference_log_probs[2:]).all()
     assert (labelled.behavior_log_probs[:2] != labelled.reference_log_probs[:2]).any()
 
@@ -189,12 +194,52 @@ def test_the_kl_in_the_rewards_is_the_policys_whoever_answered():
     state, moved = loop.start(), jax.tree.map(lambda a: a * 1.1, policy().params)
     state = state._replace(learner=state.learner._replace(params=moved))
     examples, sampled, _ = loop.collect(state)
-    rewards = loop._rewards(examples)
+    rewards = rewards_of(length_reward, examples, 2)
     labelled, _ = loop.label(state, examples, sampled, rewards)
-    log_probs = np.asarray(loop.score(moved, labelled)).astype(np.float64).sum(-1)
+    log_probs = np.asarray(loop.score(moved, labelled).log_probs).astype(np.float64).sum(-1)
     ratios = log_probs - np.asarray(labelled.reference_log_probs).astype(np.float64).sum(-1)
     assert np.abs(ratios[~sampled]).min() > 1e-3
     np.testing.assert_allclose(labelled.rewards, rewards - 0.5 * ratios, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("rank", [0, 2])
+def test_a_moving_reference_is_that_of_a_loop(rank):
+    """Every second collection, in float64 by hand; what a collection is labelled with; the data's behavior stays."""
+    config = dataclasses.replace(
+        OFFLINE, collections=4, reference_every=2, reference_decay=0.75, lora_rank=rank, options=Options(ratio="token")
+    )
+    loop = Algorithm1(policy(), pairs(), config, optimizer=SGD)
+    state = loop.start()
+    wanted = [np.asarray(leaf, np.float64) for leaf in jax.tree.leaves(policy().params)]
+    for collection in range(1, 5):
+        state = loop.turn(state)
+        if collection % 2 == 0:
+            moved = jax.tree.leaves(loop.params(state))
+            wanted = [0.75 * old + 0.25 * np.asarray(new, np.float64) for old, new in zip(wanted, moved, strict=True)]
+        for ours, theirs in zip(jax.tree.leaves(state.reference), wanted, strict=True):
+            np.testing.assert_allclose(ours, theirs, atol=1e-6)
+    examples, sampled, _ = loop.collect(state)
+    labelled, _ = loop.label(state, examples, sampled, rewards_of(length_reward, examples, 2))
+    assert (labelled.reference_log_probs == loop.score_reference(state.reference, labelled).log_probs).all()
+    assert (labelled.behavior_log_probs == loop.score_reference(policy().params, labelled).log_probs).all()
+    assert (labelled.reference_log_probs != labelled.behavior_log_probs).any()
+
+
+def test_a_reference_that_is_the_policy_leaves_dpo_at_log_two():
+    """Synchronised after every step: each step begins at the reference. A fixed one is left."""
+    config = dataclasses.replace(OFFLINE, collections=3, reference_every=1)
+    losses = lambda config: [record["loss"] for record in run(config, optimizer=SGD)[1] if "loss" in record]
+    assert losses(config) == pytest.approx([math.log(2)] * 3, rel=1e-5)
+    assert losses(dataclasses.replace(config, reference_every=0))[-1] < math.log(2) - 2e-5
+
+
+def test_a_loss_without_weight_is_told():
+    step = {"step": 1, "gradient_norm": 0.5, "fraction_pushed_down": 0.0}
+    assert idle([step, {**step, "fraction_pushed_down": 0.1}], METHODS["dpo"]) is None
+    assert idle([step, {"reward": 1.0}], METHODS["rwr"]) is None
+    assert "in none of 2 steps did it push one" in idle([step, step], METHODS["best_of_n_negative"])
+    assert "the gradient was 0 in all 1 steps" in idle([{**step, "gradient_norm": 0.0}], METHODS["rwr"])
+    assert idle([], METHODS["rwr"]) is None
 
 
 def test_only_the_policys_own_samples_estimate_its_kl():
@@ -274,6 +319,8 @@ def test_rows_of_a_minibatch_are_as_long_as_they_need_to_be():
         ({"minibatch_size": 6}, "minibatch_size must divide samples_per_collection"),
         ({"responses_per_prompt": 1}, "dpo compares responses"),
         ({"accumulate": 3}, "accumulate must divide minibatch_size"),
+        ({"reference_decay": 0.5}, "reference_every must be at least 1, got 0"),
+        ({"reference_decay": 1.0, "reference_every": 1}, "reference_decay must be at least 0 and less than 1"),
         ({"mixing": 1.5}, "mixing must be between 0 and 1"),
         ({"hyper": HyperParameters(kl_coefficient=0.1)}, "kl_coefficient shapes the rewards of samples"),
         ({"inner_steps": 0}, "inner_steps must be a whole number of at least 1"),
@@ -325,23 +372,28 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step():
         tune(broken, pairs(), OFFLINE)
 
 
-def test_nothing_is_compiled_after_the_second_collection():
-    compiled = []
-    config = dataclasses.replace(ON_POLICY, collections=4, seed=3)
-    loop = Algorithm1(policy(), pairs(), config, reward=length_reward, eos=[EOS])
+def test_nothing_is_compiled_after_the_second_collection(tmp_path):
+    """Sampling, labels, steps, a reference that moves, evaluation and checkpoint of four collections."""
+    compiled = [0]
+    config = dataclasses.replace(ON_POLICY, collections=4, seed=3, reference_every=1, reference_decay=0.5)
+    prompts = [pair.prompt.tolist() for pair in pairs()[:3]]
 
     def listen(event, duration, **_):
         if event == "/jax/core/compile/backend_compile_duration":
             compiled[-1] += 1
 
+    def evaluation(params, step):
+        how = {"eos": [EOS], "reference": policy(), "config": EvaluationConfig(1, 6, 4)}
+        return evaluate(ModelWithParams(MODEL, params), prompts, key=jax.random.key(0), **how).numbers
+
     jax.monitoring.register_event_duration_secs_listener(listen)
     try:
-        state = loop.start()
-        for _ in range(config.collections):
-            compiled.append(0)
-            state = loop.turn(state)
+        with RunFolder(tmp_path, {}) as folder, RunCheckpoints(folder, 1) as checkpoints:
+            counted = lambda numbers: (compiled.append(0) or number for number in numbers)
+            how = {"evaluate": evaluation, "evaluate_every": 1, "checkpoints": checkpoints, "progress": counted}
+            run(config, **how)
         compiled.append(0)
         jax.jit(lambda x: x * 3 + 1)(1.0)  # the listener hears
     finally:
         jax.monitoring.clear_event_listeners()
-    assert compiled[2:] == [0, 0, 1]
+    assert compiled[3:] == [0, 0, 1], compiled

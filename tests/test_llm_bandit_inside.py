@@ -132,7 +132,13 @@ def test_a_collection_is_labelled_as_the_simulator_labels_it(inside):
     answers = [tuple(np.asarray(row[1:]) for row in group) for group in data.tokens]
     examples = [Example(prompt, group) for prompt, group in zip(prompts, answers, strict=True)]
     config = TuneConfig(
-        "ppo", samples_per_collection=30, responses_per_prompt=5, minibatch_size=30, max_new_tokens=T, accumulate=6
+        "ppo",
+        samples_per_collection=30,
+        responses_per_prompt=5,
+        minibatch_size=30,
+        max_new_tokens=T,
+        accumulate=6,
+        critic=False,
     )
     loop = Algorithm1(
         ModelWithParams(MODEL, behavior), examples, config, reward=lambda e: np.asarray(data.rewards), eos=[0]
@@ -156,4 +162,4 @@ def test_scores_are_the_simulators(inside):
     tokens = data.tokens.reshape(-1, T + 1)
     theirs = jax.nn.log_softmax(logits(params, tokens[:, :-1]), axis=-1)
     theirs = jnp.take_along_axis(theirs, tokens[:, 1:, None], axis=-1)[..., 0]
-    np.testing.assert_allclose(score(params, as_labelled(data)).reshape(-1, T), theirs, atol=1e-5)
+    np.testing.assert_allclose(score(params, as_labelled(data)).log_probs.reshape(-1, T), theirs, atol=1e-5)

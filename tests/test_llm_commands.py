@@ -3,6 +3,8 @@
 import io
 import json
 import math
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -177,7 +179,7 @@ def test_bad_input_ends_with_one_line(arguments, message, tmp_path, capsys, monk
 
 
 def test_ctrl_c_leaves_nothing_half_done(tmp_path):
-    """SIGINT while responses are generated: one line, status 130, no file and no temporary one."""
+    """SIGINT while responses are generated: one line, status 130, and no file but that of the finished rows."""
     prompts = tmp_path / "prompts.jsonl"
     prompts.write_text('{"prompt_ids": [3]}\n' * 50_000)
     options = ["--file", str(prompts), "--batch", "1", "--max-new-tokens", "60", "--out", str(tmp_path / "out.jsonl")]
@@ -195,7 +197,59 @@ def test_ctrl_c_leaves_nothing_half_done(tmp_path):
         process.kill()
     assert process.returncode == 130, said
     assert said.splitlines()[-1] == "modeseek: interrupted"
-    assert list(tmp_path.iterdir()) == [prompts]
+    assert {file.name for file in tmp_path.iterdir()} <= {"prompts.jsonl", "out.jsonl.partial"}
+
+
+@pytest.mark.parametrize("name", ["generate", "score"])
+def test_what_is_interrupted_goes_on_by_the_same_command(name, tmp_path, capsys, monkeypatch):
+    """The same file as without the interruption, and no finished row made again."""
+    import modeseek.llm.inference.batched as batched
+
+    rows, made, whole = tmp_path / "ids.jsonl", [], batched.pad_right
+    rows.write_text("".join(json.dumps({"prompt_ids": [3, i], "response_ids": [4, i]}) + "\n" for i in range(5, 10)))
+    command_of = lambda out, *more: command(
+        name, str(golden("pythia")), "--file", str(rows), "--batch", "2", "--out", str(out), *more
+    )
+    more = ("--max-new-tokens", "4") if name == "generate" else ("--entropy",)
+    assert command_of(tmp_path / "whole.jsonl", *more) == 0
+
+    def interrupted(ids, *rest):
+        made.append(len(ids))
+        if len(made) == 2:
+            raise KeyboardInterrupt
+        return whole(ids, *rest)
+
+    monkeypatch.setattr(batched, "pad_right", interrupted)
+    out, kept = tmp_path / "out.jsonl", tmp_path / "out.jsonl.partial"
+    assert command_of(out, *more) == 130
+    assert f"2 finished rows are in {kept}; the same command goes on" in capsys.readouterr().err
+    assert not out.exists()
+    with kept.open("a") as file:
+        file.write('{"row": 4, "fie')  # a line that a kill has cut
+    made.clear()
+    monkeypatch.setattr(batched, "pad_right", lambda ids, *rest: made.append(len(ids)) or whole(ids, *rest))
+    other = ("--max-new-tokens", "5") if name == "generate" else ()
+    assert command_of(out, *other) == 2
+    said = capsys.readouterr().err
+    assert f"holds rows of another command ({'max_new_tokens' if name == 'generate' else 'entropy'} changed)" in said
+    assert made == []
+    assert command_of(out, *more) == 0
+    assert f"2 finished rows are taken from {kept}" in capsys.readouterr().err
+    assert made == [2, 2]  # of five rows, two were there
+    assert not kept.exists()
+    for ours, expected in zip(lines(out), lines(tmp_path / "whole.jsonl"), strict=True):
+        assert ours == expected | {"log_prob": pytest.approx(expected["log_prob"], abs=1e-5)} | (
+            {} if name == "generate" else {"entropy": pytest.approx(expected["entropy"], abs=1e-5)}
+        )
+
+
+def test_a_damaged_file_of_finished_rows_is_named(tmp_path, capsys):
+    (tmp_path / "ids.jsonl").write_text('{"prompt_ids": [3], "response_ids": [4]}')
+    for content in ("", "{}\n[3]\n", '{"a": 1}\n{"row": 1}\n', "[" * 100_000, "\x00\n"):
+        (tmp_path / "out.jsonl.partial").write_text(content)
+        options = ["--file", str(tmp_path / "ids.jsonl"), "--out", str(tmp_path / "out.jsonl")]
+        assert command("score", str(golden("pythia")), *options) == 2
+        assert "out.jsonl.partial is damaged (" in capsys.readouterr().err
 
 
 def test_a_reader_that_stops_early_is_no_error(tmp_path):
@@ -215,6 +269,92 @@ def test_records_from_files_and_standard_input(tmp_path, monkeypatch):
         (tmp_path / "b.jsonl").write_text(wrong)
         with pytest.raises(ValueError, match=r"line 1 of .*b.jsonl"):
             read_records([], tmp_path / "b.jsonl")
+
+
+def test_json_is_read_as_json_whatever_its_file_is_called(tmp_path, monkeypatch):
+    row, rows = {"prompt": "a", "response": "b"}, [{"prompt": "a"}, {"prompt": "c"}]
+    for name, text, found in (
+        ("A.JSONL", json.dumps(row), [row]),
+        ("a.ndjson", json.dumps(row) + "\n", [row]),
+        ("a.json", json.dumps(rows, indent=1), rows),
+        ("b.json", "".join(json.dumps(each) + "\n" for each in rows), rows),
+        ("c.json", json.dumps(row, indent=1), [row]),
+        ("pipe", json.dumps(row), [row]),  # as /dev/fd/63 is called
+        ("bom.jsonl", "\ufeff" + json.dumps(row), [row]),
+        ("bom.txt", "\ufeffone", [{"prompt": "one"}]),
+        ("brace.txt", "{one", [{"prompt": "{one"}]),
+    ):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+        assert read_records([], tmp_path / name) == found, name
+    monkeypatch.setattr("sys.stdin", io.StringIO('\ufeff{"prompt": "a"}'))
+    assert read_records([], Path("-")) == [{"prompt": "a"}]
+
+
+HALVES = [
+    ({"prompt": "a", "chosen": "b", "rejected": "c"}, "has chosen, rejected, which is not read: known are prompt, "),
+    ({"prompt": "a", "completion": "b"}, "has completion, which is not read: known are prompt, messages, prompt_ids, "),
+    ({"text": "a", "prompt": "b"}, "record 0 has text and prompt: give a text, or a prompt and its response"),
+    ({"prompt": "a", "messages": [], "response": "b"}, "record 0 has prompt and messages: give one of them"),
+]
+
+
+@pytest.mark.parametrize(("row", "message"), HALVES)
+def test_no_record_is_read_by_half(row, message, tmp_path, capsys):
+    (tmp_path / "a.jsonl").write_text(json.dumps(row))
+    assert command("score", str(golden("pythia")), "--file", str(tmp_path / "a.jsonl")) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_generating_reads_no_texts(tmp_path, capsys):
+    (tmp_path / "a.jsonl").write_text('{"text": "a"}')
+    assert command("generate", str(golden("pythia")), "--file", str(tmp_path / "a.jsonl")) == 2
+    assert "has text, which is not read: known are prompt, messages, prompt_ids" in capsys.readouterr().err
+
+
+def test_an_output_that_cannot_be_written_is_known_before_any_work(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("modeseek.llm.checkpoints.load.load", lambda *_, **__: pytest.fail("it was loaded"))
+    (tmp_path / "ids.jsonl").write_text('{"prompt_ids": [3], "response_ids": [4]}')
+    for out in ("/proc/out.jsonl", str(tmp_path / ("n" * 240 + ".jsonl")), str(tmp_path / ("n" * 300))):
+        for name in ("generate", "score"):
+            assert command(name, str(golden("pythia")), "--file", str(tmp_path / "ids.jsonl"), "--out", out) == 2
+            assert f"cannot write to {out}" in capsys.readouterr().err
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_pipe_is_no_checkpoint(tmp_path, capsys):
+    """It would be waited for; and so would each of its files."""
+    for name in ("config.json", "model.safetensors", "model.safetensors.index.json"):
+        folder = tmp_path / name
+        folder.mkdir()
+        shutil.copyfile(golden("pythia") / "config.json", folder / "config.json")
+        (folder / name).unlink(missing_ok=True)
+        os.mkfifo(folder / name)
+        assert command("score", str(folder), "w2 w3") == 2
+        said = capsys.readouterr().err
+        assert "not a file" in said or "holds no safetensors" in said
+
+
+def test_deep_json_is_named(tmp_path, capsys):
+    deep = "[" * 100_000
+    (tmp_path / "deep.jsonl").write_text(deep)
+    assert command("score", str(golden("pythia")), "--file", str(tmp_path / "deep.jsonl")) == 2
+    assert "deep.jsonl is not JSON: it is nested too deeply" in capsys.readouterr().err
+    (tmp_path / "config.json").write_text('{"a": ' + deep)
+    assert command("info", str(tmp_path)) == 2
+    assert "is not JSON: it is nested too deeply" in capsys.readouterr().err
+
+
+def test_sizes_beyond_reason_end_with_one_line(tmp_path, capsys):
+    raw = json.loads((golden("pythia") / "config.json").read_text())
+    for key, value in (("num_hidden_layers", 10**9), ("vocab_size", 10**30)):
+        (tmp_path / "config.json").write_text(json.dumps(raw | {key: value}))
+        assert command("info", str(tmp_path)) == 2
+        assert "must be at most" in capsys.readouterr().err
+    assert command("info", str(golden("pythia")), "--batch", str(10**30), "--length", "8") == 0
+    (tmp_path / "ids.jsonl").write_text('{"prompt_ids": [3]}')
+    rows = ["--file", str(tmp_path / "ids.jsonl"), "--samples", str(10**12)]
+    assert command("generate", str(golden("pythia")), *rows, "--max-new-tokens", "2") == 2
+    assert "these would be 1000000000000 responses" in capsys.readouterr().err
 
 
 def test_help_reads_well(capsys):

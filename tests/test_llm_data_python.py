@@ -89,6 +89,7 @@ def corpus():
 def test_the_standard_library_is_a_corpus(corpus):
     """Real text enough to train on, without importing what it is about."""
     assert len(corpus) > 3000
+    assert python_docstrings(first=40) == corpus[:40]
     assert sum(len(record.completion) for record in corpus) > 500_000
     assert len({record.completion for record in corpus}) == len(corpus)
     assert all(record.prompt.endswith("\n") and record.completion.strip() == record.completion for record in corpus)

@@ -138,7 +138,7 @@ PAIRS = [
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_response_ends_with_eos_once(tokenizers, kind):
     tokens = text_tokens(tokenizers[kind])
-    examples, report = tokenize(PAIRS, tokens, PLAIN)
+    examples, _, report = tokenize(PAIRS, tokens, PLAIN)
     for pair, example in zip(PAIRS, examples, strict=True):
         for text, ids in zip(pair.responses, example.responses, strict=True):
             assert ids.dtype == np.int32
@@ -166,7 +166,7 @@ def test_limits_cut_and_count(tokenizers):
     prompt, long = "Return the name of the file, if there is one", "the name of the file, and nothing else"
     records = [Completion("a", "b", label=True), Completion(prompt, long), Completion("a", "b")]
     whole = tokenize(records, tokens, PLAIN).examples[1]
-    examples, report = tokenize(records, tokens, PLAIN, Limits(max_prompt=5, max_response=4))
+    examples, _, report = tokenize(records, tokens, PLAIN, Limits(max_prompt=5, max_response=4))
     assert report == Report(read=3, kept=3, cut_prompts=1, cut_responses=1)
     assert examples[1].prompt.tolist() == [*tokens.prefix, *whole.prompt[-4:]]  # BOS and the newest
     assert examples[1].responses[0].tolist() == whole.responses[0][:4].tolist()  # no EOS: it did not end there
@@ -183,7 +183,9 @@ def test_limits_cut_and_count(tokenizers):
 def test_something_is_left_at_any_limit(tokenizers):
     """trl#6321: nothing left after truncation."""
     tokens = text_tokens(tokenizers["metaspace"])
-    (example,), _ = tokenize([Completion("how are you", "fine")], tokens, PLAIN, Limits(max_prompt=1, max_response=1))
+    (example,), _, _ = tokenize(
+        [Completion("how are you", "fine")], tokens, PLAIN, Limits(max_prompt=1, max_response=1)
+    )
     assert len(example.prompt) == len(example.responses[0]) == 1
     whole = tokenize([Completion("how are you", "fine")], tokens, PLAIN).examples[0]
     assert example.prompt[0] == whole.prompt[-1]
@@ -193,7 +195,7 @@ def test_what_is_exactly_of_the_limit_is_not_cut(tokenizers):
     tokens = text_tokens(tokenizers["bytes"])
     (ids,) = tokens.encode_responses(["the name of the file"])
     for room, cut in ((len(ids) + 1, 0), (len(ids), 1)):
-        (example,), report = tokenize([Completion("a", "the name of the file")], tokens, PLAIN, Limits(1, room))
+        (example,), _, report = tokenize([Completion("a", "the name of the file")], tokens, PLAIN, Limits(1, room))
         assert (example.responses[0][-1] == tokens.eos) == (not cut)
         assert (report.cut_prompts, report.cut_responses) == (0, cut)
 
@@ -232,7 +234,7 @@ def test_the_papers_frame(tokenizers):
         PAPER.write(Prompt((Message("system", "s"), Message("user", "why?"))))
     # In the frame `<|endoftext|>` is the token; it ends the row once more.
     tokens = text_tokens(tokenizers["bytes"])
-    (example,), _ = tokenize([record], tokens, PAPER)
+    (example,), _, _ = tokenize([record], tokens, PAPER)
     row = [*example.prompt.tolist(), *example.responses[0].tolist()]
     assert tokens.decode([row]) == ["<|prompter|>why?\nit<|endoftext|><|assistant|>so<|endoftext|>"]
     assert row.count(tokens.eos) == 2
@@ -241,7 +243,7 @@ def test_the_papers_frame(tokenizers):
 def test_rows_that_a_template_cannot_write_are_counted(tokenizers):
     tokens = text_tokens(tokenizers["bytes"])
     turns = Completion((Message("user", "a"), Message("assistant", "b"), Message("user", "c")), "d")
-    examples, report = tokenize([turns, Completion("a", "b")], tokens, PLAIN)
+    examples, _, report = tokenize([turns, Completion("a", "b")], tokens, PLAIN)
     assert report == Report(read=2, kept=1, dropped={TEMPLATE: 1})
     assert len(examples) == 1
     with pytest.raises(ValueError, match="no row can be written: a prompt of several turns"):
@@ -266,7 +268,7 @@ def test_a_chat_template_writes_up_to_the_end_of_the_turn(chat):
     tokens = text_tokens(chat)
     record = PreferencePair("why?", " so\n", "no")
     assert Chat(chat).write(record) == Written("<|user|>why?<|endoftext|>\n<|assistant|>", (" so\n", "no"))
-    (example,), report = tokenize([record], tokens, Chat(chat))
+    (example,), _, report = tokenize([record], tokens, Chat(chat))
     assert report == Report(read=1, kept=1)
     assert example.prompt.tolist() == chat.apply_chat_template(
         [{"role": "user", "content": "why?"}], add_generation_prompt=True, return_dict=False
@@ -282,7 +284,9 @@ def test_a_turn_may_end_with_another_token(chat):
     """Llama 3's base tokenizer ends texts with one token, its chats with another."""
     chat.chat_template = CHAT.replace("<|endoftext|>", "<|pad|>")
     end = chat.convert_tokens_to_ids("<|pad|>")
-    (example,), _ = tokenize([Completion("why?", "so")], text_tokens(chat, eos=end), Chat(chat, end_of_turn="<|pad|>"))
+    (example,), _, _ = tokenize(
+        [Completion("why?", "so")], text_tokens(chat, eos=end), Chat(chat, end_of_turn="<|pad|>")
+    )
     assert example.responses[0].tolist().count(end) == 1
     assert example.responses[0][-1] == end
 

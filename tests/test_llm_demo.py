@@ -10,8 +10,9 @@ pytest.importorskip("transformers")
 from modeseek.llm.checkpoints.checkpoint import open_checkpoint
 from modeseek.llm.commands.demo import figure, table
 from modeseek.llm.data.records import Completion
-from modeseek.llm.runs.length_demo import Watch, run, stage, tune_config
+from modeseek.llm.runs.length_demo import run, tune_config
 from modeseek.llm.runs.sizes import DemoSizes
+from modeseek.llm.runs.stages import Watch, stage
 
 CORPUS = [Completion(f"def f{i}(x)\n", " ".join(["word"] * (1 + i % 7))) for i in range(120)]
 
@@ -54,7 +55,7 @@ def test_a_stage_is_made_once_and_never_half(tmp_path):
 @pytest.mark.slow  # every program of every stage is compiled, two minutes on one core
 def test_stages_go_on_where_they_were_stopped(tmp_path, monkeypatch):
     """Stopped within the second method's training: what is done is not done again, and the rest is done."""
-    monkeypatch.setattr("modeseek.llm.runs.length_demo.python_docstrings", lambda limits: CORPUS)
+    monkeypatch.setattr("modeseek.llm.runs.length_data.python_docstrings", lambda limits: CORPUS)
     said = []
 
     def stop(record):

@@ -11,12 +11,12 @@ from llm_cases import NEOX, random_params
 from test_llm_data_rows import EOS
 from test_llm_reward_model import SMALL
 
+from modeseek.llm.evaluation.evaluate import EvaluationConfig, evaluate
 from modeseek.llm.inference.scoring import ModelWithParams
 from modeseek.llm.models.hugging_face import config_from
 from modeseek.llm.models.model import Model
 from modeseek.llm.rewards.functions import LengthGold
 from modeseek.llm.rewards.reward_model import as_reward, score_ids
-from modeseek.llm.training.evaluate import EvaluationConfig, evaluate
 
 MODEL = Model(config_from({**NEOX, **SMALL, "vocab_size": 9}))
 PROMPT = [4, 5]

@@ -9,7 +9,10 @@ from llm_cases import CASES, needs_transformers, random_params
 from modeseek.llm.checkpoints.checkpoint import open_checkpoint
 from modeseek.llm.checkpoints.model_card import ModelCard
 from modeseek.llm.checkpoints.save import save
-from modeseek.llm.data.examples import BAD, PYTHON_DOCSTRINGS, Source, examples_from
+from modeseek.llm.data.columns import normalize
+from modeseek.llm.data.conversations import each_turn
+from modeseek.llm.data.examples import BAD, PYTHON_DOCSTRINGS, Source, examples_from, records_from
+from modeseek.llm.data.split import split_by_prompt
 from modeseek.llm.data.tokenization import Limits
 from modeseek.llm.data.tokens import text_tokens
 from modeseek.llm.data.train_tokenizer import train_tokenizer
@@ -114,3 +117,32 @@ def test_a_model_of_our_own_goes_with_its_tokenizer_and_card(tmp_path):
     assert AutoTokenizer.from_pretrained(tmp_path / "out").encode("good") == load_tokenizer(home).encode("good")
     embedding = open_checkpoint(tmp_path / "out").tensors["gpt_neox.embed_in.weight"].read()
     np.testing.assert_array_equal(embedding, params["embed"]["embedding"])
+
+
+TALK = [
+    {"messages": [{"role": role, "content": f"{role} {i} {n}"} for n, role in enumerate(["user", "assistant"] * 3)]}
+    for i in range(10)
+]
+
+
+def test_every_turn_of_the_assistant_is_learnt_behind_what_came_before_it():
+    (first, *_), rows = TALK, list(each_turn(TALK[:1]))
+    assert [len(row["messages"]) for row in rows] == [2, 4, 6]
+    assert all(row["messages"] == first["messages"][: len(row["messages"])] for row in rows)
+    learnt = [normalize([row]).records[0].completion for row in rows]
+    assert learnt == [turn["content"] for turn in first["messages"] if turn["role"] == "assistant"]
+    assert list(each_turn(PAIRS)) == PAIRS
+    silent = {"messages": [{"role": "user", "content": "?"}]}
+    assert normalize(list(each_turn([silent, *TALK]))).report.dropped  # counted, and not lost
+    assert list(each_turn([silent])) == [silent]
+
+
+def test_the_turns_of_a_conversation_stay_on_one_side(tmp_path):
+    source = Source(write(tmp_path / "talk.jsonl", TALK), turns="all")
+    records, report = records_from(source, "completions")
+    assert (len(records), report.kept) == (30, 30)
+    split = split_by_prompt(records, 0.3, seed=0)
+    assert (len(split.training), len(split.held_out)) == (21, 9)
+    begins = lambda part: {record.prompt[0].content for record in part}
+    assert begins(split.training).isdisjoint(begins(split.held_out))
+    assert len(records_from(Source(source.data), "completions")[0]) == 10

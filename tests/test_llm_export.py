@@ -12,6 +12,7 @@ from modeseek.llm.checkpoints.checkpoint import open_checkpoint
 from modeseek.llm.checkpoints.load import load
 from modeseek.llm.checkpoints.save import convert, save
 from modeseek.llm.models.hugging_face import config_from
+from modeseek.llm.models.low_rank import merge
 from modeseek.llm.parallel.mesh import MeshShape, make_mesh, parameter_shardings
 from modeseek.llm.training import lora
 
@@ -22,10 +23,10 @@ def test_adapters_are_merged_before_they_are_written(tmp_path):
     params = random_params(config)
     adapters = jax.tree.map(lambda a: a + 0.5, lora.init(config, 2, key=jax.random.key(0)))
     with pytest.raises(
-        ValueError, match=r"adapters are not written \(layers/.*/lora_a …\).*llm\.training\.lora\.merge"
+        ValueError, match=r"adapters are not written \(layers/.*/lora_a …\).*llm\.models\.low_rank\.merge"
     ):
         save(tmp_path / "out", config, lora.attach(params, adapters, 1.0))
-    merged = lora.merge(params, adapters, 1.0)
+    merged = merge(params, adapters, 1.0)
     save(tmp_path / "out", config, merged)
     jax.tree.map(np.testing.assert_array_equal, load(open_checkpoint(tmp_path / "out")), merged)
 

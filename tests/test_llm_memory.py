@@ -25,6 +25,7 @@ SIZES = {"hidden_size": 192, "num_hidden_layers": 5, "max_position_embeddings": 
 CONFIGS = {
     "pythia": config_from(CASES["pythia"] | SIZES | {"num_attention_heads": 6, "intermediate_size": 768}),
     "mistral": config_from(CASES["mistral"] | SIZES | {"intermediate_size": 528}),
+    "qwen3": config_from(CASES["qwen3"] | SIZES | {"head_dim": 48, "intermediate_size": 528}),
     "large_vocabulary": config_from(CASES["pythia"] | SIZES | {"vocab_size": 40_001, "num_hidden_layers": 2}),
 }
 
@@ -57,6 +58,7 @@ def near(estimate: MemoryEstimate, lowered) -> None:
         others("pythia", "dots", 1, 128),
         ("pythia", "full", 2, 256),
         others("mistral", "full", 1, 512),
+        others("qwen3", "dots", 1, 128),
         others("large_vocabulary", "full", 1, 64),
     ],
 )

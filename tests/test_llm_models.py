@@ -16,9 +16,10 @@ from modeseek.llm.checkpoints.load import load
 from modeseek.llm.models import attention
 from modeseek.llm.models.config import ModelConfig
 from modeseek.llm.models.hugging_face import config_from
-from modeseek.llm.models.layers import rotary, rotate, wide_product
+from modeseek.llm.models.layers import wide_product
 from modeseek.llm.models.model import BLOCKS, Compute, Model, last
 from modeseek.llm.models.parameters import axes, init, parameters, shapes
+from modeseek.llm.models.rotary import frequencies, rotary, rotate
 
 TOKENS, PADDED, LENGTHS = map(jnp.asarray, (llm_cases.TOKENS, llm_cases.padded(), llm_cases.LENGTHS))
 FULL = jnp.full(3, 11)
@@ -59,6 +60,24 @@ def test_logits_are_those_of_transformers(case):
     assert relative(ours, torch_outputs(torch_module, llm_cases.TOKENS)) < 2e-4 / 20
 
 
+@pytest.mark.parametrize("case", ["llama3", "qwen2_window", "qwen3"])
+def test_gradients_are_those_of_transformers(case):
+    """Of the mean log-sum-exp of all logits, with respect to every tensor; a tied one gathers both its uses."""
+    torch = pytest.importorskip("torch", reason="torch is for tests alone")
+    torch_module = torch_model(case)
+    config = config_from(CASES[case])
+    model, params = Model(config), params_of(torch_module, config)
+    torch_module(torch.tensor(llm_cases.TOKENS.astype(np.int64))).logits.logsumexp(-1).mean().backward()
+    theirs = {name: tensor.grad.numpy() for name, tensor in torch_module.named_parameters()}
+    loss = lambda p: jax.nn.logsumexp(model.logits(p, model.hidden(p, TOKENS)), axis=-1).mean()
+    ours = jax.jit(jax.grad(loss))(params)
+    for p in parameters(config):
+        leaf = functools.reduce(lambda node, key: node[key], p.path, ours)
+        for layer, name in enumerate(p.tensors):
+            part = leaf[layer] if p.stacked else leaf
+            assert relative(part.T if p.transposed else part, theirs[name]) < 2e-5, name
+
+
 @pytest.mark.parametrize("case", GOLDEN)
 def test_golden_files(case):
     """Outputs that tests/golden/make.py had from torch: the same comparison on machines without it."""
@@ -94,7 +113,7 @@ def test_no_gradient_comes_from_padding():
     assert rows[TOKENS[0]].min() > 0.0
 
 
-@pytest.mark.parametrize("case", ["pythia", "mistral_window", "mistral_head_size"])
+@pytest.mark.parametrize("case", ["pythia", "mistral_window", "mistral_head_size", "qwen3"])
 def test_cached_steps_give_what_the_whole_sequence_gives(case):
     """Prompts of different lengths are read at once, then each row goes on from its own position."""
     model, params = random_model(case)
@@ -170,7 +189,7 @@ def test_parameter_table_is_what_the_blocks_declare(case):
     """Paths, shapes and axes of the table against the shapes with which Linen would start a block."""
     config = config_from(CASES[case])
     block, _ = BLOCKS[config.architecture]
-    turn = rotary(jnp.arange(5)[None], config.rotary_size, config.rotary_base)
+    turn = rotary(jnp.arange(5)[None], frequencies(config.rotary_size, config.rotary_base))
     x = jnp.zeros((2, 5, config.width))
     causal = attention.causal(config.window, "xla")
     declared = jax.eval_shape(lambda: block(config, jnp.dtype("float32")).init(jax.random.key(0), x, turn, causal))
@@ -185,7 +204,9 @@ def test_rotary_products_depend_on_the_distance_alone():
     q, k = np.random.default_rng(0).normal(size=(2, 1, 1, 1, 10)).astype(np.float32)
 
     def product(p: int, s: int) -> float:
-        turned = [rotate(jnp.asarray(x), rotary(jnp.array([[at]]), 6, 100.0)) for x, at in ((q, p), (k, s))]
+        turned = [
+            rotate(jnp.asarray(x), rotary(jnp.array([[at]]), frequencies(6, 100.0))) for x, at in ((q, p), (k, s))
+        ]
         np.testing.assert_array_equal(turned[0][..., 6:], q[..., 6:])
         return float((turned[0] * turned[1]).sum())
 

@@ -67,8 +67,8 @@ def data():
     rewards = np.array([[0.1, 0.9, 0.4, 0.2], [0.8, 0.3, 0.5, 0.0]], np.float32)
     labelled = Labelled(tokens, lengths, starts, real, rewards=rewards)
     return labelled._replace(
-        behavior_log_probs=scorer()(params(1), labelled),
-        reference_log_probs=scorer()(params(2), labelled),
+        behavior_log_probs=scorer()(params(1), labelled).log_probs,
+        reference_log_probs=scorer()(params(2), labelled).log_probs,
         advantages=advantages.standardize(jnp.asarray(rewards), jnp.asarray(real)),
     )
 
@@ -169,7 +169,7 @@ def test_parts_are_one_batch(name):
 def test_targets_are_the_response_from_its_first_token_to_eos():
     """Every weight by name: of log π(token t + 1) in column t."""
     given = data()
-    batch = as_batch(given, scorer()(params(), given))
+    batch = as_batch(given, scorer()(params(), given).log_probs)
     _, weights = reduce.token_weights(METHODS["reinforce"], batch, HYPER, LANGUAGE_OPTIONS)
     for p in range(P):
         for n in range(N):
@@ -217,7 +217,7 @@ def test_embeddings_of_tokens_that_only_pads_have_get_no_gradient():
 def test_the_first_step_on_policy_has_ratio_one_and_no_kl():
     """Behavior and reference are the policy itself: PPO's gradient is REINFORCE's, and DPO's loss log 2."""
     given = data()
-    own = scorer()(params(), given)
+    own = scorer()(params(), given).log_probs
     given = given._replace(behavior_log_probs=own, reference_log_probs=own)
     ppo, numbers = taken("ppo", given)
     reinforce, _ = taken("reinforce", given)
@@ -226,7 +226,7 @@ def test_the_first_step_on_policy_has_ratio_one_and_no_kl():
         assert abs(float(numbers[name])) < 1e-5, name
     _, numbers = taken("dpo", given)
     np.testing.assert_allclose(numbers["loss"], np.log(2), rtol=1e-6)
-    in_parts = scorer(4)(params(), given)
+    in_parts = scorer(4)(params(), given).log_probs
     np.testing.assert_allclose(in_parts, own, atol=1e-5)
 
 
@@ -254,7 +254,7 @@ def test_a_method_that_is_new_in_the_registry_needs_no_line_here(monkeypatch):
         return HYPER.beta * jnp.square(batch.log_probs).mean(where=jnp.asarray(bare.real))
 
     close(taken("squared", bare)[0], jax.jit(jax.grad(loss))(params()))
-    assert isinstance(squared_likelihood(as_batch(bare, scorer()(params(), bare)), HYPER, None), Losses)
+    assert isinstance(squared_likelihood(as_batch(bare, scorer()(params(), bare).log_probs), HYPER, None), Losses)
 
 
 def test_data_without_what_the_method_needs_is_refused():

@@ -57,14 +57,23 @@ def words(tmp_path) -> Path:
 
 @needs_transformers
 def test_tokenizers_and_chat_templates(words):
-    from modeseek.llm.inference.tokenizer import decode, encode, encode_chats, load_tokenizer
+    from modeseek.llm.inference.tokenizer import decode_responses, encode, encode_chats, load_tokenizer
 
     tokenizer = load_tokenizer(words)
     assert encode(tokenizer, ["how are you", "you"]) == [[2, 3, 4], [4]]
     assert encode(tokenizer, []) == []
-    assert decode(tokenizer, [[2, 0, 4]]) == ["how <pad> you"]
+    assert decode_responses(tokenizer, [[2, 0, 4]]) == ["how <pad> you"]
     with pytest.raises(ValueError, match="no chat template"):
         encode_chats(tokenizer, [[{"role": "user", "content": "how"}]])
+    for broken in (
+        "{{ 1 / 0 }}",
+        "{{ messages.a.b }}",
+        "{{ raise_exception('not these') }}",
+        "{% for m in 3 %}{% endfor %}",
+    ):
+        (words / "chat_template.jinja").write_text(broken)
+        with pytest.raises(ValueError, match="the chat template does not take these messages: "):
+            encode_chats(load_tokenizer(words), [[{"role": "user", "content": "how"}]])
     template = "{% for m in messages %}{{ m.role }} {{ m.content }} {% endfor %}assistant"
     (words / "chat_template.jinja").write_text(template)
     tokenizer = load_tokenizer(words)
@@ -93,7 +102,7 @@ def test_folders_without_a_tokenizer_and_code_from_the_hub_are_refused(words):
 @pytest.mark.parametrize("name", ["pythia_tokenizer.json", "mistral_v1_tokenizer.model"])
 def test_real_tokenizers_round_trip(name, tmp_path):
     """Real answers, encoded and decoded; `words` above covers the same calls where the files are not there."""
-    from modeseek.llm.inference.tokenizer import decode, encode, load_tokenizer
+    from modeseek.llm.inference.tokenizer import decode_responses, encode, load_tokenizer
 
     if not (DATA / name).exists():
         pytest.skip(f"{name} is a file of the workplace, not of the project")
@@ -109,7 +118,7 @@ def test_real_tokenizers_round_trip(name, tmp_path):
     config = config_from(CASES["pythia"] | sizes)
     kept = [(row, text) for row, text in zip(rows, texts, strict=True) if row]
     check_ids([row for row, _ in kept], config)
-    decoded = decode(tokenizer, [row for row, _ in kept])
+    decoded = decode_responses(tokenizer, [row for row, _ in kept])
     same = [ours.removeprefix("<s>").strip() == text.strip() for ours, (_, text) in zip(decoded, kept, strict=True)]
     assert all(same)
 

@@ -54,6 +54,15 @@ def found(accumulate):
     return jax.tree.map(np.asarray, compiled(params()))
 
 
+def test_a_pad_at_the_end_is_not_the_last_token():
+    """The rule of transformers: r is read at the last id that is not the padding one, EOS or not."""
+    scorer = ModelWithParams(MODEL, params())
+    rows = [[3, 9, EOS], [4, EOS, 7], [EOS, EOS]]
+    plain = score_ids(scorer, [[3, 9], [4, EOS, 7], [EOS]])
+    np.testing.assert_array_equal(score_ids(scorer, rows, pad=EOS), plain)
+    assert score_ids(scorer, rows)[0] != plain[0]
+
+
 def test_value_and_gradient_equal_a_float64_recomputation():
     """Each row by itself, without padding: -log σ(r_w - r_l), summed over the pairs by hand, divided by 3."""
     ours = found(1)

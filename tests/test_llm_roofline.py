@@ -11,7 +11,7 @@ from modeseek.llm.models.parameters import shapes
 from modeseek.llm.parallel.roofline import decoding_bytes, training_flop
 
 
-@pytest.mark.parametrize("case", ["pythia", "mistral", "llama"])
+@pytest.mark.parametrize("case", ["pythia", "mistral", "llama", "qwen3"])
 def test_flop_are_those_that_torch_counts(case):
     """Its eager attention multiplies all S² pairs of positions; the formula counts the half that causality leaves."""
     torch = pytest.importorskip("torch", reason="torch is for tests alone")

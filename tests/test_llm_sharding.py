@@ -57,7 +57,7 @@ def eight(tmp_path_factory):
 
 @slow
 @pytest.mark.parametrize("mesh", ["x".join(map(str, sizes)) for sizes in MESHES])
-@pytest.mark.parametrize("family", ["pythia", "mistral"])
+@pytest.mark.parametrize("family", ["pythia", "qwen3", "mistral"])
 def test_eight_devices_give_the_logits_and_gradients_of_one(eight, family, mesh):
     result = eight[0][family][mesh]
     assert result["logits"] < 5e-6

@@ -11,6 +11,7 @@ from llm_cases import CASES, LENGTHS, adapter_step, full_step, padded, random_pa
 
 from modeseek.llm.inference.chunked_logits import cross_entropy
 from modeseek.llm.models.hugging_face import config_from
+from modeseek.llm.models.low_rank import merge
 from modeseek.llm.models.model import Compute, Model
 from modeseek.llm.parallel import memory
 from modeseek.llm.parallel.mesh import MeshShape
@@ -182,7 +183,7 @@ def test_fresh_adapters_change_nothing_and_merged_ones_compute_the_same(adapted)
     base = logits(model, params)
     np.testing.assert_array_equal(logits(model, lora.attach(params, fresh, 2.0)), base)
     with_adapters = logits(model, lora.attach(params, moved, 0.5))
-    merged = logits(model, lora.merge(params, moved, 0.5))
+    merged = logits(model, merge(params, moved, 0.5))
     assert np.abs(with_adapters - base).max() > 0.1 * np.abs(base).max()
     np.testing.assert_allclose(with_adapters, merged, atol=2e-4 * np.abs(base).max())
     # Every kernel of a layer has one, and A's shape is [layers, in, r].
@@ -196,7 +197,7 @@ def test_gradients_of_adapters_are_the_merged_kernels_by_the_chain_rule(adapted)
     model, params, _, moved = adapted
     loss, complete = CrossEntropy(model), lambda a: lora.attach(params, a, 0.5)
     _, ours = jax.jit(lambda a: mean_gradients(loss, a, BATCH, complete=complete))(moved)
-    _, whole = jax.jit(lambda p: mean_gradients(loss, p, BATCH))(lora.merge(params, moved, 0.5))
+    _, whole = jax.jit(lambda p: mean_gradients(loss, p, BATCH))(merge(params, moved, 0.5))
     for name, adapter in moved.items():
         kernel = whole["layers"][name]["kernel"]
         wanted = {

@@ -69,12 +69,12 @@ def ends_in(ids: list[int], stops: list[list[int]]) -> bool:
 )
 def test_the_loop_ends_on_the_ordinary_tokenisations_of_a_stop(tokenizer, stop, text):
     from modeseek.llm.inference.stops import ordinary_ids
-    from modeseek.llm.inference.tokenizer import decode, encode_alone
+    from modeseek.llm.inference.tokenizer import decode_responses, encode_responses
 
     stops = ordinary_ids(tokenizer, stop)
-    assert ends_in(encode_alone(tokenizer, [text])[0], stops)
-    assert all(stop in written for written in decode(tokenizer, stops))  # and on nothing else
-    assert not ends_in(encode_alone(tokenizer, ["a User\n: </s\n"])[0], stops)
+    assert ends_in(encode_responses(tokenizer, [text])[0], stops)
+    assert all(stop in written for written in decode_responses(tokenizer, stops))  # and on nothing else
+    assert not ends_in(encode_responses(tokenizer, ["a User\n: </s\n"])[0], stops)
     stop_table(stops)
 
 
@@ -82,13 +82,13 @@ def test_the_loop_ends_on_the_ordinary_tokenisations_of_a_stop(tokenizer, stop, 
 def test_text_ends_with_the_token_that_completes_a_stop_however_it_is_tokenised(tokenizer, stop):
     """All segmentations of a text into tokens, by enumeration."""
     from modeseek.llm.inference.stops import end_of_text
-    from modeseek.llm.inference.tokenizer import decode
+    from modeseek.llm.inference.tokenizer import decode_responses
 
     text = "ab. User: b\n\nend.</s>.s\n\nb"
     every = list(segmentations(text))
     assert len(every) == 144
     for ids in every:
-        assert decode(tokenizer, [ids]) == [text]
+        assert decode_responses(tokenizer, [ids]) == [text]
         written = list(itertools.accumulate(PIECES[i] for i in ids))
         assert end_of_text(tokenizer, ids, ["never there", stop]) == 1 + [stop in text for text in written].index(True)
     assert end_of_text(tokenizer, ids, ["never there"]) is None

@@ -13,6 +13,7 @@ from llm_cases import CASES, LENGTHS, full_step, padded, random_params
 
 from modeseek.llm.inference.scoring import ModelWithParams, score
 from modeseek.llm.models.hugging_face import config_from
+from modeseek.llm.models.low_rank import merge
 from modeseek.llm.models.model import Compute, Model
 from modeseek.llm.parallel.memory import ADAM
 from modeseek.llm.parallel.mesh import MeshShape, make_mesh
@@ -163,7 +164,7 @@ def test_adapters_learn_from_weights_as_all_parameters_do():
     loss, frozen = CrossEntropy(Model(MODEL.config, Compute(remat="full")), 7), lora.Frozen(params(), 0.5)
     complete = lambda trained: trainable.complete(trained, frozen)
     _, ours = jax.jit(lambda a: mean_gradients(loss, a, batch, accumulate=2, complete=complete))(moved)
-    _, whole = jax.jit(lambda p: mean_gradients(loss, p, batch))(lora.merge(params(), moved, 0.5))
+    _, whole = jax.jit(lambda p: mean_gradients(loss, p, batch))(merge(params(), moved, 0.5))
     for name, adapter in moved.items():
         kernel = whole["layers"][name]["kernel"]
         close(ours[name]["lora_a"], 0.5 * jnp.einsum("lio,lro->lir", kernel, adapter["lora_b"]), 2e-4)

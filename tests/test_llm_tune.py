@@ -3,8 +3,9 @@
 import json
 
 import jax
+import numpy as np
 import pytest
-from llm_cases import command, copied, needs_transformers, write_word_tokenizer
+from llm_cases import CASES, command, copied, needs_transformers, write_word_tokenizer
 
 from modeseek.llm.checkpoints.checkpoint import open_checkpoint
 from modeseek.llm.checkpoints.load import load
@@ -12,8 +13,15 @@ from modeseek.llm.checkpoints.save import save
 from modeseek.llm.commands.texts import reading_of
 from modeseek.llm.inference.language_model import load_model
 from modeseek.llm.inference.scoring import ModelWithParams
-from modeseek.llm.models.model import Model
+from modeseek.llm.models.hugging_face import config_from
+from modeseek.llm.models.model import Compute, Model
+from modeseek.llm.parallel import memory
+from modeseek.llm.parallel.mesh import MeshShape
 from modeseek.llm.rewards.reward_model import score_ids
+from modeseek.llm.training import lora
+from modeseek.llm.training.run_folder import RunFolder
+from modeseek.llm.training.sampling_memory import sampling_memory
+from modeseek.llm.training.tune_config import TuneConfig
 
 pytestmark = needs_transformers
 
@@ -40,6 +48,7 @@ def pairs(tmp_path):
 
 SMALL = ["--max-prompt", "8", "--max-response", "8", "--max-new-tokens", "6", "--length-multiple", "16"]
 SIZES = ["--samples-per-collection", "8", "--responses-per-prompt", "2", "--minibatch-size", "8", "--collections", "3"]
+NO_EVALUATION = ["--held-out", "0"]
 
 
 def tune(words, pairs, out, method, *more):
@@ -55,7 +64,7 @@ def tune(words, pairs, out, method, *more):
         method,
         *SMALL,
         *SIZES,
-        *more,
+        *(more if "--held-out" in more else [*NO_EVALUATION, *more]),
     )
 
 
@@ -114,6 +123,34 @@ def test_a_reward_model_judges_and_the_learning_rate_falls(words, pairs, tmp_pat
     assert f"| reward | {scorer} |" in (out / "policy" / "README.md").read_text()
 
 
+def test_gold_and_proxy_are_measured_on_the_same_held_out_samples(words, pairs, tmp_path, capsys):
+    """The reward model judges what is trained on; both judge held-out samples, whose texts are logged."""
+    before, scorer, out = open_checkpoint(words), tmp_path / "scorer", tmp_path / "run"
+    scored = load(before, ("reward",), key=jax.random.key(5))
+    save(scorer, before.config, scored, head="reward", like=before)
+    both = ["--reward", "min_length", "--unit", "tokens", "--reward-model", str(scorer)]
+    how = ["--held-out", "0.3", "--evaluate-every", "2", "--learning-rate", "1e-3"]
+    assert tune(words, pairs, out, "on_policy_rwr", *both, *how) == 0
+    evaluations = [record for record in records(out) if "share_eos" in record]
+    assert [record["step"] for record in evaluations] == [0, 2, 3]
+    assert {"reward_gold", "reward_proxy", "kl", "entropy", "tokens"} <= set(evaluations[0])
+    assert evaluations[0]["kl"] == pytest.approx(0, abs=1e-6)
+    assert evaluations[-1]["kl"] > 1e-5
+    said = capsys.readouterr().out
+    assert f"what judges: {scorer}; measured beside it: min_length of tokens" in said
+    assert "outside of them" in said
+    samples = [json.loads(line) for line in (out / "samples.jsonl").read_text().splitlines()]
+    assert [sample["step"] for sample in samples] == [0, 2, 3]  # to this tokenizer both held-out prompts are w1 w1 w7
+    first = samples[:1]
+    assert np.mean([sample["rewards"]["gold"] for sample in first]) == pytest.approx(evaluations[0]["reward_gold"])
+    assert np.mean([sample["rewards"]["proxy"] for sample in first]) == pytest.approx(evaluations[0]["reward_proxy"])
+    assert first[0]["prompt"] == "w1 w1 w7"
+    for sample in first:
+        assert sample["rewards"]["gold"] == -len(sample["response"].split())
+    collected = [record for record in records(out) if "reward" in record]
+    assert all(abs(record["reward"]) < 1 for record in collected)  # the proxy's scale, not a length's
+
+
 def test_of_several_ends_the_tokenizers_own_is_learnt(words):
     """As a chat's turn ends otherwise than a text; all of them end a sample."""
     (words / "generation_config.json").write_text(json.dumps({"eos_token_id": [5, 2]}))
@@ -121,6 +158,59 @@ def test_of_several_ends_the_tokenizers_own_is_learnt(words):
     assert (reading.tokens.eos, reading.eos) == (2, [5, 2])
     (words / "generation_config.json").write_text(json.dumps({"eos_token_id": [5, 6]}))
     assert reading_of(open_checkpoint(words)).tokens.eos == 5
+
+
+def test_sampling_that_does_not_fit_is_refused_before_anything_is_loaded(words, pairs, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("modeseek.llm.parallel.device_memory.available_bytes", lambda device=None: 1000)
+    assert tune(words, pairs, tmp_path / "run", "ppo", "--reward", "min_length") == 2
+    out, err = capsys.readouterr()
+    assert "sampling 64 responses at once, beside what is trained, needs about" in out
+    assert "take a smaller --generation-batch" in err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("rank", "every", "copies"), [(0, 0, 4), (0, 1, 5), (2, 0, 1)])
+def test_what_sampling_holds_is_counted_by_hand(rank, every, copies):
+    """The start; what is trained and Adam's two moments; a reference that moves; weights, cache and logits."""
+    sizes, compute = config_from(CASES["pythia"]), Compute()
+    config = TuneConfig("ppo", max_new_tokens=16, generation_batch=3, lora_rank=rank, reference_every=every)
+    found = sampling_memory(sizes, compute, [[1, 2], [3]], config).parts
+    drawing = memory.inference(sizes, compute, MeshShape(), 3, 32, 16).parts
+    assert {name: found[name] for name in ("cache", "logits", "prompts")}.items() <= drawing.items()
+    assert found["decoding's parameters"] == drawing["parameters"] == 4 * memory.parameter_count(sizes)
+    adapters = (
+        0 if rank == 0 else sum(leaf.size for leaf in jax.tree.leaves(lora.init(sizes, rank, key=jax.random.key(0))))
+    )
+    held = sum(found.values()) - sum(drawing.values())
+    assert held == 4 * copies * memory.parameter_count(sizes) + 12 * adapters
+
+
+@pytest.mark.slow
+def test_the_same_command_goes_on_where_it_was_stopped(words, pairs, tmp_path, capsys, monkeypatch):
+    """Ctrl-C in the third collection: status 130, what to do, and then the policy of a run that was never stopped."""
+    how = ["--reward", "min_length", "--held-out", "0.3", "--checkpoint-every", "1", "--learning-rate", "1e-3"]
+    append, lines = RunFolder.append, []
+
+    def interrupted(self, record, *file):
+        lines.append(record)
+        if record.get("collection") == 3:
+            raise KeyboardInterrupt
+        append(self, record, *file)
+
+    assert tune(words, pairs, tmp_path / "whole", "on_policy_rwr", *how) == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFolder, "append", interrupted)
+        assert tune(words, pairs, tmp_path / "run", "on_policy_rwr", *how) == 130
+    assert f"interrupted: the checkpoint {tmp_path / 'run' / 'checkpoints' / '2'} is whole" in capsys.readouterr().err
+    assert tune(words, pairs, tmp_path / "run", "on_policy_rwr", *how, "--seed", "1") == 2
+    assert "config.seed: there 0, here 1" in capsys.readouterr().err
+    assert tune(words, pairs, tmp_path / "run", "on_policy_rwr", *how, "--keep", "1") == 0
+    weights = [(tmp_path / run / "policy" / "model.safetensors").read_bytes() for run in ("whole", "run")]
+    assert weights[0] == weights[1]
+    steps = [[record["step"] for record in records(tmp_path / run) if "loss" in record] for run in ("whole", "run")]
+    assert steps == [[1, 2, 3]] * 2
+    logged = [(tmp_path / run / "samples.jsonl").read_text().count("\n") for run in ("whole", "run")]
+    assert logged[0] == logged[1]
 
 
 def test_what_cannot_be_is_refused_before_anything_is_written(words, pairs, tmp_path, capsys):
@@ -131,10 +221,21 @@ def test_what_cannot_be_is_refused_before_anything_is_written(words, pairs, tmp_
         ("dpo", "--samples-per-collection", "32", "--minibatch-size", "32"): "a collection takes 16 prompts",
         ("dpo", "--clip-norm", "-1"): "clip_norm must be a positive number",
         ("dpo", "--warmup-steps", "3"): "warmup_steps (3) must be fewer than the run's 3 steps",
-        ("ppo", "--reward", "min_length", "--reward-model", str(words)): "give --reward or --reward-model, not both",
+        ("ppo", "--reward", "min_length", "--reward-model", str(words)): "--held-out must be above 0",
         ("ppo", "--reward-model", str(words)): "pythia has a lm head: this needs a reward model",
     }
     for (method, *more), message in refused.items():
         assert tune(words, pairs, tmp_path / "none", method, *more) != 0
         assert message in capsys.readouterr().err, method
     assert not (tmp_path / "none").exists()
+
+
+def test_a_tuned_adapter_on_its_base_is_the_tuned_policy(words, pairs, tmp_path):
+    """What PEFT would open beside what transformers opens: the same parameters."""
+    assert tune(words, pairs, tmp_path / "run", "dpo", "--lora-rank", "2", "--learning-rate", "0.01") == 0
+    policy = load_model(tmp_path / "run" / "policy")
+    adapted = load_model(words, adapter=tmp_path / "run" / "adapter")
+    base = load_model(words)
+    kernel = lambda model: model.params["layers"]["query_key_value"]["kernel"]
+    assert float(abs(kernel(policy) - kernel(base)).max()) > 1e-4
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), policy.params, adapted.params)

@@ -10,7 +10,19 @@ import ml_dtypes
 import numpy as np
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
-from llm_cases import AUTO, CASES, LENGTHS, TOKENS, copied, golden, padded, random_params, torch_model, torch_outputs
+from llm_cases import (
+    AUTO,
+    CASES,
+    GOLDEN,
+    LENGTHS,
+    TOKENS,
+    copied,
+    golden,
+    padded,
+    random_params,
+    torch_model,
+    torch_outputs,
+)
 
 from modeseek.llm.checkpoints.checkpoint import INDEX, SINGLE, open_checkpoint
 from modeseek.llm.checkpoints.load import _of_tensor, load
@@ -34,7 +46,7 @@ def tensors(folder: Path) -> dict[str, tuple[str, bytes]]:
 # --- the same bytes ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("case", ["pythia", "mistral_window", "llama"])
+@pytest.mark.parametrize("case", GOLDEN)
 @pytest.mark.parametrize("shard_bytes", [10_000, 10_000_000])
 def test_import_then_export_gives_the_same_bytes(case, shard_bytes, tmp_path):
     checkpoint = open_checkpoint(golden(case))
@@ -111,7 +123,8 @@ def test_our_files_are_what_the_safetensors_library_reads_and_writes(tmp_path):
 @pytest.mark.parametrize(
     ("case", "head"),
     [
-        *((case, "lm") for case in ("pythia", "neox_tied", "mistral_window", "llama")),
+        *((case, "lm") for case in ("pythia", "neox_tied", "mistral_window", "llama", "llama3", "qwen2_window")),
+        ("qwen3", "reward"),
         *(("pythia", "reward"), ("mistral_head_size", "reward"), ("pythia", "value"), ("mistral", "value")),
     ],
 )

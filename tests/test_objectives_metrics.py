@@ -96,6 +96,21 @@ def test_sampled_kls_have_the_exact_mean(seed, float64):
     assert abs(found - _kl(reference, policy)) > 1e-3
 
 
+@pytest.mark.parametrize("seed", [0, 1])
+def test_staleness_and_entropy_have_the_exact_mean(seed, float64):
+    """Next-token KLs along the behavior policy's prefixes, by the table; the policy's own entropy, a token."""
+    (policy, behavior, reference), of_behavior = _enumerated(seed, 1)
+    tables = np.exp(policy).reshape(3, 3, 2), np.exp(behavior).reshape(3, 3, 2)
+    kl = lambda p, q: (p * np.log(p / q)).sum(axis=-1)
+    first, second = ([table[:, 0, 0] for table in tables], [table[:, :, 1] for table in tables])
+    expected = kl(*first) + first[1] @ kl(*second)
+    found = _mean(metrics.kl_to_behavior, policy, behavior, reference, of_behavior)
+    np.testing.assert_allclose(found, expected, rtol=1e-10)
+    _, of_policy = _enumerated(seed, 0)
+    found = _mean(metrics.sampled_entropy, policy, behavior, reference, of_policy)
+    np.testing.assert_allclose(found, -of_policy @ np.log(of_policy) / 2, rtol=1e-10)
+
+
 def test_a_step_reports_what_its_batch_allows():
     """Loss and share pushed down always; without a reference no implicit reward, without a behavior no clipping."""
     batch = random_batch(0)
@@ -103,7 +118,7 @@ def test_a_step_reports_what_its_batch_allows():
     assert list(whole) == ["loss", "fraction_pushed_down", *metrics.METRICS]
     bare = batch._replace(reference_token_log_probs=None, behavior_token_log_probs=None, advantages=None)
     some = metrics.step_metrics(METHODS["best_of_n_negative"], bare, HYPER, OPTIONS)
-    assert list(some) == ["loss", "fraction_pushed_down"]
+    assert list(some) == ["loss", "fraction_pushed_down", "sampled_entropy"]
     assert some["loss"] == whole["loss"]
     with pytest.raises(ValueError, match="this batch has no reference_token_log_probs"):
         metrics.step_metrics(METHODS["dpo"], bare, HYPER, OPTIONS)

@@ -1,34 +1,14 @@
 """Reward against gradient steps, and reward against KL: what the paper's bandit figures draw."""
 
-from typing import Any
-
 import numpy as np
 import xarray
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from modeseek.bandit.figures.style import LineStyle, label_lines, method_style, new_figure, style
+from modeseek.bandit.figures.methods import method_line, styles_of
+from modeseek.bandit.figures.style import LineStyle, label_lines, new_figure, style
 from modeseek.bandit.objectives.registry import variant
 from modeseek.bandit.simulator.summary import over_seeds
-
-
-def styles_of(names: list[str]) -> dict[str, LineStyle]:
-    """Each method's style; where both sides of a method are drawn, the offline one has an open marker and dots."""
-    styles = {}
-    for name in names:
-        chosen = variant(name)
-        both = sum(variant(n).method == chosen.method for n in names) > 1
-        base = method_style(chosen.method.name)
-        styles[name] = base._replace(dash=(0, (1.2, 1.4))) if both and not chosen.on_policy else base
-    return styles
-
-
-def method_line(name: str, line: LineStyle) -> dict[str, Any]:
-    """Keyword arguments for a method's curve; an offline method has open markers."""
-    keywords = {**line.line(every=(0.06, 0.16)), "label": variant(name).title}
-    if not variant(name).on_policy:
-        keywords |= {"markerfacecolor": "white", "markeredgecolor": line.color, "markeredgewidth": 1.2}
-    return keywords
 
 
 def _plot(axes: Axes, x: np.ndarray, y: np.ndarray, name: str, line: LineStyle) -> None:

@@ -52,15 +52,6 @@ LABELS = {
     "margin": "margin, nats",
 }
 
-_LADDER = ("#0072B2", "#009E73", "#E69F00", "#D55E00", "#CC79A7", "#000000")
-_MARKERS = ("o", "^", "D", "s", "*", "v")
-_DASHES: tuple[Any, ...] = ("-", (0, (7, 2)), (0, (5, 1.5, 1, 1.5)), "--", (0, (1.2, 1.4)), (0, (3, 1, 1, 1, 1, 1)))
-
-
-def ladder(count: int) -> list[LineStyle]:
-    """Styles of the values of a swept number, in order."""
-    return [LineStyle(_LADDER[i], _MARKERS[i], _DASHES[i]) for i in range(count)]
-
 
 def points(curve: Curve, panel: Panel) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A curve's x, mean over its finite seeds and their standard error, each `[step]`."""

@@ -5,6 +5,7 @@ Figures are matplotlib's object-oriented ones: no pyplot, no global state, safe 
 """
 
 import contextlib
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -68,6 +69,24 @@ METHOD_STYLES = {
 def method_style(name: str) -> LineStyle:
     """A method's style, whichever its side."""
     return METHOD_STYLES[name.removeprefix("on_policy_").removeprefix("offline_")]
+
+
+_LADDER = (BLUE, GREEN, ORANGE, VERMILLION, PURPLE, BLACK)
+_LADDER_MARKERS = ("o", "^", "D", "s", "*", "v")
+_LADDER_DASHES: tuple[Any, ...] = (
+    "-",
+    _DASHES["long"],
+    _DASHES["dashdot"],
+    "--",
+    _DASHES["dot"],
+    (0, (3, 1, 1, 1, 1, 1)),
+)
+
+
+def ladder(count: int) -> list[LineStyle]:
+    """Styles of the values of a swept number, or of other things that come in an order; from the seventh on again."""
+    each = zip(_LADDER, _LADDER_MARKERS, _LADDER_DASHES, strict=True)
+    return list(itertools.islice(itertools.cycle([LineStyle(*parts) for parts in each]), count))
 
 
 _RC: dict[Any, Any] = {

@@ -52,7 +52,7 @@ def _divide(centered: Array, scale: Array, rewards: Array) -> Array:
     return jnp.where(scale > floor, centered / jnp.maximum(scale, floor), 0.0)
 
 
-def standardize(rewards: Float[Array, "P N"], present: Bool[Array, "P N"] | None = None) -> Float[Array, "P N"]:
+def standardize(rewards: Float[Array, "*B"], present: Bool[Array, "*B"] | None = None) -> Float[Array, "*B"]:
     """Reward standardisation over the whole batch: r̄ = (r - μ̂)/σ̂, σ̂ with divisor B-1. Paper F.1, eq. 19.
 
     Raises:

@@ -79,8 +79,27 @@ def kl_from_behavior(batch: Batch, hyper: HyperParameters, options: Options) -> 
     return _sampled(log_ratios, batch)
 
 
+def kl_to_behavior(batch: Batch, hyper: HyperParameters, options: Options) -> Float[Array, ""]:
+    """Estimate of KL(policy ‖ behavior), nats a response: how stale the samples are.
+
+    The sum over tokens of r log r - (r - 1) with r = policy/behavior, never negative: its mean over the behavior
+    policy's samples is the KL of the next-token distributions along the prefixes that those have.
+    """
+    ratios = kept(batch.token_log_probs - batch.required("behavior_token_log_probs"), batch.token_mask)
+    return _over_responses(ratios * jnp.exp(ratios) - jnp.expm1(ratios), batch)
+
+
+def sampled_entropy(batch: Batch, hyper: HyperParameters, options: Options) -> Float[Array, ""]:
+    """Mean of -log π over tokens, nats: an estimate of the policy's entropy where the policy itself has sampled."""
+    return _mean(-kept(batch.token_log_probs, batch.token_mask), batch.token_mask)
+
+
 def _sampled(log_ratios: Array, batch: Batch) -> Array:
-    tokens = sampled_kl(kept(log_ratios, batch.token_mask))
+    return _over_responses(sampled_kl(kept(log_ratios, batch.token_mask)), batch)
+
+
+def _over_responses(tokens: Array, batch: Batch) -> Array:
+    """Sums over a response's tokens, their mean over responses."""
     return _mean(sequence_log_probs(tokens, batch.token_mask), batch.response_mask)
 
 
@@ -107,6 +126,8 @@ METRICS: dict[str, Metric] = {
     "pair_accuracy": Metric(pair_accuracy, _OF_PAIRS),
     "kl_to_reference": Metric(kl_to_reference, ("reference_token_log_probs",)),
     "kl_from_behavior": Metric(kl_from_behavior, ("behavior_token_log_probs",)),
+    "kl_to_behavior": Metric(kl_to_behavior, ("behavior_token_log_probs",)),
+    "sampled_entropy": Metric(sampled_entropy, ()),
 }
 """Every metric by name."""
 

@@ -1,7 +1,6 @@
 """A checkpoint folder: its configuration, its tensors, and everything that is wrong with it in one error."""
 
 import dataclasses
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
+from modeseek.files import parse_json
 from modeseek.llm.checkpoints.safetensors import FLOATS, Stored, read_header
 from modeseek.llm.models.config import Head, ModelConfig
 from modeseek.llm.models.hugging_face import config_from, head_of, read_config
@@ -56,6 +56,8 @@ def open_checkpoint(folder: Path) -> Checkpoint:
     folder = Path(folder)
     if not folder.is_dir():
         raise ValueError(f"{folder} is not a folder")
+    if (folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file():
+        raise ValueError(f"{folder} holds an adapter and no model: name its base as the model, and this as the adapter")
     raw = read_config(folder / "config.json")
     config = config_from(raw)
     heads = (head_of(raw),)
@@ -135,7 +137,7 @@ def _headers(folder: Path) -> tuple[dict[str, Stored], list[str]]:
     """
     if (folder / SINGLE).exists():
         return _files([folder / SINGLE])
-    if (folder / INDEX).exists():
+    if (folder / INDEX).is_file():
         where = _index(folder / INDEX)
         stored, problems = _files([folder / name for name in sorted(set(where.values()))])
         astray = [n for n, file in where.items() if n in stored and stored[n].file.name != file]
@@ -177,7 +179,7 @@ def _files(files: list[Path]) -> tuple[dict[str, Stored], list[str]]:
 def _index(path: Path) -> dict[str, str]:
     where: dict[str, str] = {}
     try:
-        where = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
+        where = parse_json(path.read_text(encoding="utf-8"))["weight_map"]
         fine = all(isinstance(file, str) and Path(file).name == file for file in where.values())
     except (ValueError, KeyError, TypeError, AttributeError):
         fine = False

@@ -13,6 +13,8 @@ from typing import NamedTuple
 import ml_dtypes
 import numpy as np
 
+from modeseek.files import parse_json
+
 DTYPES: dict[str, np.dtype] = {
     "F64": np.dtype(np.float64),
     "F32": np.dtype(np.float32),
@@ -69,11 +71,13 @@ def read_header(file: Path) -> tuple[dict[str, Stored], list[str]]:
     """
     try:
         size = file.stat().st_size
+        if not file.is_file():  # a pipe would be waited for
+            raise ValueError(f"{file.name} is not a file")
         with file.open("rb") as opened:
             length = int.from_bytes(opened.read(8), "little")
             if size < 8 or length > min(size - 8, LONGEST_HEADER):
                 raise ValueError(f"{file.name} is cut short or not safetensors: a file of {size} bytes")
-            header = json.loads(opened.read(length))
+            header = parse_json(opened.read(length))
     except OSError as error:
         raise ValueError(f"cannot read {file.name}: {error.strerror}") from error
     except (UnicodeDecodeError, json.JSONDecodeError) as error:

@@ -18,7 +18,7 @@ from jaxtyping import Array
 from modeseek.llm.checkpoints.checkpoint import INDEX, SINGLE, Checkpoint, beyond, damaged, without_numbers
 from modeseek.llm.checkpoints.safetensors import Pending, write_file
 from modeseek.llm.models.config import HEADS, Head, ModelConfig
-from modeseek.llm.models.hugging_face import config_to
+from modeseek.llm.models.export import config_to
 from modeseek.llm.models.parameters import Parameter, Params, parameters
 from modeseek.llm.parallel.distributed import together
 
@@ -143,7 +143,7 @@ def _check_known(config: ModelConfig, params: Params) -> None:
     unknown = [path for path in paths if path not in known]
     if any("/lora_" in path for path in unknown):
         raise ValueError(
-            f"adapters are not written ({unknown[0]} …): merge them first (modeseek.llm.training.lora.merge)"
+            f"adapters are not written ({unknown[0]} …): merge them first (modeseek.llm.models.low_rank.merge)"
         )
     if unknown:
         raise ValueError(f"no file of a {config.architecture} model holds {', '.join(unknown)}: leave them out")
@@ -157,11 +157,12 @@ def _leaf(params: Params, parameter: Parameter) -> Any:
 
 def _tensor(leaf: Array, p: Parameter, layer: int, name: str, dtype: str) -> np.ndarray:
     """One tensor of Hugging Face's from a leaf, gathered if it is spread over devices."""
-    part = _gather(leaf, layer if p.stacked else None)
+    part = gather(leaf, layer if p.stacked else None)
     return _cast(part.T if p.transposed else part, name, dtype)
 
 
-def _gather(leaf: Array, layer: int | None) -> np.ndarray:
+def gather(leaf: Array, layer: int | None) -> np.ndarray:
+    """A leaf, or one layer of it, on this host, wherever it lives; with several hosts all must call it."""
     if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
         assert isinstance(leaf.sharding, NamedSharding)
         everywhere = NamedSharding(leaf.sharding.mesh, PartitionSpec())
@@ -201,7 +202,7 @@ def _write(
         raise ValueError(f"a shard must hold at least 1 byte, got {shard_bytes}")
     first = jax.process_index() == 0
     with together():
-        temporary = _temporary(folder) if first else None
+        temporary = temporary_folder(folder) if first else None
     with together():
         if temporary is None:  # takes part in gathering, writes nothing
             for tensor in pending:
@@ -277,7 +278,7 @@ def check_new(folder: Path) -> None:
         raise ValueError(f"{folder} is there already and is not overwritten: name a new folder")
 
 
-def _temporary(folder: Path) -> Path:
+def temporary_folder(folder: Path) -> Path:
     """An empty folder beside the new one, whose name it takes when everything is in it."""
     check_new(folder)
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}-{secrets.token_hex(4)}")

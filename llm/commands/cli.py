@@ -11,8 +11,11 @@ from modeseek.llm.commands.demo import Demo
 from modeseek.llm.commands.evaluate import Evaluate
 from modeseek.llm.commands.generate import Generate
 from modeseek.llm.commands.info import Info
+from modeseek.llm.commands.plot import Plot
+from modeseek.llm.commands.preset import Preset
 from modeseek.llm.commands.reproduce import Reproduce
 from modeseek.llm.commands.reward_model import RewardModel
+from modeseek.llm.commands.scenario import MakeScenario
 from modeseek.llm.commands.score import Score
 from modeseek.llm.commands.sft import SFT
 from modeseek.llm.commands.tune import Tune
@@ -20,9 +23,12 @@ from modeseek.llm.commands.tune import Tune
 COMMANDS: dict[str, Callable[..., Any]] = {
     "demo": Demo,
     "sft": SFT,
+    "scenario": MakeScenario,
     "reward-model": RewardModel,
     "tune": Tune,
     "evaluate": Evaluate,
+    "preset": Preset,
+    "plot": Plot,
     "reproduce": Reproduce,
     "generate": Generate,
     "score": Score,

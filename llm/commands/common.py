@@ -1,8 +1,10 @@
 """What the language models' commands share."""
 
 import dataclasses
+import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -10,6 +12,9 @@ from modeseek.checks import whole
 from modeseek.llm.commands.lines import Format
 
 if TYPE_CHECKING:
+    from modeseek.llm.commands.partial import PartialRows
+    from modeseek.llm.models.config import ModelConfig
+    from modeseek.llm.models.low_rank import Adapter
     from modeseek.llm.models.model import Compute
     from modeseek.llm.parallel.memory import MemoryEstimate
 
@@ -23,6 +28,7 @@ class OnRows:
 
     Attributes:
         source: a local folder, or a name on the Hugging Face hub (owner/name or owner/name@revision).
+        adapter: low-rank changes of the source (LoRA, in PEFT's format): a local folder, or a name on the hub.
         file: what to read from a file: .jsonl with one record a line, or text with one a line; - is standard input.
         batch: sequences at once.
         dtype: of computing.
@@ -31,6 +37,7 @@ class OnRows:
     """
 
     source: Source
+    adapter: str | None = None
     file: Path | None = None
     batch: int = 8
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
@@ -56,6 +63,40 @@ class OnRows:
 
         dtype = ", or --dtype bfloat16" if self.dtype == "float32" and jax.default_backend() != "cpu" else ""
         check_fits(needed, what, f"take {smaller}{dtype}")
+
+    def kept(
+        self, folders: Sequence[Path], ids: Any, adapter: "Adapter | None", read: Callable[[dict[str, Any]], Any]
+    ) -> "PartialRows[Any]":
+        """Where finished rows are kept until all are: beside the output, if there is one.
+
+        Args:
+            folders: of the models.
+            ids: what they read.
+            adapter: of the first model.
+            read: a row from its fields.
+        """
+        import jax
+
+        from modeseek.llm.commands.partial import PartialRows, digest, state_of
+
+        settings = {k: v for k, v in dataclasses.asdict(self).items() if k not in ("out", "format", "file", "batch")}
+        changes = () if adapter is None else jax.tree.leaves(adapter.tree)
+        inputs = {
+            "ids": digest(ids),
+            "model files": digest([state_of(f) for f in folders]),
+            "adapter": digest(*changes),
+        }
+        return PartialRows(self.out, json.loads(json.dumps(settings | inputs, default=str)), read)
+
+    def open_adapter(self, config: "ModelConfig") -> "Adapter | None":
+        """The adapter that was asked for, checked against its base.
+
+        Raises:
+            ValueError: it is not there, or does not fit.
+        """
+        from modeseek.llm.checkpoints.adapters import open_adapter
+
+        return None if self.adapter is None else open_adapter(self.adapter, config)
 
     def overflow_cure(self) -> str:
         """What the error of a model that overflows advises."""

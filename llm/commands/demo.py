@@ -42,7 +42,8 @@ class Demo:
 
         from modeseek.bandit.figures.style import save_figure
         from modeseek.files import free_folder
-        from modeseek.llm.runs.length_demo import Watch, run
+        from modeseek.llm.runs.length_demo import run
+        from modeseek.llm.runs.stages import Watch
         from modeseek.llm.training.run_folder import RunFolder
         from modeseek.progress import progress
 
@@ -85,7 +86,7 @@ def _title(name: str) -> str:
 
 def figure(results: Results) -> "Figure":
     """Gold reward, proxy reward and length over gradient steps, and gold reward over KL; a row for each scenario."""
-    from modeseek.bandit.figures.curves import method_line, styles_of
+    from modeseek.bandit.figures.methods import method_line, styles_of
     from modeseek.bandit.figures.style import new_figure, style
 
     panels = (

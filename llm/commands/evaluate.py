@@ -13,7 +13,7 @@ from modeseek.llm.data.scenarios import PAPER_MODE
 from modeseek.progress import progress
 
 if TYPE_CHECKING:
-    from modeseek.llm.training.evaluate import Evaluation
+    from modeseek.llm.evaluation.evaluate import Evaluation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,6 +77,7 @@ class Evaluate:
         from modeseek.llm.data.examples import Source as Data
         from modeseek.llm.data.examples import examples_from
         from modeseek.llm.data.tokenization import Limits
+        from modeseek.llm.evaluation.evaluate import EvaluationConfig, evaluate
         from modeseek.llm.inference.batched import generation_memory
         from modeseek.llm.inference.language_model import (
             check_seed,
@@ -88,7 +89,6 @@ class Evaluate:
         from modeseek.llm.parallel.device_memory import check_fits, compute_counted
         from modeseek.llm.rewards.functions import LengthGold
         from modeseek.llm.rewards.reward_model import as_reward, open_scorer
-        from modeseek.llm.training.evaluate import EvaluationConfig, evaluate
 
         check_seed(self.seed)
         gold = None if self.gold == "none" else LengthGold(self.gold, self.unit, self.mode)
@@ -113,7 +113,7 @@ class Evaluate:
         rewards = {} if gold is None else {"gold": gold.function(eos)}
         if scorer is not None:
             proxy = ModelWithParams(*load_parameters(scorer, self.dtype, progress("tensors")))
-            rewards["proxy"] = as_reward(proxy, batch=self.batch)
+            rewards["proxy"] = as_reward(proxy, pad=scorer.raw.get("pad_token_id"), batch=self.batch)
         found = evaluate(
             loaded[0],
             prompts,

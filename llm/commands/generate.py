@@ -19,7 +19,7 @@ class Generate(OnRows):
     A line of a .jsonl file has prompt, messages (of a chat) or prompt_ids. A JSON record that comes out has prompt,
     response, prompt_ids, response_ids, log_prob (of the response, under the model), and stopped (false: it was cut at
     max-new-tokens); `modeseek llm score` reads such a file. The same seed gives the same responses, whatever the batch
-    size.
+    size. What is interrupted goes on by the same command with the same --out.
 
     Attributes:
         prompts: texts to continue.
@@ -57,9 +57,10 @@ class Generate(OnRows):
         self.check_counts("max_new_tokens", "samples", "batch")
         import jax
 
-        from modeseek.llm.commands.lines import check_new_file, read_records, write
+        from modeseek.llm.commands.lines import READ, check_new_file, read_records, write
         from modeseek.llm.inference.batched import generate_rows, generation_memory, stops_of
         from modeseek.llm.inference.language_model import (
+            check_count,
             check_seed,
             check_stops,
             eos_ids,
@@ -84,40 +85,50 @@ class Generate(OnRows):
                 f"there are no prompts: all {len(self.stop)} texts after --stop are stops; put prompts before it"
             )
         check_new_file(self.out)
-        records = read_records(self.prompts, self.file)
+        records = read_records(self.prompts, self.file, READ)
         checkpoint = open_language_model(self.source)
+        adapter = self.open_adapter(checkpoint.config)
         tokenizer = lazy_tokenizer(checkpoint.folder)
         ends = [] if self.ignore_eos else eos_ids(checkpoint)
         ids = prompt_ids(records, tokenizer, chat=self.chat)
         check_ids(ids, checkpoint.config, new_tokens=self.max_new_tokens)
         stops = stops_of(ends, self.stop, tokenizer)
         shown_by = readable_tokenizer(checkpoint.folder, tokenizer)
+        check_count(len(ids) * self.samples)
         size, compute = min(self.batch, len(ids) * self.samples), self.compute_counted()
         needed = generation_memory(checkpoint.config, compute, ids, self.max_new_tokens, size)
         self.check_fits(needed, f"generating {size} responses at once", "a smaller --batch or fewer --max-new-tokens")
         unstacking = memory.unstacking(checkpoint.config, compute, MeshShape())
         self.check_fits(unstacking, "loading the model", "a smaller model")
-        model, params = load_parameters(checkpoint, self.dtype, progress("tensors"))
-        responses = generate_rows(
-            model,
-            model.for_decoding(params, donate=True),
-            ids,
-            self.max_new_tokens,
-            key=jax.random.key(self.seed),
-            samples=self.samples,
-            batch=self.batch,
-            sampling=sampling,
-            stops=stops,
-            tokenizer=tokenizer,
-            cure=self.overflow_cure(),
-            progress=progress(BATCHES, delay=0),
-        )
-        if shown_by is not None:
-            responses = with_texts(responses, shown_by)
-        found = [_record(records[i // self.samples], response) for i, response in enumerate(responses)]
-        texts = [" ".join(map(str, r.response_ids)) if r.text is None else r.text for r in responses]
-        write(found, _as_text(texts), self.out, self.format)
+        with self.kept([checkpoint.folder], ids, adapter, _response) as keeper:
+            model, params = load_parameters(checkpoint, self.dtype, progress("tensors"), adapter)
+            responses = generate_rows(
+                model,
+                model.for_decoding(params, donate=True),
+                ids,
+                self.max_new_tokens,
+                key=jax.random.key(self.seed),
+                samples=self.samples,
+                batch=self.batch,
+                sampling=sampling,
+                stops=stops,
+                tokenizer=tokenizer,
+                cure=self.overflow_cure(),
+                keeper=keeper,
+                progress=progress(BATCHES, delay=0),
+            )
+            if shown_by is not None:
+                responses = with_texts(responses, shown_by)
+            found = [_record(records[i // self.samples], response) for i, response in enumerate(responses)]
+            texts = [" ".join(map(str, r.response_ids)) if r.text is None else r.text for r in responses]
+            write(found, _as_text(texts), self.out, self.format)
         return 0
+
+
+def _response(fields: dict[str, Any]) -> "Response":
+    from modeseek.llm.inference.batched import Response
+
+    return Response(**fields)
 
 
 def _record(given: dict[str, Any], response: "Response") -> dict[str, Any]:

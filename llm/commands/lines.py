@@ -6,20 +6,32 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from modeseek.llm.inference.records import check_text
+from modeseek.files import parse_json, replacing, temporary_beside
+from modeseek.llm.inference.records import PROMPT_KEYS, RESPONSE_KEYS, TEXT_KEYS, WRITTEN_KEYS, check_text
 
 Format = Literal["auto", "text", "jsonl"]
+JSON_LINES = (".jsonl", ".ndjson", ".json")
+READ = (*PROMPT_KEYS, *RESPONSE_KEYS, *WRITTEN_KEYS)
+"""The keys of what `modeseek llm generate` writes."""
 
 
-def read_records(arguments: Sequence[str], file: Path | None) -> list[dict[str, Any]]:
+def read_records(
+    arguments: Sequence[str], file: Path | None, known: Sequence[str] = (*READ, *TEXT_KEYS)
+) -> list[dict[str, Any]]:
     """What a person gave, as records.
 
-    Arguments are prompts. A file whose name ends in .jsonl holds one JSON object (or string) a line, any other file one
-    prompt a line, as it stands but for the line's end; `-` is standard input, read as JSON if its first line begins
-    with a brace.
+    Arguments are prompts. A file whose name ends in .jsonl or .ndjson holds one JSON object (or string) a line, one in
+    .json those, or all of them in an array; any other file holds one prompt a line, as it stands but for the line's
+    end. Standard input (`-`) and what has no ending (a pipe) are read as JSON if they begin with a brace.
+
+    Args:
+        arguments: prompts.
+        file: where records are.
+        known: the keys that a record may have.
 
     Raises:
-        ValueError: both or neither is given, the file cannot be read, a line is not what it should be, there are none.
+        ValueError: both or neither is given, the file cannot be read, a line is not what it should be, or has keys
+            that are not known, there are none.
     """
     if arguments and file is not None:
         raise ValueError("prompts came as arguments and in a file: give one of them")
@@ -33,8 +45,13 @@ def read_records(arguments: Sequence[str], file: Path | None) -> list[dict[str, 
     lines = text.split("\n")
     if lines and lines[-1] == "":
         lines.pop()
-    if file.suffix == ".jsonl" or (str(file) == "-" and text.lstrip().startswith("{")):
-        found = [_record(line, number, file) for number, line in enumerate(lines, 1) if line.strip()]
+    ending = file.suffix.lower()
+    whole = _array(text) if ending == ".json" else None
+    if whole is not None:
+        found = [_record(value, f"record {n} of {_named(file)}", known) for n, value in enumerate(whole, 1)]
+    elif ending in JSON_LINES or (not ending and text.lstrip().startswith("{")):
+        named = [(f"line {n} of {_named(file)}", line) for n, line in enumerate(lines, 1) if line.strip()]
+        found = [_record(_parsed(line, where), where, known) for where, line in named]
     else:
         for number, line in enumerate(lines, 1):
             check_text(line, f"line {number} of {_named(file)}")
@@ -50,22 +67,37 @@ def _named(file: Path) -> str:
 
 def _read(file: Path) -> str:
     try:
-        return sys.stdin.read() if str(file) == "-" else file.expanduser().read_text(encoding="utf-8")
+        text = sys.stdin.read() if str(file) == "-" else file.expanduser().read_text(encoding="utf-8")
+        return text.removeprefix("\ufeff")  # a byte order mark is no part of the first prompt
     except OSError as error:
         raise ValueError(f"cannot read {file}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise ValueError(f"cannot read {file}: it is not text in UTF-8") from error
 
 
-def _record(line: str, number: int, file: Path) -> dict[str, Any]:
-    where = f"line {number} of {_named(file)}"
+def _array(text: str) -> list[Any] | None:
+    """The records of a file that is one JSON array, or one object over several lines; None for lines of JSON."""
     try:
-        record = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{where} is not JSON: {error.msg}") from error
-    record = {"prompt": record} if isinstance(record, str) else record
+        whole = parse_json(text)
+    except ValueError:
+        return None
+    return whole if isinstance(whole, list) else [whole]
+
+
+def _parsed(line: str, where: str) -> Any:
+    try:
+        return parse_json(line)
+    except ValueError as error:
+        raise ValueError(f"{where} is not JSON: {getattr(error, 'msg', error)}") from error
+
+
+def _record(given: Any, where: str, known: Sequence[str]) -> dict[str, Any]:
+    record = {"prompt": given} if isinstance(given, str) else given
     if not isinstance(record, dict):
         raise ValueError(f"{where} must be a JSON object or a string, got {type(record).__name__}")
+    strange = [name for name in record if name not in known]
+    if strange:
+        raise ValueError(f"{where} has {', '.join(strange)}, which is not read: known are {', '.join(known)}")
     check_text(json.dumps(record, ensure_ascii=False), where)
     for name, value in record.items():
         if name in ("prompt", "response", "text") and not isinstance(value, str):
@@ -91,14 +123,20 @@ def check_new_file(out: Path | None) -> None:
     """Refuse to write over a file, before any work.
 
     Raises:
-        ValueError: it exists, or its folder does not.
+        ValueError: it exists, its folder does not, or nothing can be written there.
     """
     if out is None:
         return
-    if out.exists():
-        raise ValueError(f"{out} is there already and is not overwritten")
-    if not out.parent.is_dir():
-        raise ValueError(f"there is no folder {out.parent}")
+    try:
+        if out.exists():
+            raise ValueError(f"{out} is there already and is not overwritten")
+        if not out.parent.is_dir():
+            raise ValueError(f"there is no folder {out.parent}")
+        probe = temporary_beside(out)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise ValueError(f"cannot write to {out}: {error.strerror or error}") from error
 
 
 def write(records: Iterable[dict[str, Any]], text: "list[str]", out: Path | None, format: Format) -> None:
@@ -108,8 +146,6 @@ def write(records: Iterable[dict[str, Any]], text: "list[str]", out: Path | None
     if out is None:
         print("\n".join(lines))
         return
-    from modeseek.files import replacing
-
     with replacing(out) as temporary:
         temporary.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
     print(f"saved in {out}", file=sys.stderr)

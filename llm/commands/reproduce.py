@@ -142,7 +142,7 @@ class Reproduce:
         """Run what is missing of each target in turn."""
         from modeseek.bandit.simulator.devices import use_compilation_cache
         from modeseek.files import lock_folder
-        from modeseek.llm.runs.length_demo import Watch
+        from modeseek.llm.runs.stages import Watch
         from modeseek.llm.studies.lengths import SCENARIOS, write_lengths
         from modeseek.llm.studies.report import write_target
         from modeseek.llm.studies.running import Runner, run_cells

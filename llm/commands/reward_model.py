@@ -11,6 +11,7 @@ from modeseek.progress import progress
 
 if TYPE_CHECKING:
     from modeseek.llm.rewards.reward_model import Trained
+    from modeseek.llm.runs.plans import Plan
 
 SCORER = "reward_model"
 """The folder, within a run's, of what it trained."""
@@ -40,6 +41,8 @@ class RewardModel(Training):
         Raises:
             ValueError: no such model or data, settings that are impossible, a folder of another run.
         """
+        if self.dry.dry_run:
+            return self.dry.show(self.plan())
         import jax
 
         from modeseek.files import free_folder
@@ -50,7 +53,9 @@ class RewardModel(Training):
         from modeseek.llm.inference.scoring import ModelWithParams
         from modeseek.llm.models.model import Compute, Model
         from modeseek.llm.rewards.reward_model import train
+        from modeseek.llm.training.run_checkpoints import RunCheckpoints
         from modeseek.llm.training.run_folder import RunFolder
+        from modeseek.llm.training.tensorboard import Mirror
 
         check_seed(self.config.seed)
         checkpoint = open_language_model(self.model)
@@ -59,9 +64,12 @@ class RewardModel(Training):
         examples = self.examples("pairs", texts, held_out=self.held_out, seed=self.config.seed)
         print(examples.report)
         self.config.optimizer.rate(self.config.steps(len(examples.training)))  # refused before anything is loaded
-        with RunFolder(free_folder(self.out, "reward-model"), self.identity("reward-model")) as run:
+        with (
+            RunFolder(free_folder(self.out, "reward-model"), self.identity("reward-model")) as run,
+            RunCheckpoints(run, self.checkpoint_every, self.keep) as checkpoints,
+            Mirror(run, tensorboard=self.tensorboard) as mirror,
+        ):
             check_new(run.folder / SCORER)
-            run.begin()
             key = jax.random.key(self.config.seed)
             params = reading.load(checkpoint, ("reward",), dtype="float32", key=key, progress=progress("tensors"))
             trained = train(
@@ -69,7 +77,8 @@ class RewardModel(Training):
                 examples.training,
                 examples.held_out,
                 self.config,
-                report=run.append,
+                checkpoints=checkpoints,
+                report=mirror.append,
                 progress=progress("steps (the first one compiles)"),
             )
             summary = "A reward model after Bradley and Terry: the score of a prompt with a response."
@@ -89,6 +98,18 @@ class RewardModel(Training):
             print(f"{trained.held_out}\n\n{trained.held_out.table()}\n")
         print(f"saved in {run.folder / SCORER}")
         return 0
+
+    def plan(self) -> "Plan":
+        """What it would take; nothing is downloaded or loaded.
+
+        Raises:
+            ValueError: sizes or rows that nobody knows, or too few rows.
+        """
+        from modeseek.llm.runs.plans import plan_epochs
+
+        rows = self.dry.count(self.data, self.split, self.limit, self.held_out)
+        model, length = self.dry.model(self.model, self.dtype), self.max_prompt + self.max_response
+        return plan_epochs(model, self.config, rows, length, self.dry.rate(), responses=2, chunk=1)
 
 
 def _numbers(trained: "Trained") -> dict[str, float | int]:

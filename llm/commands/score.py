@@ -3,6 +3,7 @@
 import dataclasses
 from typing import TYPE_CHECKING, Annotated, Any
 
+import numpy as np
 import tyro
 
 from modeseek.llm.commands.common import BATCHES, OnRows
@@ -19,6 +20,7 @@ class Score(OnRows):
     A line of a .jsonl file has prompt and response, or prompt_ids and response_ids (as `modeseek llm generate` writes
     them, so that what was sampled is scored and nothing is tokenised again), or text, or text_ids. Prompt and response
     are tokenised apart. Of a text alone, every token after the first is scored. All numbers are in nats.
+    What is interrupted goes on by the same command with the same --out.
 
     Attributes:
         texts: texts to score.
@@ -57,6 +59,7 @@ class Score(OnRows):
         records = read_records(self.texts, self.file)
         opened = [open_language_model(source) for source in (self.source, self.against) if source is not None]
         configs = [each.config for each in opened]
+        adapter = self.open_adapter(configs[0])
         rows, starts = sequences(records, lazy_tokenizer(opened[0].folder))
         for config in configs:
             check_ids(rows, config, name="record")
@@ -64,20 +67,25 @@ class Score(OnRows):
         size = min(self.batch, len(rows))
         needed = scoring_memory(configs, self.compute_counted(), rows, size, self.chunk)
         self.check_fits(needed, f"scoring {size} sequences at once", "a smaller --batch or --chunk")
-        scores = score_rows(
-            [ModelWithParams(*load_parameters(each, self.dtype, progress("tensors"))) for each in opened],
-            rows,
-            starts,
-            batch=self.batch,
-            chunk=self.chunk,
-            with_entropy=self.entropy,
-            cure=self.overflow_cure(),
-            progress=progress(BATCHES, delay=0),
-        )
-        results = [self._record(each) for each in scores]
-        names = ("prompt", "response", "text")
-        found = [{**{n: r[n] for n in names if n in r}, **s} for r, s in zip(records, results, strict=True)]
-        write(found, _as_text(results), self.out, self.format)
+        with self.kept([each.folder for each in opened], [rows, starts], adapter, _scores) as keeper:
+            scores = score_rows(
+                [
+                    ModelWithParams(*load_parameters(each, self.dtype, progress("tensors"), change))
+                    for each, change in zip(opened, (adapter, None), strict=False)
+                ],
+                rows,
+                starts,
+                batch=self.batch,
+                chunk=self.chunk,
+                with_entropy=self.entropy,
+                cure=self.overflow_cure(),
+                keeper=keeper,
+                progress=progress(BATCHES, delay=0),
+            )
+            results = [self._record(each) for each in scores]
+            names = ("prompt", "response", "text")
+            found = [{**{n: r[n] for n in names if n in r}, **s} for r, s in zip(records, results, strict=True)]
+            write(found, _as_text(results), self.out, self.format)
         return 0
 
     def _record(self, scores: "ResponseScores") -> dict[str, Any]:
@@ -89,6 +97,13 @@ class Score(OnRows):
         if self.per_token:
             record |= {f"{name}s_per_token": each.tolist() for name, each in kept.items()}
         return record
+
+
+def _scores(fields: dict[str, Any]) -> "ResponseScores":
+    from modeseek.llm.inference.batched import ResponseScores
+
+    arrays: dict[str, Any] = {name: None if v is None else np.asarray(v, np.float32) for name, v in fields.items()}
+    return ResponseScores(**arrays)
 
 
 def _as_text(results: list[dict[str, Any]]) -> list[str]:

@@ -1,7 +1,7 @@
 """`modeseek llm sft`: fine-tune a language model on completions."""
 
 import dataclasses
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
@@ -10,6 +10,7 @@ from modeseek.llm.training.settings import SFTConfig
 from modeseek.progress import progress
 
 if TYPE_CHECKING:
+    from modeseek.llm.runs.plans import Plan
     from modeseek.llm.training.sft import Tuned
 
 POLICY = "policy"
@@ -26,9 +27,12 @@ class SFT(Training):
 
     Attributes:
         held_out: the share of the prompts that is kept out of training, to measure the loss on.
+        turns: of a conversation, whether the assistant's last turn is learnt or all of its turns, each behind what came
+            before it.
         config: how long and in which steps it is trained.
     """
 
+    turns: Literal["last", "all"] = "last"
     held_out: float = 0.05
     config: Annotated[SFTConfig, tyro.conf.arg(name="")] = dataclasses.field(default_factory=SFTConfig)
 
@@ -38,6 +42,8 @@ class SFT(Training):
         Raises:
             ValueError: no such model or data, settings that are impossible, a folder of another run.
         """
+        if self.dry.dry_run:
+            return self.dry.show(self.plan())
         from modeseek.files import free_folder
         from modeseek.llm.checkpoints import load as reading
         from modeseek.llm.checkpoints.save import check_new, save
@@ -45,18 +51,23 @@ class SFT(Training):
         from modeseek.llm.inference.language_model import open_language_model
         from modeseek.llm.inference.scoring import ModelWithParams
         from modeseek.llm.models.model import Compute, Model
+        from modeseek.llm.training.run_checkpoints import RunCheckpoints
         from modeseek.llm.training.run_folder import RunFolder
         from modeseek.llm.training.sft import sft
+        from modeseek.llm.training.tensorboard import Mirror
 
         checkpoint = open_language_model(self.model)
         texts = reading_of(checkpoint)
         check_context(checkpoint, self.max_prompt, self.max_response, "--max-prompt or --max-response")
-        examples = self.examples("completions", texts, held_out=self.held_out, seed=self.config.seed)
+        examples = self.examples("completions", texts, held_out=self.held_out, seed=self.config.seed, turns=self.turns)
         print(examples.report)
         self.config.optimizer.rate(self.config.steps(len(examples.training)))  # refused before anything is loaded
-        with RunFolder(free_folder(self.out, "sft"), self.identity("sft")) as run:
+        with (
+            RunFolder(free_folder(self.out, "sft"), self.identity("sft")) as run,
+            RunCheckpoints(run, self.checkpoint_every, self.keep) as checkpoints,
+            Mirror(run, tensorboard=self.tensorboard) as mirror,
+        ):
             check_new(run.folder / POLICY)
-            run.begin()
             params = reading.load(checkpoint, dtype="float32", progress=progress("tensors"))
             tuned = sft(
                 ModelWithParams(Model(checkpoint.config, Compute(self.dtype)), params),
@@ -64,7 +75,8 @@ class SFT(Training):
                 examples.held_out,
                 self.config,
                 pad=texts.tokens.pad,
-                report=run.append,
+                checkpoints=checkpoints,
+                report=mirror.append,
                 progress=progress("steps (the first one compiles)"),
             )
             summary = "A language model that was fine-tuned on completions."
@@ -76,6 +88,18 @@ class SFT(Training):
             print(f"held-out loss {losses} nats a token, over {tuned.after.tokens} tokens")
         print(f"saved in {run.folder / POLICY}")
         return 0
+
+    def plan(self) -> "Plan":
+        """What it would take; nothing is downloaded or loaded.
+
+        Raises:
+            ValueError: sizes or rows that nobody knows, or too few rows.
+        """
+        from modeseek.llm.runs.plans import plan_epochs
+
+        rows = self.dry.count(self.data, self.split, self.limit, self.held_out)
+        model, length = self.dry.model(self.model, self.dtype), self.max_prompt + self.max_response
+        return plan_epochs(model, self.config, rows, length, self.dry.rate(), chunk=self.config.chunk)
 
 
 def _numbers(tuned: "Tuned") -> dict[str, float | int]:

@@ -3,15 +3,22 @@
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
 
 from modeseek.checks import require
+from modeseek.llm.commands.dry_run import DryRun
 from modeseek.llm.commands.texts import TemplateName, template
 
 if TYPE_CHECKING:
     from modeseek.llm.checkpoints.checkpoint import Checkpoint
     from modeseek.llm.commands.texts import Reading
     from modeseek.llm.data.examples import Examples, Kind
+
+
+NOT_OF_THE_RUN = ("out", "checkpoint_every", "keep", "tensorboard", "dry")
+"""Options that change no number of a run."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -25,28 +32,50 @@ class Training:
             python-docstrings (the standard library's, which have no preferences).
         out: the output folder; without it, the first free folder of modeseek-results is taken.
         split: the split of the data set that is read, where it has several.
+        configuration: of the hub's data set, where it has several.
+        streaming: read the hub's rows one by one, up to --limit, and store nothing.
         template: what stands around prompt and response: nothing, the paper's marks, or the tokenizer's chat template.
         max_prompt: the most tokens of a prompt; a longer one loses its oldest.
         max_response: the most tokens of a response in the data, EOS included; a longer one is cut, and has no EOS then.
         limit: how many of the data's first rows are read; all of them, if it is not given.
         dtype: the numbers that the model is computed in; parameters and optimizer are float32.
+        checkpoint_every: steps (collections in `tune`) between two checkpoints, from the last of which the same command
+            goes on if it was stopped; 0 for none.
+        keep: how many of the last checkpoints stay in the folder.
+        tensorboard: also write what metrics.jsonl holds as TensorBoard's events (tensorboard/ in the output folder).
+        dry: what it would take, and for which device.
     """
 
     model: str
     data: str
     out: Path | None = None
     split: str | None = None
+    configuration: str | None = None
+    streaming: bool = False
     template: TemplateName = "plain"
     max_prompt: int = 128
     max_response: int = 384
     limit: int | None = None
     dtype: Literal["float32", "bfloat16"] = "float32"
+    checkpoint_every: int = 100
+    keep: int = 2
+    tensorboard: bool = False
+    dry: Annotated[DryRun, tyro.conf.arg(name="")] = dataclasses.field(default_factory=DryRun)
 
     def identity(self, stage: str) -> dict[str, Any]:
-        """What makes a run another one: all that was asked for but the folder."""
-        return {"stage": stage, **{name: value for name, value in dataclasses.asdict(self).items() if name != "out"}}
+        """What makes a run another one: all that was asked for but where and how it is written down."""
+        asked = {name: value for name, value in dataclasses.asdict(self).items() if name not in NOT_OF_THE_RUN}
+        return {"stage": stage, **asked}
 
-    def examples(self, kind: "Kind", reading: "Reading", *, held_out: float = 0.0, seed: int = 0) -> "Examples":
+    def examples(
+        self,
+        kind: "Kind",
+        reading: "Reading",
+        *,
+        held_out: float = 0.0,
+        seed: int = 0,
+        turns: Literal["last", "all"] = "last",
+    ) -> "Examples":
         """The data as ids.
 
         Raises:
@@ -56,7 +85,16 @@ class Training:
         from modeseek.llm.data.tokenization import Limits
 
         return examples_from(
-            Source(self.data, self.split, limit=self.limit, held_out=held_out, seed=seed),
+            Source(
+                self.data,
+                self.split,
+                self.configuration,
+                turns=turns,
+                streaming=self.streaming,
+                limit=self.limit,
+                held_out=held_out,
+                seed=seed,
+            ),
             reading.tokens,
             kind,
             template=template(self.template, reading.tokenizer),

@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from modeseek.llm.data.records import Completion, Conversation, Message, PreferencePair, Prompt, PromptText, Record
+from modeseek.llm.data.records import Completion, Message, PreferencePair, Prompt, PromptText, Record
 from modeseek.llm.data.report import Report
 from modeseek.llm.data.templates import ASSISTANT_MARK, instruction_within, response_within
+from modeseek.llm.data.values import content_of, messages_of, score_of, scores_of, text_of
 
 Row = Mapping[str, Any]
 
@@ -151,40 +152,6 @@ def _nearest(names: Iterable[str], candidates: Iterable[str]) -> str:
     return f" ({'; '.join(near)})" if near else ""
 
 
-# Values
-
-
-def _text(row: Row, name: str) -> str:
-    value = row[name]
-    if not isinstance(value, str):
-        raise ValueError(f"{name} must be text, got {type(value).__name__}")
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:
-        raise ValueError(f"{name} is not text: it holds the lone surrogate {value[error.start]!a}") from error
-    return value
-
-
-def _messages(row: Row, name: str) -> Conversation:
-    turns = []
-    for turn in row[name]:
-        if not isinstance(turn, Mapping) or not all(isinstance(turn.get(key), str) for key in Message._fields):
-            raise ValueError(f"{name} must be text or a list of objects with the texts role and content")
-        turns.append(Message(_text(turn, "role"), _text(turn, "content")))
-    return tuple(turns)
-
-
-def _content(row: Row, name: str) -> PromptText:
-    return _messages(row, name) if isinstance(row[name], list | tuple) else _text(row, name)
-
-
-def _score(row: Row, name: str) -> float:
-    value = row[name]
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"{name} must be a finite number, got {value!r}")
-    return float(value)
-
-
 def _response(prompt: PromptText, content: PromptText, name: str) -> str | Unusable:
     """The response's text; a conversation that repeats the prompt loses it."""
     if isinstance(content, str):
@@ -204,38 +171,41 @@ def _response(prompt: PromptText, content: PromptText, name: str) -> str | Unusa
 
 def _pair(row: Row) -> Record | Unusable:
     """Without a prompt of its own, the prompt is what both conversations begin with."""
-    chosen, rejected = _content(row, "chosen"), _content(row, "rejected")
+    chosen, rejected = content_of(row, "chosen"), content_of(row, "rejected")
+    scores = scores_of(row, "chosen_reward", "rejected_reward")
     if "prompt" in row:
-        return _answered(_content(row, "prompt"), chosen, rejected)
+        return _answered(content_of(row, "prompt"), chosen, rejected, scores)
     if isinstance(chosen, str) or isinstance(rejected, str):
         hint = _nearest(["prompt"], row)
         raise ValueError(f"chosen and rejected are text, so there must be a column 'prompt': {_found(row)}{hint}")
     shared = 0  # the last turn is an answer in any case, even where both are the same
     while shared < min(len(chosen), len(rejected)) - 1 and chosen[shared] == rejected[shared]:
         shared += 1
-    return _answered(chosen[:shared], chosen, rejected)
+    return _answered(chosen[:shared], chosen, rejected, scores)
 
 
-def _answered(prompt: PromptText, chosen: PromptText, rejected: PromptText) -> Record | Unusable:
+def _answered(
+    prompt: PromptText, chosen: PromptText, rejected: PromptText, scores: tuple[float, float] | None
+) -> Record | Unusable:
     first, second = _response(prompt, chosen, "chosen"), _response(prompt, rejected, "rejected")
     if isinstance(first, Unusable) or isinstance(second, Unusable):
         return Unusable(TURNS)
-    return PreferencePair(prompt, first, second)
+    return PreferencePair(prompt, first, second, scores)
 
 
 def _instruction(row: Row) -> str:
     """AlpacaFarm's instruction with its input, if any, on the next line, as the paper joins them."""
-    more = _text(row, "input") if row.get("input") else ""
-    return _text(row, "instruction") + (f"\n{more}" if more else "")
+    more = text_of(row, "input") if row.get("input") else ""
+    return text_of(row, "instruction") + (f"\n{more}" if more else "")
 
 
 def _alpaca_pair(row: Row) -> Record | Unusable:
     """`preference` is 1 or 2, or between them where judges differ; 0, 1.5, NaN and null are no judgement."""
     preference = row["preference"]
-    outputs = _text(row, "output_1"), _text(row, "output_2")
+    outputs = text_of(row, "output_1"), text_of(row, "output_2")
     if preference is None or (isinstance(preference, float) and math.isnan(preference)):
         return Unusable(TIED)
-    value = _score(row, "preference")
+    value = score_of(row, "preference")
     if value in (0, 1.5):
         return Unusable(TIED)
     if not 1 <= value <= 2:
@@ -246,10 +216,10 @@ def _alpaca_pair(row: Row) -> Record | Unusable:
 
 def _paper_pair(row: Row) -> Record | Unusable:
     """`y_w`, `y_l` and `y_ref` are whole texts: the framed prompt, the response, EOS."""
-    prompt = _text(row, "prompt")
+    prompt = text_of(row, "prompt")
 
     def response(name: str) -> str:
-        whole = _text(row, name)
+        whole = text_of(row, name)
         if whole.startswith(prompt):
             return response_within(whole[len(prompt) :])
         _, found, answer = whole.partition(ASSISTANT_MARK)
@@ -257,30 +227,29 @@ def _paper_pair(row: Row) -> Record | Unusable:
             raise ValueError(f"{name} does not begin with its prompt, nor is there {ASSISTANT_MARK} in it")
         return response_within(answer)
 
-    scored = row.get("y_w_score") is not None and row.get("y_l_score") is not None
     return PreferencePair(
         instruction_within(prompt),
         response("y_w"),
         response("y_l"),
-        (_score(row, "y_w_score"), _score(row, "y_l_score")) if scored else None,
+        scores_of(row, "y_w_score", "y_l_score"),
         response("y_ref") if row.get("y_ref") is not None else None,
     )
 
 
 def _completion(prompt: Callable[[Row], PromptText], response: str) -> Callable[[Row], Record | Unusable]:
     """A builder of completions from a reader of prompts and the column of the response."""
-    return lambda row: _completed(prompt(row), _content(row, response), None)
+    return lambda row: _completed(prompt(row), content_of(row, response), None)
 
 
 def _prompt(row: Row) -> PromptText:
-    return _content(row, "prompt")
+    return content_of(row, "prompt")
 
 
 def _labelled(row: Row) -> Record | Unusable:
     label = row["label"]
     if not isinstance(label, int | float) or label not in (0, 1):
         raise ValueError(f"label must be true or false, 1 or 0, got {label!r}")
-    return _completed(_prompt(row), _content(row, "completion"), bool(label))
+    return _completed(_prompt(row), content_of(row, "completion"), bool(label))
 
 
 def _completed(prompt: PromptText, completion: PromptText, label: bool | None) -> Record | Unusable:
@@ -292,7 +261,7 @@ def _conversation(row: Row) -> Record | Unusable:
     """The last turn is the completion if it is the assistant's; those before are the prompt."""
     if not isinstance(row["messages"], list | tuple):
         raise ValueError(f"messages must be a list, got {type(row['messages']).__name__}")
-    turns = _messages(row, "messages")
+    turns = messages_of(row, "messages")
     if not turns or turns[-1].role != "assistant":
         return Unusable(TURNS)
     return Completion(turns[:-1], turns[-1].content)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from modeseek.llm.data.columns import normalize
+from modeseek.llm.data.conversations import each_turn
 from modeseek.llm.data.python_docstrings import python_docstrings
 from modeseek.llm.data.read import read_rows
 from modeseek.llm.data.records import Record, as_completions, as_pairs, as_prompts
@@ -34,6 +35,8 @@ class Source:
         configuration: of the hub's data set.
         form: of the columns; recognised if not given (`modeseek.llm.data.columns.FORMS`).
         rename: column in the data → known column.
+        turns: of a conversation (`messages`): the assistant's last turn, or a row for each of its turns.
+        streaming: the hub's rows come as they are read, and nothing is stored.
         limit: the first rows alone.
         held_out: share of the prompts that is kept out of training.
         seed: of that choice.
@@ -44,6 +47,8 @@ class Source:
     configuration: str | None = None
     form: str | None = None
     rename: Mapping[str, str] | None = None
+    turns: Literal["last", "all"] = "last"
+    streaming: bool = False
     limit: int | None = None
     held_out: float = 0.05
     seed: int = 0
@@ -82,10 +87,7 @@ def examples_from(
     Raises:
         ValueError: as the steps do; rows that are not of this kind; nothing to train on is left.
     """
-    records, read = _records(source)
-    records, judged = _of_kind(records, kind)
-    kept, screened = screen(records, screening)
-    screened.require_rows()
+    kept, read = records_from(source, kind, screening=screening)
     split = split_by_prompt(kept, source.held_out, seed=source.seed)
     training = tokenize(split.training, tokens, template, limits)
     training.report.require_rows()
@@ -94,15 +96,34 @@ def examples_from(
     if split.held_out:
         tokenized = tokenize(split.held_out, tokens, template, limits)
         held_out, report = tokenized.examples, _together(report, tokenized.report)
-    return Examples(training.examples, held_out, read.then(judged).then(screened).then(report))
+    return Examples(training.examples, held_out, read.then(report))
 
 
-def _records(source: Source) -> tuple[list[Record], Report]:
+def records_from(source: Source, kind: Kind, *, screening: Screening | None = None) -> tuple[list[Record], Report]:
+    """Records of one kind before they are tokenised, and what became of the rows.
+
+    Raises:
+        ValueError: as `examples_from`.
+    """
+    records, read = _read(source)
+    records, judged = _of_kind(records, kind)
+    kept, screened = screen(records, screening)
+    return kept, read.then(judged).then(screened.require_rows())
+
+
+def _read(source: Source) -> tuple[list[Record], Report]:
     if source.data == PYTHON_DOCSTRINGS:
-        found: list[Record] = [*python_docstrings()[: source.limit]]
+        found: list[Record] = [*python_docstrings(first=source.limit)]
         return found, Report(read=len(found), kept=len(found))
-    rows = read_rows(source.data, configuration=source.configuration, split=source.split, limit=source.limit)
-    normalized = normalize(rows, form=source.form, rename=source.rename, source=source.data)
+    rows = read_rows(
+        source.data,
+        configuration=source.configuration,
+        split=source.split,
+        streaming=source.streaming,
+        limit=source.limit,
+    )
+    kept = each_turn(rows) if source.turns == "all" else rows
+    normalized = normalize(kept, form=source.form, rename=source.rename, source=source.data)
     normalized.report.require_rows()
     return normalized.records, normalized.report
 

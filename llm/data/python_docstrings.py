@@ -5,6 +5,7 @@ distributions leave out (tests, IDLE, 2to3, distutils, Tk) are left out everywhe
 """
 
 import ast
+import itertools
 import sysconfig
 import tokenize
 import warnings
@@ -46,7 +47,9 @@ class DocstringLimits:
             whole("most", self.most, self.least)
 
 
-def python_docstrings(limits: DocstringLimits | None = None, root: Path | None = None) -> list[Completion]:
+def python_docstrings(
+    limits: DocstringLimits | None = None, root: Path | None = None, first: int | None = None
+) -> list[Completion]:
     """A completion for each documented function, method and class, in the order of paths and lines.
 
     The prompt is `module.Class.name(arguments)` with `def` or `class` before it and a line's end behind it; the
@@ -55,13 +58,20 @@ def python_docstrings(limits: DocstringLimits | None = None, root: Path | None =
     Args:
         limits: which lengths are taken.
         root: a folder of Python files; the standard library's if not given.
+        first: so many of them; no more files are read then. All, if not given.
 
     Raises:
         ValueError: the folder has no documented Python (a library in a zip file, say).
     """
     limits = limits or DocstringLimits()
     root = Path(sysconfig.get_path("stdlib")) if root is None else root
-    found: dict[str, Completion] = {}
+    found = list(itertools.islice(_completions(limits, root), first))
+    require(bool(found), f"{root} has no documented Python files")
+    return found
+
+
+def _completions(limits: DocstringLimits, root: Path) -> Iterator[Completion]:
+    seen: set[str] = set()
     for path in _files(root):
         tree = _parsed(path)
         if tree is None:
@@ -69,10 +79,10 @@ def python_docstrings(limits: DocstringLimits | None = None, root: Path | None =
         module = ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
         for signature, docstring in _documented(tree, module):
             fits = limits.least <= len(docstring) and (limits.most is None or len(docstring) <= limits.most)
-            if fits and len(signature) <= limits.most_signature and _is_text(docstring + signature):
-                found.setdefault(docstring, Completion(signature + "\n", docstring))
-    require(bool(found), f"{root} has no documented Python files")
-    return list(found.values())
+            fits = fits and len(signature) <= limits.most_signature and _is_text(docstring + signature)
+            if fits and docstring not in seen:
+                seen.add(docstring)
+                yield Completion(signature + "\n", docstring)
 
 
 def _files(root: Path) -> list[Path]:

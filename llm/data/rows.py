@@ -38,6 +38,11 @@ class Rows(NamedTuple):
         within = (positions >= self.starts[..., None]) & (positions < self.lengths[..., None])
         return np.asarray(within & self.real[..., None])
 
+    def ended(self, eos: Sequence[int]) -> np.ndarray:
+        """Which responses end with one of these ids, `[P, N]` bool; the others were cut, or are not there."""
+        last = np.take_along_axis(self.tokens, self.lengths[..., None] - 1, axis=-1)[..., 0]
+        return np.asarray(self.real & (self.lengths > self.starts) & np.isin(last, list(eos)))
+
 
 def padded_length(longest: int, multiple: int = MULTIPLE) -> int:
     """The next multiple of `multiple` tokens: programs are compiled for these lengths alone.

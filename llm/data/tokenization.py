@@ -60,9 +60,10 @@ class Example:
 
 
 class Tokenized(NamedTuple):
-    """Examples, and what became of the records."""
+    """Examples, the records that they were made of, one each, and what became of all records."""
 
     examples: list[Example]
+    records: list[Record]
     report: Report
 
 
@@ -106,7 +107,7 @@ def tokenize(
         altered_prompts=sum(row.prompt_altered for row in kept),
         altered_responses=sum(row.responses_altered for row in kept),
     )
-    return Tokenized([_example(row, tokens.prefix, limits) for row in kept], report)
+    return Tokenized([_example(row, tokens.prefix, limits) for row in kept], [row.record for row in kept], report)
 
 
 class _Encoded(NamedTuple):

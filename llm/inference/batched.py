@@ -2,8 +2,8 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import jax
 import numpy as np
@@ -22,6 +22,17 @@ from modeseek.llm.parallel.mesh import MeshShape
 
 Result = TypeVar("Result")
 Progress = Callable[[Iterable[Any]], Iterable[Any]]
+
+
+@runtime_checkable  # the tests execute every annotation
+class Keeper(Protocol):
+    """Where finished rows are kept, by their numbers."""
+
+    found: dict[int, Any]
+
+    def add(self, rows: Mapping[int, Any]) -> None:
+        """Keep rows that are finished."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,6 +147,7 @@ def generate_rows(
     stops: Stops = NO_STOPS,
     tokenizer: Callable[[], Any] | None = None,
     cure: str | None = None,
+    keeper: Keeper | None = None,
     progress: Progress = lambda items: items,
 ) -> list[Response]:
     """`samples` responses to each prompt, one prompt's after the other.
@@ -154,6 +166,7 @@ def generate_rows(
         stops: what ends a response.
         tokenizer: gives what stops as texts are looked for with.
         cure: what the error of a model that overflows advises.
+        keeper: has responses of before, which are not made again, and takes the others as they are made.
         progress: wraps the batches.
 
     Raises:
@@ -183,7 +196,7 @@ def generate_rows(
             )
         ]
 
-    return in_batches(rows, min(batch, len(rows)), run, progress)
+    return in_batches(rows, min(batch, len(rows)), run, progress, keeper)
 
 
 def score_rows(
@@ -195,6 +208,7 @@ def score_rows(
     chunk: int = 1024,
     with_entropy: bool = False,
     cure: str | None = None,
+    keeper: Keeper | None = None,
     progress: Progress = lambda items: items,
 ) -> list[ResponseScores]:
     """Scores of each row's tokens from its start on.
@@ -207,6 +221,7 @@ def score_rows(
         chunk: tokens whose logits are held at once.
         with_entropy: whether the entropies are wanted.
         cure: what the error of a model that overflows advises.
+        keeper: has scores of before, and takes the others as they are made.
         progress: wraps the batches.
 
     Raises:
@@ -233,7 +248,7 @@ def score_rows(
         scores = jax.device_get(_scores(bare, with_entropy, chunk, params, tokens, lengths, first))
         return [of_row(number, row, scores) for row, number in enumerate(numbers)]
 
-    return in_batches(rows, min(batch, len(rows)), run, progress)
+    return in_batches(rows, min(batch, len(rows)), run, progress, keeper)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))
@@ -257,6 +272,7 @@ def in_batches(
     size: int,
     run: Callable[[list[int]], Iterable[Result]],
     progress: Progress = lambda items: items,
+    keeper: Keeper | None = None,
 ) -> list[Result]:
     """Results of all rows in their order, `size` rows at a time, the longest first: each batch is padded little.
 
@@ -265,10 +281,14 @@ def in_batches(
         size: rows at once; the last batch is filled up with its own first row, so that it has the others' shape.
         run: indices of `size` rows, the longest first, to a result for each.
         progress: wraps the batches.
+        keeper: has results of before, and takes the others batch by batch.
     """
-    order = sorted(range(len(rows)), key=lambda i: -len(rows[i]))
-    results: dict[int, Result] = {}
+    results: dict[int, Result] = {} if keeper is None else dict(keeper.found)
+    order = sorted((i for i in range(len(rows)) if i not in results), key=lambda i: -len(rows[i]))
     for batch in progress([order[i : i + size] for i in range(0, len(order), size)]):
         found = run([*batch, *[batch[0]] * (size - len(batch))])
-        results |= dict(zip(batch, found, strict=False))  # what fills up is dropped
+        new = dict(zip(batch, found, strict=False))  # what fills up is dropped
+        results |= new
+        if keeper is not None:
+            keeper.add(new)
     return [results[i] for i in range(len(rows))]

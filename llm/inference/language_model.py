@@ -11,7 +11,9 @@ from typing import Any
 import jax
 
 from modeseek.checks import require, whole
+from modeseek.files import parse_json
 from modeseek.llm.checkpoints import load as reading
+from modeseek.llm.checkpoints.adapters import open_adapter
 from modeseek.llm.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from modeseek.llm.checkpoints.hub import local_folder
 from modeseek.llm.inference.batched import (
@@ -28,8 +30,9 @@ from modeseek.llm.inference.padding import check_ids
 from modeseek.llm.inference.records import Record, check_text, prompt_ids, sequences
 from modeseek.llm.inference.sampling import Sampling, check_sampling
 from modeseek.llm.inference.scoring import ModelWithParams
-from modeseek.llm.inference.tokenizer import FILES, Message, decode, load_tokenizer
+from modeseek.llm.inference.tokenizer import FILES, Message, decode_responses, load_tokenizer, readings
 from modeseek.llm.models.config import ModelConfig
+from modeseek.llm.models.low_rank import Adapter, merge
 from modeseek.llm.models.model import Compute, Model
 from modeseek.llm.models.parameters import Params
 from modeseek.llm.parallel import memory
@@ -38,6 +41,10 @@ from modeseek.llm.parallel.mesh import MeshShape
 
 Prompt = str | Sequence[int] | Sequence[Message]
 """A text, token ids as they are, or the messages of a conversation (through the model's own template)."""
+
+
+MOST_RESPONSES = 10_000_000
+"""Their ids alone take gigabytes."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -109,6 +116,7 @@ class LanguageModel:
         ids = prompt_ids(_records(prompts), self._tokenizer)
         check_ids(ids, self.config, new_tokens=max_new_tokens)
         stops = stops_of(() if ignore_eos else self.eos_ids, stop, self._tokenizer)
+        check_count(len(ids) * samples)
         size = min(batch, len(ids) * samples)
         needed = generation_memory(self.config, compute_counted(self.model.compute.dtype), ids, max_new_tokens, size)
         check_fits(needed, f"generating {size} responses at once", "take a smaller batch or fewer max_new_tokens")
@@ -189,6 +197,7 @@ def load_model(
     source: str | Path,
     *,
     revision: str | None = None,
+    adapter: str | Path | None = None,
     dtype: str = "float32",
     progress: Progress = lambda items: items,
 ) -> LanguageModel:
@@ -203,19 +212,22 @@ def load_model(
     Args:
         source: a local folder, or a name on the Hugging Face hub (`owner/name`).
         revision: of a name on the hub: a branch, a tag or a commit.
+        adapter: low-rank changes (LoRA) in PEFT's format, a folder or a name on the hub; they are merged.
         dtype: of parameters and computing: float32, bfloat16 or float16.
         progress: wraps the tensors that are read, as `tqdm.tqdm` does.
 
     Raises:
-        ValueError: no such source, a faulty folder, a model with another head, or too little memory.
+        ValueError: no such source, a faulty folder, a model with another head, an adapter of another base or kind, or
+            too little memory.
     """
     checkpoint = open_language_model(str(source) if revision is None else f"{source}@{revision}")
+    change = None if adapter is None else open_adapter(str(adapter), checkpoint.config)
     tokenizer = readable_tokenizer(checkpoint.folder, lazy_tokenizer(checkpoint.folder))
     ends = tuple(eos_ids(checkpoint))
     # What a load needs at most: the parameters in the dtype of computing.
     needed = memory.unstacking(checkpoint.config, compute_counted(dtype), MeshShape()).parts["parameters"]
     check_fits(memory.MemoryEstimate({"parameters": needed}), "loading the model", "take a smaller model, or bfloat16")
-    model, params = load_parameters(checkpoint, dtype, progress)
+    model, params = load_parameters(checkpoint, dtype, progress, change)
     return LanguageModel(checkpoint.config, model, params, checkpoint.folder, tokenizer, ends)
 
 
@@ -232,10 +244,16 @@ def open_language_model(source: str) -> Checkpoint:
 
 
 def load_parameters(
-    checkpoint: Checkpoint, dtype: str, progress: Progress = lambda items: items
+    checkpoint: Checkpoint,
+    dtype: str,
+    progress: Progress = lambda items: items,
+    adapter: Adapter | None = None,
 ) -> tuple[Model, Params]:
-    """The model and its parameters, both in the dtype of computing: nothing is trained here."""
-    return Model(checkpoint.config, Compute(dtype)), reading.load(checkpoint, dtype=dtype, progress=progress)
+    """The model and its parameters, both in the dtype of computing, with an adapter merged: nothing is trained here."""
+    params = reading.load(checkpoint, dtype=dtype, progress=progress)
+    if adapter is not None:
+        params = jax.jit(merge, donate_argnums=0)(params, adapter.tree, adapter.scale)
+    return Model(checkpoint.config, Compute(dtype)), params
 
 
 def lazy_tokenizer(folder: Path) -> Callable[[], Any]:
@@ -249,6 +267,7 @@ def readable_tokenizer(folder: Path, tokenizer: Callable[[], Any]) -> Any | None
     if not any((folder / name).is_file() for name in FILES):
         return None
     try:
+        readings(tokenizer())
         return tokenizer()
     except ValueError as error:
         print(f"modeseek: note: {error}; responses are written as ids alone", file=sys.stderr)
@@ -264,7 +283,7 @@ def eos_ids(checkpoint: Checkpoint) -> list[int]:
     file, given = checkpoint.folder / "generation_config.json", None
     if file.is_file():
         try:
-            given = json.loads(file.read_text(encoding="utf-8")).get("eos_token_id")
+            given = parse_json(file.read_text(encoding="utf-8")).get("eos_token_id")
         except (OSError, ValueError, AttributeError) as error:
             raise ValueError(f"cannot read {file}: {error}") from error
     if given is None:
@@ -277,13 +296,21 @@ def eos_ids(checkpoint: Checkpoint) -> list[int]:
 
 def with_texts(responses: Sequence[Response], tokenizer: Any) -> list[Response]:
     """The responses with their texts."""
-    texts = decode(tokenizer, [response.response_ids for response in responses])
+    texts = decode_responses(tokenizer, [response.response_ids for response in responses])
     return [dataclasses.replace(r, text=text) for r, text in zip(responses, texts, strict=True)]
 
 
 def check_seed(seed: int) -> None:
     """Raises ValueError for a seed that JAX would take for another one."""
     require(0 <= seed < 2**32, f"seed must be a whole number from 0 to {2**32 - 1}, got {seed}")
+
+
+def check_count(responses: int) -> None:
+    """Raises ValueError for more responses than a run holds."""
+    require(
+        responses <= MOST_RESPONSES,
+        f"these would be {responses} responses, and at most {MOST_RESPONSES} are made at once: take several seeds",
+    )
 
 
 def check_stops(stops: Sequence[str]) -> None:

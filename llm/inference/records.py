@@ -7,6 +7,13 @@ Record = dict[str, Any]
 """With some of `prompt`, `messages`, `prompt_ids`, `response`, `response_ids`, `text`, `text_ids`."""
 
 
+PROMPT_KEYS = ("prompt", "messages", "prompt_ids")
+RESPONSE_KEYS = ("response", "response_ids")
+TEXT_KEYS = ("text", "text_ids")
+WRITTEN_KEYS = ("log_prob", "stopped")
+"""What `modeseek llm generate` writes beside ids and texts; nothing reads it."""
+
+
 class Sequences(NamedTuple):
     """Whole sequences, and where what is scored begins in each.
 
@@ -38,10 +45,12 @@ def prompt_ids(records: Sequence[Record], tokenizer: Callable[[], Any], *, chat:
     Raises:
         ValueError: a record has none of them, or the template does not take its messages.
     """
-    from modeseek.llm.inference.tokenizer import encode, encode_chats
+    from modeseek.llm.inference.tokenizer import encode_chats, encode_prompts
 
     found: list[list[int]] = []
     for number, record in enumerate(records):
+        if "prompt" in record and "messages" in record:
+            raise ValueError(f"record {number} has prompt and messages: give one of them")
         if "prompt_ids" in record:
             found.append(record["prompt_ids"])
         elif "messages" in record:
@@ -49,22 +58,30 @@ def prompt_ids(records: Sequence[Record], tokenizer: Callable[[], Any], *, chat:
         elif "prompt" in record and chat:
             found += encode_chats(tokenizer(), [[{"role": "user", "content": record["prompt"]}]])
         elif "prompt" in record:
-            found += encode(tokenizer(), [record["prompt"]])
+            found += encode_prompts(tokenizer(), [record["prompt"]])
         else:
             raise ValueError(f"record {number} has none of prompt, messages and prompt_ids")
     return found
 
 
 def sequences(records: Sequence[Record], tokenizer: Callable[[], Any]) -> Sequences:
-    """Prompt and response of each record, tokenised apart; of a text alone every token after the first is scored.
+    """Prompt and response of each record, tokenised apart; the joined ids are the joined texts'.
+
+    Of a text alone every token after the first is scored.
 
     Raises:
         ValueError: records that lack a prompt, a response or a text, or have an empty one; all of them are named.
     """
-    from modeseek.llm.inference.tokenizer import encode, encode_alone
+    from modeseek.llm.inference.tokenizer import encode, encode_responses
 
     rows, starts, problems = [], [], []
     for number, record in enumerate(records):
+        texts, others = ([k for k in keys if k in record] for keys in (TEXT_KEYS, (*PROMPT_KEYS, *RESPONSE_KEYS)))
+        if texts and others:
+            problems.append(
+                f"record {number} has {texts[0]} and {others[0]}: give a text, or a prompt and its response"
+            )
+            continue
         if "response_ids" in record or "response" in record:
             ids, text = record.get("prompt_ids"), record.get("prompt")
             if ids is None and text is None and "messages" not in record:
@@ -72,7 +89,7 @@ def sequences(records: Sequence[Record], tokenizer: Callable[[], Any]) -> Sequen
                 continue
             prompt = prompt_ids([record], tokenizer)[0]
             given = record.get("response_ids")
-            response = given if given is not None else encode_alone(tokenizer(), [record["response"]])[0]
+            response = given if given is not None else encode_responses(tokenizer(), [record["response"]])[0]
             if not prompt or not response:
                 problems.append(f"record {number} has an empty {'prompt' if not prompt else 'response'}")
             rows.append([*prompt, *response])

@@ -29,12 +29,14 @@ class Scores(NamedTuple):
         mask: whether the token is real and of the response, `[B, S-1]`.
         entropy: of the whole next-token distribution, nats, exact; None if it was not asked for.
         kl: KL(policy ‖ other) of the next-token distributions, nats, exact; None without another model.
+        values: what the value head says before the token is drawn; None where the policy's parameters have none.
     """
 
     log_probs: Float[Array, "B T"]
     mask: Bool[Array, "B T"]
     entropy: Float[Array, "B T"] | None
     kl: Float[Array, "B T"] | None
+    values: Float[Array, "B T"] | None = None
 
     @property
     def sums(self) -> Float[Array, "B"]:
@@ -101,7 +103,9 @@ def score(
     params = tuple(p.params for p in policies)
     results = jax.lax.map(lambda piece: jax.checkpoint(of_chunk)(params, piece[1:], piece[0]), pieces)
     joined = jax.tree.map(lambda array: jnp.where(mask, join_columns(array, inputs.shape[1]), 0.0), results)
-    return Scores(joined[0], mask, joined[1], joined[2])
+    valued = "value" in policy.params["heads"]
+    values = jnp.where(mask, policy.model.values(policy.params, hidden[0]), 0.0) if valued else None
+    return Scores(joined[0], mask, joined[1], joined[2], values)
 
 
 def log_softmax(logits: Float[Array, "*B V"]) -> Float[Array, "*B V"]:

@@ -8,7 +8,7 @@ import bisect
 from collections.abc import Sequence
 from typing import Any
 
-from modeseek.llm.inference.tokenizer import decode, encode_alone
+from modeseek.llm.inference.tokenizer import decode_responses, encode_responses
 
 BEFORE = ("", " ", "\n", "a", ".", ")")
 AFTER = ("", " ", "\n", "a", ".")
@@ -22,7 +22,7 @@ def ordinary_ids(tokenizer: Any, stop: str) -> list[list[int]]:
     `modeseek.llm.inference.generate.generate` ends a row early by them; others are left to `end_of_text`.
     """
     texts = [before + stop + after for before in BEFORE for after in AFTER]
-    found = {tuple(_around(tokenizer, ids, stop)): None for ids in encode_alone(tokenizer, texts)}
+    found = {tuple(_around(tokenizer, ids, stop)): None for ids in encode_responses(tokenizer, texts)}
     return [list(ids) for ids in found if ids]
 
 
@@ -30,7 +30,7 @@ def end_of_text(tokenizer: Any, ids: Sequence[int], stops: Sequence[str]) -> int
     """How many of the ids there are when their text first holds one of the stops; None if it never does."""
 
     def holds(count: int) -> bool:
-        (text,) = decode(tokenizer, [ids[:count]])
+        (text,) = decode_responses(tokenizer, [ids[:count]])
         return any(stop in text for stop in stops)
 
     # Once in the text, a stop stays there.
@@ -42,5 +42,5 @@ def _around(tokenizer: Any, ids: Sequence[int], stop: str) -> Sequence[int]:
     end = end_of_text(tokenizer, ids, [stop])
     if end is None:
         return []
-    begin = next(i for i in reversed(range(end)) if stop in decode(tokenizer, [ids[i:end]])[0])
+    begin = next(i for i in reversed(range(end)) if stop in decode_responses(tokenizer, [ids[i:end]])[0])
     return ids[begin:end]

@@ -1,8 +1,11 @@
 """Tokenizers and chat templates, through transformers; imported only when text is at hand."""
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from modeseek.llm.data.tokens import TextTokens, text_tokens
 
 Message = dict[str, str]
 """`{"role": …, "content": …}`."""
@@ -32,13 +35,36 @@ def load_tokenizer(folder: Path) -> Any:
 
 
 def encode(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
-    """Token ids of each text, with what the tokenizer itself adds (Mistral's BOS; nothing for Pythia)."""
+    """Token ids of whole texts, with what the tokenizer itself adds (Mistral's BOS; nothing for Pythia)."""
     return [list(ids) for ids in tokenizer(list(texts))["input_ids"]] if texts else []
 
 
-def encode_alone(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
-    """Token ids of each text and nothing else: a response, or a stop, that stands after something."""
-    return [list(ids) for ids in tokenizer(list(texts), add_special_tokens=False)["input_ids"]] if texts else []
+def encode_prompts(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
+    """Token ids of texts that something follows: with what the tokenizer puts before a text, not behind it.
+
+    Raises:
+        ValueError: the tokenizer is written in Python alone (and so below).
+    """
+    return readings(tokenizer).encode_prompts(texts)
+
+
+def encode_responses(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
+    """Token ids of texts that stand after something, and nothing else: behind a prompt's ids they are its text's
+    continuation, letter by letter. A special token's name is that token."""
+    return readings(tokenizer).encode_responses(texts, special=True)
+
+
+def decode_responses(tokenizer: Any, rows: Sequence[Sequence[int]]) -> list[str]:
+    """The text that each row of ids writes after something, special tokens included: what was sampled is what is
+    shown, and a blank that it begins with stays."""
+    return readings(tokenizer).decode_responses(rows)
+
+
+@functools.lru_cache(maxsize=4)
+def readings(tokenizer: Any) -> TextTokens:
+    """How the tokenizer reads a text's beginning and what continues one; which id is its EOS plays no part."""
+    eos = tokenizer.eos_token_id
+    return text_tokens(tokenizer, eos=0 if eos is None else eos)
 
 
 def encode_chats(tokenizer: Any, chats: Sequence[Sequence[Message]]) -> list[list[int]]:
@@ -49,17 +75,11 @@ def encode_chats(tokenizer: Any, chats: Sequence[Sequence[Message]]) -> list[lis
     """
     if not getattr(tokenizer, "chat_template", None):
         raise ValueError("the tokenizer has no chat template: give plain text, or a model that was made for chat")
-    from jinja2 import TemplateError
-
     try:
         return [
             list(tokenizer.apply_chat_template(list(chat), add_generation_prompt=True, return_dict=False))
             for chat in chats
         ]
-    except TemplateError as error:
-        raise ValueError(f"the chat template does not take these messages: {error}") from error
-
-
-def decode(tokenizer: Any, rows: Sequence[Sequence[int]]) -> list[str]:
-    """The text of each row of ids, special tokens included: what was sampled is what is shown."""
-    return [tokenizer.decode(list(row), skip_special_tokens=False) for row in rows]
+    except Exception as error:  # a template is a program of its own, and fails in ways of its own
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ValueError(f"the chat template does not take these messages: {reason}") from error

@@ -1,1 +1,1 @@
-"""GPT-NeoX, Mistral and Llama as pure functions of a parameter pytree."""
+"""GPT-NeoX, Mistral, Llama, Qwen2 and Qwen3 as pure functions of a parameter pytree."""

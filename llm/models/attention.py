@@ -26,15 +26,23 @@ Attend = Callable[[Array, Array, Array], tuple[Array, Any]]
 """`(queries [B, S, N, H], keys [B, S, K, H], values [B, S, K, H]) → (mixed [B, S, N, H], what to keep)`."""
 
 
-def causal(window: int | None, implementation: Implementation) -> Attend:
+def causal(window: int | None, implementation: Implementation, segments: Int[Array, "B S"] | None = None) -> Attend:
     """Every position attends to itself and to earlier ones, the nearest `window` of them; keeps nothing.
 
     Right padding needs no mask here: what comes later is hidden from every real position anyway, and a broadcast
-    mask would shut cuDNN's kernel out (jax#28974).
+    mask would shut cuDNN's kernel out (jax#28974). So `segments` are computed by XLA, whatever is asked for.
+
+    Args:
+        window: positions that one sees, itself included; None for all.
+        implementation: of attention.
+        segments: of rows that hold several sequences, which one each position belongs to: others are hidden.
     """
 
     def attend(q: Float[Array, "B S N H"], k: Float[Array, "B S K H"], v: Float[Array, "B S K H"]) -> tuple[Array, Any]:
-        return _attend_causally(q, k, v, window, implementation), None
+        if segments is None:
+            return _attend_causally(q, k, v, window, implementation), None
+        same = (segments[:, :, None] == segments[:, None, :])[:, None]  # [B, 1, S, S], for all heads
+        return _attend_causally(q, k, v, window, "xla", mask=same), None
 
     return attend
 
@@ -89,13 +97,43 @@ def _attend_once(
     return jnp.einsum("bkgs,bksh->bkgh", weights.astype(values.dtype), values).reshape(q.shape)
 
 
-def _attend_causally(q: Array, k: Array, v: Array, window: int | None, implementation: Implementation) -> Array:
+def _attend_causally(
+    q: Array, k: Array, v: Array, window: int | None, implementation: Implementation, mask: Array | None = None
+) -> Array:
     """Softmax attention with scale 1/√H; a window that covers the sequence is left out."""
-    chosen: Any = implementation
-    if implementation == "auto":
-        chosen = "cudnn" if cudnn_works(q.shape[-1], str(q.dtype)) else "xla"
-    around = None if window is None or window >= q.shape[1] else (window - 1, 0)
-    return _attention(q, k, v, is_causal=True, local_window_size=around, implementation=chosen)
+    window = None if window is None or window >= q.shape[1] else window
+    if implementation == "cudnn" or (implementation == "auto" and cudnn_works(q.shape[-1], str(q.dtype))):
+        around = None if window is None else (window - 1, 0)
+        return _attention(q, k, v, mask=mask, is_causal=True, local_window_size=around, implementation="cudnn")
+    return _attend_head_by_head(q, k, v, window, mask)
+
+
+def _attend_head_by_head(
+    q: Float[Array, "B S N H"],
+    k: Float[Array, "B S K H"],
+    v: Float[Array, "B S K H"],
+    window: int | None,
+    mask: Bool[Array, "B #N S S"] | None,
+) -> Float[Array, "B S N H"]:
+    """Softmax attention as plain products, softmax in float32; heads stand before positions.
+
+    On a CPU it takes two thirds of the time of `jax.nn.dot_product_attention`, whose gradient turns products over in
+    memory (`benchmarks/llm_results.md`).
+    """
+    wide = jnp.float64 if q.dtype == jnp.float64 else jnp.float32
+    batch, length, heads, size = q.shape
+    groups = k.shape[2]
+    queries = q.swapaxes(1, 2).reshape(batch, groups, -1, size)  # the queries of a key's heads, one below the other
+    scores = jnp.einsum("bkqh,bksh->bkqs", queries, k.swapaxes(1, 2), preferred_element_type=wide) / size**0.5
+    at = jnp.arange(length)
+    seen = at[None, :] <= at[:, None]
+    if window is not None:
+        seen &= at[None, :] > at[:, None] - window
+    seen = seen[None, None] if mask is None else seen[None, None] & mask
+    scores = jnp.where(seen, scores.reshape(batch, heads, length, length), jnp.finfo(wide).min)
+    weights = jax.nn.softmax(scores, axis=-1).astype(v.dtype).reshape(batch, groups, -1, length)
+    mixed = jnp.einsum("bkqs,bksh->bkqh", weights, v.swapaxes(1, 2))
+    return mixed.reshape(batch, heads, length, size).swapaxes(1, 2)
 
 
 def _attention(q: Array, k: Array, v: Array, **how: Any) -> Array:

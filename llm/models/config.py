@@ -7,8 +7,9 @@ from typing import Any, Literal
 import flax.linen as nn
 
 from modeseek.checks import whole
+from modeseek.llm.models.rotary import Scaling
 
-Architecture = Literal["gpt_neox", "mistral", "llama"]
+Architecture = Literal["gpt_neox", "mistral", "llama", "qwen2", "qwen3"]
 Head = Literal["lm", "reward", "value"]
 
 HEADS: tuple[Head, ...] = ("lm", "reward", "value")
@@ -23,6 +24,11 @@ ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
     "silu": nn.silu,
 }
 """By Hugging Face's names; plain `gelu` is the exact one (erf)."""
+
+
+LARGEST = 2**31 - 1
+MOST_LAYERS = 10_000
+"""No model is larger; a configuration that says so is damaged, and would be worked on for ever."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,9 +51,10 @@ class ModelConfig:
         norm_epsilon: added to the variance.
         rotary_fraction: share of a head's features that rotary positions turn, the first ones.
         rotary_base: θ of the rotary frequencies θ^(-2i/d).
+        rotary_scaling: how these are scaled for longer contexts; None for not at all.
         window: tokens that a position sees, itself included; None for all.
         parallel_residual: x + attention(norm(x)) + mlp(norm(x)) instead of one after the other (GPT-NeoX).
-        attention_bias: whether attention's products have biases.
+        attention_bias: whether queries, keys and values have biases.
         mlp_bias: whether the MLP's products have.
         tied: whether the unembedding is the embedding.
         init_std: standard deviation of fresh weights.
@@ -66,6 +73,7 @@ class ModelConfig:
     norm_epsilon: float
     rotary_fraction: float = 1.0
     rotary_base: float = 10_000.0
+    rotary_scaling: Scaling | None = None
     window: int | None = None
     parallel_residual: bool = False
     attention_bias: bool = False
@@ -77,6 +85,10 @@ class ModelConfig:
         """Raises ValueError for sizes that no model can have."""
         for field in ("vocab_size", "width", "layers", "heads", "kv_heads", "head_size", "mlp_width", "context"):
             whole(field, getattr(self, field), 1)
+            if getattr(self, field) > LARGEST:
+                raise ValueError(f"{field} must be at most {LARGEST}, got {getattr(self, field)}")
+        if self.layers > MOST_LAYERS:
+            raise ValueError(f"layers must be at most {MOST_LAYERS}, got {self.layers}")
         if self.window is not None:
             whole("window", self.window, 1)
         for field in ("norm_epsilon", "rotary_base"):
@@ -96,6 +108,16 @@ class ModelConfig:
     def rotary_size(self) -> int:
         """Features of a head that are turned."""
         return int(self.head_size * self.rotary_fraction)
+
+    @property
+    def attention_out_bias(self) -> bool:
+        """Whether attention's output has a bias: as queries, keys and values do, but for Qwen2."""
+        return self.attention_bias and self.architecture != "qwen2"
+
+    @property
+    def head_norms(self) -> bool:
+        """Whether each head's query and key are normed (Qwen3)."""
+        return self.architecture == "qwen3"
 
 
 def check_heads(heads: tuple[Head, ...]) -> None:

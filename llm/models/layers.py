@@ -1,33 +1,20 @@
-"""The pieces that every architecture shares: products with weights, norms and rotary positions."""
+"""The pieces that every architecture shares: products with weights and norms."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 
-class Rotary(NamedTuple):
-    """Cosines and sines of every position's angles; B is 1 where all rows share their positions."""
+def product(x: Float[Array, "*B I"], kernel: Float[Array, "I O"]) -> Float[Array, "*B O"]:
+    """x · kernel, all rows below one another.
 
-    cos: Float[Array, "B S 1 R"]
-    sin: Float[Array, "B S 1 R"]
-
-
-def rotary(positions: Int[Array, "B S"], size: int, base: float) -> Rotary:
-    """The angles p · base^(-2i/size), i < R = size / 2, in float32 (RoFormer, Su et al. 2021, eq. 15)."""
-    frequencies = 1.0 / base ** (jnp.arange(0, size, 2, dtype=jnp.float32) / size)
-    angles = positions[:, :, None, None].astype(jnp.float32) * frequencies[None, None, None, :]
-    return Rotary(jnp.cos(angles), jnp.sin(angles))
-
-
-def rotate(x: Float[Array, "B S N H"], turn: Rotary) -> Float[Array, "B S N H"]:
-    """Turn the first 2R features of each head; feature i is paired with feature i + R. Computed in float32."""
-    half = turn.cos.shape[-1]
-    a, b = x[..., :half].astype(jnp.float32), x[..., half : 2 * half].astype(jnp.float32)
-    turned = jnp.concatenate([a * turn.cos - b * turn.sin, b * turn.cos + a * turn.sin], axis=-1).astype(x.dtype)
-    return turned if 2 * half == x.shape[-1] else jnp.concatenate([turned, x[..., 2 * half :]], axis=-1)
+    The kernel's gradient is then a product of two matrices. Of `[B, S, I]` and `[B, S, O]` XLA would turn one over in
+    memory first, which on a CPU takes longer than the product (`benchmarks/llm_results.md`).
+    """
+    return (x.reshape(-1, x.shape[-1]) @ kernel).reshape(*x.shape[:-1], kernel.shape[1])
 
 
 class Dense(nn.Module):
@@ -41,11 +28,11 @@ class Dense(nn.Module):
     def __call__(self, x: Float[Array, "B S I"]) -> Float[Array, "B S O"]:
         """Over the last axis, in `dtype`."""
         kernel = self.param("kernel", nn.initializers.lecun_normal(), (x.shape[-1], self.features))
-        y = x @ kernel.astype(self.dtype)
+        y = product(x, kernel.astype(self.dtype))
         if self.has_variable("params", "lora_a"):
             down: Array = self.get_variable("params", "lora_a")
             up: Array = self.get_variable("params", "lora_b")
-            y = y + (x @ down.astype(self.dtype)) @ up.astype(self.dtype)
+            y = y + product(product(x, down.astype(self.dtype)), up.astype(self.dtype))
         if self.use_bias:
             y = y + self.param("bias", nn.initializers.zeros, (self.features,)).astype(self.dtype)[None, None, :]
         return y
@@ -65,7 +52,7 @@ class LayerNorm(nn.Module):
         x = x.astype(jnp.float32)
         centred = x - x.mean(axis=-1, keepdims=True)
         normal = centred * jax.lax.rsqrt((centred**2).mean(axis=-1, keepdims=True) + self.epsilon)
-        return (normal * _row(scale) + _row(bias)).astype(self.dtype)
+        return (normal * _along(x, scale) + _along(x, bias)).astype(self.dtype)
 
 
 class RMSNorm(nn.Module):
@@ -75,16 +62,17 @@ class RMSNorm(nn.Module):
     dtype: Any
 
     @nn.compact
-    def __call__(self, x: Float[Array, "B S D"]) -> Float[Array, "B S D"]:
+    def __call__(self, x: Float[Array, "*B D"]) -> Float[Array, "*B D"]:
         """Over the last axis."""
         scale = self.param("scale", nn.initializers.ones, x.shape[-1:])
         x = x.astype(jnp.float32)
         normal = x * jax.lax.rsqrt((x**2).mean(axis=-1, keepdims=True) + self.epsilon)
-        return (normal * _row(scale)).astype(self.dtype)
+        return (normal * _along(x, scale)).astype(self.dtype)
 
 
-def _row(vector: Float[Array, "D"]) -> Float[Array, "1 1 D"]:
-    return vector.astype(jnp.float32)[None, None, :]
+def _along(x: Array, vector: Float[Array, "D"]) -> Array:
+    """The vector along x's last axis, in float32."""
+    return vector.astype(jnp.float32).reshape(*(1,) * (x.ndim - 1), -1)
 
 
 @jax.custom_vjp
@@ -104,7 +92,8 @@ def _wide_forward(x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
 def _wide_backward(saved: tuple[Array, Array], cotangent: Array) -> tuple[Array, Array]:
     x, kernel = saved
     cotangent = cotangent.astype(x.dtype)
-    return jnp.einsum("...o,io->...i", cotangent, kernel), jnp.einsum("...i,...o->io", x, cotangent)
+    rows = lambda a: a.reshape(-1, a.shape[-1])  # as in `product`
+    return product(cotangent, kernel.T), rows(x).T @ rows(cotangent)
 
 
 wide_product.defvjp(_wide_forward, _wide_backward)

@@ -1,4 +1,4 @@
-"""Mistral (Jiang et al. 2023) and Llama, which differ in switches alone: their block and their tensors' names."""
+"""Mistral (Jiang et al. 2023), Llama, Qwen2 and Qwen3, which differ in switches alone: block and tensors' names."""
 
 import functools
 from typing import Any
@@ -8,15 +8,16 @@ from jaxtyping import Array, Float
 
 from modeseek.llm.models.attention import Attend
 from modeseek.llm.models.config import ACTIVATIONS, ModelConfig
-from modeseek.llm.models.layers import Dense, RMSNorm, Rotary, rotate
+from modeseek.llm.models.layers import Dense, RMSNorm
 from modeseek.llm.models.names import LayerNames, Names
+from modeseek.llm.models.rotary import Rotary, rotate
 
 
 class MistralBlock(nn.Module):
     """x + attention(norm(x)), then x + mlp(norm(x)).
 
     Beside GPT-NeoX: RMSNorm for LayerNorm, fewer key and value heads than query heads, and an MLP with a gate,
-    contract(silu(gate(x)) · expand(x)).
+    contract(silu(gate(x)) · expand(x)). Qwen3 norms each head's query and key before they are turned.
     """
 
     config: ModelConfig
@@ -27,6 +28,7 @@ class MistralBlock(nn.Module):
         """The next residual stream, and what `attend` keeps."""
         c = self.config
         attention = functools.partial(Dense, dtype=self.dtype, use_bias=c.attention_bias)
+        out = Dense(c.width, c.attention_out_bias, self.dtype, name="attention_out")
         mlp = functools.partial(Dense, dtype=self.dtype, use_bias=c.mlp_bias)
         batch, length, _ = x.shape
 
@@ -34,8 +36,11 @@ class MistralBlock(nn.Module):
         q = attention(c.heads * c.head_size, name="query")(normed).reshape(batch, length, c.heads, -1)
         k = attention(c.kv_heads * c.head_size, name="key")(normed).reshape(batch, length, c.kv_heads, -1)
         v = attention(c.kv_heads * c.head_size, name="value")(normed).reshape(batch, length, c.kv_heads, -1)
+        if c.head_norms:
+            q = RMSNorm(c.norm_epsilon, self.dtype, name="query_norm")(q)
+            k = RMSNorm(c.norm_epsilon, self.dtype, name="key_norm")(k)
         mixed, kept = attend(rotate(q, turn), rotate(k, turn), v)
-        x = x + attention(c.width, name="attention_out")(mixed.reshape(batch, length, -1))
+        x = x + out(mixed.reshape(batch, length, -1))
 
         normed = RMSNorm(c.norm_epsilon, self.dtype, name="mlp_norm")(x)
         gate = ACTIVATIONS[c.activation](mlp(c.mlp_width, name="gate")(normed))
@@ -47,11 +52,14 @@ def _layer(config: ModelConfig) -> LayerNames:
         "attention_norm/scale": ("input_layernorm.weight", ("embed",)),
         "mlp_norm/scale": ("post_attention_layernorm.weight", ("embed",)),
     }
+    if config.head_norms:
+        names["query_norm/scale"] = ("self_attn.q_norm.weight", ("head",))
+        names["key_norm/scale"] = ("self_attn.k_norm.weight", ("head",))
     products = {
         "query": ("self_attn.q_proj", "embed", "heads", config.attention_bias),
         "key": ("self_attn.k_proj", "embed", "kv_heads", config.attention_bias),
         "value": ("self_attn.v_proj", "embed", "kv_heads", config.attention_bias),
-        "attention_out": ("self_attn.o_proj", "heads", "embed", config.attention_bias),
+        "attention_out": ("self_attn.o_proj", "heads", "embed", config.attention_out_bias),
         "gate": ("mlp.gate_proj", "embed", "mlp", config.mlp_bias),
         "expand": ("mlp.up_proj", "embed", "mlp", config.mlp_bias),
         "contract": ("mlp.down_proj", "mlp", "embed", config.mlp_bias),

@@ -12,8 +12,9 @@ from modeseek.checks import whole
 from modeseek.llm.models import mistral, neox
 from modeseek.llm.models.attention import Attend, Implementation, LayerCache, causal, filling, stepping
 from modeseek.llm.models.config import ModelConfig
-from modeseek.llm.models.layers import LayerNorm, RMSNorm, Rotary, rotary, wide_product
+from modeseek.llm.models.layers import LayerNorm, RMSNorm, wide_product
 from modeseek.llm.models.parameters import Params
+from modeseek.llm.models.rotary import Rotary, frequencies, rotary
 
 Remat = Literal["none", "dots", "full"]
 
@@ -27,6 +28,8 @@ BLOCKS: dict[str, Any] = {
     "gpt_neox": (neox.GPTNeoXBlock, LayerNorm),
     "mistral": (mistral.MistralBlock, RMSNorm),
     "llama": (mistral.MistralBlock, RMSNorm),
+    "qwen2": (mistral.MistralBlock, RMSNorm),
+    "qwen3": (mistral.MistralBlock, RMSNorm),
 }
 """Each architecture's block and its norm."""
 
@@ -98,7 +101,11 @@ class Model:
     compute: Compute = Compute()
 
     def hidden(
-        self, params: Params, tokens: Int[Array, "B S"], lengths: Int[Array, "B"] | None = None
+        self,
+        params: Params,
+        tokens: Int[Array, "B S"],
+        lengths: Int[Array, "B"] | None = None,
+        segments: Int[Array, "B S"] | None = None,
     ) -> Float[Array, "B S D"]:
         """Hidden states after the last norm, all positions at once; the heads read them.
 
@@ -107,9 +114,12 @@ class Model:
             tokens: ids, padded on the right with any id.
             lengths: real tokens of each row (all S, if not given). Hidden states beyond them are 0, and so is their
                 gradient; the others do not depend on the padding.
+            segments: of rows that hold several sequences one after the other, the number of each token's; a sequence
+                reads itself alone, at positions of its own.
         """
-        x, turn = self._embed(params, tokens, jnp.arange(tokens.shape[1])[None, :])
-        attend = causal(self.config.window, self.compute.attention)
+        positions = jnp.arange(tokens.shape[1])[None, :] if segments is None else positions_within(segments)
+        x, turn = self._embed(params, tokens, positions)
+        attend = causal(self.config.window, self.compute.attention, segments)
 
         def layer(x: Array, layer_params: Params) -> tuple[Array, None]:
             return self._block(layer_params, x, turn, attend)[0], None
@@ -212,7 +222,8 @@ class Model:
         if self.compute.shardings is not None:
             table = jax.lax.with_sharding_constraint(table, self.compute.shardings.table)
         x = table[tokens].astype(self.compute.dtype)
-        return self._stay(x), rotary(positions, self.config.rotary_size, self.config.rotary_base)
+        turns = frequencies(self.config.rotary_size, self.config.rotary_base, self.config.rotary_scaling)
+        return self._stay(x), rotary(positions, turns)
 
     def _block(self, params: Params, x: Array, turn: Rotary, attend: Attend) -> tuple[Array, Any]:
         block, _ = BLOCKS[self.config.architecture]
@@ -234,6 +245,13 @@ class Model:
     def _label(self, params: Params, hidden: Array) -> Array:
         score = wide_product(hidden, params["kernel"].astype(hidden.dtype))[..., 0]
         return score + params["bias"][0].astype(score.dtype) if "bias" in params else score
+
+
+def positions_within(segments: Int[Array, "B S"]) -> Int[Array, "B S"]:
+    """Each token's position in its own sequence, where rows hold several: 0 at the first token of each."""
+    here = jnp.arange(segments.shape[1])[None, :]
+    begins = jnp.pad(segments[:, 1:] != segments[:, :-1], ((0, 0), (1, 0)), constant_values=True)
+    return here - jax.lax.cummax(jnp.where(begins, here, 0), axis=1)
 
 
 def last(hidden: Float[Array, "B S D"], lengths: Int[Array, "B"]) -> Float[Array, "B D"]:

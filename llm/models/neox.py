@@ -4,13 +4,13 @@ import functools
 from typing import Any
 
 import flax.linen as nn
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from modeseek.llm.models.attention import Attend
 from modeseek.llm.models.config import ACTIVATIONS, ModelConfig
-from modeseek.llm.models.layers import Dense, LayerNorm, Rotary, rotate
+from modeseek.llm.models.layers import Dense, LayerNorm
 from modeseek.llm.models.names import LayerNames, Names
+from modeseek.llm.models.rotary import Rotary, rotate
 
 
 class GPTNeoXBlock(nn.Module):
@@ -29,7 +29,8 @@ class GPTNeoXBlock(nn.Module):
         normed = LayerNorm(c.norm_epsilon, self.dtype, name="attention_norm")(x)
         qkv = dense(3 * c.heads * c.head_size, use_bias=c.attention_bias, name="query_key_value")(normed)
         # Head by head: a head's query, then its key, then its value.
-        q, k, v = jnp.moveaxis(qkv.reshape(batch, length, c.heads, 3, c.head_size), 3, 0)
+        apart = qkv.reshape(batch, length, c.heads, 3, c.head_size)
+        q, k, v = (apart[:, :, :, part] for part in range(3))
         mixed, kept = attend(rotate(q, turn), rotate(k, turn), v)
         out = dense(c.width, use_bias=c.attention_bias, name="attention_out")
         attended = x + out(mixed.reshape(batch, length, -1))

@@ -14,7 +14,8 @@ from modeseek.llm.models.names import Names
 Params = Any
 """Nested dictionaries of arrays: `embed`, `layers` (every leaf `[layers, …]`), `norm`, `heads`."""
 
-NAMES: dict[str, Names] = {"gpt_neox": neox.NAMES, "mistral": mistral.NAMES, "llama": mistral.NAMES}
+NAMES: dict[str, Names] = {"gpt_neox": neox.NAMES}
+NAMES |= dict.fromkeys(("mistral", "llama", "qwen2", "qwen3"), mistral.NAMES)
 
 
 class Parameter(NamedTuple):
@@ -24,7 +25,8 @@ class Parameter(NamedTuple):
         path: its keys from the root.
         shape: of the leaf; a leaf under `layers` has all layers in one array, the layer first.
         axes: the name of each axis, which sharding rules speak of: `layers`, `vocab`, `embed` (the residual
-            stream), `heads` and `kv_heads` (all heads' features, head by head), `mlp`, `label`, `rank` (of adapters).
+            stream), `heads` and `kv_heads` (all heads' features, head by head), `head` (one head's), `mlp`, `label`,
+            `rank` (of adapters).
         tensors: Hugging Face's name of the tensor, one for each layer under `layers`, else one.
     """
 
@@ -64,6 +66,7 @@ def parameters(config: ModelConfig, heads: tuple[Head, ...] = ("lm",)) -> tuple[
         "embed": config.width,
         "heads": config.heads * config.head_size,
         "kv_heads": config.kv_heads * config.head_size,
+        "head": config.head_size,
         "qkv": (config.heads + 2 * config.kv_heads) * config.head_size,
         "mlp": config.mlp_width,
         "label": 1,

@@ -12,14 +12,13 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array
 
 from modeseek.llm.models import attention
 from modeseek.llm.models.config import Head, ModelConfig
-from modeseek.llm.models.layers import rotary
 from modeseek.llm.models.model import BLOCKS, REMAT_POLICIES, Compute
 from modeseek.llm.models.parameters import adapters, parameters, shapes
+from modeseek.llm.models.rotary import frequencies, rotary
 from modeseek.llm.parallel.mesh import MeshShape, numbers_per_device
 
 _BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "float64": 8}
@@ -213,7 +212,7 @@ def residual_bytes(config: ModelConfig, dtype: str, remat: str, fused: bool, len
     attend = _fused_attention if fused else attention.causal(config.window, "xla")
 
     def layer(params: Any, x: Array) -> Array:
-        turn = rotary(jnp.arange(length)[None, :], config.rotary_size, config.rotary_base)
+        turn = rotary(jnp.arange(length)[None, :], frequencies(config.rotary_size, config.rotary_base))
         residual: Array = block(config, jnp.dtype(dtype)).apply({"params": params}, x, turn, attend)[0]
         return residual
 
@@ -294,5 +293,5 @@ def readable(count: int) -> str:
     """Bytes in the unit that a person would choose."""
     if count <= 0:
         return "0 B"
-    step = min(int(np.log2(count) // 10), 4)
+    step = min(int(math.log2(count) // 10), 4)
     return f"{count / 1024**step:.{0 if step == 0 else 2}f} {('B', 'KiB', 'MiB', 'GiB', 'TiB')[step]}"

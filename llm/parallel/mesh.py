@@ -32,6 +32,7 @@ RULES: dict[str, str | None] = {
     "embed": "fsdp",
     "heads": "tensor",
     "kv_heads": "tensor",
+    "head": None,  # every head is normed alike
     "mlp": "tensor",
     "label": None,
     "rank": None,

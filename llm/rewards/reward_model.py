@@ -21,7 +21,7 @@ from modeseek.bandit.objectives.preference import dpo
 from modeseek.checks import require
 from modeseek.llm.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from modeseek.llm.checkpoints.hub import local_folder
-from modeseek.llm.data.order import batches
+from modeseek.llm.data.order import BEGINNING, Position, batches
 from modeseek.llm.data.rows import Rows, pad_rows
 from modeseek.llm.data.tokenization import Example
 from modeseek.llm.data.tokens import Ids
@@ -34,7 +34,8 @@ from modeseek.llm.models.model import Model
 from modeseek.llm.models.parameters import Params
 from modeseek.llm.rewards.calibration import Agreement, agreement
 from modeseek.llm.rewards.functions import RewardFunction
-from modeseek.llm.training.optimizer import start
+from modeseek.llm.training.optimizer import State, start
+from modeseek.llm.training.run_checkpoints import RunCheckpoints
 from modeseek.llm.training.settings import RewardModelConfig
 from modeseek.llm.training.step import make_step
 from modeseek.llm.training.trainable import AllParameters
@@ -90,6 +91,20 @@ class BradleyTerry:
         return jnp.maximum(jnp.asarray(batch.real).sum(), 1).astype(jnp.float32)
 
 
+class RewardState(NamedTuple):
+    """Everything that training carries from one step to the next.
+
+    Attributes:
+        learner: what is trained, and the optimizer's state; donated to the next step.
+        position: where the data stands.
+        step: gradient steps so far.
+    """
+
+    learner: State
+    position: Position = BEGINNING
+    step: int = 0
+
+
 class Trained(NamedTuple):
     """A trained reward model's parameters, and how it judges held-out pairs (None where nothing is held out)."""
 
@@ -104,6 +119,7 @@ def train(
     held_out: Sequence[Example] = (),
     config: RewardModelConfig | None = None,
     *,
+    checkpoints: RunCheckpoints | None = None,
     report: Callable[[Mapping[str, Any]], None] = lambda record: None,
     progress: Progress = lambda steps: steps,
 ) -> Trained:
@@ -114,8 +130,10 @@ def train(
         examples: pairs, chosen first.
         held_out: pairs of other prompts.
         config: the run's.
-        report: takes a record at each step (`step`, `epoch`, `loss`, `learning_rate`, `update_seconds`) and at each
-            evaluation (`step`, `held_out_loss`, `held_out_accuracy`, `held_out_calibration_error`, `evaluate_seconds`).
+        checkpoints: of a run that may be killed, as `modeseek.llm.training.tune.tune` takes them.
+        report: takes a record at each step (`step`, `epoch`, `loss`, `learning_rate`, `update_seconds`), at each
+            evaluation (`step`, `held_out_loss`, `held_out_accuracy`, `held_out_calibration_error`, `evaluate_seconds`)
+            and at each checkpoint (`step`, `checkpoint_seconds`).
         progress: wraps the step numbers.
 
     Raises:
@@ -126,16 +144,20 @@ def train(
     for each, what in ((examples, "pairs"), (held_out, "held-out pairs")):
         _check_pairs(each, what, scorer.model.config)
     steps = config.steps(len(examples))
-    order = batches(len(examples), config.batch, seed=config.seed)
     rate, optimizer = config.optimizer.rate(steps), config.optimizer.transformation(steps)
     trainable = AllParameters(scorer.model.config, ("reward",))
     step = make_step(BradleyTerry(scorer.model), trainable, optimizer=optimizer, accumulate=config.accumulate)
-    state, judged = start(scorer.params, optimizer), None
-    for number in progress(range(1, steps + 1)):
+    at_once, judged = 2 * config.batch // config.accumulate, None
+    measure = lambda state: judge(ModelWithParams(scorer.model, state.learner.params), held_out, batch=at_once)
+    begin = lambda: RewardState(start(scorer.params, optimizer))
+    state = begin() if checkpoints is None else checkpoints.begin(begin)
+    order = batches(len(examples), config.batch, seed=config.seed, start=state.position)
+    for number in progress(range(state.step + 1, steps + 1)):
         began = time.monotonic()
         rows, following = next(order)
         batch = comparisons(pad_rows([examples[i] for i in rows], multiple=config.multiple))
-        state, value = step(state, batch)
+        learner, value = step(state.learner, batch)
+        state = RewardState(learner, following, number)
         loss = float(value)
         if not math.isfinite(loss):
             raise ValueError(
@@ -147,8 +169,7 @@ def train(
         report({"step": number, **numbers, "update_seconds": seconds})
         if held_out and (number % config.evaluate_every == 0 or number == steps):
             began = time.monotonic()
-            at_once = 2 * config.batch // config.accumulate
-            judged = judge(ModelWithParams(scorer.model, state.params), held_out, batch=at_once)
+            judged = measure(state)
             report(
                 {
                     "step": number,
@@ -158,7 +179,12 @@ def train(
                     "evaluate_seconds": round(time.monotonic() - began, 3),
                 }
             )
-    return Trained(state.params, judged, steps)
+        began = time.monotonic()
+        if checkpoints is not None and checkpoints.save(number, state, last=number == steps):
+            report({"step": number, "checkpoint_seconds": round(time.monotonic() - began, 3)})
+    if held_out and judged is None:  # a run that had come to its end has measured and forgotten it
+        judged = measure(state)
+    return Trained(state.learner.params, judged, steps)
 
 
 def judge(scorer: ModelWithParams, examples: Sequence[Example], *, batch: int = 64, bins: int = 10) -> Agreement:
@@ -180,15 +206,29 @@ def judge(scorer: ModelWithParams, examples: Sequence[Example], *, batch: int = 
 
 
 def score_ids(
-    scorer: ModelWithParams, rows: Sequence[Ids], *, batch: int = 64, progress: Progress = lambda items: items
+    scorer: ModelWithParams,
+    rows: Sequence[Ids],
+    *,
+    pad: int | None = None,
+    batch: int = 64,
+    progress: Progress = lambda items: items,
 ) -> np.ndarray:
     """r of sequences, prompt and response together, `[rows]` float64; the longest first, `batch` at a time.
+
+    Args:
+        scorer: with a reward head.
+        rows: ids of each sequence.
+        pad: where a checkpoint names one, r is read at the last other token, as transformers reads it; of a model whose
+            pad is its EOS (Pythia's, from TRL) that is the token before EOS.
+        batch: rows at once.
+        progress: wraps the batches.
 
     Raises:
         ValueError: ids that the model cannot read, or a score that is not finite.
     """
     lists = [np.asarray(row, np.int64).tolist() for row in rows]
     check_ids(lists, scorer.model.config, name="sequence")
+    lists = [_without_end(row, pad) for row in lists]
 
     def run(numbers: list[int]) -> list[float]:
         padded = pad_right([lists[i] for i in numbers], bucket(len(lists[numbers[0]])))
@@ -200,11 +240,21 @@ def score_ids(
     return found
 
 
+def _without_end(row: list[int], pad: int | None) -> list[int]:
+    """The row without the padding ids at its end: what comes later changes nothing of a token's hidden state."""
+    kept = len(row)
+    while kept > 1 and row[kept - 1] == pad:
+        kept -= 1
+    return row[:kept]
+
+
 _scores = functools.partial(jax.jit, static_argnums=0)(scores)
 
 
-def as_reward(scorer: ModelWithParams, *, batch: int = 64) -> RewardFunction:
+def as_reward(scorer: ModelWithParams, *, pad: int | None = None, batch: int = 64) -> RewardFunction:
     """A reward model as a reward function: it reads the very ids that were sampled, and nothing is tokenised again.
+
+    `pad` and `batch` are those of `score_ids`.
 
     It raises a ValueError for an id outside its vocabulary and for a sequence that is longer than its context.
     """
@@ -216,7 +266,7 @@ def as_reward(scorer: ModelWithParams, *, batch: int = 64) -> RewardFunction:
         there = np.argwhere(mask.any(axis=-1)).tolist()
         rows = [np.append(prompt_ids[p], response_ids[p, n][mask[p, n]]) for p, n in there]
         if rows:
-            found[tuple(np.transpose(there))] = score_ids(scorer, rows, batch=batch)
+            found[tuple(np.transpose(there))] = score_ids(scorer, rows, pad=pad, batch=batch)
         return found
 
     return function

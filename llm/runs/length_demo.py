@@ -1,56 +1,46 @@
-"""Length scenarios from nothing: a tokenizer, SFT, preferences, a reward model and methods, each stage in its folder.
-
-A stage that is done has left `result.json`, and is not run again; what an interrupted one left is removed first. So the
-same call goes on where it was stopped, and stages may be run one by one.
-"""
+"""Length scenarios from nothing: a tokenizer, SFT, preferences, a reward model and methods, each a stage."""
 
 import dataclasses
 import functools
-import json
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
 
 from modeseek.bandit.objectives.registry import variant
-from modeseek.checks import require
-from modeseek.files import replacing
 from modeseek.llm.checkpoints.checkpoint import open_checkpoint
 from modeseek.llm.checkpoints.load import load
 from modeseek.llm.checkpoints.model_card import ModelCard
 from modeseek.llm.checkpoints.save import save
-from modeseek.llm.data.order import order
-from modeseek.llm.data.python_docstrings import DocstringLimits, python_docstrings
-from modeseek.llm.data.report import Report
-from modeseek.llm.data.split import split_by_prompt
-from modeseek.llm.data.templates import PLAIN
-from modeseek.llm.data.tokenization import Example, Limits, tokenize
-from modeseek.llm.data.tokens import TextTokens, text_tokens
-from modeseek.llm.data.train_tokenizer import train_tokenizer
-from modeseek.llm.inference.batched import Stops, generate_rows
+from modeseek.llm.evaluation.evaluate import EvaluationConfig, evaluate
 from modeseek.llm.inference.scoring import ModelWithParams
 from modeseek.llm.inference.tokenizer import load_tokenizer
 from modeseek.llm.models.config import ModelConfig
 from modeseek.llm.models.model import Model
 from modeseek.llm.models.parameters import init
 from modeseek.llm.rewards import reward_model
-from modeseek.llm.rewards.functions import LengthGold, RewardFunction, call, of_examples, responses_of, without_end
+from modeseek.llm.rewards.functions import RewardFunction, of_examples
+from modeseek.llm.runs.length_data import (
+    Corpus,
+    examples_of,
+    gold_reward,
+    preferences,
+    read_corpus,
+    samples,
+    scenario_of,
+)
 from modeseek.llm.runs.sizes import CONTEXT, DemoSizes
-from modeseek.llm.training.algorithm1 import tune
-from modeseek.llm.training.evaluate import EvaluationConfig, evaluate
+from modeseek.llm.runs.stages import QUIET, Record, Watch, stage
 from modeseek.llm.training.settings import OptimizerConfig, RewardModelConfig, SFTConfig
 from modeseek.llm.training.sft import sft
+from modeseek.llm.training.tune import tune
 from modeseek.llm.training.tune_config import LANGUAGE_HYPER, TuneConfig
 
-RESULT = "result.json"
 POLICY = "policy"
 ROWS = 64
 """Rows are padded to a multiple of so many tokens: all stages then share their programs."""
-
-Record = Mapping[str, Any]
 
 PAIRS, HEAD, EVALUATION = 2**31, 2**31 + 1, 2**31 + 2
 """What keys are for, beyond all numbers of collections: nothing that is trained on is drawn by evaluation's key."""
@@ -58,55 +48,6 @@ PAIRS, HEAD, EVALUATION = 2**31, 2**31 + 1, 2**31 + 2
 
 def _key(sizes: DemoSizes, purpose: int) -> jax.Array:
     return jax.random.fold_in(jax.random.key(sizes.seed), np.uint32(purpose))
-
-
-class Watch(NamedTuple):
-    """What a stage tells while it runs.
-
-    Attributes:
-        say: a line to a person.
-        report: a record of a step or an evaluation.
-        progress: a stage's name → what wraps the numbers of its steps.
-    """
-
-    say: Callable[[str], None] = lambda text: None
-    report: Callable[[Record], None] = lambda record: None
-    progress: Callable[[str], Callable[[Any], Any]] = lambda name: lambda items: items
-
-
-QUIET = Watch()
-
-
-class Corpus(NamedTuple):
-    """Signatures with their docstrings, as ids; prompts that are held out are in no stage's training."""
-
-    tokens: TextTokens
-    tokenizer: Path
-    training: list[Example]
-    held_out: list[Example]
-    report: Report
-
-
-def stage(folder: Path, name: str, make: Callable[[Path], dict[str, Any]], watch: Watch = QUIET) -> dict[str, Any]:
-    """The result of a stage: read, where it is there, else made.
-
-    Args:
-        folder: of all stages.
-        name: of this one, and of its own folder within.
-        make: does the work in the stage's folder, and gives what is kept of it in `result.json`.
-        watch: told what is done.
-    """
-    own = folder / name
-    if (own / RESULT).exists():
-        watch.say(f"{name}: done before")
-        return dict(json.loads((own / RESULT).read_text(encoding="utf-8")))
-    shutil.rmtree(own, ignore_errors=True)
-    own.mkdir(parents=True)
-    watch.say(f"{name} …")
-    result = make(own)
-    with replacing(own / RESULT) as temporary:
-        temporary.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    return result
 
 
 def run(folder: Path, sizes: DemoSizes, watch: Watch = QUIET) -> dict[str, dict[str, dict[str, Any]]]:
@@ -119,37 +60,25 @@ def run(folder: Path, sizes: DemoSizes, watch: Watch = QUIET) -> dict[str, dict[
         tune_config(method, sizes)
     corpus = read_corpus(folder, sizes, watch)
     stage(folder, "sft", lambda own: fine_tuned(own, corpus, sizes, watch), watch)
-    sampled = stage(folder, "samples", lambda own: samples(folder, corpus, sizes), watch)
+    drawn = stage(
+        folder,
+        "samples",
+        lambda own: samples(opened(folder / "sft" / POLICY), corpus, sizes, _key(sizes, PAIRS)),
+        watch,
+    )
     results: dict[str, dict[str, dict[str, Any]]] = {}
     for name in sizes.scenarios:
-        gold = gold_reward(name, sampled["mean_tokens"], corpus.tokens)
-        pairs = stage(folder, f"{name}/pairs", lambda own, g=gold: preferences(folder, corpus, g), watch)
+        scenario = scenario_of(name, drawn["mean_tokens"], sizes)
+        pairs = stage(folder, f"{name}/pairs", lambda own, s=scenario: preferences(folder, corpus, s), watch)
         reward = functools.partial(reward_trained, folder, corpus, pairs["pairs"], sizes, watch)
         stage(folder, f"{name}/reward_model", lambda own, r=reward: r(own), watch)
         proxy = reward_model.as_reward(opened(folder / name / "reward_model" / POLICY))
-        rewards = {"gold": gold, "proxy": proxy}
+        rewards = {"gold": gold_reward(scenario, corpus.tokens), "proxy": proxy}
         results[name] = {}
         for method in ("sft", *sizes.methods):
             work = functools.partial(tuned, folder, corpus, pairs["pairs"], rewards, method, sizes, watch)
             results[name][method] = stage(folder, f"{name}/{method}", lambda own, w=work: w(own), watch)
     return results
-
-
-def read_corpus(folder: Path, sizes: DemoSizes, watch: Watch = QUIET) -> Corpus:
-    """The docstrings of Python's own library, and a byte-pair tokenizer trained on those that are not held out."""
-    split = split_by_prompt(python_docstrings(DocstringLimits(most=250)), 0.05, seed=sizes.seed)
-    home = folder / "tokenizer"
-
-    def make(own: Path) -> dict[str, Any]:
-        texts = (text for record in split.training for text in (record.prompt, *record.responses))
-        train_tokenizer((text for text in texts if isinstance(text, str)), own, vocab_size=sizes.vocab_size)
-        return {"vocab_size": sizes.vocab_size}
-
-    stage(folder, "tokenizer", make, watch)
-    tokens = text_tokens(load_tokenizer(home))
-    limits = Limits(sizes.max_prompt, sizes.max_response, "drop", "drop")
-    training, held_out = (tokenize(records, tokens, PLAIN, limits) for records in split)
-    return Corpus(tokens, home, training.examples, held_out.examples, training.report)
 
 
 def fine_tuned(own: Path, corpus: Corpus, sizes: DemoSizes, watch: Watch = QUIET) -> dict[str, Any]:
@@ -200,67 +129,13 @@ def fine_tuned(own: Path, corpus: Corpus, sizes: DemoSizes, watch: Watch = QUIET
     return numbers
 
 
-def samples(folder: Path, corpus: Corpus, sizes: DemoSizes) -> dict[str, Any]:
-    """Several answers of the SFT policy to training prompts, as the ids that were drawn; those without EOS are kept."""
-    policy = opened(folder / "sft" / POLICY)
-    chosen = order(sizes.seed, 1, len(corpus.training))[: sizes.pair_prompts].tolist()
-    responses = generate_rows(
-        policy.model,
-        policy.model.for_decoding(policy.params),
-        [corpus.training[i].prompt.tolist() for i in chosen],
-        sizes.max_response,
-        key=_key(sizes, PAIRS),
-        samples=sizes.pair_samples,
-        batch=256,
-        stops=Stops([[corpus.tokens.eos]]),
-    )
-    ids = [response.response_ids for response in responses]
-    groups = [ids[i : i + sizes.pair_samples] for i in range(0, len(ids), sizes.pair_samples)]
-    lengths = [len(without_end(response, (corpus.tokens.eos,))) for response in ids]
-    return {"mean_tokens": float(np.mean(lengths)), "prompts": chosen, "responses": groups}
-
-
-def gold_reward(scenario: str, mean_tokens: float, tokens: TextTokens) -> RewardFunction:
-    """Min Length: shorter is better. Mode Length: nearer to what the reference writes on average is."""
-    if scenario == "min_length":
-        return LengthGold("min_length", "tokens").function((tokens.eos,))
-    return LengthGold("mode_length", "tokens", mean_tokens).function((tokens.eos,))
-
-
-def preferences(folder: Path, corpus: Corpus, gold: RewardFunction) -> dict[str, Any]:
-    """Pairs of each prompt's best and worst answer by the gold reward; a prompt whose answers are all as good as one
-    another gives no pair.
-
-    Raises:
-        ValueError: there are fewer than two pairs.
-    """
-    sampled = json.loads((folder / "samples" / RESULT).read_text(encoding="utf-8"))
-    prompts = [corpus.training[i].prompt for i in sampled["prompts"]]
-    rewards = call(gold, responses_of(prompts, sampled["responses"]), "the gold reward")
-    pairs = []
-    for number, group, found in zip(sampled["prompts"], sampled["responses"], rewards, strict=True):
-        if found.max() > found.min():
-            best, worst = int(found.argmax()), int(found.argmin())
-            pairs.append({"prompt": number, "chosen": group[best], "rejected": group[worst]})
-    require(
-        len(pairs) >= 2, f"of {len(prompts)} prompts {len(pairs)} have answers that differ in gold reward: take more"
-    )
-    return {"tied": len(prompts) - len(pairs), "pairs": pairs}
-
-
-def _examples(corpus: Corpus, pairs: Sequence[Mapping[str, Any]]) -> list[Example]:
-    """Chosen first; the ids that were drawn, never tokenised again."""
-    ids = lambda row: np.array(row, np.int32)
-    return [Example(corpus.training[p["prompt"]].prompt, (ids(p["chosen"]), ids(p["rejected"]))) for p in pairs]
-
-
 def reward_trained(
     folder: Path, corpus: Corpus, pairs: Sequence[Mapping[str, Any]], sizes: DemoSizes, watch: Watch, own: Path
 ) -> dict[str, Any]:
     """The proxy reward: a Bradley-Terry model on the SFT policy's trunk; a tenth of the pairs is held out."""
     checkpoint = open_checkpoint(folder / "sft" / POLICY)
     params = load(checkpoint, ("reward",), key=_key(sizes, HEAD))
-    examples = _examples(corpus, pairs)
+    examples = examples_of(corpus, pairs)
     held = max(1, len(examples) // 10)
     config = RewardModelConfig(
         epochs=sizes.reward_epochs,
@@ -357,7 +232,7 @@ def tuned(
         needs_proxy = knobs.variant.on_policy or "advantages" in knobs.variant.method.needs
         found = tune(
             reference,
-            _examples(corpus, pairs),
+            examples_of(corpus, pairs),
             knobs,
             reward=of_examples(rewards["proxy"], name="the proxy reward") if needs_proxy else None,
             eos=(corpus.tokens.eos,),

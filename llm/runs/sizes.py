@@ -8,6 +8,7 @@ METHODS = ("dpo", "pref_ft", "offline_rwr", "rwr", "on_policy_dpo", "ppo")
 """The demo's, by the registry's names: three offline, three on-policy."""
 
 SCENARIOS = ("min_length", "mode_length")
+KNOWN = (*SCENARIOS, "skew_length")
 
 CONTEXT = 256
 """Tokens that the demo's model reads."""
@@ -18,7 +19,8 @@ class DemoSizes:
     """Everything that says how large the demo is; the default is sized for two cores and ten minutes.
 
     Attributes:
-        scenarios: gold rewards that methods are compared under: shorter is better, or nearer to the average length.
+        scenarios: gold rewards that methods are compared under: shorter is better (min_length), nearer to the average
+            length is (mode_length), or shorter is, in pairs most of which were truncated (skew_length).
         methods: of the registry.
         width: of the model.
         layers: of the model.
@@ -76,5 +78,5 @@ class DemoSizes:
         require(self.width % 32 == 0, f"width must be a multiple of 32, got {self.width}")
         require(self.pair_samples >= 2, f"pair_samples must be at least 2, got {self.pair_samples}")
         require(self.batch % 4 == 0, f"batch must be a multiple of 4, got {self.batch}")
-        unknown = [name for name in self.scenarios if name not in SCENARIOS]
-        require(not unknown, f"scenarios must be some of {', '.join(SCENARIOS)}, got {', '.join(unknown)}")
+        unknown = [name for name in self.scenarios if name not in KNOWN]
+        require(not unknown, f"scenarios must be some of {', '.join(KNOWN)}, got {', '.join(unknown)}")

@@ -21,6 +21,7 @@ from modeseek.bandit.simulator.summary import choose_learning_rate
 from modeseek.bandit.studies.cells import Results
 from modeseek.bandit.studies.store import cell_path, difference_in_identity, missing_cells
 from modeseek.files import replacing, writable_folder
+from modeseek.llm.evaluation.evaluate import EvaluationConfig, evaluate
 from modeseek.llm.inference.batched import score_rows
 from modeseek.llm.inference.scoring import ModelWithParams
 from modeseek.llm.models.parameters import Params
@@ -31,7 +32,6 @@ from modeseek.llm.studies.scales import Scale
 from modeseek.llm.studies.scenarios import Scenario, World, evaluation_key
 from modeseek.llm.studies.store import identity, read_cell
 from modeseek.llm.training.algorithm1 import Algorithm1
-from modeseek.llm.training.evaluate import EvaluationConfig, evaluate
 from modeseek.llm.training.tune_config import TuneConfig
 
 Curve = dict[str, list[float]]

@@ -13,25 +13,16 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from modeseek.llm.data.scenarios import PAPER_SHARE
+from modeseek.checks import require
+from modeseek.llm.data.scenarios import PAPER_SHARE, Gold, label_pairs, min_length, mode_length
 from modeseek.llm.data.tokenization import Example
 from modeseek.llm.inference.scoring import ModelWithParams
 from modeseek.llm.inference.tokenizer import load_tokenizer
 from modeseek.llm.rewards import reward_model
-from modeseek.llm.rewards.functions import LengthGold, RewardFunction
-from modeseek.llm.runs.length_demo import (
-    POLICY,
-    QUIET,
-    Corpus,
-    Watch,
-    fine_tuned,
-    opened,
-    preferences,
-    read_corpus,
-    reward_trained,
-    samples,
-    stage,
-)
+from modeseek.llm.rewards.functions import RewardFunction, of_ids, without_end
+from modeseek.llm.runs.length_data import Corpus, examples_of, read_corpus, samples
+from modeseek.llm.runs.length_demo import POLICY, fine_tuned, opened, reward_trained
+from modeseek.llm.runs.stages import QUIET, Watch, stage
 from modeseek.llm.studies.scales import Scale
 
 
@@ -84,60 +75,55 @@ def build_world(scale: Scale, folder: Path, names: Sequence[str], watch: Watch =
     sizes = scale.sizes
     corpus = read_corpus(folder, sizes, watch)
     stage(folder, "sft", lambda own: fine_tuned(own, corpus, sizes, watch), watch)
-    sampled = stage(folder, "samples", lambda own: samples(folder, corpus, sizes), watch)
+    reference = opened(folder / "sft" / POLICY)
+    key = _key(sizes.seed, PAIRS)
+    sampled = stage(folder, "samples", lambda own: samples(reference, corpus, sizes, key), watch)
     made = {}
     for name in names:
-        gold = gold_reward(name, sampled["mean_tokens"], corpus)
-        home = folder / name
-        stage(home, "samples", functools.partial(_samples_of, name, sampled, scale, corpus.tokens.eos), watch)
-        found = stage(home, "pairs", lambda own, h=home, g=gold: preferences(h, corpus, g), watch)["pairs"]
+        gold, home = gold_of(name, sampled["mean_tokens"], corpus), folder / name
+        make = functools.partial(_pairs, name, gold, sampled, corpus, scale)
+        found = stage(home, "pairs", lambda own, m=make: m(), watch)["pairs"]
         held_out, training = found[: scale.held_out_pairs], found[scale.held_out_pairs :]
         train = functools.partial(reward_trained, folder, corpus, training, sizes, watch)
         trained = stage(home, "reward_model", train, watch)
         proxy = reward_model.as_reward(opened(home / "reward_model" / POLICY))
-        made[name] = Scenario(
-            _examples(corpus, training), _examples(corpus, held_out), gold, proxy, trained["held_out_accuracy"]
-        )
-    return World(corpus, opened(folder / "sft" / POLICY), made)
+        pairs, kept = examples_of(corpus, training), examples_of(corpus, held_out)
+        reward = of_ids(gold, (corpus.tokens.eos,))
+        made[name] = Scenario(pairs, kept, reward, proxy, trained["held_out_accuracy"])
+    return World(corpus, reference, made)
 
 
-def gold_reward(scenario: str, mean_tokens: float, corpus: Corpus) -> RewardFunction:
-    """Fewer tokens; nearer to the reference's mean; or commoner tokens."""
-    eos = (corpus.tokens.eos,)
+def gold_of(scenario: str, mean_tokens: float, corpus: Corpus) -> Gold:
+    """Fewer tokens; nearer to the reference's mean; or commoner tokens: of a response's ids without EOS."""
     if scenario == "plain_words":
         return plain_words(corpus, len(load_tokenizer(corpus.tokenizer)))
-    if scenario == "mode_length":
-        return LengthGold("mode_length", "tokens", mean_tokens).function(eos)
-    return LengthGold("min_length", "tokens").function(eos)
+    return mode_length(mean_tokens, len) if scenario == "mode_length" else min_length(len)
 
 
-def plain_words(corpus: Corpus, vocab_size: int) -> RewardFunction:
+def plain_words(corpus: Corpus, vocab_size: int) -> Gold:
     """r(y) = mean over a response's tokens of log f(y_t), nats: f a token's frequency in the training responses.
 
-    Common tokens are better than rare ones, and length as such is worth nothing. EOS does not count; a response
-    without any other token has the reward of the rarest.
+    Common tokens are better than rare ones, and length as such is worth nothing. A response without any token has the
+    reward of the rarest.
     """
     counts = np.full(vocab_size, 0.5)
     for example in corpus.training:
         np.add.at(counts, example.responses[0], 1.0)
-    eos = corpus.tokens.eos
-    counts[eos] = 0.5
+    counts[corpus.tokens.eos] = 0.5
     values = np.log(counts / counts.sum())
-
-    def function(prompt_ids: Any, response_ids: np.ndarray, mask: np.ndarray, texts: Any) -> np.ndarray:
-        counted = mask & (response_ids != eos)
-        total = np.where(counted, values[np.where(counted, response_ids, 0)], 0.0).sum(axis=-1)
-        number = counted.sum(axis=-1)
-        return np.asarray(np.where(number > 0, total / np.maximum(number, 1), values.min()))
-
-    return function
+    return lambda ids: float(values[np.asarray(ids, int)].mean() if len(ids) else values.min())
 
 
-def _samples_of(name: str, sampled: dict[str, Any], scale: Scale, eos: int, own: Path) -> dict[str, Any]:
-    """The reference's answers as a scenario's preferences are made of them: Skew Length's are truncated."""
-    if name != "skew_length":
-        return sampled
-    return {**sampled, "responses": skewed(sampled["responses"], scale.skew_mean, eos, seed=scale.sizes.seed)}
+def _pairs(name: str, gold: Gold, sampled: dict[str, Any], corpus: Corpus, scale: Scale) -> dict[str, Any]:
+    """Each prompt's better answer and its worse one; Skew Length's are truncated first."""
+    eos, answers = corpus.tokens.eos, sampled["responses"]
+    if name == "skew_length":
+        answers = skewed(answers, scale.skew_mean, eos, seed=scale.sizes.seed)
+    whole: Gold = lambda ids: gold(without_end(ids, (eos,)))
+    found = label_pairs(sampled["prompts"], answers, whole, "best and worst")
+    require(len(found.pairs) > scale.held_out_pairs + 1, f"{len(found.pairs)} pairs are too few: take more prompts")
+    pairs = [{"prompt": pair.prompt, "chosen": pair.chosen, "rejected": pair.rejected} for pair in found.pairs]
+    return {"tied": found.tied, "pairs": pairs}
 
 
 def skewed(groups: Sequence[Sequence[Sequence[int]]], mean: float, eos: int, *, seed: int) -> list[list[list[int]]]:
@@ -155,12 +141,14 @@ def skewed(groups: Sequence[Sequence[Sequence[int]]], mean: float, eos: int, *, 
     return [[cut(ids) for ids in group] for group in groups]
 
 
-def _examples(corpus: Corpus, pairs: Sequence[Any]) -> list[Example]:
-    """Chosen first; the ids that were drawn, never tokenised again."""
-    ids = lambda row: np.array(row, np.int32)
-    return [Example(corpus.training[p["prompt"]].prompt, (ids(p["chosen"]), ids(p["rejected"]))) for p in pairs]
+PAIRS, EVALUATION = 2**31, 2**31 + 2
+"""What keys are for, beyond all numbers of collections, as the demo has it."""
+
+
+def _key(seed: int, purpose: int) -> jax.Array:
+    return jax.random.fold_in(jax.random.key(seed), np.uint32(purpose))
 
 
 def evaluation_key(seed: int) -> jax.Array:
-    """For samples that measure and train nothing, beyond all numbers of collections."""
-    return jax.random.fold_in(jax.random.key(seed), np.uint32(2**31 + 2))
+    """For samples that measure and train nothing."""
+    return _key(seed, EVALUATION)

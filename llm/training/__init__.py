@@ -1,1 +1,1 @@
-"""One training step of a language model, of all its parameters or of adapters."""
+"""Training language models: a step on all parameters or on adapters, SFT, and Algorithm 1 with any method."""

@@ -1,7 +1,8 @@
 """Low-rank adapters (LoRA, Hu et al. 2021): W + s·A·B with A [in, r] and B [r, out] trained and W frozen.
 
 A 7B model's Adam takes 84 GB in float32; its adapters of rank 16 take half a gigabyte. An adapted tree is the model's
-own tree with two more leaves beside a kernel, so that the same `Model` trains, scores and decodes it.
+own tree with two more leaves beside a kernel, so that the same `Model` trains, scores and decodes it;
+`modeseek.llm.models.low_rank.merge` makes plain parameters of it.
 """
 
 import dataclasses
@@ -14,12 +15,10 @@ from jaxtyping import Array
 
 from modeseek.llm.models import parameters
 from modeseek.llm.models.config import ModelConfig
+from modeseek.llm.models.low_rank import AdapterTree
 from modeseek.llm.models.parameters import Params
 from modeseek.llm.parallel import memory
 from modeseek.llm.parallel.mesh import RULES
-
-AdapterTree = Any
-"""`<layer's kernel> → {lora_a [layers, in, r], lora_b [layers, r, out]}`."""
 
 
 def init(config: ModelConfig, rank: int, dtype: str = "float32", *, key: Array) -> AdapterTree:
@@ -55,18 +54,6 @@ def attach(params: Params, adapters: AdapterTree, scale: float | Array) -> Param
     for name, adapter in adapters.items():
         scaled = adapter["lora_b"] * jnp.asarray(scale, adapter["lora_b"].dtype)
         layers[name] = {**layers[name], "lora_a": adapter["lora_a"], "lora_b": scaled}
-    return {**params, "layers": layers}
-
-
-def merge(params: Params, adapters: AdapterTree, scale: float | Array) -> Params:
-    """Plain parameters that compute the same: W + s·A·B, added in float32; `modeseek.llm.checkpoints.save` writes
-    them."""
-    layers = dict(params["layers"])
-    for name, adapter in adapters.items():
-        kernel = layers[name]["kernel"]
-        a, b = adapter["lora_a"].astype(jnp.float32), adapter["lora_b"].astype(jnp.float32)
-        change = scale * jnp.einsum("lir,lro->lio", a, b, precision="highest")
-        layers[name] = {**layers[name], "kernel": (kernel.astype(jnp.float32) + change).astype(kernel.dtype)}
     return {**params, "layers": layers}
 
 

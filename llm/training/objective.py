@@ -2,7 +2,8 @@
 
 An objective sees the parameters through log-probs alone. So a step scores its rows without a gradient, differentiates
 the objective with respect to the tokens' log-probs over all rows at once (pairs, groups, normalisers are whole there),
-and hands these weights to a cross-entropy in parts of any size. Adapters, meshes and accumulation need nothing more.
+and hands these weights to a cross-entropy in parts of any size. Adapters, meshes and accumulation need nothing more. A
+value function's loss sees them through values alone, and goes the same way in the same passes.
 Which responses are compared, what an advantage is and what is minimised stands in `modeseek.bandit.objectives`.
 """
 
@@ -19,13 +20,14 @@ from jaxtyping import Array, Bool, Float, Int
 from modeseek.bandit.objectives import metrics, reduce
 from modeseek.bandit.objectives.batch import Batch, HyperParameters, Options
 from modeseek.bandit.objectives.registry import Method
+from modeseek.bandit.objectives.value_function import ValueBatch, ValueNumbers, value_metrics, value_weights
 from modeseek.llm.inference.scoring import ModelWithParams, response_mask, score
 from modeseek.llm.models.parameters import Params
 from modeseek.llm.training.cross_entropy import CrossEntropy, TokenBatch
 from modeseek.llm.training.optimizer import Adam, State
 from modeseek.llm.training.step import in_parts, make_update, step_shardings
 from modeseek.llm.training.trainable import Trainable
-from modeseek.llm.training.tune_config import LANGUAGE_OPTIONS
+from modeseek.llm.training.tune_config import LANGUAGE_OPTIONS, LANGUAGE_VALUES
 
 Ints = Int[Array, "P N"] | Int[np.ndarray, "P N"]
 
@@ -33,7 +35,7 @@ Ints = Int[Array, "P N"] | Int[np.ndarray, "P N"]
 class Labelled(NamedTuple):
     """Responses that a step learns from: P prompts, N responses each, rows of S tokens; log-probs in nats.
 
-    Column t of a log-prob is of token t + 1. Arrays that the method does not need may be None.
+    Column t of a log-prob, an advantage or a value is of token t + 1. Arrays that the method does not need may be None.
 
     Attributes:
         tokens: prompt and response, padded on the right with any id.
@@ -43,7 +45,9 @@ class Labelled(NamedTuple):
         behavior_log_probs: under the policy that sampled.
         reference_log_probs: under the reference.
         rewards: what the method learns from: rewards of responses with the KL of eq. 2 in them, or anything that ranks.
-        advantages: standardised rewards.
+        advantages: standardised rewards, or a value function's advantages of tokens.
+        behavior_values: what the value function said when the responses were sampled, in units of reward.
+        returns: what it is drawn towards.
     """
 
     tokens: Int[Array, "P N S"] | Int[np.ndarray, "P N S"]
@@ -53,14 +57,15 @@ class Labelled(NamedTuple):
     behavior_log_probs: Float[Array, "P N T"] | Float[np.ndarray, "P N T"] | None = None
     reference_log_probs: Float[Array, "P N T"] | Float[np.ndarray, "P N T"] | None = None
     rewards: Float[Array, "P N"] | Float[np.ndarray, "P N"] | None = None
-    advantages: Float[Array, "P N"] | Float[np.ndarray, "P N"] | None = None
+    advantages: (
+        Float[Array, "P N"] | Float[np.ndarray, "P N"] | Float[Array, "P N T"] | Float[np.ndarray, "P N T"] | None
+    ) = None
+    behavior_values: Float[Array, "P N T"] | Float[np.ndarray, "P N T"] | None = None
+    returns: Float[Array, "P N T"] | Float[np.ndarray, "P N T"] | None = None
 
 
 def as_batch(data: Labelled, token_log_probs: Float[Array, "P N T"]) -> Batch:
     """Labelled responses as the objectives take them, with the log-probs that a policy gives to their tokens."""
-    prompts, responses, length = data.tokens.shape
-    flat = lambda a: jnp.asarray(a).reshape(prompts * responses)
-    mask = response_mask(flat(data.starts), flat(data.lengths), length).reshape(prompts, responses, -1)
     as_array = lambda a: None if a is None else jnp.asarray(a)
     return Batch(
         token_log_probs=token_log_probs,
@@ -68,17 +73,52 @@ def as_batch(data: Labelled, token_log_probs: Float[Array, "P N T"]) -> Batch:
         reference_token_log_probs=as_array(data.reference_log_probs),
         rewards=as_array(data.rewards),
         advantages=as_array(data.advantages),
-        mask=mask,
+        mask=_positions(data),
         response_mask=jnp.asarray(data.real),
     )
+
+
+def target_mask(data: Labelled) -> Bool[Array, "P N T"]:
+    """Which columns are tokens of real responses."""
+    return _positions(data) & jnp.asarray(data.real)[..., None]
+
+
+def _positions(data: Labelled) -> Array:
+    """Which columns are within the response."""
+    *_, length = data.tokens.shape
+    flat = lambda a: jnp.asarray(a).reshape(-1)
+    return response_mask(flat(data.starts), flat(data.lengths), length).reshape(*data.lengths.shape, -1)
+
+
+def value_batch(data: Labelled, values: Float[Array, "P N T"], mask: Bool[Array, "P N T"]) -> ValueBatch:
+    """Labelled responses as the value function's loss takes them.
+
+    Raises:
+        ValueError: no returns or values of the policy that sampled.
+    """
+    if data.returns is None or data.behavior_values is None:
+        raise ValueError("a value head is trained on returns and on the values of the policy that sampled: one is None")
+    return ValueBatch(values, jnp.asarray(data.behavior_values), jnp.asarray(data.returns), mask)
+
+
+class Scored(NamedTuple):
+    """What a policy says of the responses' tokens; 0 elsewhere.
+
+    Attributes:
+        log_probs: nats.
+        values: of its value head; None where it has none.
+    """
+
+    log_probs: Float[Array, "P N T"]
+    values: Float[Array, "P N T"] | None
 
 
 @runtime_checkable  # the tests execute every annotation
 class Scorer(Protocol):
     """A compiled scorer."""
 
-    def __call__(self, trained: Params, data: Labelled, frozen: Any = None) -> Float[Array, "P N T"]:
-        """Log-probs of the responses' tokens, nats; 0 elsewhere. No gradient is kept."""
+    def __call__(self, trained: Params, data: Labelled, frozen: Any = None) -> Scored:
+        """Scores of the responses' tokens. No gradient is kept."""
         ...
 
 
@@ -86,22 +126,29 @@ class Scorer(Protocol):
 def make_scorer(loss: CrossEntropy, trainable: Trainable, *, accumulate: int = 1) -> Scorer:
     """The compiled scorer; rows are taken in `accumulate` parts, one after the other.
 
-    Without adapters, the policy that samples, the reference and the policy in training are scored by one program: for
-    rows of one length, equal parameters have equal log-probs, to the bit. The same arguments give the same program.
+    Without adapters or a value head, the policy that samples, the reference and the policy in training are scored by
+    one program: for rows of one length, equal parameters have equal log-probs, to the bit. The same arguments give the
+    same program.
     """
 
     @jax.jit
-    def compiled(trained: Params, rows: TokenBatch, frozen: Any) -> Array:
+    def compiled(trained: Params, rows: TokenBatch, frozen: Any) -> tuple[Array, Array | None]:
         model = ModelWithParams(loss.model, trainable.complete(trained, frozen))
-        one = lambda part: score(model, part.tokens, part.lengths, part.starts, chunk=loss.chunk).log_probs
+
+        def one(part: TokenBatch) -> tuple[Array, Array | None]:
+            found = score(model, part.tokens, part.lengths, part.starts, chunk=loss.chunk)
+            return found.log_probs, found.values
+
         parts = jax.lax.map(one, in_parts(rows, accumulate))
-        joined: Array = parts.swapaxes(0, 1).reshape(rows.tokens.shape[0], -1)
+        joined: tuple[Array, Array | None] = jax.tree.map(
+            lambda a: a.swapaxes(0, 1).reshape(rows.tokens.shape[0], -1), parts
+        )
         return joined
 
-    def scorer(trained: Params, data: Labelled, frozen: Any = None) -> Array:
+    def scorer(trained: Params, data: Labelled, frozen: Any = None) -> Scored:
         flat = compiled(trained, _rows(data), frozen)  # rows alone: labels are no part of the program
-        log_probs: Array = flat.reshape(*data.tokens.shape[:2], -1)
-        return log_probs
+        log_probs, values = jax.tree.map(lambda a: a.reshape(*data.tokens.shape[:2], -1), flat)
+        return Scored(log_probs, values)
 
     return scorer
 
@@ -139,6 +186,7 @@ def make_method_step(
     trainable: Trainable,
     *,
     options: Options = LANGUAGE_OPTIONS,
+    values: ValueNumbers = LANGUAGE_VALUES,
     optimizer: optax.GradientTransformation | None = None,
     mesh: jax.sharding.Mesh | None = None,
     accumulate: int = 1,
@@ -147,13 +195,15 @@ def make_method_step(
 
     Three programs, of which only the small one in the middle is the method's own; those of a model and an optimizer are
     compiled once for all methods, and the same arguments give the same step: a second run compiles nothing. The numbers
-    that a step reports are those of `modeseek.bandit.objectives.metrics.step_metrics` and the gradient's norm.
+    that a step reports are those of `modeseek.bandit.objectives.metrics.step_metrics`, those of
+    `value_function.value_metrics` where there is a value head, and the gradient's norm, of both losses together.
 
     Args:
         method: a row of the registry.
         loss: of the model.
-        trainable: what is trained.
+        trainable: what is trained; with a value head (`modeseek.llm.training.value_head`) where values are learnt.
         options: of the objectives.
+        values: the numbers of the value function's loss.
         optimizer: any of optax's; Adam at `hyper.learning_rate`, if None.
         mesh: where the state lives; one device, if None.
         accumulate: parts that a batch's rows are taken in to save memory. Numbers are those of the whole batch: a
@@ -167,16 +217,23 @@ def make_method_step(
     learn = _learner(loss, trainable, optimizer, mesh, accumulate)
 
     @jax.jit
-    def weigh(data: Labelled, log_probs: Array, hyper: HyperParameters) -> tuple[TokenBatch, dict[str, Array]]:
-        batch = as_batch(data, log_probs)
+    def weigh(
+        data: Labelled, scored: Scored, hyper: HyperParameters, numbers: ValueNumbers
+    ) -> tuple[TokenBatch, dict[str, Array]]:
+        batch = as_batch(data, scored.log_probs)
         _, weights = reduce.token_weights(method, batch, hyper, options)
         rows = _rows(data)._replace(weights=weights.reshape(-1, weights.shape[-1]))
-        return rows, metrics.step_metrics(method, batch, hyper, options)
+        found = metrics.step_metrics(method, batch, hyper, options)
+        if scored.values is None:
+            return rows, found
+        valued = value_batch(data, scored.values, batch.required("token_mask"))
+        of_values = value_weights(valued, numbers).reshape(weights.shape[0] * weights.shape[1], -1)
+        return rows._replace(value_weights=of_values), {**found, **value_metrics(valued, numbers)}
 
     def step(
         state: State, data: Labelled, hyper: HyperParameters, frozen: Any = None
     ) -> tuple[State, dict[str, Array]]:
-        rows, numbers = weigh(data, scorer(state.params, data, frozen), hyper)
+        rows, numbers = weigh(data, scorer(state.params, data, frozen), hyper, values)
         adam = Adam(hyper.learning_rate) if optimizer is None else None
         state, norm = learn(state, rows, adam, frozen)
         return state, {**numbers, "gradient_norm": norm}

@@ -11,6 +11,9 @@ from modeseek.files import differences, lock_folder, replacing, writable_folder
 
 CONFIG = "config.json"
 METRICS = "metrics.jsonl"
+SAMPLES = "samples.jsonl"
+LINES = (METRICS, SAMPLES)
+"""The files of lines."""
 
 
 class RunFolder:
@@ -51,8 +54,12 @@ class RunFolder:
         """The file of lines."""
         return self.folder / METRICS
 
-    def append(self, record: Mapping[str, Any]) -> None:
+    def append(self, record: Mapping[str, Any], file: str = METRICS) -> None:
         """One more line, on the disk when this returns: what is given, and the seconds since the folder was opened.
+
+        Args:
+            record: what is given.
+            file: one of `LINES`.
 
         Raises:
             ValueError: a number that JSON has not (NaN, infinity), or something that is no JSON at all.
@@ -61,20 +68,30 @@ class RunFolder:
         try:
             line = json.dumps({**record, **seconds}, allow_nan=False) + "\n"
         except TypeError as error:
-            raise ValueError(f"a line of {self.metrics} cannot be written: {error}") from error
-        with self.metrics.open("ab", buffering=0) as file:
-            file.write(line.encode())
-            os.fsync(file.fileno())
+            raise ValueError(f"a line of {self.folder / file} cannot be written: {error}") from error
+        with (self.folder / file).open("ab", buffering=0) as opened:
+            opened.write(line.encode())
+            os.fsync(opened.fileno())
 
     def begin(self) -> None:
         """Start the lines anew: those of an earlier attempt, which did not come to its end, are kept in
         `metrics-1.jsonl`, `-2`, …"""
-        if not self.metrics.exists():
-            return
-        number = 1
-        while (kept := self.folder / f"metrics-{number}.jsonl").exists():
-            number += 1
-        self.metrics.rename(kept)
+        for path in (self.folder / name for name in LINES):
+            if path.exists():
+                number = 1
+                while (kept := path.with_stem(f"{path.stem}-{number}")).exists():
+                    number += 1
+                path.rename(kept)
+
+    def marks(self) -> dict[str, int]:
+        """How far the files of lines reach now, in bytes."""
+        return {path.name: path.stat().st_size for path in (self.folder / name for name in LINES) if path.exists()}
+
+    def rewind(self, marks: Mapping[str, int]) -> None:
+        """Cut off all lines that were written after those marks."""
+        for path in (self.folder / name for name in LINES):
+            if path.exists() and path.stat().st_size > (mark := marks.get(path.name, 0)):
+                os.truncate(path, mark)
 
     def _identify(self, wanted: dict[str, Any]) -> None:
         path = self.folder / CONFIG
@@ -97,11 +114,12 @@ class RunFolder:
 
     def _mend(self) -> None:
         """Cut off a line that a killed process did not finish."""
-        if self.metrics.exists():
-            written = self.metrics.read_bytes()
-            whole = written.rfind(b"\n") + 1
-            if whole < len(written):
-                os.truncate(self.metrics, whole)
+        for path in (self.folder / name for name in LINES):
+            if path.exists():
+                written = path.read_bytes()
+                whole = written.rfind(b"\n") + 1
+                if whole < len(written):
+                    os.truncate(path, whole)
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

@@ -9,14 +9,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from modeseek.llm.data.order import batches
-from modeseek.llm.data.rows import Rows, pad_rows, row_lengths, split_by_length
+from modeseek.checks import require
+from modeseek.llm.data.order import BEGINNING, Position, batches
+from modeseek.llm.data.packing import pack
+from modeseek.llm.data.rows import Rows, pad_rows, padded_length, row_lengths, split_by_length
 from modeseek.llm.data.tokenization import Example
 from modeseek.llm.inference.padding import check_ids
 from modeseek.llm.inference.scoring import ModelWithParams
 from modeseek.llm.models.parameters import Params
 from modeseek.llm.training.cross_entropy import CrossEntropy, TokenBatch
-from modeseek.llm.training.optimizer import start
+from modeseek.llm.training.optimizer import State, start
+from modeseek.llm.training.run_checkpoints import RunCheckpoints
 from modeseek.llm.training.settings import SFTConfig
 from modeseek.llm.training.step import make_step
 from modeseek.llm.training.trainable import AllParameters
@@ -29,6 +32,22 @@ class HeldOut(NamedTuple):
 
     loss: float
     tokens: int
+
+
+class SFTState(NamedTuple):
+    """Everything that SFT carries from one step to the next.
+
+    Attributes:
+        learner: what is trained, and the optimizer's state; donated to the next step.
+        position: where the data stands.
+        step: gradient steps so far.
+        before: the held-out loss at the start, over no tokens where nothing is held out.
+    """
+
+    learner: State
+    position: Position = BEGINNING
+    step: int = 0
+    before: HeldOut = HeldOut(0.0, 0)
 
 
 class Tuned(NamedTuple):
@@ -47,6 +66,7 @@ def sft(
     config: SFTConfig | None = None,
     *,
     pad: int = 0,
+    checkpoints: RunCheckpoints | None = None,
     report: Callable[[Record], None] = lambda record: None,
     progress: Callable[[Any], Any] = lambda steps: steps,
 ) -> Tuned:
@@ -58,8 +78,10 @@ def sft(
         held_out: of the same kind.
         config: the run's.
         pad: the id that fills rows up.
+        checkpoints: of a run that may be killed, as `modeseek.llm.training.tune.tune` takes them.
         report: takes a record at each step (`step`, `epoch`, `loss`, `tokens`, `learning_rate`, and of the phases
-            `update_seconds`), and at each evaluation (`step`, `held_out_loss`, `evaluate_seconds`).
+            `update_seconds`), at each evaluation (`step`, `held_out_loss`, `evaluate_seconds`), and at each checkpoint
+            (`step`, `checkpoint_seconds`).
         progress: wraps the step numbers.
 
     Raises:
@@ -73,11 +95,11 @@ def sft(
         if ids:
             check_ids(ids, policy.model.config, name=what)
     steps = config.steps(len(examples))
-    order = batches(len(examples), config.batch, seed=config.seed)
     rate, optimizer = config.optimizer.rate(steps), config.optimizer.transformation(steps)
     loss = CrossEntropy(policy.model, config.chunk)
     step = make_step(loss, AllParameters(policy.model.config), optimizer=optimizer, accumulate=config.accumulate)
     measure = _measurer(loss, held_out, config, pad)
+    batch_of = _batcher(examples, config, policy.model.config.context, pad)
 
     def evaluate(params: Params, number: int) -> HeldOut | None:
         began = time.monotonic()
@@ -87,26 +109,34 @@ def sft(
             report({"step": number, "held_out_loss": found.loss, "evaluate_seconds": round(seconds, 3)})
         return found
 
-    state = start(policy.params, optimizer)
-    before = after = evaluate(state.params, 0)
-    for number in progress(range(1, steps + 1)):
+    begin = lambda: SFTState(start(policy.params, optimizer))
+    state = begin() if checkpoints is None else checkpoints.begin(begin)
+    if state.step == 0:
+        state = state._replace(before=evaluate(state.learner.params, 0) or state.before)
+    order, after = batches(len(examples), config.batch, seed=config.seed, start=state.position), None
+    for number in progress(range(state.step + 1, steps + 1)):
         began = time.monotonic()
         rows, following = next(order)
-        padded = pad_rows([examples[i] for i in rows], pad=pad, multiple=config.multiple)
-        state, value = step(state, _token_batch(padded))
+        batch, learnt = batch_of([examples[i] for i in rows])
+        learner, value = step(state.learner, batch)
+        state = state._replace(learner=learner, position=following, step=number)
         report(
             {
                 "step": number,
                 "epoch": following.epoch,
                 "loss": _finite(float(value), number, rows),
-                "tokens": int(padded.targets().sum()),
+                "tokens": learnt,
                 "learning_rate": float(rate(number - 1)),
                 "update_seconds": round(time.monotonic() - began, 3),
             }
         )
         if number % config.evaluate_every == 0 or number == steps:
-            after = evaluate(state.params, number)
-    return Tuned(state.params, before, after, steps)
+            after = evaluate(learner.params, number)
+        began = time.monotonic()
+        if checkpoints is not None and checkpoints.save(number, state, last=number == steps):
+            report({"step": number, "checkpoint_seconds": round(time.monotonic() - began, 3)})
+    after = after or measure(state.learner.params)  # a run that had come to its end has measured and forgotten it
+    return Tuned(state.learner.params, state.before if state.before.tokens else None, after, steps)
 
 
 def held_out_loss(
@@ -150,6 +180,38 @@ def _check(examples: Sequence[Example], what: str) -> None:
     for number, example in enumerate(examples, 1):
         if len(example.responses) != 1:
             raise ValueError(f"{what} need one response each, but number {number} has {len(example.responses)}")
+
+
+def _batcher(
+    examples: Sequence[Example], config: SFTConfig, context: int, pad: int
+) -> Callable[[Sequence[Example]], tuple[TokenBatch, int]]:
+    """Examples of a batch → what a step takes, and how many of its tokens are learnt.
+
+    Raises:
+        ValueError: packed rows that the model cannot read, or that an example does not fit in.
+    """
+
+    def padded(chosen: Sequence[Example]) -> tuple[TokenBatch, int]:
+        rows = pad_rows(chosen, pad=pad, multiple=config.multiple)
+        return _token_batch(rows), int(rows.targets().sum())
+
+    if not config.pack:
+        return padded
+    longest = int(row_lengths(examples).max())
+    length = min(padded_length(longest, config.multiple), context) if config.pack_length is None else config.pack_length
+    require(longest <= length, f"pack_length is {length}, and the longest example has {longest} tokens")
+    require(length <= context, f"pack_length is {length}, and the model's context is {context}")
+    # A program is compiled for each number of rows: an eighth of the batch apart, there are eight at most.
+    apart = config.accumulate * -(-config.batch // (8 * config.accumulate))
+
+    def packed(chosen: Sequence[Example]) -> tuple[TokenBatch, int]:
+        rows = pack(chosen, length, multiple=apart, pad=pad)
+        whole_rows = jnp.full(len(rows.tokens), length, jnp.int32)
+        arrays = jnp.asarray(rows.tokens), whole_rows
+        batch = TokenBatch(*arrays, segments=jnp.asarray(rows.segments), targets=jnp.asarray(rows.targets))
+        return batch, int(rows.targets.sum())
+
+    return packed
 
 
 def _token_batch(rows: Rows) -> TokenBatch:

@@ -17,11 +17,13 @@ class Trainable(Protocol):
     """How trained numbers become a model's parameters, where they live, and what training them needs.
 
     `trained` is the tree that a step changes; `frozen` is what the step is given beside it and does not change.
-    `modeseek.llm.training.lora.Adapters` is another one.
+    `modeseek.llm.training.lora.Adapters` and `modeseek.llm.training.value_head.WithValueHead` are others.
     """
 
-    HELD: ClassVar[tuple[str, ...]]
-    """The parts of the memory estimate, but for the optimizer's, that are on the device before a step."""
+    @property
+    def HELD(self) -> tuple[str, ...]:
+        """The parts of the memory estimate, but for the optimizer's, that are on the device before a step."""
+        ...
 
     def __hash__(self) -> int:
         """Equal trainables share their compiled programs."""

@@ -160,8 +160,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         print(f"modeseek: error: {error}", file=sys.stderr)
         code = 2
-    except KeyboardInterrupt:
-        print("\nmodeseek: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        print(f"\nmodeseek: interrupted{f': {interrupt}' if str(interrupt) else ''}", file=sys.stderr)
         code = 130
     raise SystemExit(code)
 

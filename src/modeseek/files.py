@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import json
 import os
 import secrets
 from collections.abc import Iterator
@@ -9,12 +10,16 @@ from pathlib import Path
 from typing import IO, Any
 
 
+def temporary_beside(path: Path) -> Path:
+    """A new name in the same folder; the suffix stays last, since writers choose a format by it."""
+    return path.with_name(f".{path.stem}.{os.getpid()}-{secrets.token_hex(4)}{path.suffix}")
+
+
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it replaces `path` in one step, on failure it is removed."""
     path = Path(path)
-    # The suffix stays last: writers choose a format by it.
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}-{secrets.token_hex(4)}{path.suffix}")
+    temporary = temporary_beside(path)
     try:
         yield temporary
         with temporary.open("rb+") as written:
@@ -22,6 +27,18 @@ def replacing(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)  # noqa: PTH105  (the atomic call by its own name)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def parse_json(text: str | bytes) -> Any:
+    """What JSON holds.
+
+    Raises:
+        ValueError: it is not JSON, or is nested deeper than it can be read.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 def writable_folder(path: Path) -> Path:

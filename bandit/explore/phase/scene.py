@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 from modeseek.bandit.explore.phase.model import PhaseModel, centers, recorded
 from modeseek.bandit.explore.toolkit.canvas import Panel, Scene, axes_in, rectangles
 from modeseek.bandit.explore.toolkit.panels import REWARD_ENDS, token_edges
-from modeseek.bandit.figures.curves import method_line, styles_of
+from modeseek.bandit.figures.methods import method_line, styles_of
 from modeseek.bandit.figures.style import BLACK, GREY, REFERENCE_BARS
 
 NAMES = ("best_of_n", "rwr", "ppo", "ipo", "on_policy_ipo", "on_policy_dpo")

@@ -7,11 +7,11 @@ import numpy as np
 import xarray
 from matplotlib.figure import Figure
 
-from modeseek.bandit.figures.curves import styles_of
 from modeseek.bandit.figures.intervals import Interval, intervals_figure
-from modeseek.bandit.figures.panels import Curve, Panel, ladder, panels_figure
+from modeseek.bandit.figures.methods import styles_of
+from modeseek.bandit.figures.panels import Curve, Panel, panels_figure
 from modeseek.bandit.figures.problem import problem_figure
-from modeseek.bandit.figures.style import LineStyle
+from modeseek.bandit.figures.style import LineStyle, ladder
 from modeseek.bandit.objectives.registry import variant
 from modeseek.bandit.simulator.conventions import PRESETS, Conventions
 from modeseek.bandit.simulator.problem import ReferenceRecipe, reference_probs, token_rewards

@@ -1,0 +1,45 @@
+"""What a run of Algorithm 1 holds while it samples, counted before anything is loaded."""
+
+import math
+from collections.abc import Sequence
+
+from modeseek.llm.inference.batched import generation_memory
+from modeseek.llm.models.config import ModelConfig
+from modeseek.llm.models.model import Compute
+from modeseek.llm.models.parameters import adapters
+from modeseek.llm.parallel.memory import ADAM, MemoryEstimate, OptimizerSize, parameter_count
+from modeseek.llm.training.tune_config import TuneConfig
+
+WIDE = 4
+"""Bytes of a number that is trained, or that training began with."""
+
+
+def sampling_memory(
+    sizes: ModelConfig,
+    compute: Compute,
+    prompts: Sequence[Sequence[int]],
+    config: TuneConfig,
+    optimizer: OptimizerSize = ADAM,
+) -> MemoryEstimate:
+    """Bytes on the device while responses are drawn: decoding's weights, cache and logits beside the run's own state.
+
+    Args:
+        sizes: of the model.
+        compute: how it is computed.
+        prompts: ids of each; the longest counts.
+        config: of the run.
+        optimizer: what it keeps.
+    """
+    model = parameter_count(sizes)
+    trained = sum(math.prod(p.shape) for p in adapters(sizes, config.lora_rank)) if config.lora_rank else model
+    drawing = generation_memory(sizes, compute, prompts, config.max_new_tokens, config.generation_batch).parts
+    return MemoryEstimate(
+        {
+            "decoding's parameters": drawing.pop("parameters"),
+            **drawing,
+            "the start": WIDE * model,
+            "what is trained": WIDE * trained,
+            optimizer.name: round(WIDE * optimizer.numbers * trained),
+            **({"the moving reference": WIDE * model} if config.reference_every else {}),
+        }
+    )
