@@ -46,7 +46,7 @@ class LanguageCell(Cell):
             collections=max(1, scale.steps // (self.staleness * self.inner_steps)),
             max_new_tokens=scale.sizes.max_response,
             hyper=dataclasses.replace(LANGUAGE_HYPER, learning_rate=learning_rate),
-            critic=False,  # a ratio and an advantage for each response, as every other method here
+            critic=False,  # PPO is compared with the others as the registry has it
             conventions=self.conventions,
             generation_batch=batch,
             length_multiple=scale.length_multiple,

@@ -129,7 +129,7 @@ def _cell_commands(cell: LanguageCell, at: Policies, base: str) -> list[str]:
         f"--learning-rate $rate --seed $seed --out {base}/{cell.name}/$rate-$seed",
     ]
     if judged:
-        tune.insert(2, f"--reward-model {base}/reward/policy")
+        tune.insert(2, f"--reward-model {base}/reward/reward_model")
     c = cell.conventions
     tune += [] if c.train_first_token else ["--no-train-first-token"]
     tune += [] if c.train_eos else ["--no-train-eos"]

@@ -83,7 +83,8 @@ def build_world(scale: Scale, folder: Path, names: Sequence[str], watch: Watch =
     for name in names:
         gold, home = gold_reward(name, sampled["mean_tokens"], corpus), folder / name
         stage(home, "samples", functools.partial(_samples_of, name, sampled, scale, corpus.tokens.eos), watch)
-        found = stage(home, "pairs", lambda own, h=home, g=gold: _pairs(h, g, corpus.tokens.eos), watch)["pairs"]
+        make = functools.partial(_pairs, home, gold, corpus.tokens.eos, scale.held_out_pairs + 2)
+        found = stage(home, "pairs", lambda own, m=make: m(), watch)["pairs"]
         held_out, training = found[: scale.held_out_pairs], found[scale.held_out_pairs :]
         train = functools.partial(reward_trained, folder, corpus, training, sizes, watch)
         trained = stage(home, "reward_model", train, watch)
@@ -129,19 +130,19 @@ def _samples_of(name: str, sampled: dict[str, Any], scale: Scale, eos: int, own:
     return {**sampled, "responses": [[next(cut) for _ in group] for group in groups]}
 
 
-def _pairs(folder: Path, gold: Gold, eos: int) -> dict[str, Any]:
+def _pairs(folder: Path, gold: Gold, eos: int, least: int) -> dict[str, Any]:
     """A prompt's best and worst answer by the gold reward; where all are as good as one another, no pair.
 
     Raises:
-        ValueError: there are fewer than two pairs.
+        ValueError: there are fewer than `least` pairs.
     """
     answers = json.loads((folder / "samples" / RESULT).read_text(encoding="utf-8"))
-    judge = lambda ids: gold(without_end(ids, (eos,)))
-    labelled = label_pairs(answers["prompts"], answers["responses"], judge, "best and worst")
-    count = len(answers["prompts"])
-    require(len(labelled.pairs) >= 2, f"of {count} prompts {len(labelled.pairs)} have answers that differ: take more")
-    pairs = [{"prompt": pair.prompt, "chosen": pair.chosen, "rejected": pair.rejected} for pair in labelled.pairs]
-    return {"tied": labelled.tied, "pairs": pairs}
+    judge: Gold = lambda ids: gold(without_end(ids, (eos,)))
+    found = label_pairs(answers["prompts"], answers["responses"], judge, "best and worst")
+    count = len(found.pairs)
+    require(count >= least, f"{count} of {len(answers['prompts'])} prompts make a pair, not {least}: take more prompts")
+    pairs = [{"prompt": pair.prompt, "chosen": pair.chosen, "rejected": pair.rejected} for pair in found.pairs]
+    return {"tied": found.tied, "pairs": pairs}
 
 
 PAIRS, EVALUATION = 2**31, 2**31 + 2

@@ -196,8 +196,7 @@ def make_method_step(
     Three programs, of which only the small one in the middle is the method's own; those of a model and an optimizer are
     compiled once for all methods, and the same arguments give the same step: a second run compiles nothing. The numbers
     that a step reports are those of `modeseek.bandit.objectives.metrics.step_metrics`, those of
-    `value_function.value_metrics` where there is a value head, and the gradient's norm, which is of both losses
-    together.
+    `value_function.value_metrics` where there is a value head, and the gradient's norm, of both losses together.
 
     Args:
         method: a row of the registry.

@@ -128,9 +128,9 @@ class TuneConfig:
         kl: whether the KL coefficient follows the KL.
         hyper: the method's numbers, and the learning rate.
         options: what the objectives compare, and in which units.
+        conventions: which tokens of a response are trained: all, or those that the released code trains.
         missing_eos_penalty: what is taken off the reward of a response that no EOS ended.
         mask_truncated: leave responses that no EOS ended out of everything that is learnt.
-        conventions: which tokens of a response are trained: all, or those that the released code trains.
         lora_rank: the rank of adapters that are trained in place of all parameters; 0 for none.
         lora_scale: s, often written alpha / rank.
         accumulate: parts that a minibatch is taken in, to save memory; numbers are those of the whole minibatch.
@@ -156,9 +156,9 @@ class TuneConfig:
     kl: KLControl = KLControl()
     hyper: HyperParameters = LANGUAGE_HYPER
     options: Options = LANGUAGE_OPTIONS
+    conventions: Conventions = MATHEMATICS
     missing_eos_penalty: float = 0.0
     mask_truncated: bool = False
-    conventions: Conventions = MATHEMATICS
     lora_rank: int = 0
     lora_scale: float = 2.0
     accumulate: int = 1
