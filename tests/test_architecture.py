@@ -117,6 +117,20 @@ ALLOWED = {
         "modeseek.llm.runs",
         "modeseek.llm.studies",
     },
+    # What notebook 09 shows: predictions, checks and pictures are the bandit's toolkit; one live run besides.
+    "modeseek.llm.explore": {
+        "modeseek.bandit.objectives",
+        "modeseek.bandit.figures",
+        "modeseek.bandit.studies",
+        "modeseek.bandit.explore.toolkit",
+        "modeseek.llm.data",
+        "modeseek.llm.inference",
+        "modeseek.llm.rewards",
+        "modeseek.llm.runs",
+        "modeseek.llm.training",
+        "modeseek.llm.studies",
+        "modeseek.llm.explore",
+    },
     # The look of pictures is one thing: colours, markers and dashes are the bandit's; its figures are not used.
     "modeseek.llm.figures": {
         "modeseek.bandit.objectives",

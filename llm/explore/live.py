@@ -161,7 +161,10 @@ def _figure(lengths: Mapping[str, Sequence[float]]) -> Any:
             recorded.append(Curve(title, fresh_runs(found), line))
         values = xarray.Dataset({"tokens": (("seed", "step"), np.array([tokens]))}, {"step": np.arange(len(tokens))})
         here.append(Curve(title, values, line))
-    panels = [Panel(t, curves, "tokens", reward_axis=False) for t, curves in (("recorded", recorded), ("here", here))]
+    panels = [
+        Panel(t, curves, "tokens", reward_axis=False)
+        for t, curves in (("recorded", recorded), ("here, one seed", here))
+    ]
     figure = panels_figure("Min Length: recorded runs, and yours", [panels])
     for axes in figure.axes:
         axes.set_ylim(-0.5, LAPTOP.sizes.max_response)

@@ -44,9 +44,7 @@ def predict_where() -> Prediction:
     def truth() -> Truth:
         gaps = {s: spread(s) for s in ("min_length", "mode_length")}
         ratio = gaps["min_length"][0] / gaps["mode_length"][0]
-        words = [
-            f"{TITLES[s]}: {gap:.1f} tokens from {worst} up to {best}." for s, (gap, best, worst) in gaps.items()
-        ]
+        words = [f"{TITLES[s]}: {gap:.1f} tokens from {worst} up to {best}." for s, (gap, best, worst) in gaps.items()]
         verdicts = [a.verdict.word if a.verdict else "not run" for a in STUDY.assess(FIG20, stored(FIG20.cells))]
         counts = ", ".join(f"{verdicts.count(word)} {word}" for word in dict.fromkeys(verdicts))
         return Truth(
@@ -108,8 +106,8 @@ def predict_negative_gradient() -> Prediction:
         )
 
     return Prediction(
-        "Min Length, offline, the same pairs: DPO pushes the preferred response up and the other one down; Pref-FT only "
-        "pushes the preferred one up. Which ends with the shorter responses?",
+        "Min Length, offline, the same pairs: DPO pushes the preferred response up and the other one down; Pref-FT "
+        "only pushes the preferred one up. Which ends with the shorter responses?",
         ("DPO.", "Pref-FT.", "Ten seeds cannot tell."),
         truth,
     )

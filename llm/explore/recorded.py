@@ -41,7 +41,7 @@ def stored(cells: Iterable[LanguageCell]) -> Results:
 def judged(
     study: Study[SomeCell], store: Store[SomeCell], condition: str, names: Collection[str]
 ) -> dict[str, Assessment]:
-    """Claims of a study by name, on what is stored: of the fullest protocol, or of a target's own as far as it is there.
+    """Claims of a study by name, on what is stored: a target's fullest protocol, or its default as far as it is.
 
     An interval holds for all of the study's claims at once, whichever are asked for.
     """
