@@ -80,8 +80,8 @@ def ours(folder, work, how):
     from modeseek.llm.data.tokenization import Limits
     from modeseek.llm.inference.scoring import ModelWithParams
     from modeseek.llm.models.model import Compute, Model
-    from modeseek.llm.training.algorithm1 import tune
     from modeseek.llm.training.settings import OptimizerConfig
+    from modeseek.llm.training.tune import tune
     from modeseek.llm.training.tune_config import TuneConfig
 
     checkpoint = open_checkpoint(folder / "model")

@@ -56,10 +56,24 @@ def test_python_on_a_page_runs(path, tmp_path, monkeypatch):
     if "load_model" in code:
         pytest.importorskip("transformers")
         load, folder = modeseek.load_model, language_model(tmp_path / "model")
-        monkeypatch.setattr(modeseek, "load_model", lambda name: load(folder))
+        monkeypatch.setattr(modeseek, "load_model", lambda name, **how: load(folder, **how))
+        fresh_adapter(tmp_path / "dpo" / "adapter")
     if "demo-1" in code:
         modeseek.run(methods=["ppo", "ipo"], rewards=["R1", "R2"], out="modeseek-results/demo-1")
     exec(compile(code, str(path), "exec"), {})
+
+
+def fresh_adapter(folder: Path) -> None:
+    """What a run with --lora-rank leaves, for that model."""
+    import jax.numpy as jnp
+    from test_llm_adapters import config_of
+
+    from modeseek.llm.checkpoints.adapters import save_adapter
+    from modeseek.llm.models.low_rank import Adapter
+
+    config = config_of("pythia")
+    pair = {"lora_a": jnp.ones((config.layers, config.width, 2)), "lora_b": jnp.zeros((config.layers, 2, config.width))}
+    save_adapter(folder, config, Adapter({"attention_out": pair}, 2.0))
 
 
 def language_model(folder: Path) -> Path:

@@ -140,6 +140,7 @@ WINDOWS = [
     ("llama", {"sliding_window": 4}),
     *((kind, keys) for kind in ("qwen2", "qwen3") for keys in (
         {"sliding_window": 4},
+        {"sliding_window": 4, "max_window_layers": 0},
         {"sliding_window": 4, "use_sliding_window": True},
         {"sliding_window": 4, "use_sliding_window": True, "max_window_layers": 0},
         {"sliding_window": 4, "use_sliding_window": True, "max_window_layers": 3},

@@ -15,7 +15,7 @@ from modeseek.llm.data.rows import pad_rows
 from modeseek.llm.data.tokenization import Example
 from modeseek.llm.inference.scoring import ModelWithParams
 from modeseek.llm.models.hugging_face import config_from
-from modeseek.llm.models.model import Model, positions_within
+from modeseek.llm.models.model import Model
 from modeseek.llm.training.cross_entropy import CrossEntropy, TokenBatch
 from modeseek.llm.training.settings import SFTConfig
 from modeseek.llm.training.sft import sft
@@ -59,11 +59,6 @@ def test_rows_hold_what_was_given():
         pack(EXAMPLES, 8)
     with pytest.raises(ValueError, match="example 0 has 2 responses"):
         pack([Example(EXAMPLES[0].prompt, EXAMPLES[0].responses * 2)], ROOM)
-
-
-def test_positions_begin_anew():
-    segments = jnp.array([[1, 1, 2, 2, 2, 3, 0, 0], [1, 1, 1, 1, 1, 1, 1, 1]])
-    assert positions_within(segments).tolist() == [[0, 1, 0, 1, 2, 0, 0, 1], [0, 1, 2, 3, 4, 5, 6, 7]]
 
 
 def batches(examples):

@@ -131,6 +131,9 @@ def test_grids_are_those_of_the_tables():
     assert (config.hyper.learning_rate, config.hyper.temperature) == (1e-5, 20.0)
     assert (config.responses_per_prompt, config.minibatch_size // config.accumulate) == (1, 8)
     assert config.max_new_tokens == 256
+    ppo = parse([*first_and_last("min-length-pythia-ppo")[1].arguments]).config
+    assert ppo.valued
+    assert (ppo.value.coefficient, ppo.hyper.kl_coefficient, ppo.kl.target) == (0.1, 0.2, 6.0)
     for name in GRIDS:  # 64 prompts a step: table 4's B
         assert parse([*first_and_last(f"alpacafarm-pythia-{name}")[1].arguments]).config.prompts_per_minibatch == 64
 

@@ -13,7 +13,7 @@ from llm_cases import CASES, random_params
 
 from modeseek.llm.inference.scoring import ModelWithParams, response_mask, score
 from modeseek.llm.models.hugging_face import config_from
-from modeseek.llm.models.model import Model
+from modeseek.llm.models.model import Compute, Model
 from modeseek.llm.models.parameters import shapes
 
 TOKENS, LENGTHS = jnp.asarray(llm_cases.padded()), jnp.asarray(llm_cases.LENGTHS)
@@ -23,16 +23,27 @@ REAL = (np.arange(1, 11)[None] >= np.asarray(STARTS)[:, None]) & (np.arange(1, 1
 
 @functools.lru_cache
 def policies() -> tuple[ModelWithParams, ModelWithParams]:
-    """Two models of one vocabulary and different architectures."""
-    first, second = (config_from(CASES[case]) for case in ("pythia", "mistral"))
-    one, other = (ModelWithParams(Model(config), random_params(config, std=0.15)) for config in (first, second))
+    """Two models of one vocabulary and different architectures; more layers would be compiled, and score alike."""
+    one, other = (shallow(case) for case in ("pythia", "mistral"))
     return one, other
 
 
-def all_log_probs(policy: ModelWithParams) -> np.ndarray:
+def shallow(case: str, std: float = 0.15, **sizes: int) -> ModelWithParams:
+    """A case with one layer, of which nothing is computed again."""
+    config = dataclasses.replace(config_from(CASES[case]), layers=1, **sizes)
+    return ModelWithParams(Model(config, Compute(remat="none")), random_params(config, std=std))
+
+
+@functools.lru_cache
+def logits_of(which: int) -> np.ndarray:
+    """Logits of one of the policies after every prefix."""
+    model, params = policies()[which]
+    return np.asarray(jax.jit(lambda p: model.logits(p, model.hidden(p, TOKENS)))(params), np.float64)
+
+
+def all_log_probs(which: int) -> np.ndarray:
     """log π of every entry after every prefix, float64 from the logits on, without any of the scoring code."""
-    logits = policy.model.logits(policy.params, policy.model.hidden(policy.params, TOKENS))
-    logits = np.asarray(logits, np.float64)[:, :-1]
+    logits = logits_of(which)[:, :-1]
     top = logits.max(-1, keepdims=True)
     return logits - top - np.log(np.exp(logits - top).sum(-1, keepdims=True))
 
@@ -50,7 +61,7 @@ def test_log_probs_entropy_and_kl_are_exact(chunk):
         chunk=chunk,
     )
     scores = jax.jit(run)(policy.params, other.params)
-    log_p, log_q = all_log_probs(policy), all_log_probs(other)
+    log_p, log_q = all_log_probs(0), all_log_probs(1)
     chosen = np.take_along_axis(log_p, llm_cases.padded()[:, 1:, None].astype(np.int64), -1)[..., 0]
     np.testing.assert_array_equal(scores.mask, REAL)
     np.testing.assert_allclose(scores.log_probs, np.where(REAL, chosen, 0), atol=2e-5)
@@ -64,7 +75,7 @@ def test_log_probs_entropy_and_kl_are_exact(chunk):
 def test_gradients_do_not_depend_on_chunks():
     """Rematerialised chunks against one pass over all logits that uses none of the scoring code."""
     policy, other = policies()
-    log_q = jnp.asarray(all_log_probs(other), jnp.float32)
+    log_q = jnp.asarray(all_log_probs(1), jnp.float32)
 
     def chunked(params):
         s = score(policy._replace(params=params), TOKENS, LENGTHS, STARTS, other=other, with_entropy=True, chunk=9)
@@ -93,8 +104,7 @@ def test_a_second_model_that_is_the_first_has_no_kl():
 @pytest.mark.parametrize("case", ["pythia", "mistral"])
 def test_probabilities_of_all_continuations_sum_to_one(case):
     """All 3² continuations of two tokens: Σ exp(log π(y | x)) = 1, for each of two prompts of different lengths."""
-    config = dataclasses.replace(config_from(CASES[case]), vocab_size=3)
-    policy = ModelWithParams(Model(config), random_params(config))
+    policy = shallow(case, 0.3, vocab_size=3)
     run = jax.jit(lambda p, t, l, s: score(policy._replace(params=p), t, l, s).sums)
     for prompt in ([0], [2, 1, 0, 1]):
         rows = np.array([[*prompt, *y] + [0] * (4 - len(prompt)) for y in itertools.product(range(3), repeat=2)])
@@ -126,7 +136,7 @@ def test_logits_are_never_all_there():
 
     Short rows, as attention's own scores grow with their square.
     """
-    config = dataclasses.replace(config_from(CASES["pythia"]), vocab_size=20_000, context=512)
+    config = dataclasses.replace(config_from(CASES["pythia"]), layers=1, vocab_size=20_000, context=512)
     model, tokens = Model(config), jax.ShapeDtypeStruct((16, 129), jnp.int32)
     loss = lambda p, t: score(ModelWithParams(Model(config), p), t, jnp.full(16, 129), chunk=16).sums.sum()
     analysis = jax.jit(jax.grad(loss)).lower(shapes(model.config), tokens).compile().memory_analysis()

@@ -8,12 +8,13 @@ import xarray
 from llm_study_cases import fake_cell
 
 from modeseek.bandit.studies.contrasts import fresh_values
+from modeseek.llm.data.tokenization import Example
 from modeseek.llm.studies import cells, claims
 from modeseek.llm.studies.draw import PANELS, figure_of
 from modeseek.llm.studies.measures import FINAL_LENGTH, MARGIN, MEAN_GOLD, MEASURES, SECONDS_TO_SHORT
 from modeseek.llm.studies.running import run_cell, run_cells
 from modeseek.llm.studies.scales import GPU, LAPTOP, PAPER, SCALES
-from modeseek.llm.studies.scenarios import skewed
+from modeseek.llm.studies.scenarios import plain_words
 from modeseek.llm.studies.store import identity, read_cell
 from modeseek.llm.studies.targets import CLAIMS, STUDY, TABLE3
 
@@ -115,17 +116,13 @@ def test_measures_on_curves_computed_by_hand():
     np.testing.assert_allclose(MARGIN(curves), [5, -1, nan])
 
 
-def test_skewed_responses_are_beginnings_with_an_end():
-    """Lengths as 1 + floor(Exp(3)): k tokens or fewer with probability 1 - exp(-k / 3), for 95 % of them."""
-    long = [[[*range(10, 60), 2], list(range(10, 60))]] * 4000
-    found = skewed(long, 3.0, 2, seed=0)
-    cut = [ids for group in found for ids in group if len(ids) < 50]
-    assert abs(len(cut) / 8000 - 0.95) < 0.01
-    assert all(ids == [*range(10, 9 + len(ids)), 2] for ids in cut)
-    for k in (1, 3, 6):
-        assert abs(np.mean([len(ids) - 1 <= k for ids in cut]) - (1 - np.exp(-k / 3))) < 0.02
-    assert found == skewed(long, 3.0, 2, seed=0)
-    assert skewed([[[7, 2], [8]]], 1e9, 2, seed=0) == [[[7, 2], [8]]]  # no longer than that: as they are
+def test_plain_words_are_the_common_ones():
+    """Frequencies by hand: 5 stands three times, 6 once, the others never (half a time)."""
+    ids = lambda *numbers: np.array(numbers, np.int32)
+    examples = [Example(ids(1), (ids(5, 5, 2),)), Example(ids(1), (ids(5, 6, 2),))]
+    gold, total = plain_words(examples, 2, 8), 3.5 + 1.5 + 6 * 0.5
+    assert gold([5, 6]) == pytest.approx((np.log(3.5 / total) + np.log(1.5 / total)) / 2)
+    assert gold([]) == gold([7]) == pytest.approx(np.log(0.5 / total))
 
 
 class FakeRunner:

@@ -232,7 +232,7 @@ def test_fifty_steps_are_torchs(method):
     if method == "ppo":
         head = ours.state.params["value"]
         np.testing.assert_allclose(head["kernel"][:, 0], theirs.head.weight[0].detach(), atol=1e-3)
-        np.testing.assert_allclose(head["bias"][0], float(theirs.head.bias[0]), atol=1e-3)
+        np.testing.assert_allclose(head["bias"][0], float(theirs.head.bias[0].detach()), atol=1e-3)
         assert float(jnp.abs(head["kernel"]).max()) > 0.01
         assert ours.coefficient == pytest.approx(theirs.coefficient, rel=1e-4)
         assert ours.coefficient != HYPER.kl_coefficient

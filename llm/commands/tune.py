@@ -182,7 +182,7 @@ class Tune(Training):
         """
         from modeseek.llm.runs.plans import plan_tune
 
-        rows = self.dry.count(self.data, self.split, self.limit)
+        rows = self.dry.count(self.data, self.split, self.limit, self.held_out)
         policy = self.dry.model(self.model, self.dtype)
         scorer = None if self.reward_model is None else self.dry.model(self.reward_model, self.dtype)
         sizes = self.max_prompt, self.max_response

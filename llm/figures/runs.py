@@ -57,6 +57,9 @@ PANELS = (
 _DASHES: tuple[Any, ...] = ("-", (0, (4, 2)), (0, (1, 1.5)))
 _HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "++")
 X_LABELS = {"step": "gradient step", "kl": "KL(policy ‖ reference), nats a response"}
+EACH = 12
+"""Of so few points each has its marker: one alone has no line."""
+
 SFT = "sft"  # tokens of a step's targets there, not of a sampled response
 
 
@@ -154,6 +157,8 @@ def _draw(axes: Axes, panel: Panel, groups: Sequence[Group], looks: Sequence[dic
             x = values.steps if panel.x == "step" else _against(group, panel.x)
             several = len(panel.numbers) > 1
             line = look | ({"linestyle": _DASHES[list(panel.numbers).index(name)]} if several else {})
+            if len(x) <= EACH:
+                line |= {"markevery": None}
             axes.plot(x, values.mean, **line | {"linewidth": 1.4, "markersize": 4})
             if panel.x == "step" and np.isfinite(values.error).all():
                 band = values.mean - values.error, values.mean + values.error

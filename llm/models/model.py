@@ -115,10 +115,9 @@ class Model:
             lengths: real tokens of each row (all S, if not given). Hidden states beyond them are 0, and so is their
                 gradient; the others do not depend on the padding.
             segments: of rows that hold several sequences one after the other, the number of each token's; a sequence
-                reads itself alone, at positions of its own.
+                reads itself alone. Its positions need not begin anew: rotary ones only matter by their differences.
         """
-        positions = jnp.arange(tokens.shape[1])[None, :] if segments is None else positions_within(segments)
-        x, turn = self._embed(params, tokens, positions)
+        x, turn = self._embed(params, tokens, jnp.arange(tokens.shape[1])[None, :])
         attend = causal(self.config.window, self.compute.attention, segments)
 
         def layer(x: Array, layer_params: Params) -> tuple[Array, None]:
@@ -245,13 +244,6 @@ class Model:
     def _label(self, params: Params, hidden: Array) -> Array:
         score = wide_product(hidden, params["kernel"].astype(hidden.dtype))[..., 0]
         return score + params["bias"][0].astype(score.dtype) if "bias" in params else score
-
-
-def positions_within(segments: Int[Array, "B S"]) -> Int[Array, "B S"]:
-    """Each token's position in its own sequence, where rows hold several: 0 at the first token of each."""
-    here = jnp.arange(segments.shape[1])[None, :]
-    begins = jnp.pad(segments[:, 1:] != segments[:, :-1], ((0, 0), (1, 0)), constant_values=True)
-    return here - jax.lax.cummax(jnp.where(begins, here, 0), axis=1)
 
 
 def last(hidden: Float[Array, "B S D"], lengths: Int[Array, "B"]) -> Float[Array, "B D"]:

@@ -6,6 +6,7 @@ length: `plain_words`, which prefers common tokens to rare ones.
 """
 
 import functools
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +15,7 @@ import jax
 import numpy as np
 
 from modeseek.checks import require
-from modeseek.llm.data.scenarios import PAPER_SHARE, Gold, label_pairs, min_length, mode_length
+from modeseek.llm.data.scenarios import Gold, id_unit, label_pairs, min_length, mode_length, skew_lengths
 from modeseek.llm.data.tokenization import Example
 from modeseek.llm.inference.scoring import ModelWithParams
 from modeseek.llm.inference.tokenizer import load_tokenizer
@@ -22,7 +23,7 @@ from modeseek.llm.rewards import reward_model
 from modeseek.llm.rewards.functions import RewardFunction, of_ids, without_end
 from modeseek.llm.runs.length_data import Corpus, examples_of, read_corpus, samples
 from modeseek.llm.runs.length_demo import POLICY, fine_tuned, opened, reward_trained
-from modeseek.llm.runs.stages import QUIET, Watch, stage
+from modeseek.llm.runs.stages import QUIET, RESULT, Watch, stage
 from modeseek.llm.studies.scales import Scale
 
 
@@ -76,73 +77,76 @@ def build_world(scale: Scale, folder: Path, names: Sequence[str], watch: Watch =
     corpus = read_corpus(folder, sizes, watch)
     stage(folder, "sft", lambda own: fine_tuned(own, corpus, sizes, watch), watch)
     reference = opened(folder / "sft" / POLICY)
-    key = _key(sizes.seed, PAIRS)
-    sampled = stage(folder, "samples", lambda own: samples(reference, corpus, sizes, key), watch)
+    draw = lambda own: samples(reference, corpus, sizes, _key(sizes.seed, PAIRS))
+    sampled = stage(folder, "samples", draw, watch)
     made = {}
     for name in names:
-        gold, home = gold_of(name, sampled["mean_tokens"], corpus), folder / name
-        make = functools.partial(_pairs, name, gold, sampled, corpus, scale)
+        gold, home = gold_reward(name, sampled["mean_tokens"], corpus), folder / name
+        stage(home, "samples", functools.partial(_samples_of, name, sampled, scale, corpus.tokens.eos), watch)
+        make = functools.partial(_pairs, home, gold, corpus.tokens.eos, scale.held_out_pairs + 2)
         found = stage(home, "pairs", lambda own, m=make: m(), watch)["pairs"]
         held_out, training = found[: scale.held_out_pairs], found[scale.held_out_pairs :]
         train = functools.partial(reward_trained, folder, corpus, training, sizes, watch)
         trained = stage(home, "reward_model", train, watch)
         proxy = reward_model.as_reward(opened(home / "reward_model" / POLICY))
-        pairs, kept = examples_of(corpus, training), examples_of(corpus, held_out)
-        reward = of_ids(gold, (corpus.tokens.eos,))
-        made[name] = Scenario(pairs, kept, reward, proxy, trained["held_out_accuracy"])
+        made[name] = Scenario(
+            examples_of(corpus, training),
+            examples_of(corpus, held_out),
+            of_ids(gold, (corpus.tokens.eos,)),
+            proxy,
+            trained["held_out_accuracy"],
+        )
     return World(corpus, reference, made)
 
 
-def gold_of(scenario: str, mean_tokens: float, corpus: Corpus) -> Gold:
-    """Fewer tokens; nearer to the reference's mean; or commoner tokens: of a response's ids without EOS."""
+def gold_reward(scenario: str, mean_tokens: float, corpus: Corpus) -> Gold:
+    """Fewer tokens; nearer to the reference's mean; or commoner tokens. Of a response's ids without EOS."""
     if scenario == "plain_words":
-        return plain_words(corpus, len(load_tokenizer(corpus.tokenizer)))
+        return plain_words(corpus.training, corpus.tokens.eos, len(load_tokenizer(corpus.tokenizer)))
     return mode_length(mean_tokens, len) if scenario == "mode_length" else min_length(len)
 
 
-def plain_words(corpus: Corpus, vocab_size: int) -> Gold:
+def plain_words(examples: Sequence[Example], eos: int, vocab_size: int) -> Gold:
     """r(y) = mean over a response's tokens of log f(y_t), nats: f a token's frequency in the training responses.
 
     Common tokens are better than rare ones, and length as such is worth nothing. A response without any token has the
     reward of the rarest.
     """
     counts = np.full(vocab_size, 0.5)
-    for example in corpus.training:
+    for example in examples:
         np.add.at(counts, example.responses[0], 1.0)
-    counts[corpus.tokens.eos] = 0.5
+    counts[eos] = 0.5
     values = np.log(counts / counts.sum())
-    return lambda ids: float(values[np.asarray(ids, int)].mean() if len(ids) else values.min())
+    return lambda ids: float(values[np.asarray(ids)].mean() if len(ids) else values.min())
 
 
-def _pairs(name: str, gold: Gold, sampled: dict[str, Any], corpus: Corpus, scale: Scale) -> dict[str, Any]:
-    """Each prompt's better answer and its worse one; Skew Length's are truncated first."""
-    eos, answers = corpus.tokens.eos, sampled["responses"]
-    if name == "skew_length":
-        answers = skewed(answers, scale.skew_mean, eos, seed=scale.sizes.seed)
-    whole: Gold = lambda ids: gold(without_end(ids, (eos,)))
-    found = label_pairs(sampled["prompts"], answers, whole, "best and worst")
-    require(len(found.pairs) > scale.held_out_pairs + 1, f"{len(found.pairs)} pairs are too few: take more prompts")
+def _samples_of(name: str, sampled: dict[str, Any], scale: Scale, eos: int, own: Path) -> dict[str, Any]:
+    """The reference's answers as a scenario's preferences are made of them: Skew Length's are truncated."""
+    if name != "skew_length":
+        return sampled
+    groups = sampled["responses"]
+    flat = [response for group in groups for response in group]
+    cut = iter(skew_lengths(flat, scale=scale.skew_mean, seed=scale.sizes.seed, unit=id_unit((eos,))))
+    return {**sampled, "responses": [[next(cut) for _ in group] for group in groups]}
+
+
+def _pairs(folder: Path, gold: Gold, eos: int, least: int) -> dict[str, Any]:
+    """A prompt's best and worst answer by the gold reward; where all are as good as one another, no pair.
+
+    Raises:
+        ValueError: there are fewer than `least` pairs.
+    """
+    answers = json.loads((folder / "samples" / RESULT).read_text(encoding="utf-8"))
+    judge: Gold = lambda ids: gold(without_end(ids, (eos,)))
+    found = label_pairs(answers["prompts"], answers["responses"], judge, "best and worst")
+    count = len(found.pairs)
+    require(count >= least, f"{count} of {len(answers['prompts'])} prompts make a pair, not {least}: take more prompts")
     pairs = [{"prompt": pair.prompt, "chosen": pair.chosen, "rejected": pair.rejected} for pair in found.pairs]
     return {"tied": found.tied, "pairs": pairs}
 
 
-def skewed(groups: Sequence[Sequence[Sequence[int]]], mean: float, eos: int, *, seed: int) -> list[list[list[int]]]:
-    """Responses of which 95 % keep their first L tokens and an EOS, L = 1 + floor(X) with X ~ Exp(mean).
-
-    A response that is no longer than that stays as it is. The paper truncates words, and does not say its mean.
-    """
-    generator = np.random.default_rng(seed)
-
-    def cut(ids: Sequence[int]) -> list[int]:
-        truncated, length = generator.random() < PAPER_SHARE, 1 + int(generator.exponential(mean))
-        words = [token for token in ids if token != eos]
-        return [*words[:length], eos] if truncated and length < len(words) else list(ids)
-
-    return [[cut(ids) for ids in group] for group in groups]
-
-
 PAIRS, EVALUATION = 2**31, 2**31 + 2
-"""What keys are for, beyond all numbers of collections, as the demo has it."""
+"""What keys are for, beyond all numbers of collections."""
 
 
 def _key(seed: int, purpose: int) -> jax.Array:
