@@ -25,6 +25,7 @@ from modeseek.llm.inference.batched import Stops, generate_rows
 from modeseek.llm.inference.scoring import ModelWithParams
 from modeseek.llm.models.low_rank import Adapter, merge
 from modeseek.llm.models.parameters import Params
+from modeseek.llm.parallel.distributed import gathered
 from modeseek.llm.training import labels, lora, value_head
 from modeseek.llm.training.collection import (
     Reward,
@@ -264,11 +265,11 @@ class Algorithm1:
         rows, rewards = with_truncated(config, rows, rewards, self.eos)
         rows = config.conventions.targets(rows, self.eos)
         data = Labelled(*rows)
-        policy = reference = first = self.score_reference(state.reference or self.reference, data)
+        policy = reference = first = gathered(self.score_reference(state.reference or self.reference, data))
         if state.reference is not None and not sampled.all():
-            first = self.score_reference(self.reference, data)
+            first = gathered(self.score_reference(self.reference, data))
         if sampled.any():
-            policy = self.score(state.learner.params, data, self.frozen)
+            policy = gathered(self.score(state.learner.params, data, self.frozen))
         behavior = jnp.where(jnp.asarray(sampled)[:, None, None], policy.log_probs, first.log_probs)
         scores = labels.TokenScores(target_mask(data), policy.log_probs, reference.log_probs, policy.values)
         found, carried = labels.label(

@@ -120,7 +120,7 @@ class RunCheckpoints:
             return False
         self._finish()
         named = {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(state)}
-        arrays = {name: leaf for name, leaf in named.items() if isinstance(leaf, jax.Array)}
+        arrays = {name: _shared(leaf) for name, leaf in named.items() if isinstance(leaf, jax.Array)}
         note = {
             "numbers": {name: leaf for name, leaf in named.items() if name not in arrays},
             "arrays": {name: [str(leaf.dtype), *leaf.shape] for name, leaf in arrays.items()},
@@ -168,11 +168,16 @@ class RunCheckpoints:
         items = ocp.args.Composite(state=ocp.args.StandardRestore(wanted))
         restored = self._manager.restore(turn, args=items)["state"]
         arrays = {name: jnp.asarray(array) for name, array in restored.items()}
-        sums = np.asarray(_sums([arrays[name] for name in note["sums"]])).tolist()
+        sums = np.asarray(_sums([_shared(arrays[name]) for name in note["sums"]])).tolist()
         for name, there, here in zip(note["sums"], note["sums"].values(), sums, strict=True):
             require(there == here, f"{name} is not as it was written")
         numbers = {name: type(leaf)(note["numbers"][name]) for name, leaf in like.items() if name not in wanted}
         return {**arrays, **numbers}, note
+
+
+def _shared(array: Array) -> Any:
+    """As programs and checkpoints of several hosts take it: what each has for itself, alike on all, is NumPy's."""
+    return np.asarray(array) if jax.process_count() > 1 and array.is_fully_addressable else array
 
 
 def _abstract(leaf: Any) -> Any:
