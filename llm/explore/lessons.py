@@ -1,0 +1,69 @@
+"""What the bandit teaches, and what becomes of it on language models: claims of both studies side by side."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from modeseek.bandit.studies.assess import Assessment
+from modeseek.bandit.studies.reproduce import store as bandit_store
+from modeseek.bandit.studies.reproduce import targets as bandit_targets
+from modeseek.llm.explore.recorded import Table, judged
+from modeseek.llm.studies import store, targets
+from modeseek.llm.studies.scales import LAPTOP
+from modeseek.markdown import markdown_table
+
+
+class Lesson(NamedTuple):
+    """One lesson.
+
+    Attributes:
+        text: as the paper teaches it.
+        bandit: names of the claims that it rests on there, as `modeseek reproduce` has them.
+        language: names of those that ask the same of language models, as `modeseek llm reproduce` has them.
+    """
+
+    text: str
+    bandit: tuple[str, ...]
+    language: tuple[str, ...]
+
+
+LESSONS = (
+    Lesson(
+        "On-policy: where the reward's peak is far, fresh samples do better than stale ones.",
+        ("staleness-reward-R1", "staleness-speed-R1"),
+        ("fresh-ppo-final-min", "fresh-rwr-final-min"),
+    ),
+    Lesson(
+        "Negative gradient: offline, and the peak far, pushing down what is bad ends higher than pushing up alone.",
+        ("ipo-over-best_of_n-final-R1",),
+        ("negative-over-pref_ft-min",),
+    ),
+    Lesson(
+        "Together: on-policy pairs learn faster than either half, offline pairs and on-policy RWR.",
+        ("on-policy-ipo-over-ipo-mean-R1", "on-policy-ipo-over-rwr-mean-R1"),
+        ("on-policy-dpo-over-dpo-mean-min", "on-policy-dpo-over-rwr-mean-min"),
+    ),
+    Lesson(
+        "Where the peak is what the reference writes anyway, the methods differ less, or not at all.",
+        ("staleness-milder-on-R2", "offline-gap-smaller-on-R2-ipo-best_of_n"),
+        ("on-policy-dpo-like-dpo-mode", "on-policy-dpo-like-rwr-mode", "negative-like-pref_ft-mode"),
+    ),
+)
+
+
+def carries_over(lessons: Sequence[Lesson] = LESSONS) -> Table:
+    """A row for each lesson: the verdicts on the bandit's claims, and on those about language models."""
+    bandit = judged(
+        bandit_targets.STUDY, bandit_store.STORE, "paper", {name for lesson in lessons for name in lesson.bandit}
+    )
+    names = {name for lesson in lessons for name in lesson.language}
+    language = judged(targets.STUDY, store.STORE, LAPTOP.name, names)
+    rows = [
+        (lesson.text, _said([bandit[name] for name in lesson.bandit]), _said([language[n] for n in lesson.language]))
+        for lesson in lessons
+    ]
+    columns = ("the paper teaches", "on the bandit", "on small language models")
+    return Table(markdown_table([(title, "left") for title in columns], rows))
+
+
+def _said(assessments: Sequence[Assessment]) -> str:
+    return "<br>".join(f"{a.claim.text} **{a.word}**{a.mark}" for a in assessments)

@@ -1,0 +1,136 @@
+"""Predictions and exercises of notebook 09; every answer is computed from the stored cells, or from the registry."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from modeseek.bandit.explore.toolkit.checks import Wrong, check
+from modeseek.bandit.explore.toolkit.prediction import Prediction, Truth
+from modeseek.bandit.objectives.registry import variant
+from modeseek.bandit.studies.assess import Assessment
+from modeseek.bandit.studies.contrasts import fresh_values, level
+from modeseek.bandit.studies.measures import Measure
+from modeseek.checks import require
+from modeseek.llm.explore.recorded import effect, of_language, stored
+from modeseek.llm.studies.cells import OFFLINE, TOGETHER, LanguageCell
+from modeseek.llm.studies.claims import TITLES
+from modeseek.llm.studies.draw import METHODS
+from modeseek.llm.studies.measures import CHOSEN, FINAL_GOLD, REJECTED
+from modeseek.llm.studies.targets import FIG20, STUDY
+
+
+def end(measure: Measure, cell: LanguageCell) -> float:
+    """The mean of a measure over a stored cell's fresh seeds, those that did not diverge.
+
+    Raises:
+        ValueError: the cell is not stored.
+    """
+    results = stored([cell])
+    require(cell in results, f"{cell.name} is not stored: `modeseek llm reproduce` makes it")
+    return float(np.nanmean(fresh_values(level(measure, cell), results)))
+
+
+def spread(scenario: str) -> tuple[float, str, str]:
+    """How far apart the five methods end in gold reward, tokens; the title of the best, and that of the worst."""
+    ends = {variant(m).title: end(FINAL_GOLD, TOGETHER[m, scenario]) for m in METHODS}
+    best, worst = max(ends, key=ends.__getitem__), min(ends, key=ends.__getitem__)
+    return ends[best] - ends[worst], best, worst
+
+
+def predict_where() -> Prediction:
+    """Is the choice of a method worth as much on Mode Length as on Min Length?"""
+
+    def truth() -> Truth:
+        gaps = {s: spread(s) for s in ("min_length", "mode_length")}
+        ratio = gaps["min_length"][0] / gaps["mode_length"][0]
+        words = [
+            f"{TITLES[s]}: {gap:.1f} tokens from {worst} up to {best}." for s, (gap, best, worst) in gaps.items()
+        ]
+        verdicts = [a.verdict.word if a.verdict else "not run" for a in STUDY.assess(FIG20, stored(FIG20.cells))]
+        counts = ", ".join(f"{verdicts.count(word)} {word}" for word in dict.fromkeys(verdicts))
+        return Truth(
+            0 if ratio < 2 else 1 if ratio < 5 else 2,
+            f"{' '.join(words)} Their ratio is {ratio:.1f}. The paper's claims that two methods end alike on Mode "
+            f"Length, to within a token: {counts}.",
+        )
+
+    return Prediction(
+        "In the bandit the method matters on R1, whose peak the reference hardly visits, and little on R2. Here Min "
+        "Length is the far peak (shorter is better), Mode Length the near one (the reference's own mean length is "
+        "best). By how much do five tuned methods differ in their final gold reward, best less worst?",
+        (
+            "On both alike: less than twice as much on Min Length.",
+            "Two to five times as much on Min Length.",
+            "More than five times as much on Min Length.",
+        ),
+        truth,
+    )
+
+
+def _by(assessment: Assessment) -> int:
+    """0: the claim stands; 1: its opposite; 2: neither could be told."""
+    return {"reproduced": 0, "reversed": 1}.get(assessment.word, 2)
+
+
+def predict_on_policy() -> Prediction:
+    """DPO on the policy's own pairs, or on the reference's?"""
+
+    def truth() -> Truth:
+        faster, higher = of_language("on-policy-dpo-over-dpo-mean-min", "on-policy-dpo-over-dpo-final-min")
+        return Truth(
+            _by(faster),
+            f"On-policy less offline, mean gold reward over the run: {effect(faster)}; at the end: {effect(higher)}. "
+            "Offline pairs are the reference's: of responses that only the tuned policy writes they say nothing.",
+        )
+
+    return Prediction(
+        "Min Length, DPO, as many gradient steps: on pairs that the reference wrote (offline), or on pairs that the "
+        "policy writes anew for each step (on-policy). Which has the shorter responses over the run?",
+        ("On-policy.", "Offline.", "Ten seeds cannot tell."),
+        truth,
+    )
+
+
+def predict_negative_gradient() -> Prediction:
+    """Offline: is pushing up what is preferred enough?"""
+
+    def truth() -> Truth:
+        (ends,) = of_language("negative-over-pref_ft-min")
+        nats = {
+            m: [end(measure, OFFLINE[m, "min_length"]) for measure in (CHOSEN, REJECTED)] for m in ("dpo", "pref_ft")
+        }
+        moved = "; ".join(f"{variant(m).title} {up:+.1f} and {down:+.1f}" for m, (up, down) in nats.items())
+        return Truth(
+            _by(ends),
+            f"DPO's final gold reward less Pref-FT's: {effect(ends)}. What each does to the log-likelihood of held-out "
+            f"preferred and dispreferred responses, nats: {moved}.",
+        )
+
+    return Prediction(
+        "Min Length, offline, the same pairs: DPO pushes the preferred response up and the other one down; Pref-FT only "
+        "pushes the preferred one up. Which ends with the shorter responses?",
+        ("DPO.", "Pref-FT.", "Ten seeds cannot tell."),
+        truth,
+    )
+
+
+@check
+def check_both(names: Any) -> str:
+    """Exercise 1: which of figure 10's methods sample for themselves and push some responses down."""
+    if isinstance(names, str) or not isinstance(names, Iterable):
+        raise Wrong(f"a set of names is asked for, such as {{'dpo', 'rwr'}}; this is {names!r}.")
+    given = set(names)
+    if unknown := sorted(map(str, given - set(METHODS))):
+        raise Wrong(f"figure 10 has no {unknown[0]!r}; it has {', '.join(METHODS)}.")
+    for name in METHODS:
+        row = variant(name)
+        if name in given and not row.on_policy:
+            raise Wrong(f"{row.title} learns from what the reference wrote.")
+        if name in given and not row.method.negative_gradient:
+            raise Wrong(f"{row.title} gives every response a weight of at least zero: it pushes none down.")
+    both = {name for name in METHODS if variant(name).on_policy and variant(name).method.negative_gradient}
+    if given != both:
+        raise Wrong(f"{len(given)} of {len(both)} are named.")
+    ends = ", ".join(f"{variant(m).title} {-end(FINAL_GOLD, TOGETHER[m, 'min_length']):.1f}" for m in METHODS)
+    return f"tokens of a response at the end on Min Length: {ends}."
