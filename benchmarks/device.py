@@ -125,24 +125,21 @@ def floors(record, size):
 
 
 def _bandit_numbers():
-    """Rewards and KL of a few steps of on-policy IPO and of RWR, one seed each."""
+    """Two collections of on-policy IPO, one seed."""
     from modeseek.bandit.simulator.experiment import Experiment
     from modeseek.bandit.simulator.plan import make_plan
     from modeseek.bandit.simulator.sweep import GroupPrograms
 
-    found = {}
-    for method in ("on_policy_ipo", "rwr"):
-        experiment = Experiment(methods=(method,), seeds=1)
-        runs = make_plan(experiment).runs
-        programs = GroupPrograms(experiment.static, 1)
-        programs.compile_for(runs)
-        run = programs.put(runs, np.zeros(1, int))
-        state, *_ = programs("start", programs("pretrain", run.problem, run.seed).params, run)
-        for _ in range(2):
-            state, metrics = programs("collection", state, run)
-        for name in ("loss", "gradient_norm"):
-            found[f"bandit {method} {name}"] = float(np.asarray(getattr(metrics.training, name)).reshape(-1)[-1])
-    return found
+    experiment = Experiment(methods=("on_policy_ipo",), seeds=1)
+    runs = make_plan(experiment).runs
+    programs = GroupPrograms(experiment.static, 1)
+    programs.compile_for(runs)
+    run = programs.put(runs, np.zeros(1, int))
+    state, *_ = programs("start", programs("pretrain", run.problem, run.seed).params, run)
+    for _ in range(2):
+        state, metrics = programs("collection", state, run)
+    last = lambda name: float(np.asarray(getattr(metrics.training, name)).reshape(-1)[-1])
+    return {f"bandit {name}": last(name) for name in ("loss", "gradient_norm")}
 
 
 def _language_numbers():
@@ -196,7 +193,7 @@ def sweep(record, size):
     from modeseek.bandit.simulator.plan import make_plan
     from modeseek.bandit.simulator.sweep import GroupPrograms
 
-    for count in (2, 4) if size == "tiny" else (64, 512, 4096, 10_000):
+    for count in (2,) if size == "tiny" else (64, 512, 4096, 10_000):
         experiment = Experiment(methods=("on_policy_ipo",), seeds=count)
         runs, steps = make_plan(experiment).runs, experiment.algorithm.steps_per_collection
         began = time.perf_counter()
@@ -225,7 +222,7 @@ def training(record, size):
 
     rows, length = (4, 32) if size == "tiny" else (64, 384)
     for name, config in shapes(size).items():
-        for remat in ("dots", "full"):
+        for remat in ("dots",) if size == "tiny" else ("dots", "full"):
             step = make_step(CrossEntropy(Model(config, Compute("bfloat16", remat))), AllParameters(config))
             state = start(random_weights(config))
             tokens = jnp.asarray(random_tokens((rows, length + 1), config.vocab_size))
@@ -281,7 +278,7 @@ def methods(record, size):
         ids = random_tokens((2 * batch, prompt + 2 * new), config.vocab_size)
         data = [Example(row[:prompt], (row[prompt : prompt + new], row[prompt + new :])) for row in ids]
         policy = ModelWithParams(model, random_weights(config))
-        for method in ("dpo", "rwr", "on_policy_dpo", "ppo"):
+        for method in ("dpo", "ppo") if size == "tiny" else ("dpo", "rwr", "on_policy_dpo", "ppo"):
             how = TuneConfig(
                 method=method,
                 samples_per_collection=batch,

@@ -36,10 +36,10 @@ def test_the_documentation_is_what_the_stored_cells_say():
     assert pictures == {path.name for path in (DOCS / "reproduction-llm").iterdir()}
 
 
-def test_what_is_stored_is_of_cells_and_small():
+def test_every_cell_of_a_laptop_is_stored_and_small():
     folder = STORE.folder(scales.LAPTOP.protocol, "laptop")
     assert sum(path.stat().st_size for path in folder.iterdir()) < 3e6
-    assert {path.stem for path in folder.iterdir()} <= {cell.name for cell in cells.every_cell()} | {"lengths"}
+    assert {path.stem for path in folder.iterdir()} == {cell.name for cell in cells.every_cell()} | {"lengths"}
     counts = read_lengths(folder)["pairs"].sum("tokens")
     np.testing.assert_array_equal(counts.sel(which="preferred"), counts.sel(which="dispreferred"))
 

@@ -228,9 +228,10 @@ def test_killed_at_random_moments_it_ends_with_the_same_bytes(tmp_path):
     run = lambda folder: subprocess.Popen(
         [*program, str(folder), str(tmp_path / "cache")], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    whole = run(tmp_path / "whole")
-    told = whole.communicate()
-    assert whole.returncode == 0, told[1]
+    for folder in ("compiled", "whole"):  # XLA rounds otherwise in a program just compiled than in one from its cache
+        whole = run(tmp_path / folder)
+        told = whole.communicate()
+        assert whole.returncode == 0, told[1]
     events = len(told[0].splitlines())
     chance, phases, killed = random.Random(0), [], 0
     while killed < 20:

@@ -1,5 +1,6 @@
 """Many devices give what one gives: eight in a process, two processes; and meshes that cannot be are refused."""
 
+import dataclasses
 import json
 import os
 import socket
@@ -10,16 +11,20 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from jax.sharding import AbstractMesh
 from llm_cases import CASES, random_params
 from llm_on_devices import MESHES, batch, cases, found
 
 from modeseek.llm.checkpoints.safetensors import read_header
 from modeseek.llm.checkpoints.save import save
+from modeseek.llm.inference.scoring import ModelWithParams
 from modeseek.llm.models.hugging_face import config_from
 from modeseek.llm.models.model import Model
 from modeseek.llm.models.parameters import shapes
 from modeseek.llm.parallel.distributed import initialize
-from modeseek.llm.parallel.mesh import MeshShape, make_mesh, parameter_shardings
+from modeseek.llm.parallel.mesh import MeshShape, make_mesh, mesh_shape, parameter_shardings
+from modeseek.llm.training.placement import check_placement
+from modeseek.llm.training.tune_config import TuneConfig
 
 slow = pytest.mark.slow  # two minutes of compiling in processes of their own
 
@@ -28,10 +33,10 @@ PATIENCE = 900
 """Seconds; the work takes a tenth of it."""
 
 
-def begin(*arguments):
+def begin(*arguments, program=PROGRAM):
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("JAX_", "XLA_"))}
     environment["PYTHONPATH"] = os.pathsep.join([str(PROGRAM.parents[1] / "src"), str(PROGRAM.parent)])
-    command = [sys.executable, str(PROGRAM), *map(str, arguments)]
+    command = [sys.executable, str(program), *map(str, arguments)]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
@@ -196,3 +201,41 @@ def test_a_host_alone_stays_alone(monkeypatch):
     monkeypatch.setenv("JAX_PROCESS_ID", "0")
     with pytest.raises(ValueError, match="JAX_NUM_PROCESSES must be a whole number, got 'two'"):
         initialize("here:1234")
+
+
+@slow
+@pytest.mark.parametrize("side", ["offline", "on-policy"])
+def test_algorithm_1_on_eight_devices_gives_what_one_gives(side, tuned_on_eight):
+    """DPO on pairs; PPO with its value head and a moving reference on samples; each stopped and gone on with, too."""
+    result = tuned_on_eight[side]
+    assert result["apart"] < 2e-4
+    assert result["moved"] > 100 * result["apart"]
+    assert result["kernel"] == [2, 24, 40]  # a half of the width by fsdp, a half of the MLP by tensor
+    assert result["resumed"]
+
+
+@pytest.fixture(scope="module")
+def tuned_on_eight(tmp_path_factory):
+    result = tmp_path_factory.mktemp("tuned") / "result.json"
+    finish(begin(result, program=PROGRAM.with_name("llm_tune_on_devices.py")))
+    return json.loads(result.read_text())
+
+
+def test_a_mesh_is_read_from_a_text():
+    assert mesh_shape("data=2,fsdp=4") == MeshShape(2, 4, 1)
+    assert mesh_shape("tensor=8") == MeshShape(1, 1, 8)
+    for text in ("data", "rows=2", "data=2,data=2", "data=x", "data=2 fsdp=2", ""):
+        with pytest.raises(ValueError, match=r"a mesh is some of data=N, fsdp=N, tensor=N, with commas"):
+            mesh_shape(text)
+
+
+def test_rows_that_a_mesh_does_not_divide_are_refused():
+    config = cases()["pythia"]
+    mesh = AbstractMesh((2, 2, 1), ("data", "fsdp", "tensor"))
+    policy = ModelWithParams(Model(config), {})
+    fine = TuneConfig("ppo", 8, 2, 4, generation_batch=4)
+    check_placement(policy, mesh, fine)
+    with pytest.raises(ValueError, match=r"batch \(2\) by data x fsdp \(4\)"):
+        check_placement(policy, mesh, dataclasses.replace(fine, accumulate=2))
+    with pytest.raises(ValueError, match=r"6 responses are sampled at once \(generation_batch\), which 4 devices"):
+        check_placement(policy, mesh, dataclasses.replace(fine, generation_batch=6))

@@ -1,5 +1,6 @@
 """The study of language models: cells, worlds, measures, claims, and runs that are killed."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -197,6 +198,9 @@ def test_cells_of_something_else_are_refused(tmp_path):
 def test_identities_tell_apart_what_is_trained():
     found = {json.dumps(identity(cell, LAPTOP)) for cell in cells.every_cell()}
     assert len(found) == len(cells.every_cell())
+    cell, sizes = cells.TOGETHER["rwr", "min_length"], dataclasses.replace(LAPTOP.sizes, sft_steps=601)
+    for other in (dataclasses.replace(LAPTOP, sizes=sizes), dataclasses.replace(LAPTOP, skew_mean=2.0)):
+        assert identity(cell, other) != identity(cell, LAPTOP)
     assert set(claims.RELEASED) == set(cells.EOS_METHODS)
 
 

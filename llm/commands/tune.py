@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from modeseek.llm.data.examples import Examples, Kind
     from modeseek.llm.inference.scoring import ModelWithParams
     from modeseek.llm.models.parameters import Params
+    from modeseek.llm.parallel.mesh import MeshShape
     from modeseek.llm.rewards.functions import RewardFunction
     from modeseek.llm.runs.plans import Plan
     from modeseek.llm.training.run_folder import RunFolder
@@ -63,6 +64,7 @@ class Tune(Training):
         held_out: the share of the prompts that is kept out of training, to evaluate the policy on; 0 evaluates nothing.
         evaluate_every: collections between two evaluations; the start and the end are always evaluated.
         evaluate_prompts: the most held-out prompts that are answered at an evaluation, each once.
+        mesh: how all devices of this machine share the work, as data=2,fsdp=4 or with tensor=N; without it, one works.
     """
 
     config: tyro.conf.OmitArgPrefixes[TuneConfig]
@@ -74,6 +76,7 @@ class Tune(Training):
     held_out: float = 0.05
     evaluate_every: int = 10
     evaluate_prompts: int = 64
+    mesh: str | None = None
     max_response: int = 256
     checkpoint_every: int = 10
 
@@ -93,6 +96,7 @@ class Tune(Training):
         from modeseek.llm.inference.language_model import open_language_model
         from modeseek.llm.inference.scoring import ModelWithParams
         from modeseek.llm.models.model import Compute, Model
+        from modeseek.llm.parallel.mesh import MeshShape, make_mesh, mesh_shape, parameter_shardings
         from modeseek.llm.rewards.functions import LengthGold, of_examples
         from modeseek.llm.rewards.reward_model import open_scorer
         from modeseek.llm.training.collection import check_data
@@ -113,6 +117,7 @@ class Tune(Training):
         gold = None if self.reward == "none" else LengthGold(self.reward, self.unit, self.mode)
         optimizer = dataclasses.replace(self.optimizer, learning_rate=config.hyper.learning_rate)
         transformation = optimizer.transformation(config.gradient_steps)
+        shape = MeshShape() if self.mesh is None else mesh_shape(self.mesh)
         checkpoint = open_language_model(self.model)
         scorer = None if self.reward_model is None else open_scorer(self.reward_model, checkpoint)
         self._check_contexts(checkpoint, scorer)
@@ -121,11 +126,14 @@ class Tune(Training):
         kind: Kind = "prompts" if every else "as they are"
         examples = self.examples(kind, texts, held_out=self.held_out, seed=config.seed)
         print(examples.report)
+        rows = config.minibatch_size // config.accumulate
+        mesh = None if self.mesh is None else make_mesh(shape, checkpoint.config, rows)
+        cut = None if mesh is None else parameter_shardings(mesh, checkpoint.config)
         print(f"what judges: {self._judge()}{f'; measured beside it: {self._gold()}' if scorer and gold else ''}")
         judged = gold is not None or scorer is not None
         check_data(checkpoint.config, examples.training, config, judged=judged, eos=texts.eos)
         if config.sampled_prompts or self.held_out:
-            self._check_memory(checkpoint, [e.prompt.tolist() for e in (*examples.training, *examples.held_out)])
+            self._check_memory(checkpoint, shape, [e.prompt.tolist() for e in (*examples.training, *examples.held_out)])
         identity = {**self.identity("tune"), "optimizer": dataclasses.asdict(optimizer)}
         with (
             RunFolder(free_folder(self.out, "tune"), identity) as run,
@@ -133,7 +141,7 @@ class Tune(Training):
             Mirror(run, tensorboard=self.tensorboard) as mirror,
         ):
             check_new(run.folder / POLICY)
-            params = reading.load(checkpoint, dtype="float32", progress=progress("tensors"))
+            params = reading.load(checkpoint, dtype="float32", shardings=cut, progress=progress("tensors"))
             policy = ModelWithParams(Model(checkpoint.config, Compute(self.dtype)), params)
             rewards = {} if gold is None else {"gold": gold.function(texts.eos)}
             rewards |= {} if scorer is None else {"proxy": self._proxy(scorer)}
@@ -152,6 +160,7 @@ class Tune(Training):
                 eos=texts.eos,
                 pad=texts.tokens.pad,
                 optimizer=transformation,
+                mesh=mesh,
                 evaluate=self._evaluation(policy, examples, rewards, texts, run),
                 evaluate_every=self.evaluate_every,
                 checkpoints=checkpoints,
@@ -197,15 +206,15 @@ class Tune(Training):
         if scorer is not None:
             check_context(scorer, self.max_prompt, longest, lower, "the reward model")
 
-    def _check_memory(self, checkpoint: "Checkpoint", prompts: Sequence[Sequence[int]]) -> None:
+    def _check_memory(self, checkpoint: "Checkpoint", mesh: "MeshShape", prompts: Sequence[Sequence[int]]) -> None:
         """Say what sampling needs, and refuse what does not fit."""
         from modeseek.llm.parallel.device_memory import check_fits, compute_counted
         from modeseek.llm.parallel.memory import readable
         from modeseek.llm.training.sampling_memory import sampling_memory
 
-        needed = sampling_memory(checkpoint.config, compute_counted(self.dtype), prompts, self.config)
+        needed = sampling_memory(checkpoint.config, compute_counted(self.dtype), prompts, self.config, mesh=mesh)
         what = f"sampling {self.config.generation_batch} responses at once, beside what is trained,"
-        print(f"{what} needs about {readable(needed.total)}")
+        print(f"{what} needs about {readable(needed.total)} on each device")
         check_fits(needed, what, "take a smaller --generation-batch, fewer --max-new-tokens, or adapters (--lora-rank)")
 
     def _proxy(self, scorer: "Checkpoint") -> "RewardFunction":

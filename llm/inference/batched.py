@@ -18,6 +18,7 @@ from modeseek.llm.models.config import ModelConfig
 from modeseek.llm.models.model import Compute, Model
 from modeseek.llm.models.parameters import Params
 from modeseek.llm.parallel import memory
+from modeseek.llm.parallel.distributed import gathered
 from modeseek.llm.parallel.mesh import MeshShape
 
 Result = TypeVar("Result")
@@ -188,7 +189,7 @@ def generate_rows(
         keys = jax.vmap(lambda row: jax.random.fold_in(key, row))(np.array(numbers))
         padded = pad_right([rows[i] for i in numbers])
         how: dict[str, Any] = {"keys": keys, "sampling": sampling, "stops": stops.ids}
-        out = jax.device_get(loop.generate(model, params, *padded, new_tokens, **how))
+        out = jax.device_get(gathered(loop.generate(model, params, *padded, new_tokens, **how)))
         return [
             response(number, tokens[:length].tolist(), log_probs[:length], bool(stopped))
             for number, tokens, length, stopped, log_probs in zip(
@@ -245,7 +246,7 @@ def score_rows(
         # One more than a bucket: the last token is scored, not read.
         tokens, lengths = pad_right([rows[i] for i in numbers], bucket(len(rows[numbers[0]]) - 1) + 1)
         first = np.array([starts[i] for i in numbers], np.int32)
-        scores = jax.device_get(_scores(bare, with_entropy, chunk, params, tokens, lengths, first))
+        scores = jax.device_get(gathered(_scores(bare, with_entropy, chunk, params, tokens, lengths, first)))
         return [of_row(number, row, scores) for row, number in enumerate(numbers)]
 
     return in_batches(rows, min(batch, len(rows)), run, progress, keeper)

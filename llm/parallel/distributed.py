@@ -3,8 +3,10 @@
 import contextlib
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
 
@@ -71,6 +73,19 @@ def together() -> Iterator[None]:
         raise failure
     if not fine.all():
         raise ValueError(f"host {int(np.argmin(fine))} failed: its own error says why")
+
+
+def gathered(tree: Any) -> Any:
+    """A tree whose arrays this process has whole: those that several hosts share are brought to each of them.
+
+    All others stay as and where they are. With several hosts all must call it.
+    """
+
+    def one(leaf: Any) -> Any:
+        shared = isinstance(leaf, jax.Array) and not leaf.is_fully_addressable
+        return jnp.asarray(multihost_utils.process_allgather(leaf, tiled=True)) if shared else leaf
+
+    return jax.tree.map(one, tree)
 
 
 def _parsed(name: str, value: object) -> int:

@@ -48,6 +48,22 @@ class MeshShape(NamedTuple):
     tensor: int = 1
 
 
+def mesh_shape(text: str) -> MeshShape:
+    """The shape that a text like `data=2,fsdp=4` asks for; an axis that it does not name has one device.
+
+    Raises:
+        ValueError: another axis, an axis named twice, or no whole number of devices.
+    """
+    sizes: dict[str, int] = {}
+    for part in text.split(","):
+        axis, _, size = part.partition("=")
+        if axis not in MeshShape._fields or axis in sizes or not size.isdecimal():
+            wanted = ", ".join(f"{name}=N" for name in MeshShape._fields)
+            raise ValueError(f"a mesh is some of {wanted}, with commas between them, got {part!r} in {text!r}")
+        sizes[axis] = int(size)
+    return MeshShape(**sizes)
+
+
 def check_mesh(config: ModelConfig, mesh: MeshShape, batch: int) -> None:
     """Refuse a mesh that does not divide the model or the batch; everything that it does not divide is named.
 

@@ -33,10 +33,10 @@ TITLES = {
     "min_length": "Min Length",
     "mode_length": "Mode Length",
     "skew_length": "Skew Length",
-    "plain_words": "AlpacaFarm",
+    "plain_words": "AlpacaFarm's stand-in",
     "ultrafeedback": "UltraFeedback",
 }
-"""The paper's names; on a laptop `plain_words` stands in for AlpacaFarm."""
+"""The paper's names; `plain_words` stands in for AlpacaFarm wherever its policies are not the paper's."""
 
 FAR = ("min_length", "skew_length")
 """Where the peak of the reward is far from the reference's."""

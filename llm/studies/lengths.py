@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from modeseek.bandit.figures.style import BLUE, VERMILLION, label_lines, new_figure, style
 from modeseek.bandit.simulator.results import FORMAT, load, save
+from modeseek.files import writable_folder
 from modeseek.llm.rewards.functions import without_end
 from modeseek.llm.studies.scales import Scale
 from modeseek.llm.studies.scenarios import World
@@ -36,7 +37,7 @@ def length_counts(world: World, scale: Scale) -> xarray.Dataset:
 
 def write_lengths(world: World, scale: Scale, folder: Path) -> None:
     """Save `length_counts` among the cells of a scale, unless it is there."""
-    if not (folder / FILE).exists():
+    if not (writable_folder(folder) / FILE).exists():
         save(length_counts(world, scale), folder / FILE, small=True)
 
 

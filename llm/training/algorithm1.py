@@ -25,6 +25,7 @@ from modeseek.llm.inference.batched import Stops, generate_rows
 from modeseek.llm.inference.scoring import ModelWithParams
 from modeseek.llm.models.low_rank import Adapter, merge
 from modeseek.llm.models.parameters import Params
+from modeseek.llm.parallel.distributed import gathered
 from modeseek.llm.training import labels, lora, value_head
 from modeseek.llm.training.collection import (
     Reward,
@@ -39,6 +40,8 @@ from modeseek.llm.training.collection import (
 from modeseek.llm.training.cross_entropy import CrossEntropy
 from modeseek.llm.training.objective import Labelled, make_method_step, make_scorer, target_mask
 from modeseek.llm.training.optimizer import State, start, widened
+from modeseek.llm.training.placement import check_placement, placed
+from modeseek.llm.training.step import state_shardings
 from modeseek.llm.training.trainable import AllParameters, Trainable
 from modeseek.llm.training.truncated import with_truncated
 from modeseek.llm.training.tune_config import TuneConfig
@@ -82,10 +85,12 @@ class Algorithm1:
         eos: ids that end a sampled response.
         pad: the id that fills rows up.
         optimizer: any of optax's; Adam at `config.hyper.learning_rate`, if None.
+        mesh: of this process's devices, where parameters and state live; one device, if None.
 
     Raises:
         ValueError: fewer prompts than a collection takes, ids or lengths that the model cannot read, more responses
-            than `responses_per_prompt`, or nothing that says which responses are good.
+            than `responses_per_prompt`, nothing that says which responses are good, or a mesh that does not divide the
+            model or the rows.
     """
 
     def __init__(
@@ -99,12 +104,17 @@ class Algorithm1:
         eos: Sequence[int] = (),
         pad: int = 0,
         optimizer: optax.GradientTransformation | None = None,
+        mesh: jax.sharding.Mesh | None = None,
     ) -> None:
         check_data(policy.model.config, data, config, judged=reward is not None, eos=eos)
-        self.policy, self.data, self.config = policy, data, config
+        reference = policy.params if reference is None else reference
+        if mesh is not None:
+            check_placement(policy, mesh, config)
+            policy, reference = placed(policy, mesh), placed(policy._replace(params=reference), mesh).params
+        self.policy, self.data, self.config, self.mesh = policy, data, config, mesh
         self.reward = preferences if reward is None else reward
         self.eos, self.pad, self.optimizer = eos, pad, optimizer
-        self.reference = policy.params if reference is None else reference
+        self.reference = reference
         sizes = policy.model.config
         loss = CrossEntropy(policy.model, config.chunk)
         self.trainable: Trainable = lora.Adapters(sizes) if config.lora_rank else AllParameters(sizes)
@@ -119,6 +129,7 @@ class Algorithm1:
             options=config.options,
             values=config.value.numbers,
             optimizer=optimizer,
+            mesh=mesh,
             accumulate=accumulate,
         )
         # As many rows at once as in a gradient step.
@@ -139,7 +150,10 @@ class Algorithm1:
         coefficient = jnp.asarray(config.hyper.kl_coefficient, jnp.float32)
         reference = jax.tree.map(jnp.copy, self.reference) if config.reference_every else None
         moments = advantages.RunningMoments.empty()
-        return TuneState(start(trained, self.optimizer), moments, coefficient, reference=reference)
+        learner = start(trained, self.optimizer)
+        if self.mesh is not None:
+            learner = jax.device_put(learner, state_shardings(self.trainable, self.mesh, self.optimizer))
+        return TuneState(learner, moments, coefficient, reference=reference)
 
     def params(self, state: TuneState) -> Params:
         """The policy's parameters as plain ones, adapters merged, without a value head."""
@@ -251,11 +265,11 @@ class Algorithm1:
         rows, rewards = with_truncated(config, rows, rewards, self.eos)
         rows = config.conventions.targets(rows, self.eos)
         data = Labelled(*rows)
-        policy = reference = first = self.score_reference(state.reference or self.reference, data)
+        policy = reference = first = gathered(self.score_reference(state.reference or self.reference, data))
         if state.reference is not None and not sampled.all():
-            first = self.score_reference(self.reference, data)
+            first = gathered(self.score_reference(self.reference, data))
         if sampled.any():
-            policy = self.score(state.learner.params, data, self.frozen)
+            policy = gathered(self.score(state.learner.params, data, self.frozen))
         behavior = jnp.where(jnp.asarray(sampled)[:, None, None], policy.log_probs, first.log_probs)
         scores = labels.TokenScores(target_mask(data), policy.log_probs, reference.log_probs, policy.values)
         found, carried = labels.label(

@@ -155,7 +155,7 @@ def make_scorer(loss: CrossEntropy, trainable: Trainable, *, accumulate: int = 1
 
 def _rows(data: Labelled) -> TokenBatch:
     """All responses one below the other."""
-    flat = lambda a: jnp.asarray(a).reshape(-1, *a.shape[2:])
+    flat = lambda a: a.reshape(-1, *a.shape[2:])
     return TokenBatch(flat(data.tokens), flat(data.lengths), flat(data.starts))
 
 

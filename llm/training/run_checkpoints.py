@@ -120,7 +120,7 @@ class RunCheckpoints:
             return False
         self._finish()
         named = {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(state)}
-        arrays = {name: leaf for name, leaf in named.items() if isinstance(leaf, jax.Array)}
+        arrays = {name: _shared(leaf) for name, leaf in named.items() if isinstance(leaf, jax.Array)}
         note = {
             "numbers": {name: leaf for name, leaf in named.items() if name not in arrays},
             "arrays": {name: [str(leaf.dtype), *leaf.shape] for name, leaf in arrays.items()},
@@ -160,24 +160,35 @@ class RunCheckpoints:
         assert self._manager is not None
         note = dict(self._manager.restore(turn, args=ocp.args.Composite(note=ocp.args.JsonRestore()))["note"])
         require(note.pop("sum", None) == _sum(note), "its note is not as it was written")
-        wanted = {name: leaf for name, leaf in like.items() if isinstance(leaf, jax.ShapeDtypeStruct)}
+        wanted = {name: leaf for name, leaf in like.items() if hasattr(leaf, "dtype")}
         holds = {name: [str(leaf.dtype), *leaf.shape] for name, leaf in wanted.items()}
         for name in sorted({*holds, *note["arrays"]}):
             there, here = note["arrays"].get(name, "nothing"), holds.get(name, "nothing")
             require(there == here, f"it holds {there} at {name}, and this run {here}")
         items = ocp.args.Composite(state=ocp.args.StandardRestore(wanted))
-        arrays = dict(self._manager.restore(turn, args=items)["state"])
-        sums = np.asarray(_sums([arrays[name] for name in note["sums"]])).tolist()
+        restored = self._manager.restore(turn, args=items)["state"]
+        arrays = {name: jnp.asarray(array) for name, array in restored.items()}
+        sums = np.asarray(_sums([_shared(arrays[name]) for name in note["sums"]])).tolist()
         for name, there, here in zip(note["sums"], note["sums"].values(), sums, strict=True):
             require(there == here, f"{name} is not as it was written")
         numbers = {name: type(leaf)(note["numbers"][name]) for name, leaf in like.items() if name not in wanted}
         return {**arrays, **numbers}, note
 
 
+def _shared(array: Array) -> Any:
+    """As programs and checkpoints of several hosts take it: what each has for itself, alike on all, is NumPy's."""
+    return np.asarray(array) if jax.process_count() > 1 and array.is_fully_addressable else array
+
+
 def _abstract(leaf: Any) -> Any:
-    """Shape, type and place of an array; a number as it is."""
+    """Shape, type and place of an array; a number as it is.
+
+    What is not cut among devices comes back by way of the host, so that it is tied to no device, as at the start.
+    """
     if not isinstance(leaf, jax.Array):
         return leaf
+    if len(leaf.sharding.device_set) == 1:
+        return np.broadcast_to(np.zeros((), leaf.dtype), leaf.shape)
     return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding)
 
 

@@ -5,9 +5,12 @@ import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+
+import jax
 
 from modeseek.files import differences, lock_folder, replacing, writable_folder
+from modeseek.llm.parallel.distributed import together
 
 CONFIG = "config.json"
 METRICS = "metrics.jsonl"
@@ -18,6 +21,9 @@ LINES = (METRICS, SAMPLES)
 
 class RunFolder:
     """What a run writes while it goes on. A killed run loses no line that was finished; results are made elsewhere.
+
+    With several hosts all must make one, of a folder that all of them see; the first writes, and what it is refused is
+    an error on all.
 
         with RunFolder(Path("runs/sft"), {"learning_rate": 1e-3, "seed": 0}) as run:
             run.append({"step": 1, "loss": 4.2})
@@ -32,14 +38,11 @@ class RunFolder:
     """
 
     def __init__(self, folder: Path, configuration: Mapping[str, Any]) -> None:
-        self.folder = writable_folder(folder)
-        self._lock = lock_folder(self.folder)
-        try:
-            self._identify(json.loads(json.dumps(dict(configuration), default=str)))
-            self._mend()
-        except BaseException:
-            self._lock.close()
-            raise
+        self.folder = folder
+        self._lock: IO[str] | None = None
+        with together():
+            if jax.process_index() == 0:
+                self._take(configuration)
         self._opened = time.monotonic()
 
     def __enter__(self) -> "RunFolder":
@@ -47,7 +50,8 @@ class RunFolder:
 
     def __exit__(self, *_: object) -> None:
         """Let other processes in."""
-        self._lock.close()
+        if self._lock is not None:
+            self._lock.close()
 
     @property
     def metrics(self) -> Path:
@@ -64,6 +68,8 @@ class RunFolder:
         Raises:
             ValueError: a number that JSON has not (NaN, infinity), or something that is no JSON at all.
         """
+        if self._lock is None:
+            return
         seconds = {"seconds": round(time.monotonic() - self._opened, 3)}
         try:
             line = json.dumps({**record, **seconds}, allow_nan=False) + "\n"
@@ -76,7 +82,7 @@ class RunFolder:
     def begin(self) -> None:
         """Start the lines anew: those of an earlier attempt, which did not come to its end, are kept in
         `metrics-1.jsonl`, `-2`, …"""
-        for path in (self.folder / name for name in LINES):
+        for path in self._lines():
             if path.exists():
                 number = 1
                 while (kept := path.with_stem(f"{path.stem}-{number}")).exists():
@@ -85,13 +91,27 @@ class RunFolder:
 
     def marks(self) -> dict[str, int]:
         """How far the files of lines reach now, in bytes."""
-        return {path.name: path.stat().st_size for path in (self.folder / name for name in LINES) if path.exists()}
+        return {path.name: path.stat().st_size for path in self._lines() if path.exists()}
 
     def rewind(self, marks: Mapping[str, int]) -> None:
         """Cut off all lines that were written after those marks."""
-        for path in (self.folder / name for name in LINES):
+        for path in self._lines():
             if path.exists() and path.stat().st_size > (mark := marks.get(path.name, 0)):
                 os.truncate(path, mark)
+
+    def _take(self, configuration: Mapping[str, Any]) -> None:
+        self.folder = writable_folder(self.folder)
+        self._lock = lock_folder(self.folder)
+        try:
+            self._identify(json.loads(json.dumps(dict(configuration), default=str)))
+            self._mend()
+        except BaseException:
+            self._lock.close()
+            raise
+
+    def _lines(self) -> list[Path]:
+        """The files of lines that this process writes."""
+        return [] if self._lock is None else [self.folder / name for name in LINES]
 
     def _identify(self, wanted: dict[str, Any]) -> None:
         path = self.folder / CONFIG
@@ -114,7 +134,7 @@ class RunFolder:
 
     def _mend(self) -> None:
         """Cut off a line that a killed process did not finish."""
-        for path in (self.folder / name for name in LINES):
+        for path in self._lines():
             if path.exists():
                 written = path.read_bytes()
                 whole = written.rfind(b"\n") + 1

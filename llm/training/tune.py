@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+import jax
 import optax
 
 from modeseek.checks import whole
@@ -41,6 +42,7 @@ def tune(
     eos: Sequence[int] = (),
     pad: int = 0,
     optimizer: optax.GradientTransformation | None = None,
+    mesh: jax.sharding.Mesh | None = None,
     evaluate: Callable[[Params, int], Mapping[str, float]] | None = None,
     evaluate_every: int = 10,
     checkpoints: RunCheckpoints | None = None,
@@ -58,6 +60,7 @@ def tune(
         eos: ids that end a sampled response.
         pad: the id that fills rows up.
         optimizer: any of optax's.
+        mesh: of this process's devices; one device, if None.
         evaluate: parameters and gradient steps so far → numbers; before the first collection, at every
             `evaluate_every`-th and at the last.
         evaluate_every: in collections.
@@ -71,7 +74,9 @@ def tune(
         ValueError: as `Algorithm1`, its `turn`, and `RunCheckpoints`.
     """
     whole("evaluate_every", evaluate_every, 1)
-    loop = Algorithm1(policy, data, config, reward=reward, reference=reference, eos=eos, pad=pad, optimizer=optimizer)
+    loop = Algorithm1(
+        policy, data, config, reward=reward, reference=reference, eos=eos, pad=pad, optimizer=optimizer, mesh=mesh
+    )
     state = loop.start() if checkpoints is None else checkpoints.begin(loop.start)
 
     def measure(state: TuneState) -> None:
