@@ -47,8 +47,9 @@ def measured(lowered) -> int:
 
 
 def near(estimate: MemoryEstimate, lowered) -> None:
-    """Within a fifth of this backend's own count, in float32: a CPU computes 16-bit numbers in float32 copies."""
-    assert 0.83 < estimate.total / measured(lowered) < 1.2, (estimate, measured(lowered))
+    """A sixth too little at most, or a quarter too much, by this backend's own count, in float32: a CPU computes 16-bit
+    numbers in float32 copies, and keeps attention's weights once where the backward pass asks for them three times."""
+    assert 0.83 < estimate.total / measured(lowered) < 1.25, (estimate, measured(lowered))
 
 
 @pytest.mark.parametrize(

@@ -113,7 +113,7 @@ def _attend_head_by_head(
     k: Float[Array, "B S K H"],
     v: Float[Array, "B S K H"],
     window: int | None,
-    mask: Bool[Array, "B #N S S"] | None,
+    mask: Bool[Array, "B 1 S S"] | None,
 ) -> Float[Array, "B S N H"]:
     """Softmax attention as plain products, softmax in float32; heads stand before positions.
 
@@ -122,18 +122,18 @@ def _attend_head_by_head(
     """
     wide = jnp.float64 if q.dtype == jnp.float64 else jnp.float32
     batch, length, heads, size = q.shape
-    groups = k.shape[2]
-    queries = q.swapaxes(1, 2).reshape(batch, groups, -1, size)  # the queries of a key's heads, one below the other
-    scores = jnp.einsum("bkqh,bksh->bkqs", queries, k.swapaxes(1, 2), preferred_element_type=wide) / size**0.5
+    # The queries that share a key head stand together: [B, K, N/K, S, H].
+    queries = q.reshape(batch, length, k.shape[2], -1, size).transpose(0, 2, 3, 1, 4)
+    keys, values = k.swapaxes(1, 2), v.swapaxes(1, 2)
+    scores = jnp.einsum("bkgqh,bksh->bkgqs", queries, keys, preferred_element_type=wide) / size**0.5
     at = jnp.arange(length)
     seen = at[None, :] <= at[:, None]
     if window is not None:
         seen &= at[None, :] > at[:, None] - window
-    seen = seen[None, None] if mask is None else seen[None, None] & mask
-    scores = jnp.where(seen, scores.reshape(batch, heads, length, length), jnp.finfo(wide).min)
-    weights = jax.nn.softmax(scores, axis=-1).astype(v.dtype).reshape(batch, groups, -1, length)
-    mixed = jnp.einsum("bkqs,bksh->bkqh", weights, v.swapaxes(1, 2))
-    return mixed.reshape(batch, heads, length, size).swapaxes(1, 2)
+    seen = seen[None, None, None] if mask is None else seen[None, None, None] & mask[:, :, None]
+    weights = jax.nn.softmax(jnp.where(seen, scores, jnp.finfo(wide).min), axis=-1).astype(v.dtype)
+    mixed = jnp.einsum("bkgqs,bksh->bkgqh", weights, values)
+    return mixed.transpose(0, 3, 1, 2, 4).reshape(batch, length, heads, size)
 
 
 def _attention(q: Array, k: Array, v: Array, **how: Any) -> Array:

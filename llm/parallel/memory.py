@@ -8,7 +8,7 @@ tests/test_llm_memory.py against what the compiler sets aside.
 import dataclasses
 import functools
 import math
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -99,7 +99,7 @@ def inference(
         {
             "parameters": width * _share(config, mesh),
             "cache": width * cached,
-            "prompts": rows * _read_by_a_layer(config, compute, mesh, length if prompt is None else prompt),
+            "prompts": rows * _read_by_a_layer(config, compute, mesh, length if prompt is None else prompt, copies=2),
             "logits": 4 * 4 * rows * config.vocab_size // mesh.tensor,
         }
     )
@@ -121,7 +121,7 @@ def scoring(
     return MemoryEstimate(
         {
             "parameters": width * _share(config, mesh),
-            "activations": rows * _read_by_a_layer(config, compute, mesh, length),
+            "activations": rows * _read_by_a_layer(config, compute, mesh, length, copies=1),
             "logits": 4 * min(max(chunk, rows), rows * length) * config.vocab_size // mesh.tensor,
         }
     )
@@ -253,14 +253,18 @@ def _fused(config: ModelConfig, compute: Compute) -> bool:
     return compute.attention == "cudnn"
 
 
-def _read_by_a_layer(config: ModelConfig, compute: Compute, mesh: MeshShape, length: int) -> int:
+def _read_by_a_layer(
+    config: ModelConfig, compute: Compute, mesh: MeshShape, length: int, *, copies: Literal[1, 2]
+) -> int:
     """Bytes a row that one layer holds at once without a gradient: the residual stream and a normed copy, the larger
-    of what attention and MLP have at hand, and, without a fused kernel, attention's scores and weights."""
+    of what attention and MLP have at hand, and, without a fused kernel, attention's float32 scores with its weights
+    beside them (2 copies), or in their place, if they are float32 too (1 copy)."""
     width, local = _BYTES[compute.dtype], _local(config, mesh)
     queries = local.heads * local.head_size
     attending = 2 * (queries + 2 * local.kv_heads * local.head_size)
     features = width * (2 * config.width + max(attending, 2 * local.mlp_width))
-    weights = 0 if _fused(config, compute) else (4 + width) * local.heads * length
+    beside = width if copies == 2 or width < 4 else 0
+    weights = 0 if _fused(config, compute) else (4 + beside) * local.heads * length
     return length * (features + weights)
 
 
