@@ -27,8 +27,8 @@ from modeseek.llm.studies.cells import TOGETHER, LanguageCell
 from modeseek.llm.studies.scales import LAPTOP
 from modeseek.llm.training.tune import tune
 
-SFT_STEPS = 100
-"""A sixth of the recorded runs' reference's: enough to write until an EOS of its own."""
+SFT_STEPS = 150
+"""A quarter of the recorded runs' reference's: enough to write until an EOS of its own."""
 
 RATE = 3e-3
 """Of a method whose recorded runs are not stored: the middle of their grid."""

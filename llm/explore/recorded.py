@@ -45,7 +45,7 @@ def judged(
 
     An interval holds for all of the study's claims at once, whichever are asked for.
     """
-    found = {}
+    found = dict[str, Assessment]()
     for target in study.targets:
         claims = [claim for claim in target.claims if claim.name in names]
         needed = {cell for claim in claims for cell in claim.contrast.cells}
