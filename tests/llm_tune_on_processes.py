@@ -1,7 +1,7 @@
 """A program of its own: Algorithm 1 on two devices, of one process or of two; what was found goes to a file of each.
 
 python llm_tune_on_processes.py FOLDER                  one process with two devices
-python llm_tune_on_processes.py FOLDER ADDRESS INDEX    one of two processes with a device each
+python llm_tune_on_processes.py FOLDER ADDRESS INDEX    one of two processes with a device, stopped and gone on with
 """
 
 import dataclasses
@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 
 
-def run(side, folder, collections=2):
-    """Parameters at the end, and every response that was sampled or trained on, in the order of their time."""
+def tuned(config, folder):
+    """Parameters at the end of a run, and every response that was judged, in the order of their time."""
     import jax
     from llm_cases import random_params
     from llm_on_devices import cases
-    from llm_tune_on_devices import EOS, OFFLINE, ON_POLICY, SGD, pairs, shorter
+    from llm_tune_on_devices import EOS, SGD, pairs, shorter
 
     from modeseek.llm.inference.scoring import ModelWithParams
     from modeseek.llm.models.model import Model
@@ -29,31 +29,24 @@ def run(side, folder, collections=2):
 
     sizes = cases()["pythia"]
     policy = ModelWithParams(Model(sizes), random_params(sizes, std=0.1))
-    mesh = make_mesh(MeshShape(fsdp=2), sizes, 8)
-    config = dataclasses.replace({"offline": OFFLINE, "on-policy": ON_POLICY}[side], collections=collections)
-    seen = []
+    how = {"eos": [EOS], "optimizer": SGD, "mesh": make_mesh(MeshShape(fsdp=2), sizes, 8)}
+    judged = []
 
     def judge(examples):
-        seen.extend(ids for example in examples for ids in example.responses)
+        judged.extend(np.append(ids, -1) for example in examples for ids in example.responses)
         return shorter(examples)
 
     with RunFolder(folder, {}) as lines, RunCheckpoints(lines, 1) as checkpoints:
-        tuned = tune(
-            policy,
-            pairs(),
-            config,
-            reward=judge,
-            eos=[EOS],
-            optimizer=SGD,
-            mesh=mesh,
-            checkpoints=checkpoints,
-            report=lines.append,
-        )
-    leaves = jax.tree_util.tree_leaves_with_path(gathered(tuned.params))
-    found = {jax.tree_util.keystr(path): leaf for path, leaf in leaves}
-    kernel = tuned.params["layers"]["expand"]["kernel"]
-    held = sum(shard.data.size for shard in kernel.addressable_shards) / kernel.size
-    return found | {"responses": np.concatenate([np.append(ids, -1) for ids in seen]), "held": held}
+        params = tune(policy, pairs(), config, reward=judge, checkpoints=checkpoints, report=lines.append, **how).params
+        steps = [record["step"] for record in lines.records() if "loss" in record]
+    kernel = params["layers"]["expand"]["kernel"]
+    leaves = jax.tree_util.tree_leaves_with_path(gathered(params))
+    return {
+        **{jax.tree_util.keystr(path): leaf for path, leaf in leaves},
+        "judged": np.concatenate(judged),
+        "steps": steps,
+        "held": sum(shard.data.size for shard in kernel.addressable_shards) / kernel.size,
+    }
 
 
 def main(folder, address=None, index="0"):
@@ -61,8 +54,14 @@ def main(folder, address=None, index="0"):
         from modeseek.llm.parallel.distributed import initialize
 
         assert initialize(address, 2, int(index), timeout=60)
-    for side in ("offline", "on-policy"):
-        np.savez(folder / f"{side}-{index}.npz", **run(side, folder / side))
+    from llm_tune_on_devices import OFFLINE, ON_POLICY
+
+    for side, config in {"offline": OFFLINE, "on-policy": ON_POLICY}.items():
+        stopped = address is not None  # two processes are stopped after their first collection, and go on
+        first = [tuned(dataclasses.replace(config, collections=1), folder / side)] if stopped else []
+        last = tuned(config, folder / side)
+        judged = np.concatenate([found["judged"] for found in (*first, last)])
+        np.savez(folder / f"{side}-{index}.npz", **{**last, "judged": judged})
 
 
 if __name__ == "__main__":

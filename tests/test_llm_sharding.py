@@ -17,13 +17,16 @@ from llm_on_devices import MESHES, batch, cases, found
 
 from modeseek.llm.checkpoints.safetensors import read_header
 from modeseek.llm.checkpoints.save import save
+from modeseek.llm.commands.tune import Tune
 from modeseek.llm.inference.scoring import ModelWithParams
 from modeseek.llm.models.hugging_face import config_from
 from modeseek.llm.models.model import Model
 from modeseek.llm.models.parameters import shapes
-from modeseek.llm.parallel.distributed import initialize
+from modeseek.llm.parallel import distributed
+from modeseek.llm.parallel.distributed import gathered, initialize, one_voice
 from modeseek.llm.parallel.mesh import MeshShape, make_mesh, mesh_shape, parameter_shardings
 from modeseek.llm.training.placement import check_placement
+from modeseek.llm.training.run_folder import RunFolder
 from modeseek.llm.training.tune_config import TuneConfig
 
 slow = pytest.mark.slow  # two minutes of compiling in processes of their own
@@ -50,6 +53,12 @@ def finish(*processes):
     for process, text in zip(processes, said, strict=True):
         assert process.returncode == 0, text
     return said
+
+
+def free_address():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{free.getsockname()[1]}"
 
 
 @pytest.fixture(scope="module")
@@ -125,9 +134,7 @@ def test_two_processes_give_the_gradients_of_one_and_save_what_they_loaded(tmp_p
     config = cases()["pythia"]
     params = random_params(config)
     save(tmp_path / "model", config, params, shard_bytes=30_000)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    address = free_address()
     folders = [tmp_path / str(index) for index in range(2)]
     for folder in folders:
         folder.mkdir()
@@ -219,6 +226,63 @@ def tuned_on_eight(tmp_path_factory):
     result = tmp_path_factory.mktemp("tuned") / "result.json"
     finish(begin(result, program=PROGRAM.with_name("llm_tune_on_devices.py")))
     return json.loads(result.read_text())
+
+
+@slow
+@pytest.mark.parametrize("side", ["offline", "on-policy"])
+def test_algorithm_1_of_two_processes_gives_what_one_gives(side, tuned_by_processes):
+    """On the same mesh; the two were stopped after a collection. Both know all that the first has written."""
+    one, *two = (np.load(folder / f"{side}-{index}.npz") for folder, index in tuned_by_processes)
+    assert one["held"] == 1.0
+    for result in two:
+        assert result["held"] == 0.5
+        assert sorted(result.files) == sorted(one.files)
+        np.testing.assert_array_equal(result["judged"], one["judged"])
+        np.testing.assert_array_equal(result["steps"], one["steps"])
+        for name in set(one.files) - {"held", "judged", "steps"}:
+            np.testing.assert_allclose(result[name], one[name], rtol=0, atol=1e-6, err_msg=name)
+
+
+@pytest.fixture(scope="module")
+def tuned_by_processes(tmp_path_factory):
+    """The folder and the number of the one process, and of each of the two."""
+    alone, shared = (tmp_path_factory.mktemp(name) for name in ("alone", "shared"))
+    program, address = PROGRAM.with_name("llm_tune_on_processes.py"), free_address()
+    finish(begin(alone, program=program))
+    finish(*(begin(shared, address, index, program=program) for index in range(2)))
+    return (alone, 0), (shared, 0), (shared, 1)
+
+
+def test_of_several_hosts_the_first_speaks_and_writes(tmp_path, monkeypatch, capsys):
+    """And an error of another host is still raised."""
+    monkeypatch.setattr(jax, "process_index", lambda: 1)
+    with pytest.raises(ValueError, match="it says why"), RunFolder(tmp_path / "run", {}) as run, one_voice():
+        run.begin()
+        run.append({"step": 1})
+        run.rewind({})
+        assert (run.writes, run.marks(), run.records()) == (False, {}, [])
+        print("alike on all")
+        print("alike on all", file=sys.stderr)
+        raise ValueError("it says why")
+    assert not (tmp_path / "run").exists()
+    assert capsys.readouterr() == ("", "")
+    monkeypatch.undo()
+    with RunFolder(tmp_path / "run", {}) as run, one_voice():
+        print("heard")
+    assert run.writes
+    assert capsys.readouterr() == ("heard\n", "")
+
+
+def test_what_one_process_has_is_not_gathered():
+    tree = {"here": jax.numpy.ones(2), "number": 3}
+    assert all(a is b for a, b in zip(*map(jax.tree.leaves, (gathered(tree), tree)), strict=True))
+
+
+def test_several_hosts_need_a_mesh_and_a_folder(monkeypatch):
+    monkeypatch.setattr(distributed, "initialize", lambda: True)
+    for given in ({"mesh": "fsdp=2"}, {"out": Path("run")}, {}):
+        with pytest.raises(ValueError, match=r"several hosts share a run: give --mesh, .* and --out, a folder"):
+            Tune(model="model", data="data", config=TuneConfig("dpo"), **given).run()
 
 
 def test_a_mesh_is_read_from_a_text():

@@ -64,7 +64,8 @@ class Tune(Training):
         held_out: the share of the prompts that is kept out of training, to evaluate the policy on; 0 evaluates nothing.
         evaluate_every: collections between two evaluations; the start and the end are always evaluated.
         evaluate_prompts: the most held-out prompts that are answered at an evaluation, each once.
-        mesh: how all devices of this machine share the work, as data=2,fsdp=4 or with tensor=N; without it, one works.
+        mesh: how all devices, of this machine or of several, share the work, as data=2,fsdp=4 or with tensor=N; without
+            it, one works.
     """
 
     config: tyro.conf.OmitArgPrefixes[TuneConfig]
@@ -88,6 +89,17 @@ class Tune(Training):
         """
         if self.dry.dry_run:
             return self.dry.show(self.plan())
+        from modeseek.llm.parallel.distributed import initialize, one_voice
+
+        several = initialize()
+        require(
+            not several or None not in (self.mesh, self.out),
+            "several hosts share a run: give --mesh, of the devices of all, and --out, a folder that all of them see",
+        )
+        with one_voice():
+            return self._run()
+
+    def _run(self) -> int:
         from modeseek.files import free_folder
         from modeseek.llm.checkpoints import load as reading
         from modeseek.llm.checkpoints.adapters import save_adapter
@@ -103,7 +115,7 @@ class Tune(Training):
         from modeseek.llm.training.idle import idle
         from modeseek.llm.training.phases import Phases
         from modeseek.llm.training.run_checkpoints import RunCheckpoints
-        from modeseek.llm.training.run_folder import RunFolder, read_metrics
+        from modeseek.llm.training.run_folder import RunFolder
         from modeseek.llm.training.tensorboard import Mirror
         from modeseek.llm.training.tune import tune
 
@@ -169,7 +181,7 @@ class Tune(Training):
             )
             summary = f"A language model that was fine-tuned by {config.variant.title}."
             settings = {"reward": self._judge(), **dataclasses.asdict(config), **dataclasses.asdict(optimizer)}
-            records = read_metrics(run.folder)
+            records = run.records()
             numbers = _numbers(records)
             card = self.card(summary, config.variant.name, examples, settings, numbers)
             eos = texts.tokens.eos

@@ -3,6 +3,7 @@
 import contextlib
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -73,6 +74,20 @@ def together() -> Iterator[None]:
         raise failure
     if not fine.all():
         raise ValueError(f"host {int(np.argmin(fine))} failed: its own error says why")
+
+
+@contextlib.contextmanager
+def one_voice() -> Iterator[None]:
+    """What every host would say alike is said by the first; an error that ends this is each one's own to tell."""
+    if jax.process_index() == 0:
+        yield
+        return
+    with (
+        Path(os.devnull).open("w") as silence,
+        contextlib.redirect_stdout(silence),
+        contextlib.redirect_stderr(silence),
+    ):
+        yield
 
 
 def gathered(tree: Any) -> Any:

@@ -85,7 +85,7 @@ class Algorithm1:
         eos: ids that end a sampled response.
         pad: the id that fills rows up.
         optimizer: any of optax's; Adam at `config.hyper.learning_rate`, if None.
-        mesh: of this process's devices, where parameters and state live; one device, if None.
+        mesh: where parameters and state live, of this process's devices or of several hosts'; one device, if None.
 
     Raises:
         ValueError: fewer prompts than a collection takes, ids or lengths that the model cannot read, more responses
@@ -272,15 +272,8 @@ class Algorithm1:
             policy = gathered(self.score(state.learner.params, data, self.frozen))
         behavior = jnp.where(jnp.asarray(sampled)[:, None, None], policy.log_probs, first.log_probs)
         scores = labels.TokenScores(target_mask(data), policy.log_probs, reference.log_probs, policy.values)
-        found, carried = labels.label(
-            config,
-            jnp.asarray(rewards),
-            jnp.asarray(rows.real),
-            sampled,
-            scores,
-            state.moments,
-            state.kl_coefficient,
-        )
+        judged = jnp.asarray(rewards), jnp.asarray(rows.real), sampled, scores
+        found, carried = labels.label(config, *judged, state.moments, state.kl_coefficient)
         arrays = (behavior, reference.log_probs, found.rewards, found.advantages, policy.values, found.returns)
         return Labelled(*rows, *jax.device_get(arrays)), carried
 

@@ -1,4 +1,4 @@
-"""Where a run of Algorithm 1 lives on a mesh of one process's devices."""
+"""Where a run of Algorithm 1 lives on a mesh."""
 
 import math
 

@@ -54,6 +54,11 @@ class RunFolder:
             self._lock.close()
 
     @property
+    def writes(self) -> bool:
+        """Whether this process is the one that writes."""
+        return self._lock is not None
+
+    @property
     def metrics(self) -> Path:
         """The file of lines."""
         return self.folder / METRICS
@@ -68,7 +73,7 @@ class RunFolder:
         Raises:
             ValueError: a number that JSON has not (NaN, infinity), or something that is no JSON at all.
         """
-        if self._lock is None:
+        if not self.writes:
             return
         seconds = {"seconds": round(time.monotonic() - self._opened, 3)}
         try:
@@ -78,6 +83,12 @@ class RunFolder:
         with (self.folder / file).open("ab", buffering=0) as opened:
             opened.write(line.encode())
             os.fsync(opened.fileno())
+
+    def records(self) -> list[dict[str, Any]]:
+        """All lines of numbers so far (`read_metrics`), on every host."""
+        with together():  # after the first has written what it is ahead of the others by
+            pass
+        return read_metrics(self.folder)
 
     def begin(self) -> None:
         """Start the lines anew: those of an earlier attempt, which did not come to its end, are kept in
@@ -111,7 +122,7 @@ class RunFolder:
 
     def _lines(self) -> list[Path]:
         """The files of lines that this process writes."""
-        return [] if self._lock is None else [self.folder / name for name in LINES]
+        return [self.folder / name for name in LINES] if self.writes else []
 
     def _identify(self, wanted: dict[str, Any]) -> None:
         path = self.folder / CONFIG

@@ -30,7 +30,7 @@ class Mirror:
 
     def __init__(self, run: RunFolder, *, tensorboard: bool) -> None:
         self._run = run
-        self._writer = _writer(run.folder / EVENTS) if tensorboard else None
+        self._writer = _writer(run.folder / EVENTS) if tensorboard and run.writes else None
         self._read = 0
 
     def __enter__(self) -> "Mirror":

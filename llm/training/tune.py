@@ -60,7 +60,7 @@ def tune(
         eos: ids that end a sampled response.
         pad: the id that fills rows up.
         optimizer: any of optax's.
-        mesh: of this process's devices; one device, if None.
+        mesh: of this process's devices, or of several hosts' that all do this alike; one device, if None.
         evaluate: parameters and gradient steps so far → numbers; before the first collection, at every
             `evaluate_every`-th and at the last.
         evaluate_every: in collections.
