@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 class Info:
     """A model's sizes, its parameters, and the memory that inference and training need on each device.
 
-    Only the configuration is read (from the hub, only it is fetched). Memory is an estimate, in float32 within a quarter
-    of what the compiler sets aside on a CPU. Training is with Adam: of all parameters, and of adapters (LoRA) alone.
+    Only the configuration is read (from the hub, only it is fetched). Memory is an estimate, in float32 within a
+    quarter of what the compiler sets aside on a CPU. Training is with Adam: of all parameters, and of adapters (LoRA)
+    alone.
 
     Attributes:
         source: a local folder, or a name on the Hugging Face hub (owner/name or owner/name@revision).
