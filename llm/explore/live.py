@@ -1,4 +1,4 @@
-"""A run of one's own in under a minute: SFT from scratch, then Algorithm 1 on Min Length, beside the recorded runs."""
+"""A run of one's own in about a minute: SFT from scratch, then Algorithm 1 on Min Length, beside the recorded runs."""
 
 import dataclasses
 import importlib.util

@@ -98,7 +98,7 @@ eos.verdicts
 # ## A run of your own
 #
 # SFT from scratch (a quarter of the recorded reference's steps), then Algorithm 1 with the recorded runs' settings and
-# learning rates: less than a minute on two idle cores, most of it compiling. What differs from the recorded runs: there
+# learning rates: about a minute on two idle cores, most of it compiling. What differs from the recorded runs: there
 # is no reward model, the policy learns from the true length. It needs `'.[notebooks,llm]'`.
 
 # %% tags=["varies"]
