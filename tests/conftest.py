@@ -4,7 +4,10 @@ Set before the project is imported: the import hook wraps functions as their mod
 """
 
 import os
+import sysconfig
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ["MODESEEK_CACHE"] = "off"
@@ -89,3 +92,15 @@ def tabular() -> Experiment:
         ),
         evaluation=EvaluationConfig(prompts=4),
     )
+
+
+@pytest.fixture(scope="session")
+def tokenizers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """By kind, tokenizers that are trained on real text that every Python brings."""
+    from llm_data_cases import trained_tokenizers
+
+    from modeseek.llm.data.python_docstrings import python_docstrings
+
+    records = python_docstrings(root=Path(sysconfig.get_path("stdlib")) / "email")
+    texts = [record.prompt + record.completion for record in records]
+    return trained_tokenizers(tmp_path_factory.mktemp("tokenizers"), texts)

@@ -1,8 +1,16 @@
 """Tokenizers that tests train themselves, of each kind that treats the beginning of a text in its own way."""
 
+import gzip
+import itertools
 import json
+import shutil
 from pathlib import Path
 from typing import Any
+
+import pytest
+
+DATA = Path(__file__).parents[2] / "shared" / "data"
+"""Real tokenizers and texts, which are no part of the project."""
 
 BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
 """What sentencepiece writes an unknown character with."""
@@ -84,3 +92,23 @@ def _sentencepiece(texts: list[str]) -> dict[str, Any]:
     settings["added_tokens"] = settings["added_tokens"][:3]  # the bytes are ordinary entries
     settings["pre_tokenizer"]["split"] = False
     return {**settings, "decoder": STRIPPING, "post_processor": BOS}
+
+
+def real_tokenizer(name: str, folder: Path) -> Any:
+    """Pythia's or Mistral's own tokenizer, from a folder made of its file; the test is skipped where that is not there,
+    and others with tokenizers of ours cover the same calls."""
+    from modeseek.llm.inference.tokenizer import load_tokenizer
+
+    if not (DATA / name).is_file():
+        pytest.skip(f"{name} is not in shared/data beside this clone")
+    neox = name.endswith("json")
+    shutil.copyfile(DATA / name, folder / ("tokenizer.json" if neox else "tokenizer.model"))
+    settings = {"tokenizer_class": "GPTNeoXTokenizer" if neox else "LlamaTokenizer"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    return load_tokenizer(folder)
+
+
+def real_responses(count: int) -> list[str]:
+    """The first answers of the real texts."""
+    with gzip.open(DATA / "instruction_responses.jsonl.gz", "rt") as lines:
+        return [json.loads(line)["response"] for line in itertools.islice(lines, count)]

@@ -1,19 +1,12 @@
 """Where a prompt ends and a response begins: what is scored, shown and stopped at is the text that stands there."""
 
-import gzip
-import itertools
-import json
 import random
-import shutil
-import sysconfig
-from pathlib import Path
 from typing import Any
 
 import pytest
 from llm_cases import needs_transformers
-from llm_data_cases import KINDS, trained_tokenizers
+from llm_data_cases import KINDS, real_responses, real_tokenizer
 
-from modeseek.llm.data.python_docstrings import python_docstrings
 from modeseek.llm.inference.batched import Response
 from modeseek.llm.inference.language_model import with_texts
 from modeseek.llm.inference.records import sequences
@@ -22,19 +15,10 @@ from modeseek.llm.inference.tokenizer import (
     decode_responses,
     encode_prompts,
     encode_responses,
-    load_tokenizer,
     readings,
 )
 
 pytestmark = needs_transformers
-DATA = Path(__file__).parents[2] / "shared" / "data"
-
-
-@pytest.fixture(scope="session")
-def tokenizers(tmp_path_factory) -> dict[str, Any]:
-    records = python_docstrings(root=Path(sysconfig.get_path("stdlib")) / "email")
-    texts = [record.prompt + record.completion for record in records]
-    return trained_tokenizers(tmp_path_factory.mktemp("tokenizers"), texts)
 
 
 def text_of(tokenizer: Any, row: list[int]) -> str:
@@ -93,15 +77,7 @@ def test_a_tokenizer_in_python_alone_is_refused_by_name():
 @pytest.mark.parametrize("name", ["pythia_tokenizer.json", "mistral_v1_tokenizer.model"])
 def test_every_cut_of_real_texts(name, tmp_path):
     """Thousands of cuts of real answers through the two real tokenizers."""
-    if not (DATA / name).exists():
-        pytest.skip(f"{name} is a file of the workplace, not of the project")
-    neox = name.endswith("json")
-    shutil.copyfile(DATA / name, tmp_path / ("tokenizer.json" if neox else "tokenizer.model"))
-    settings = {"tokenizer_class": "GPTNeoXTokenizer" if neox else "LlamaTokenizer"}
-    (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
-    tokenizer = load_tokenizer(tmp_path)
-    with gzip.open(DATA / "instruction_responses.jsonl.gz", "rt") as lines:
-        texts = [json.loads(line)["response"] for line in itertools.islice(lines, 2000)]
+    tokenizer, texts = real_tokenizer(name, tmp_path), real_responses(2000)
     draw, records = random.Random(0), []
     for text in texts[:20]:  # all cuts of the beginning, where blanks stand, and then some of every text
         records += [{"prompt": text[:cut], "response": text[cut:80]} for cut in range(1, min(len(text), 80))]

@@ -4,7 +4,6 @@ import gzip
 import json
 import random
 import shutil
-import sysconfig
 import unicodedata
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from llm_cases import needs_transformers, write_word_tokenizer
-from llm_data_cases import KINDS, trained_tokenizers
+from llm_data_cases import DATA, KINDS
 
-from modeseek.llm.data.python_docstrings import python_docstrings
 from modeseek.llm.data.records import Completion, Message, PreferencePair, Prompt
 from modeseek.llm.data.report import Report
 from modeseek.llm.data.templates import PAPER, PLAIN, Chat, Frame, Written
@@ -32,14 +30,6 @@ from modeseek.llm.data.tokenization import (
 from modeseek.llm.data.tokens import text_tokens
 
 pytestmark = needs_transformers
-DATA = Path(__file__).parents[2] / "shared" / "data"
-
-
-@pytest.fixture(scope="session")
-def tokenizers(tmp_path_factory) -> dict[str, Any]:
-    records = python_docstrings(root=Path(sysconfig.get_path("stdlib")) / "email")
-    texts = [record.prompt + record.completion for record in records]
-    return trained_tokenizers(tmp_path_factory.mktemp("tokenizers"), texts)
 
 
 def joined(tokens: Any, prompt: str, response: str) -> str:

@@ -1,19 +1,15 @@
 """Prompts as ids and as text: tokenizers, chat templates, what a model cannot read, and where models come from."""
 
-import gzip
-import itertools
 import json
-import shutil
 from pathlib import Path
 
 import pytest
 from llm_cases import CASES, golden, needs_transformers, write_word_tokenizer
+from llm_data_cases import real_responses, real_tokenizer
 
 from modeseek.llm.checkpoints.hub import CONFIGURATION, local_folder
 from modeseek.llm.inference.padding import bucket, check_ids, pad_right
 from modeseek.llm.models.hugging_face import config_from
-
-DATA = Path(__file__).parents[2] / "shared" / "data"
 
 
 def test_prompts_that_a_model_cannot_read_are_all_named():
@@ -102,17 +98,10 @@ def test_folders_without_a_tokenizer_and_code_from_the_hub_are_refused(words):
 @pytest.mark.parametrize("name", ["pythia_tokenizer.json", "mistral_v1_tokenizer.model"])
 def test_real_tokenizers_round_trip(name, tmp_path):
     """Real answers, encoded and decoded; `words` above covers the same calls where the files are not there."""
-    from modeseek.llm.inference.tokenizer import decode_responses, encode, load_tokenizer
+    from modeseek.llm.inference.tokenizer import decode_responses, encode
 
-    if not (DATA / name).exists():
-        pytest.skip(f"{name} is a file of the workplace, not of the project")
+    tokenizer, texts = real_tokenizer(name, tmp_path), real_responses(200)
     neox = name.endswith("json")
-    shutil.copyfile(DATA / name, tmp_path / ("tokenizer.json" if neox else "tokenizer.model"))
-    settings = {"tokenizer_class": "GPTNeoXTokenizer" if neox else "LlamaTokenizer"}
-    (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
-    tokenizer = load_tokenizer(tmp_path)
-    with gzip.open(DATA / "instruction_responses.jsonl.gz", "rt") as lines:
-        texts = [json.loads(line)["response"] for line in itertools.islice(lines, 200)]
     rows = encode(tokenizer, texts)
     sizes = {"vocab_size": 50_304 if neox else 32_000, "max_position_embeddings": 10**6}
     config = config_from(CASES["pythia"] | sizes)

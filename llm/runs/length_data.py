@@ -12,7 +12,7 @@ from modeseek.checks import require
 from modeseek.llm.data.order import order
 from modeseek.llm.data.python_docstrings import DocstringLimits, python_docstrings
 from modeseek.llm.data.report import Report
-from modeseek.llm.data.scenarios import Scenario, id_unit
+from modeseek.llm.data.scenarios import Name, Scenario, id_unit
 from modeseek.llm.data.split import split_by_prompt
 from modeseek.llm.data.templates import PLAIN
 from modeseek.llm.data.tokenization import Example, Limits, tokenize
@@ -73,7 +73,7 @@ def samples(policy: ModelWithParams, corpus: Corpus, sizes: DemoSizes, key: jax.
     }
 
 
-def scenario_of(name: str, mean_tokens: float, sizes: DemoSizes) -> Scenario:
+def scenario_of(name: Name, mean_tokens: float, sizes: DemoSizes) -> Scenario:
     """A scenario in tokens, of each prompt's best and worst answer.
 
     The mode is what the reference writes on average, and Skew Length truncates to a quarter of that on average.
@@ -83,8 +83,7 @@ def scenario_of(name: str, mean_tokens: float, sizes: DemoSizes) -> Scenario:
         mean_tokens: of the reference's answers.
         sizes: of the demo.
     """
-    numbers: dict[str, Any] = {"mode": mean_tokens, "scale": mean_tokens / 4, "which": "best and worst"}
-    return Scenario(name, seed=sizes.seed, **numbers)  # type: ignore[arg-type]  # checked by `Scenario` itself
+    return Scenario(name, mode=mean_tokens, scale=mean_tokens / 4, which="best and worst", seed=sizes.seed)
 
 
 def gold_reward(scenario: Scenario, tokens: TextTokens) -> RewardFunction:

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jax
 import numpy as np
@@ -14,6 +14,7 @@ from modeseek.llm.checkpoints.checkpoint import open_checkpoint
 from modeseek.llm.checkpoints.load import load
 from modeseek.llm.checkpoints.model_card import ModelCard
 from modeseek.llm.checkpoints.save import save
+from modeseek.llm.data.scenarios import Name
 from modeseek.llm.evaluation.evaluate import EvaluationConfig, evaluate
 from modeseek.llm.inference.scoring import ModelWithParams
 from modeseek.llm.inference.tokenizer import load_tokenizer
@@ -31,7 +32,7 @@ from modeseek.llm.runs.length_data import (
     samples,
     scenario_of,
 )
-from modeseek.llm.runs.sizes import CONTEXT, DemoSizes
+from modeseek.llm.runs.sizes import DemoSizes, policy_config
 from modeseek.llm.runs.stages import QUIET, Record, Watch, stage
 from modeseek.llm.training.settings import OptimizerConfig, RewardModelConfig, SFTConfig
 from modeseek.llm.training.sft import sft
@@ -68,7 +69,7 @@ def run(folder: Path, sizes: DemoSizes, watch: Watch = QUIET) -> dict[str, dict[
     )
     results: dict[str, dict[str, dict[str, Any]]] = {}
     for name in sizes.scenarios:
-        scenario = scenario_of(name, drawn["mean_tokens"], sizes)
+        scenario = scenario_of(cast(Name, name), drawn["mean_tokens"], sizes)
         pairs = stage(folder, f"{name}/pairs", lambda own, s=scenario: preferences(folder, corpus, s), watch)
         reward = functools.partial(reward_trained, folder, corpus, pairs["pairs"], sizes, watch)
         stage(folder, f"{name}/reward_model", lambda own, r=reward: r(own), watch)
@@ -83,24 +84,7 @@ def run(folder: Path, sizes: DemoSizes, watch: Watch = QUIET) -> dict[str, dict[
 
 def fine_tuned(own: Path, corpus: Corpus, sizes: DemoSizes, watch: Watch = QUIET) -> dict[str, Any]:
     """A GPT-NeoX from scratch, trained on the docstrings: every method's start and reference."""
-    heads = sizes.width // 32
-    config = ModelConfig(
-        architecture="gpt_neox",
-        vocab_size=len(load_tokenizer(corpus.tokenizer)),
-        width=sizes.width,
-        layers=sizes.layers,
-        heads=heads,
-        kv_heads=heads,
-        head_size=32,
-        mlp_width=4 * sizes.width,
-        context=CONTEXT,
-        activation="gelu",
-        norm_epsilon=1e-5,
-        rotary_fraction=0.25,
-        parallel_residual=True,
-        attention_bias=True,
-        mlp_bias=True,
-    )
+    config = policy_config(sizes, len(load_tokenizer(corpus.tokenizer)))
     optimizer = OptimizerConfig(
         learning_rate=sizes.sft_rate, schedule="cosine", warmup_steps=min(30, sizes.sft_steps // 10)
     )

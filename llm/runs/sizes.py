@@ -1,8 +1,12 @@
 """The sizes of `modeseek llm demo`. JAX is not imported here."""
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 from modeseek.checks import positive, require, whole
+
+if TYPE_CHECKING:
+    from modeseek.llm.models.config import ModelConfig
 
 METHODS = ("dpo", "pref_ft", "offline_rwr", "rwr", "on_policy_dpo", "ppo")
 """The demo's, by the registry's names: three offline, three on-policy."""
@@ -80,3 +84,32 @@ class DemoSizes:
         require(self.batch % 4 == 0, f"batch must be a multiple of 4, got {self.batch}")
         unknown = [name for name in self.scenarios if name not in KNOWN]
         require(not unknown, f"scenarios must be some of {', '.join(KNOWN)}, got {', '.join(unknown)}")
+
+
+def policy_config(sizes: DemoSizes, vocab_size: int) -> "ModelConfig":
+    """The GPT-NeoX that these sizes are of, heads of 32.
+
+    Args:
+        sizes: see there.
+        vocab_size: tokens that the tokenizer has: fewer than was asked for, if the texts are too short.
+    """
+    from modeseek.llm.models.config import ModelConfig
+
+    heads = sizes.width // 32
+    return ModelConfig(
+        architecture="gpt_neox",
+        vocab_size=vocab_size,
+        width=sizes.width,
+        layers=sizes.layers,
+        heads=heads,
+        kv_heads=heads,
+        head_size=32,
+        mlp_width=4 * sizes.width,
+        context=CONTEXT,
+        activation="gelu",
+        norm_epsilon=1e-5,
+        rotary_fraction=0.25,
+        parallel_residual=True,
+        attention_bias=True,
+        mlp_bias=True,
+    )

@@ -1,25 +1,31 @@
 """What a target would take: sizes, steps and estimated hours; for the paper's own policies the commands themselves."""
 
-import dataclasses
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from modeseek.bandit.objectives.registry import variant
 from modeseek.bandit.studies.protocol import Protocol
-from modeseek.llm.models.config import ModelConfig
-from modeseek.llm.parallel.roofline import decoding_bytes, training_flop
-from modeseek.llm.runs.sizes import CONTEXT
+from modeseek.llm.parallel.accelerators import accelerator
+from modeseek.llm.runs.known import model_sizes
+from modeseek.llm.runs.plans import Model, Rate, plan_tune
+from modeseek.llm.runs.presets import POLICIES as PRESET
+from modeseek.llm.runs.presets import RELABELLED, ULTRAFEEDBACK
+from modeseek.llm.runs.sizes import policy_config
 from modeseek.llm.studies.cells import LanguageCell
-from modeseek.llm.studies.scales import PAPER, SCALES, Scale
+from modeseek.llm.studies.scales import PAPER, SCALES
+from modeseek.llm.training.tune_config import TuneConfig
 
-FLOPS, BYTES = 989e12 * 0.36, 4.8e12 * 0.4
-"""A second of one H200 at the utilisations that are hoped for: 36 % of its arithmetic, 40 % of its bandwidth."""
+RATE = Rate(accelerator("h200"))
+"""What hours are counted by."""
 
 STEPS = 500
 """Gradient steps of a run of the paper's policies; the paper does not say how many it took."""
 
+PROMPT, RESPONSE = 128, 256
+"""The most tokens of the paper's prompts and responses."""
 
-@dataclasses.dataclass(frozen=True)
-class Policies:
+
+class Policies(NamedTuple):
     """One of the paper's policies with its data, by the hub's names.
 
     Attributes:
@@ -28,7 +34,6 @@ class Policies:
         sft: data of SFT.
         preferences: pairs.
         gold: options of `evaluate` that name the gold reward.
-        config: sizes of the policy.
     """
 
     policy: str
@@ -36,61 +41,23 @@ class Policies:
     sft: str
     preferences: str
     gold: str
-    config: ModelConfig
-
-
-def _neox(width: int, layers: int, heads: int, vocab: int, context: int) -> ModelConfig:
-    return ModelConfig(
-        architecture="gpt_neox",
-        vocab_size=vocab,
-        width=width,
-        layers=layers,
-        heads=heads,
-        kv_heads=heads,
-        head_size=width // heads,
-        mlp_width=4 * width,
-        context=context,
-        activation="gelu",
-        norm_epsilon=1e-5,
-        rotary_fraction=0.25,
-        parallel_residual=True,
-        attention_bias=True,
-        mlp_bias=True,
-    )
-
-
-_PYTHIA = _neox(2048, 24, 16, 50304, 2048)
-_MISTRAL = ModelConfig(
-    architecture="mistral",
-    vocab_size=32000,
-    width=4096,
-    layers=32,
-    heads=32,
-    kv_heads=8,
-    head_size=128,
-    mlp_width=14336,
-    context=32768,
-    activation="silu",
-    norm_epsilon=1e-5,
-)
-_PAIRS = "Asap7772/relabeled_alpacafarm_pythiasft_20K_preference_data"
 
 
 def _pythia(preferences: str, gold: str) -> Policies:
-    names = ("EleutherAI/pythia-1.4b", "EleutherAI/pythia-410m", "tatsu-lab/alpaca_farm")
-    return Policies(*names, preferences, gold, _PYTHIA)
+    preset = PRESET["pythia"]
+    assert preset.scorer is not None
+    return Policies(preset.base, preset.scorer, "tatsu-lab/alpaca --limit 10000", preferences, gold)
 
 
 POLICIES = {
-    "min_length": _pythia(f"{_PAIRS}_minlength", "--gold min_length"),
-    "mode_length": _pythia(f"{_PAIRS}_modelength", "--gold mode_length --mode 203"),
+    "min_length": _pythia(f"{RELABELLED}_minlength", "--gold min_length"),
+    "mode_length": _pythia(f"{RELABELLED}_modelength", "--gold mode_length --mode 203"),
     "skew_length": _pythia("Asap7772/alpaca_skewexp_minlength_merged", "--gold min_length"),
-    "plain_words": _pythia(_PAIRS, '--reward-model "$GOLD"'),
+    "plain_words": _pythia(RELABELLED, '--reward-model "$GOLD"'),
     "ultrafeedback": Policies(
         *("mistralai/Mistral-7B-v0.1", "mistralai/Mistral-7B-v0.1", "HuggingFaceH4/ultrachat_200k"),
-        "HuggingFaceH4/ultrafeedback_binarized",
+        ULTRAFEEDBACK,
         '--reward-model "$GOLD"',
-        _MISTRAL,
     ),
 }
 """Scenario → the paper's policy and data. What the hub has no one name for, the script asks for."""
@@ -115,17 +82,31 @@ def paper_commands(cells: Iterable[LanguageCell]) -> str:
     return "\n".join(lines)
 
 
+def paper_config(cell: LanguageCell) -> TuneConfig:
+    """A cell's knobs with the paper's minibatches of 64 (Table 4)."""
+    return TuneConfig(
+        method=cell.method,
+        samples_per_collection=64 * cell.staleness,
+        responses_per_prompt=4 if variant(cell.method).on_policy else 2,
+        inner_steps=cell.inner_steps,
+        collections=max(1, STEPS // (cell.staleness * cell.inner_steps)),
+        accumulate=8,
+        max_new_tokens=RESPONSE,
+        conventions=cell.conventions,
+    )
+
+
 def _cell_commands(cell: LanguageCell, at: Policies, base: str) -> list[str]:
     """The grid on the tuning seeds; the rate that ends highest, RATE, on the fresh ones."""
-    on_policy = variant(cell.method).on_policy
-    judged = on_policy or "advantages" in variant(cell.method).method.needs
-    batch = 64 * cell.staleness
+    config = paper_config(cell)
+    judged = config.variant.on_policy or "advantages" in config.variant.method.needs
     tune = [
         f"modeseek llm tune --method {cell.method} --model {base}/sft/policy --data {at.preferences}",
         "--template paper --dtype bfloat16",
-        f"--samples-per-collection {batch} --responses-per-prompt {4 if on_policy else 2} --minibatch-size 64",
-        f"--inner-steps {cell.inner_steps} --collections {STEPS // (cell.staleness * cell.inner_steps)}",
-        "--accumulate 8 --max-response 256 --max-new-tokens 256",
+        f"--samples-per-collection {config.samples_per_collection} "
+        f"--responses-per-prompt {config.responses_per_prompt} --minibatch-size {config.minibatch_size}",
+        f"--inner-steps {config.inner_steps} --collections {config.collections}",
+        f"--accumulate {config.accumulate} --max-response {RESPONSE} --max-new-tokens {RESPONSE}",
         f"--learning-rate $rate --seed $seed --out {base}/{cell.name}/$rate-$seed",
     ]
     if judged:
@@ -146,54 +127,37 @@ def _cell_commands(cell: LanguageCell, at: Policies, base: str) -> list[str]:
     return ["", f"# {cell.name}", loop(rates, tuning), *body, chosen, loop("$RATE", fresh), *body]
 
 
-@dataclasses.dataclass(frozen=True)
-class Work:
-    """What runs of one policy take.
+class Work(NamedTuple):
+    """What a cell takes.
 
     Attributes:
-        config: of the policy.
-        minibatch_size: M.
-        steps: gradient steps of a run.
-        prompt: tokens.
-        response: tokens.
-        protocol: how many runs a cell has.
+        config: of a run.
+        runs: how many.
+        seconds: of one run on one H200.
     """
 
-    config: ModelConfig
-    minibatch_size: int
-    steps: int
-    prompt: int
-    response: int
-    protocol: Protocol
-
-    @property
-    def runs(self) -> int:
-        """How many a cell has."""
-        p = self.protocol
-        return len(p.learning_rates) * p.tuning_seeds + p.fresh_seeds
-
-    def seconds(self, cell: LanguageCell) -> float:
-        """An estimate of one run on one H200: a step's arithmetic with three more forward passes that score, and what
-        decoding reads.
-        """
-        length = self.prompt + self.response
-        steps = training_flop(self.config, self.minibatch_size, length) * 2 * self.steps / FLOPS
-        if not variant(cell.method).on_policy:
-            return steps
-        collections = max(1, self.steps // (cell.staleness * cell.inner_steps))
-        rows = self.minibatch_size * cell.staleness
-        middle = self.prompt + self.response // 2
-        return steps + collections * self.response * decoding_bytes(self.config, rows, middle) / BYTES
+    config: TuneConfig
+    runs: int
+    seconds: float
 
 
 def work_of(scale: str, cell: LanguageCell) -> Work:
     """What a cell's runs take at a scale, `paper` among them."""
     if scale == "paper":
-        return Work(POLICIES[cell.scenario].config, 64, STEPS, 128, 256, PAPER)
-    own: Scale = SCALES[scale]
-    s = own.sizes
-    config = _neox(s.width, s.layers, s.width // 32, s.vocab_size, CONTEXT)
-    return Work(config, own.minibatch_size, own.steps, s.max_prompt, s.max_response, own.protocol)
+        config, prompt, response, protocol = paper_config(cell), PROMPT, RESPONSE, PAPER
+        model = Model(model_sizes(POLICIES[cell.scenario].policy), "bfloat16", fused=True)
+    else:
+        own = SCALES[scale]
+        sizes, protocol = own.sizes, own.protocol
+        config, prompt, response = cell.config(own), sizes.max_prompt, sizes.max_response
+        model = Model(policy_config(sizes, sizes.vocab_size), "float32", fused=False)
+    # A run reads as many prompts as it asks for: hours do not depend on how many there are.
+    plan = plan_tune(model, config, config.prompts_per_collection, prompt, response, RATE)
+    return Work(config, _runs(protocol), plan.hours * 3600)
+
+
+def _runs(protocol: Protocol) -> int:
+    return len(protocol.learning_rates) * protocol.tuning_seeds + protocol.fresh_seeds
 
 
 def dry_run(scale: str, cells: Iterable[LanguageCell]) -> str:
@@ -203,10 +167,10 @@ def dry_run(scale: str, cells: Iterable[LanguageCell]) -> str:
     rows, total = [], 0.0
     for cell in cells:
         work = work_of(scale, cell)
-        hours = work.seconds(cell) * work.runs / 3600
+        hours, config = work.seconds * work.runs / 3600, work.config
         total += hours
-        batch = work.minibatch_size * cell.staleness
-        rows.append((cell.name, str(batch), str(cell.inner_steps), str(work.steps), str(work.runs), f"{hours:.2f}"))
+        counts = (config.samples_per_collection, config.inner_steps, config.gradient_steps, work.runs)
+        rows.append((cell.name, *map(str, counts), f"{hours:.2f}"))
     names = ("cell", "B", "T", "steps", "runs", "hours")
     table = markdown_table([(name, "left" if name == "cell" else "right") for name in names], rows)
     note = f"At least {total:.1f} hours: so long if one H200 reaches 36 % of its arithmetic, 40 % of its bandwidth."
