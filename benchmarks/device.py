@@ -22,6 +22,8 @@ os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", "0.92")
 import jax
 import jax.numpy as jnp
 import numpy as np
+from llm_training import config
+from llm_training import tokens as tokens_of
 
 HERE = Path(__file__).parent
 EXPECTED = HERE / "device" / "expected.json"
@@ -77,37 +79,15 @@ def seconds(work, repeats, warm=1):
     return statistics.median(times[warm:])
 
 
-def neox(width, layers, heads, vocabulary=50_304, context=2048):
-    from modeseek.llm.models.hugging_face import config_from
-
-    return config_from(
-        {
-            "model_type": "gpt_neox",
-            "vocab_size": vocabulary,
-            "hidden_size": width,
-            "num_hidden_layers": layers,
-            "num_attention_heads": heads,
-            "intermediate_size": 4 * width,
-            "max_position_embeddings": context,
-        }
-    )
-
-
 def shapes(size):
     """Pythia's shapes that are measured, by name."""
-    if size == "tiny":
-        return {"tiny": neox(64, 2, 4, 512)}
-    return {"410m": neox(1024, 24, 16), "1.4b": neox(2048, 24, 16)}
+    return {name: config(name) for name in (("tiny",) if size == "tiny" else ("410m", "1.4b"))}
 
 
 def random_weights(config, dtype="float32"):
     from modeseek.llm.models.parameters import init
 
     return jax.jit(lambda key: init(config, dtype=dtype, key=key))(jax.random.key(0))
-
-
-def random_tokens(shape, vocabulary):
-    return np.random.default_rng(0).integers(0, vocabulary, shape).astype(np.int32)
 
 
 def floors(record, size):
@@ -156,7 +136,7 @@ def _language_numbers():
     params, loss, trainable = random_weights(config), CrossEntropy(Model(config)), AllParameters(config)
     rows, length = 4, 24
     ints = lambda value: np.full((rows, 2), value, np.int32)
-    tokens = random_tokens((rows, 2, length), config.vocab_size)
+    tokens = tokens_of((rows, 2, length), config.vocab_size)
     data = Labelled(tokens, ints(length), ints(8), np.ones((rows, 2), bool))
     log_probs = np.asarray(make_scorer(loss, trainable)(params, data).log_probs)
     rewards = np.tile(np.float32([1, 0]), (rows, 1))
@@ -225,7 +205,7 @@ def training(record, size):
         for remat in ("dots",) if size == "tiny" else ("dots", "full"):
             step = make_step(CrossEntropy(Model(config, Compute("bfloat16", remat))), AllParameters(config))
             state = start(random_weights(config))
-            tokens = jnp.asarray(random_tokens((rows, length + 1), config.vocab_size))
+            tokens = jnp.asarray(tokens_of((rows, length + 1), config.vocab_size))
             batch, adam = TokenBatch(tokens, jnp.full(rows, length + 1, jnp.int32)), Adam(*map(jnp.float32, Adam(1e-4)))
             held = [state]
 
@@ -253,7 +233,7 @@ def decoding(record, size):
         model = Model(config, Compute("bfloat16"))
         params = model.for_decoding(random_weights(config, "bfloat16"), donate=True)
         for rows in (4,) if size == "tiny" else (64, 512):
-            read, lengths = random_tokens((rows, prompt), config.vocab_size), np.full(rows, prompt)
+            read, lengths = tokens_of((rows, prompt), config.vocab_size), np.full(rows, prompt)
             keys = row_keys(jax.random.key(0), rows)
             work = functools.partial(generate, model, params, read, lengths, keys=keys)
             took = {count: seconds(functools.partial(work, new_tokens=count), 3) for count in (half, new)}
@@ -275,7 +255,7 @@ def methods(record, size):
     shorter = lambda examples: np.array([[-float(len(y)) for y in e.responses] for e in examples])
     for name, config in shapes(size).items():
         model = Model(config, Compute("bfloat16"))
-        ids = random_tokens((2 * batch, prompt + 2 * new), config.vocab_size)
+        ids = tokens_of((2 * batch, prompt + 2 * new), config.vocab_size)
         data = [Example(row[:prompt], (row[prompt : prompt + new], row[prompt + new :])) for row in ids]
         policy = ModelWithParams(model, random_weights(config))
         for method in ("dpo", "ppo") if size == "tiny" else ("dpo", "rwr", "on_policy_dpo", "ppo"):
@@ -342,7 +322,7 @@ def mistral(record, size):
         began = time.perf_counter()
         params = jax.block_until_ready(load(open_checkpoint(Path(folder) / "model"), dtype="bfloat16"))
         record.add("mistral loaded", seconds=time.perf_counter() - began)
-    tokens, lengths = random_tokens((rows, length + 1), config.vocab_size), np.full(rows, length + 1)
+    tokens, lengths = tokens_of((rows, length + 1), config.vocab_size), np.full(rows, length + 1)
     scores = jax.jit(lambda p, t, n: score(ModelWithParams(model, p), t, n, chunk=4096).sums)
     took = seconds(lambda: scores(params, tokens, lengths), 3)
     rate = training_flop(config, rows, length) / 3 / took

@@ -29,6 +29,8 @@ from modeseek.llm.training.step import make_step
 from modeseek.llm.training.trainable import AllParameters
 
 SIZES = {  # width, layers, heads, vocabulary
+    "tiny": (64, 2, 4, 512),
+    "1m": (128, 4, 4, 2048),
     "14m": (128, 6, 4, 50_304),
     "70m": (512, 6, 8, 50_304),
     "410m": (1024, 24, 16, 50_304),

@@ -23,40 +23,25 @@ import time
 from pathlib import Path
 
 WORKS = ("dpo", "online-dpo", "rloo")
-SIZES = {  # width, layers, heads, vocabulary
-    "1m": (128, 4, 4, 2048),
-    "14m": (128, 6, 4, 50_304),
-    "70m": (512, 6, 8, 50_304),
-}
+SIZES = ("1m", "14m", "70m")
 WARM = 2
 
 
 def prepare(folder, size, prompts):
     """A random model with a tokenizer, and pairs of real text, in files that both sides read."""
     import jax
+    from llm_training import config as shape
 
     from modeseek.llm.checkpoints.save import save
     from modeseek.llm.data.python_docstrings import DocstringLimits, python_docstrings
     from modeseek.llm.data.train_tokenizer import train_tokenizer
     from modeseek.llm.inference.tokenizer import load_tokenizer
-    from modeseek.llm.models.hugging_face import config_from
     from modeseek.llm.models.parameters import init
 
-    width, layers, heads, vocabulary = SIZES[size]
     records = python_docstrings(DocstringLimits(most=200, most_signature=80))
     train_tokenizer((text for r in records for text in (r.prompt, *r.responses)), folder / "tokenizer", vocab_size=2048)
     tokenizer = load_tokenizer(folder / "tokenizer")
-    config = config_from(
-        {
-            "model_type": "gpt_neox",
-            "vocab_size": vocabulary,
-            "hidden_size": width,
-            "num_hidden_layers": layers,
-            "num_attention_heads": heads,
-            "intermediate_size": 4 * width,
-            "max_position_embeddings": 512,
-        }
-    )
+    config = shape(size)
     params = jax.jit(lambda key: init(config, key=key))(jax.random.key(0))
     ids = {"pad_id": tokenizer.pad_token_id, "eos_id": tokenizer.eos_token_id}
     save(folder / "model", config, params, tokenizer=folder / "tokenizer", **ids)

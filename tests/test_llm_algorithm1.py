@@ -119,6 +119,29 @@ def test_on_policy_the_first_step_has_ratio_one_and_no_kl_and_later_ones_have_no
     assert steps[-1]["kl_to_reference"] > 1e-5
 
 
+def test_a_policy_that_has_not_moved_is_not_scored_again():
+    """The first step of a collection takes what labelling found, which scoring would find again; later ones score."""
+    loop = Algorithm1(policy(), pairs(), ON_POLICY, reward=length_reward, eos=[EOS])
+    given, take = [], loop.step
+
+    def step(state, data, hyper, frozen, scored):
+        found = loop.score(state.params, data, frozen).log_probs
+        given.append(None if scored is None else float(jnp.abs(scored.log_probs - found).max()))
+        return take(state, data, hyper, frozen, scored)
+
+    loop.step = step
+    loop.turn(loop.start())
+    assert len(given) == 4
+    assert given[0] < 1e-5
+    assert given[1:] == [None] * 3
+    given.clear()
+    mixed = dataclasses.replace(ON_POLICY, mixing=0.5)
+    loop = Algorithm1(policy(), pairs(), mixed, reward=length_reward, eos=[EOS])
+    loop.step = step
+    loop.turn(loop.start())
+    assert given == [None] * 4
+
+
 def test_samples_are_judged_and_learnt_as_the_ids_that_were_drawn():
     """EOS is at the end of what the reward function reads, and among the targets; nothing stands behind it."""
     seen = []

@@ -38,7 +38,7 @@ from modeseek.llm.training.collection import (
     with_room,
 )
 from modeseek.llm.training.cross_entropy import CrossEntropy
-from modeseek.llm.training.objective import Labelled, make_method_step, make_scorer, target_mask
+from modeseek.llm.training.objective import Labelled, as_scored, make_method_step, make_scorer, target_mask
 from modeseek.llm.training.optimizer import State, start, widened
 from modeseek.llm.training.placement import check_placement, placed
 from modeseek.llm.training.step import state_shardings
@@ -206,10 +206,12 @@ class Algorithm1:
                 "score_seconds": round(scored - generated, 3),
             }
         )
-        for rows in minibatches(self.config, state.collection):
+        for number, rows in enumerate(minibatches(self.config, state.collection)):
             began = time.monotonic()
             minibatch = trimmed(labelled, rows, self.config.length_multiple)
-            learner, numbers = self.step(state.learner, minibatch, self.config.hyper, self.frozen)
+            # The policy that sampled all of them has not moved yet: they were scored when they were labelled.
+            known = as_scored(minibatch) if number == 0 and sampled.all() else None
+            learner, numbers = self.step(state.learner, minibatch, self.config.hyper, self.frozen, known)
             state = state._replace(learner=learner, step=state.step + 1)
             found = {name: float(number) for name, number in jax.device_get(numbers).items()}
             self._check_finite(found, state, rows)

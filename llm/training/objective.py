@@ -113,6 +113,13 @@ class Scored(NamedTuple):
     values: Float[Array, "P N T"] | None
 
 
+def as_scored(data: Labelled) -> Scored:
+    """What the policy that sampled all responses said of them: that of the policy in training, until it moves."""
+    assert data.behavior_log_probs is not None
+    values = None if data.behavior_values is None else jnp.asarray(data.behavior_values)
+    return Scored(jnp.asarray(data.behavior_log_probs), values)
+
+
 @runtime_checkable  # the tests execute every annotation
 class Scorer(Protocol):
     """A compiled scorer."""
@@ -164,7 +171,7 @@ class MethodStep(Protocol):
     """A compiled step of a method; the state is donated."""
 
     def __call__(
-        self, state: State, data: Labelled, hyper: HyperParameters, frozen: Any = None
+        self, state: State, data: Labelled, hyper: HyperParameters, frozen: Any = None, scored: Scored | None = None
     ) -> tuple[State, dict[str, Array]]:
         """The next state, and numbers of the batch before the update.
 
@@ -175,6 +182,7 @@ class MethodStep(Protocol):
             data: what the method learns from.
             hyper: the method's numbers; where the step has no optimizer of its own, also Adam's learning rate.
             frozen: what the trainable takes beside the state's parameters.
+            scored: what the state's own parameters say of the rows, if that is known; else they are scored.
         """
         ...
 
@@ -231,9 +239,10 @@ def make_method_step(
         return rows._replace(value_weights=of_values), {**found, **value_metrics(valued, numbers)}
 
     def step(
-        state: State, data: Labelled, hyper: HyperParameters, frozen: Any = None
+        state: State, data: Labelled, hyper: HyperParameters, frozen: Any = None, scored: Scored | None = None
     ) -> tuple[State, dict[str, Array]]:
-        rows, numbers = weigh(data, scorer(state.params, data, frozen), hyper, values)
+        known = scorer(state.params, data, frozen) if scored is None else scored
+        rows, numbers = weigh(data, known, hyper, values)
         adam = Adam(hyper.learning_rate) if optimizer is None else None
         state, norm = learn(state, rows, adam, frozen)
         return state, {**numbers, "gradient_norm": norm}
