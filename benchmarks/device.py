@@ -22,7 +22,7 @@ os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", "0.92")
 import jax
 import jax.numpy as jnp
 import numpy as np
-from llm_training import config
+from llm_training import config as pythia
 from llm_training import tokens as tokens_of
 
 HERE = Path(__file__).parent
@@ -81,7 +81,7 @@ def seconds(work, repeats, warm=1):
 
 def shapes(size):
     """Pythia's shapes that are measured, by name."""
-    return {name: config(name) for name in (("tiny",) if size == "tiny" else ("410m", "1.4b"))}
+    return {name: pythia(name) for name in (("tiny",) if size == "tiny" else ("410m", "1.4b"))}
 
 
 def random_weights(config, dtype="float32"):
