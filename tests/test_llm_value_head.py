@@ -49,7 +49,7 @@ def trained(seed=0):
     """A policy and a head that are not zero."""
     rng = np.random.default_rng(seed)
     shaken = lambda a: a + jnp.asarray(0.15 * seed * rng.normal(size=a.shape), a.dtype)
-    head = jax.tree.map(lambda a: jnp.asarray(rng.normal(size=a.shape), jnp.float32), value_head.fresh(MODEL.config))
+    head = jax.tree.map(lambda a: jnp.asarray(rng.normal(size=a.shape), jnp.float32), value_head.init(MODEL.config))
     return {"policy": jax.tree.map(shaken, policy().params), "value": head}
 
 
@@ -192,7 +192,7 @@ def test_the_surrogate_is_a_loop_over_tokens():
 def test_a_fresh_head_moves_nothing_in_the_trunk():
     """V = 0 and a head of zeros: the trunk's gradient is the surrogate's alone, and the head has one."""
     given = data()
-    fresh = {"policy": policy().params, "value": value_head.fresh(MODEL.config)}
+    fresh = {"policy": policy().params, "value": value_head.init(MODEL.config)}
     step = make_method_step(METHODS["ppo"], LOSS, ALL, values=NUMBERS, optimizer=GRADIENT)
     plain = make_method_step(METHODS["ppo"], LOSS, ALL.policy, optimizer=GRADIENT)
     state, _ = step(start(jax.tree.map(jnp.copy, fresh), GRADIENT), given, HYPER)

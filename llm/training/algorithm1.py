@@ -146,7 +146,7 @@ class Algorithm1:
         else:
             trained = jax.tree.map(jnp.copy, self.policy.params)  # each step takes the last one's over
         if config.valued:
-            trained = {"policy": trained, "value": value_head.fresh(self.policy.model.config)}
+            trained = {"policy": trained, "value": value_head.init(self.policy.model.config)}
         coefficient = jnp.asarray(config.hyper.kl_coefficient, jnp.float32)
         reference = jax.tree.map(jnp.copy, self.reference) if config.reference_every else None
         moments = advantages.RunningMoments.empty()

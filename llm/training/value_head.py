@@ -18,8 +18,8 @@ from modeseek.llm.parallel.mesh import parameter_shardings
 from modeseek.llm.training.trainable import Trainable
 
 
-def fresh(config: ModelConfig) -> Params:
-    """A head of zeros: before its first step it expects nothing, and moves nothing in the trunk."""
+def init(config: ModelConfig) -> Params:
+    """A head of zeros, without a key: before its first step it expects nothing, and moves nothing in the trunk."""
     return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), _head(shapes(config, ("value",))))
 
 
