@@ -107,7 +107,7 @@ def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path, capsys):
         (["--learning-rate", "-1"], "learning_rate must be a positive number, got -1.0"),
         (["--vary", "tau"], "--vary takes NAME=VALUE"),
         (["--vary", "tua=1"], "'tua' is not a hyper-parameter"),
-        (["--preset", "released"], "--preset must be one of paper, released_code, got 'released'"),
+        (["--preset", "released"], "--preset must be one of paper, figure2, released_code, got 'released'"),
         (["--preset"], "--preset needs a value"),
         (["--config", "absent.nc"], "there is no results file absent.nc"),
         (["--config", "absent.json"], "cannot read the configuration absent.json"),

@@ -81,7 +81,7 @@ def test_options_are_those_of_the_command_line(tiny):
     [
         ({"collection": 3}, "there is no option 'collection': did you mean 'collections'"),
         ({"zzzz": 3}, "there is no option 'zzzz': there are "),
-        ({"preset": "released"}, "preset must be one of paper, released_code, got 'released'"),
+        ({"preset": "released"}, "preset must be one of paper, figure2, released_code, got 'released'"),
         ({"seeds": 0}, "seeds must be a whole number of at least 1, got 0"),
         ({"methods": ["ppoo"]}, "did you mean 'ppo'"),
     ],

@@ -171,7 +171,7 @@ class Ours:
         trained = jax.tree.map(jnp.copy, self.params)
         if valued:
             self.trainable = value_head.WithValueHead(self.trainable, MODEL.config)
-            trained = {"policy": trained, "value": value_head.fresh(MODEL.config)}
+            trained = {"policy": trained, "value": value_head.init(MODEL.config)}
         optimizer, loss = optax.adamw(RATE, weight_decay=DECAY, eps=1e-8), CrossEntropy(MODEL)
         self.step = make_method_step(
             METHODS[method], loss, self.trainable, values=VALUE.numbers, optimizer=optimizer, accumulate=2

@@ -25,10 +25,14 @@ def _entropy(p):
 
 @pytest.mark.parametrize(
     ("into", "bin_0", "bin_99", "entropy", "mean_r1", "mean_r2"),
-    [("clip", 0.31, 0.07, 3.47, 0.037, 0.25), ("tanh", 0.077, 0.04, 4.11, 0.042, 0.38)],
+    [
+        ("clip", 0.31, 0.07, 3.47, 0.037, 0.25),
+        ("discard", 0.017, 0.001, 4.25, 0.056, 0.385),
+        ("tanh", 0.077, 0.04, 4.11, 0.042, 0.38),
+    ],
 )
 def test_the_recipes_have_the_measured_numbers(into, bin_0, bin_99, entropy, mean_r1, mean_r2):
-    """Masses of the outer bins, entropy in nats and mean rewards, as measured on the authors' two recipes."""
+    """Masses of the outer bins, entropy in nats and mean rewards, as measured on the recipes."""
     p = reference_probs(ReferenceRecipe(), into, 100)
     assert p.sum() == pytest.approx(1.0, abs=1e-12)
     assert p[0] == pytest.approx(bin_0, abs=0.012)
@@ -50,16 +54,35 @@ def test_the_clipped_tails_are_the_cauchy_distributions():
     assert p[50] == pytest.approx(cdf(0.02) - cdf(0.0), abs=1e-12)
 
 
-def test_counting_samples_approaches_the_exact_bins():
+@pytest.mark.parametrize("samples", [0, 10_000])
+def test_discarding_the_tails_leaves_the_inside_of_clipping(samples):
+    """Bins but the outer two are in the same proportions; those hold P(-1 < X < -.98) and P(.98 < X < 1)."""
+    clip, discard = (reference_probs(ReferenceRecipe(samples=samples), into, 100) for into in ("clip", "discard"))
+    inside = slice(1, -1)
+    np.testing.assert_allclose(discard[inside] / discard[inside].sum(), clip[inside] / clip[inside].sum(), rtol=1e-12)
+    if not samples:
+        angle = np.arctan((np.array([-1.0, -0.98, 0.98, 1.0]) + 0.7) / 0.4)
+        np.testing.assert_allclose(discard[[0, -1]], np.diff(angle)[[0, 2]] / (angle[-1] - angle[0]), rtol=1e-9)
+
+
+def test_a_reference_of_no_sample_is_refused():
+    with pytest.raises(ValueError, match=r"none of 3 reference samples lies in \(-1, 1\)"):
+        reference_probs(ReferenceRecipe(location=50.0, scale=0.1, samples=3), "discard", 10)
+
+
+@pytest.mark.parametrize("into", ["clip", "discard", "tanh"])
+def test_counting_samples_approaches_the_exact_bins(into):
     """A bin's frequency among n samples lies within 5 standard errors of its probability, in each of 100 bins."""
-    exact = reference_probs(LIMIT, "tanh", 100)
-    counted = reference_probs(ReferenceRecipe(samples=1_000_000), "tanh", 100)
-    assert (np.abs(counted - exact) < 5 * np.sqrt(exact / 1_000_000)).all()
+    exact = reference_probs(LIMIT, into, 100)
+    counted = reference_probs(ReferenceRecipe(samples=1_000_000), into, 100)
+    # Of a million draws at least 600 000 are counted where tails are discarded.
+    assert (np.abs(counted - exact) < 5 * np.sqrt(exact / 600_000)).all()
 
 
 def test_the_interior_mode_is_near_r2():
-    """Both recipes peak inside at bins 16-17; with `clip` the global mode is bin 0."""
-    clip, tanh = (reference_probs(LIMIT, into, 100) for into in ("clip", "tanh"))
+    """Every recipe peaks inside near R2's peak; with `clip` the global mode is bin 0, with `discard` it is inside."""
+    clip, discard, tanh = (reference_probs(LIMIT, into, 100) for into in ("clip", "discard", "tanh"))
+    assert discard.argmax() in (14, 15)
     assert clip.argmax() == 0
     assert clip[1:-1].argmax() + 1 in (14, 15, 16, 17)
     assert tanh[1:-1].argmax() + 1 in range(10, 18)

@@ -16,7 +16,8 @@ class Conventions:
 
     Attributes:
         reference_recipe: how Cauchy samples are brought into (-1, 1) before they are binned: `clip` piles the tails
-            up in the outer bins (bin 0 holds .31), `tanh` squashes them (bin 0 holds .08).
+            up in the outer bins (bin 0 holds .31), `discard` does not count what lies outside (bin 0 holds .02, and
+            the mode is near token 15, as figure 2's caption has it), `tanh` squashes them (bin 0 holds .08).
         prompt_in_response: count the prompt as the first of the response's tokens, so that one token fewer is
             sampled and the reward's mean includes the prompt's own. On R1 this caps any policy at .918.
         scoring: `next_token` is log π(y | x); `same_token` scores a token with logits that have read it.
@@ -40,7 +41,7 @@ class Conventions:
         self_normalize: divide RWR's weights by their mean, for range (the paper's formula does not).
     """
 
-    reference_recipe: Literal["clip", "tanh"] = "clip"
+    reference_recipe: Literal["clip", "discard", "tanh"] = "clip"
     prompt_in_response: bool = False
     scoring: Scoring = "next_token"
     reference_model: Literal["exact", "initial_policy", "behavior"] = "exact"
@@ -92,5 +93,8 @@ RELEASED_CODE = Conventions(
     self_normalize=False,
 )
 
-PRESETS: dict[str, Conventions] = {"paper": PAPER, "released_code": RELEASED_CODE}
-"""`paper`: the text. `released_code`: what the authors' program does, scoring slip included."""
+FIGURE2 = dataclasses.replace(PAPER, reference_recipe="discard")
+
+PRESETS: dict[str, Conventions] = {"paper": PAPER, "figure2": FIGURE2, "released_code": RELEASED_CODE}
+"""`paper`: the text, its "clip" read as piling the tails up. `figure2`: the same, with the tails discarded, as the
+caption of figure 2 wants it. `released_code`: what the authors' program does, scoring slip included."""

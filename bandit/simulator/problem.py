@@ -52,7 +52,8 @@ def reference_probs(recipe: ReferenceRecipe, into_interval: str, vocab_size: int
 
     Args:
         recipe: the numbers.
-        into_interval: `clip` (paper: samples beyond ±1 fall into the outer bins) or `tanh` (released code).
+        into_interval: `clip` (samples beyond ±1 fall into the outer bins), `discard` (they are not counted) or `tanh`
+            (released code). The first two are readings of the paper's "clip".
         vocab_size: V, bins.
 
     Raises:
@@ -95,16 +96,20 @@ def _cauchy_histogram(recipe: ReferenceRecipe, into_interval: str, vocab_size: i
         )
     if recipe.samples < 0:
         raise ValueError(f"reference samples must be at least 1, or 0 for exact bins, got {recipe.samples}")
-    if into_interval not in ("clip", "tanh"):
-        raise ValueError(f"reference_recipe must be 'clip' or 'tanh', got {into_interval!r}")
+    if into_interval not in ("clip", "discard", "tanh"):
+        raise ValueError(f"reference_recipe must be 'clip', 'discard' or 'tanh', got {into_interval!r}")
     edges = np.linspace(-1, 1, vocab_size + 1)
     if recipe.samples == 0:
-        inner = edges[1:-1] if into_interval == "clip" else np.arctanh(edges[1:-1])
-        cdf = np.concatenate([[0.0], _cauchy_cdf(inner, recipe.location, recipe.scale), [1.0]])
-        return np.diff(cdf)
-    draws = recipe.location + recipe.scale * np.random.default_rng(recipe.seed).standard_cauchy(recipe.samples)
-    inside = np.clip(draws, -1, 1) if into_interval == "clip" else np.tanh(draws)
-    return np.histogram(inside, bins=edges)[0] / recipe.samples
+        inner = np.arctanh(edges[1:-1]) if into_interval == "tanh" else edges[1:-1]
+        outer = np.array([-1.0, 1.0]) if into_interval == "discard" else np.array([-np.inf, np.inf])
+        masses = np.diff(_cauchy_cdf(np.concatenate([outer[:1], inner, outer[1:]]), recipe.location, recipe.scale))
+    else:
+        draws = recipe.location + recipe.scale * np.random.default_rng(recipe.seed).standard_cauchy(recipe.samples)
+        into = {"clip": lambda x: np.clip(x, -1, 1), "discard": lambda x: x, "tanh": np.tanh}[into_interval]
+        masses = np.histogram(into(draws), bins=edges)[0].astype(np.float64)  # what lies outside is not counted
+    if masses.sum() == 0:
+        raise ValueError(f"none of {recipe.samples} reference samples lies in (-1, 1): draw more of them")
+    return masses / masses.sum()
 
 
 def gaussian_bump(center: float, width: float, vocab_size: int) -> Float[np.ndarray, "V"]:
