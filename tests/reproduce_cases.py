@@ -8,7 +8,7 @@ import xarray
 from modeseek.bandit.studies.reproduce.measures import CURVES, MEASURES
 
 
-def fake_cell(level: float, spread: float = 0.01, fresh: int = 10, seed: int = 0) -> xarray.Dataset:
+def fake_cell(level: float, spread: float = 0.01, fresh: int = 20, seed: int = 0) -> xarray.Dataset:
     """What `run_cell` leaves of a cell, with made-up curves that rise to `level`."""
     rng = np.random.default_rng(seed)
     steps = np.arange(0, 101, 10)

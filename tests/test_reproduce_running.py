@@ -8,8 +8,9 @@ import xarray
 
 from modeseek.bandit.simulator.conventions import PAPER
 from modeseek.bandit.simulator.experiment import Experiment
-from modeseek.bandit.simulator.results import FORMAT
+from modeseek.bandit.simulator.results import FORMAT, save
 from modeseek.bandit.simulator.sweep import run_sweep
+from modeseek.bandit.studies.cells import fresh_runs
 from modeseek.bandit.studies.document import chapter
 from modeseek.bandit.studies.protocol import Protocol
 from modeseek.bandit.studies.reproduce import running
@@ -18,6 +19,7 @@ from modeseek.bandit.studies.reproduce.measures import CURVES, FINAL_REWARD
 from modeseek.bandit.studies.reproduce.protocols import QUICK
 from modeseek.bandit.studies.reproduce.store import STORE, read_cell
 from modeseek.bandit.studies.reproduce.targets import FIG19, STUDY
+from modeseek.bandit.studies.store import cell_path
 
 
 def test_what_is_kept_is_of_the_chosen_rate_and_counts_what_diverged():
@@ -109,7 +111,7 @@ def test_a_cell_is_tuned_judged_on_fresh_seeds_kept_and_refused_to_another_proto
     swept = []
     monkeypatch.setattr(running, "run_sweep", lambda *args, **kwargs: swept.append(args) or run_sweep(*args, **kwargs))
     more = dataclasses.replace(protocol, first_fresh_seed=7)
-    taken = running.run_cell(cell, PAPER, more, tmp_path / "more", before=before, progress=False)
+    taken = running.run_cell(cell, PAPER, more, tmp_path / "more", before=[before], progress=False)
     xarray.testing.assert_equal(taken, later)
     assert [(experiment.seeds, experiment.first_seed) for experiment, _ in swept] == [(3, 7)]
     assert taken.attrs["tuned_by"] == "test"
@@ -122,6 +124,21 @@ def test_a_cell_is_tuned_judged_on_fresh_seeds_kept_and_refused_to_another_proto
     assert running.tuning_before(dataclasses.replace(cell, name="other"), PAPER, more, before) is None
     edited = dataclasses.replace(small, hyper=dataclasses.replace(small.hyper, tau=0.3))
     assert running.tuning_before(dataclasses.replace(cell, small=edited), PAPER, more, before) is None
+
+    # For another measure the same grid puts another rate first; its fresh runs are all that is new.
+    swept.clear()
+    grid = taken["grid_reward_within_budget"]
+    other_rate = next(float(rate) for rate in grid["learning_rate"] if rate != taken.attrs["learning_rate"])
+    grid.loc[{"learning_rate": other_rate}] = 2.0
+    save(taken, cell_path(tmp_path / "more", cell), small=True)
+    within = dataclasses.replace(cell, name="within", tuned_for="reward_within_budget", tuned_with=cell)
+    found = running.run_cell(within, PAPER, more, tmp_path / "more", progress=False)
+    assert found.attrs["learning_rate"] == other_rate
+    assert [experiment.hyper.learning_rate for experiment, _ in swept] == [other_rate]
+    assert fresh_runs(found).sizes["seed"] == found.sizes["seed"] == more.fresh_seeds
+    xarray.testing.assert_equal(found[grid.name], grid)
+    with pytest.raises(ValueError, match="another tuning: tuned_for differ"):
+        read_cell(dataclasses.replace(within, tuned_with=None), PAPER, more, tmp_path / "more")
 
 
 def test_a_stored_cell_can_be_made_again(tmp_path):

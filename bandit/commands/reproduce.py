@@ -90,7 +90,9 @@ class Reproduce:
                 copy_cells(cells, STORE.folder(protocol, conventions), folder / "stored-cells")
             else:
                 say(f"{target.name}: {len(cells)} cells, protocol {protocol.name}, conventions {conventions}")
-                before = Before(target.default, STORE.folder(target.default, conventions)) if self.more else None
+                before = [
+                    Before(each, STORE.folder(each, conventions)) for each in target.protocols if each != protocol
+                ]
                 found = run_cells(cells, PRESETS[conventions], protocol, folder / "cells", say=say, before=before)
                 if found is None:
                     say("stopped; what was done is kept, and the same command goes on from here")

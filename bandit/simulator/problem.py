@@ -105,11 +105,13 @@ def _cauchy_histogram(recipe: ReferenceRecipe, into_interval: str, vocab_size: i
         masses = np.diff(_cauchy_cdf(np.concatenate([outer[:1], inner, outer[1:]]), recipe.location, recipe.scale))
     else:
         draws = recipe.location + recipe.scale * np.random.default_rng(recipe.seed).standard_cauchy(recipe.samples)
-        into = {"clip": lambda x: np.clip(x, -1, 1), "discard": lambda x: x, "tanh": np.tanh}[into_interval]
-        masses = np.histogram(into(draws), bins=edges)[0].astype(np.float64)  # what lies outside is not counted
+        if into_interval != "discard":  # a histogram does not count what lies outside of its bins
+            draws = np.clip(draws, -1, 1) if into_interval == "clip" else np.tanh(draws)
+        masses = np.histogram(draws, bins=edges)[0].astype(np.float64)
     if masses.sum() == 0:
         raise ValueError(f"none of {recipe.samples} reference samples lies in (-1, 1): draw more of them")
-    return masses / masses.sum()
+    normalized: np.ndarray = masses / masses.sum()
+    return normalized
 
 
 def gaussian_bump(center: float, width: float, vocab_size: int) -> Float[np.ndarray, "V"]:

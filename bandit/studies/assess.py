@@ -1,16 +1,18 @@
 """Claims against results: a verdict each, and how it moves with the learning rate."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
+
+import numpy as np
 
 from modeseek.bandit.studies.cells import Cell, Results
 from modeseek.bandit.studies.claims import Claim
-from modeseek.bandit.studies.contrasts import fresh_values, shifted_values
-from modeseek.bandit.studies.verdicts import LEAST_SEEDS, Verdict, decide, interval, judge
+from modeseek.bandit.studies.contrasts import fresh_values, level, shifted_values
+from modeseek.bandit.studies.verdicts import LEAST_SEEDS, Question, Verdict, judge, two_kinds
 from modeseek.markdown import Align, markdown_table
 
-SHIFTS = {"lower": -1, "higher": 1}
-"""One place down or up the grid of learning rates, for every cell of a contrast at once."""
+SHIFTS = {"lower": -1, "tuned": 0, "higher": 1}
+"""Places down or up the grid of learning rates, for every cell of a contrast at once."""
 
 
 class Assessment(NamedTuple):
@@ -19,14 +21,14 @@ class Assessment(NamedTuple):
     Attributes:
         claim: the claim.
         verdict: at the tuned learning rates, on fresh seeds; None where a cell is missing.
-        moved: `lower` and `higher` → the word at the neighbouring learning rates, from the tuning seeds and not
-            corrected for many claims; `—` where there is no neighbour, or too few seeds.
+        moved: `lower`, `tuned` and `higher` → the effect on the tuning seeds at the neighbouring learning rates and at
+            the tuned ones, which is the paper's own protocol; None where there is no neighbour or no number.
         missing: cells that would be needed.
     """
 
     claim: Claim
     verdict: Verdict | None
-    moved: dict[str, str]
+    moved: dict[str, float | None]
     missing: tuple[Cell, ...]
 
     @property
@@ -45,35 +47,52 @@ class Assessment(NamedTuple):
             return ""
         return f"; {self.verdict.lost}/{self.verdict.seeds + self.verdict.lost} diverged"
 
+    def moved_words(self) -> list[str]:
+        """The effects on the tuning seeds, `—` where there is none."""
+        return ["—" if effect is None else f"{effect:+.3f}" for effect in self.moved.values()]
 
-def assess(claims: Iterable[Claim], results: Results, together: int) -> list[Assessment]:
+
+def assess(claims: Sequence[Claim], results: Results, miss: float, least: int = LEAST_SEEDS) -> list[Assessment]:
     """Judge claims on the results that are there.
 
     Args:
-        claims: which are shown.
-        results: what they are judged on.
-        together: how many claims the intervals hold for at once. It is the number of the study's claims, whichever
-            are shown: a verdict does not depend on what stands beside it.
+        claims: which, judged together.
+        results: what they are judged on; all cells have the same fresh seeds.
+        miss: how often at most one or more of their intervals may miss. It does not depend on which cells are there.
+        least: fewer seeds give no verdict.
     """
-    return [_assess(claim, results, together) for claim in claims]
+    there = [claim for claim in claims if all(cell in results for cell in claim.contrast.cells)]
+    values = np.stack([fresh_values(claim.contrast, results) for claim in there]) if there else np.zeros((0, 1))
+    questions = [
+        Question(claim.kind, claim.margin, _has_two_kinds(claim, results), claim.standard_error) for claim in there
+    ]
+    verdicts = dict(zip([claim.name for claim in there], judge(values, questions, miss, least), strict=True))
+    return [
+        Assessment(
+            claim,
+            verdicts.get(claim.name),
+            {name: _moved(claim, results, shift) for name, shift in SHIFTS.items()},
+            tuple(cell for cell in claim.contrast.cells if cell not in results),
+        )
+        for claim in claims
+    ]
 
 
-def _assess(claim: Claim, results: Results, together: int) -> Assessment:
-    absent = tuple(cell for cell in claim.contrast.cells if cell not in results)
-    if absent:
-        return Assessment(claim, None, dict.fromkeys(SHIFTS, "—"), absent)
-    verdict = judge(fresh_values(claim.contrast, results), claim.kind, claim.margin, together)
-    return Assessment(claim, verdict, {name: _moved(claim, results, shift) for name, shift in SHIFTS.items()}, ())
+def _has_two_kinds(claim: Claim, results: Results) -> bool:
+    """Whether some cell of a claim has seeds of two kinds in what the claim measures."""
+    return any(
+        two_kinds(fresh_values(level(term.measure, term.cell), results), term.measure.unit.negligible)
+        for term in claim.contrast.terms
+    )
 
 
-def _moved(claim: Claim, results: Results, shift: int) -> str:
+def _moved(claim: Claim, results: Results, shift: int) -> float | None:
+    if any(cell not in results for cell in claim.contrast.cells):
+        return None
     values = shifted_values(claim.contrast, results, shift)
-    if values is None:
-        return "—"
-    finite = values[values == values]
-    if len(finite) < LEAST_SEEDS:
-        return "—"
-    return decide(*interval(finite), claim.kind, claim.margin)
+    if values is None or not np.isfinite(values).all():
+        return None
+    return float(values.mean())
 
 
 def verdict_table(assessments: Iterable[Assessment], neighbours: str) -> str:
@@ -81,11 +100,12 @@ def verdict_table(assessments: Iterable[Assessment], neighbours: str) -> str:
 
     Args:
         assessments: a row each.
-        neighbours: heading of the last column, the verdicts one place down and up the grid of learning rates.
+        neighbours: heading of the last column, the effects on the tuning seeds one place down the grid of learning
+            rates, at the tuned rate, and one place up.
     """
     columns: list[tuple[str, Align]] = [
         ("claim", "left"),
-        ("source", "left"),
+        ("source, its words", "left"),
         ("effect (95 % interval; simultaneous)", "left"),
         ("seeds", "right"),
         ("verdict", "left"),
@@ -97,8 +117,8 @@ def verdict_table(assessments: Iterable[Assessment], neighbours: str) -> str:
         if v := a.verdict:
             effect = f"{v.effect:+.3f} ({_range(v.low_alone, v.high_alone)}; {_range(v.low, v.high)})"
             seeds = v.counted
-        moved = " · ".join(a.moved[name] for name in SHIFTS)
-        rows.append((a.claim.text, a.claim.source, effect, seeds, f"**{a.word}**", moved))
+        source = f'{a.claim.source}: "{a.claim.quote}"' if a.claim.quote else a.claim.source
+        rows.append((a.claim.text, source, effect, seeds, f"**{a.word}**", " · ".join(a.moved_words())))
     return markdown_table(columns, rows)
 
 

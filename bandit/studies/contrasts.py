@@ -1,6 +1,7 @@
 """What a claim compares, as data: a sum of measures of cells, taken seed by seed."""
 
 import dataclasses
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -45,6 +46,13 @@ class Contrast:
         """What its number is counted in: the unit of its measures."""
         return self.terms[0].measure.unit
 
+    @property
+    def up_to_sign(self) -> tuple[tuple[float, str, str], ...]:
+        """The same for two contrasts of which one is the other or its negative: a question and its mirror."""
+        terms = [(t.coefficient, t.cell.name, t.measure.name) for t in self.terms] + [(self.constant, "", "")]
+        mirrored = [(-coefficient, cell, measure) for coefficient, cell, measure in terms]
+        return min(tuple(sorted(each)) for each in (terms, mirrored))
+
 
 def difference(measure: Measure, better: Cell, worse: Cell) -> Contrast:
     """A measure of one cell less that of another."""
@@ -62,6 +70,11 @@ def level(measure: Measure, cell: Cell, sign: float = 1.0, constant: float = 0.0
     return Contrast((Term(sign, cell, measure),), constant)
 
 
+def distinct(contrasts: Iterable[Contrast]) -> int:
+    """How many of them are questions of their own: one that is another's mirror is counted once with it."""
+    return len({contrast.up_to_sign for contrast in contrasts})
+
+
 def fresh_values(contrast: Contrast, results: Results) -> Float[np.ndarray, "n"]:
     """The contrast for each fresh seed, each cell at its own tuned learning rate."""
     total = np.asarray(-contrast.constant)
@@ -74,7 +87,8 @@ def fresh_values(contrast: Contrast, results: Results) -> Float[np.ndarray, "n"]
 def shifted_values(contrast: Contrast, results: Results, shift: int) -> Float[np.ndarray, "n"] | None:
     """The contrast for each tuning seed with every cell's learning rate moved along the grid by `shift` places.
 
-    Positive is larger. None where a cell's tuned rate is so near the edge that there is no such rate.
+    Positive is larger. None where a cell's tuned rate is so near the edge that there is no such rate, or where a cell
+    is older than a measure and has no grid of it.
     """
     total = np.asarray(-contrast.constant)
     for term in contrast.terms:
@@ -82,7 +96,7 @@ def shifted_values(contrast: Contrast, results: Results, shift: int) -> Float[np
         rates = dataset["learning_rate"].values
         ascending = np.argsort(rates)
         at = int(np.argmin(np.abs(np.log(rates[ascending] / dataset.attrs["learning_rate"])))) + shift
-        if not 0 <= at < len(rates):
+        if not 0 <= at < len(rates) or term.measure.grid not in dataset:
             return None
         # The bare variable: selecting by label takes a millisecond, and a slider asks for a dozen of these.
         grid = dataset.variables[term.measure.grid].transpose("learning_rate", "tuning_seed").values

@@ -7,6 +7,7 @@ import numpy as np
 
 from modeseek.bandit.studies.assess import Assessment, verdict_table
 from modeseek.bandit.studies.cells import Cell, Results, rates_at_edges, time_spent
+from modeseek.bandit.studies.claims import Claim, Trend
 from modeseek.bandit.studies.contrasts import fresh_values, level
 from modeseek.bandit.studies.effects import effects_table
 from modeseek.bandit.studies.measures import Measure
@@ -19,7 +20,10 @@ from modeseek.markdown import Align, markdown_table
 SomeCell = TypeVar("SomeCell", bound=Cell)
 
 Words = dict[str, dict[str, str]]
-"""Claim's name → condition → the verdict in a word, with its marks."""
+"""Name of a claim or trend → condition → the verdict in a word, with its marks."""
+
+Extra = Callable[[Target[SomeCell], Results], list[str]]
+"""Lines that a study says of a target besides, each table with an empty line behind it."""
 
 
 def document(
@@ -29,6 +33,7 @@ def document(
     *,
     picture: Callable[[Target[SomeCell], str, Stored], str],
     command: Callable[[Target[SomeCell], str], str],
+    extra: Extra[SomeCell] = lambda target, results: [],
 ) -> str:
     """The whole text.
 
@@ -38,8 +43,9 @@ def document(
         head: the title, how the results were made, how verdicts are to be read.
         picture: draws a target's figure under a condition, and returns the Markdown that shows it.
         command: what a reader types to make a target's results under a condition.
+        extra: what stands under a target's verdicts.
     """
-    words: Words = {name: {} for name in study.claims}
+    words: Words = {name: {} for name in (*study.claims, *study.trends)}
     chapters = []
     for target in study.targets:
         lines = [f"## {target.name}", "", target.about, "", *deviations(target)]
@@ -52,9 +58,16 @@ def document(
                 judged = study.assess(target, there.results)
                 mark = f" ({there.protocol.name})" if there.protocol in study.provisional else ""
                 for a in judged:
-                    words[a.claim.name][condition] = a.word + mark + a.mark
+                    if a.verdict or condition not in words[a.claim.name]:  # of a part there are more seeds
+                        words[a.claim.name][condition] = a.word + mark + a.mark
+                for trend in target.trends:
+                    words[trend.name][condition] = trend_word(trend, judged) + mark
                 lines += [f"### {study.condition} `{condition}`, protocol `{there.protocol.name}`", ""]
+                absent = [cell.name for cell in target.cells_under(there.protocol) if cell not in there.results]
+                if absent:
+                    lines += [f"Not run yet: {', '.join(absent)}. `{command(target, condition)}` makes them.", ""]
                 lines += [picture(target, condition, there), "", *chapter(study, target, there.results, judged)]
+                lines += extra(target, there.results)
         chapters.append("\n".join(lines))
     return "\n".join([head, "## All claims\n", summary(study, words), "", *chapters]).rstrip() + "\n"
 
@@ -67,11 +80,16 @@ def deviations(target: Target[Cell]) -> list[str]:
 def summary(study: Study[Cell], words: Words) -> str:
     """A table of all claims: where each is made, and its verdict under each condition."""
     columns: list[tuple[str, Align]] = [(title, "left") for title in ("claim", "source", *study.conditions.values())]
+    said: list[Claim | Trend] = [*study.claims.values(), *study.trends.values()]
     return markdown_table(
         columns,
         [
-            (claim.text, claim.source, *(words[name].get(condition, "not run yet") for condition in study.conditions))
-            for name, claim in study.claims.items()
+            (
+                each.text,
+                each.source,
+                *(words[each.name].get(condition, "not run yet") for condition in study.conditions),
+            )
+            for each in said
         ],
     )
 
@@ -94,10 +112,17 @@ def tables(study: Study[Cell], target: Target[Cell], results: Results, assessmen
     """Effects of changes and verdicts, as far as a target has them, each with an empty line behind it."""
     lines = []
     if target.changes:
-        lines += [effects_table(target.changes, results), ""]
+        lines += [effects_table(target.changes, results, study.least_seeds), ""]
     if assessments:
         lines += [verdict_table(assessments, study.neighbours), ""]
+    for trend in target.trends:
+        lines += [f'{trend.text} {trend.source}: "{trend.quote}". **{trend_word(trend, assessments)}**.', ""]
     return lines
+
+
+def trend_word(trend: Trend, assessments: Sequence[Assessment]) -> str:
+    """The word on a trend, from the words on its steps."""
+    return trend.word({a.claim.name: a.verdict.word if a.verdict else "undecided" for a in assessments})
 
 
 def numbers_table(results: Results, measure: Measure, title: str) -> str:

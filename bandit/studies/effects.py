@@ -7,8 +7,9 @@ import numpy as np
 
 from modeseek.bandit.studies.cells import Cell, Results
 from modeseek.bandit.studies.contrasts import difference, fresh_values, level
+from modeseek.bandit.studies.intervals import CONFIDENCE
 from modeseek.bandit.studies.measures import Measure
-from modeseek.bandit.studies.verdicts import Verdict, judge
+from modeseek.bandit.studies.verdicts import LEAST_SEEDS, Question, Verdict, judge, two_kinds
 from modeseek.markdown import markdown_table
 
 WORDS = {"reproduced": "raises it", "reversed": "lowers it", "not reproduced": "does not matter"}
@@ -31,23 +32,37 @@ class Change(NamedTuple):
     plain: Cell
 
 
-def effect(change: Change, results: Results, together: int) -> Verdict:
-    """The paired effect of a change, each cell at its own tuned rate, as one of so many that are judged together."""
-    values = fresh_values(difference(change.measure, change.changed, change.plain), results)
-    return judge(values, "more", change.measure.unit.negligible, together)
+def effects(changes: Sequence[Change], results: Results, least: int = LEAST_SEEDS) -> list[Verdict]:
+    """The paired effects of changes that are judged together, each cell at its own tuned rate.
+
+    Args:
+        changes: whose cells are there.
+        results: of all of their cells.
+        least: fewer seeds give no verdict.
+    """
+    if not changes:
+        return []
+    contrasts = [difference(change.measure, change.changed, change.plain) for change in changes]
+    questions = []
+    for change in changes:
+        margin = change.measure.unit.negligible
+        ends = [fresh_values(level(change.measure, cell), results) for cell in (change.plain, change.changed)]
+        questions.append(Question("more", margin, any(two_kinds(end, margin) for end in ends)))
+    values = np.stack([fresh_values(contrast, results) for contrast in contrasts])
+    return judge(values, questions, 1 - CONFIDENCE, least)
 
 
-def effects_table(changes: Sequence[Change], results: Results) -> str:
+def effects_table(changes: Sequence[Change], results: Results, least: int = LEAST_SEEDS) -> str:
     """A markdown table: tuned rate with each change, measure without and with it, its effect, whether that matters.
 
     Args:
         changes: of one measure; those whose cells are not there are left out.
         results: of all of their cells, or of some; what is there is judged together.
+        least: fewer seeds give no verdict.
     """
     changes = [change for change in changes if change.changed in results]
     rows = []
-    for change in changes:
-        v = effect(change, results, len(changes))
+    for change, v in zip(changes, effects(changes, results, least), strict=True):
         plain, changed = (fresh_values(level(change.measure, c), results) for c in (change.plain, change.changed))
         there = np.isfinite(plain) & np.isfinite(changed)
         rows.append(

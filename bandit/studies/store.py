@@ -42,10 +42,10 @@ def difference_in_identity(found: Mapping[str, Mapping[str, Any]], wanted: Mappi
         wanted: the same for the cell that is asked for.
     """
     # The protocol first: where it differs, so does what is run under it.
-    for part in sorted(wanted, key=lambda part: part != "protocol"):
+    for part in sorted(found.keys() | wanted.keys(), key=lambda part: (part != "protocol", part)):
         # A field that is younger than the cell is None there: what was done before there was a choice.
-        names = found[part].keys() | wanted[part].keys()
-        differing = sorted(name for name in names if found[part].get(name) != wanted[part].get(name))
+        one, other = found.get(part, {}), wanted.get(part, {})
+        differing = sorted(name for name in one.keys() | other.keys() if one.get(name) != other.get(name))
         if differing:
             return f"another {part}: {', '.join(differing)} differ"
     return ""
@@ -89,11 +89,22 @@ class Store(Generic[StoredCell]):
         Raises:
             ValueError: one of them is not there, or is of another protocol or configuration.
         """
-        folder = self.folder(protocol, condition)
-        return {cell: self.read(cell, protocol, condition, folder) for cell in target.cells_under(protocol)}
+        return self._read_all(target.cells_under(protocol), protocol, condition)
 
     def fullest(self, target: Target[StoredCell], condition: str) -> list[Stored]:
-        """What is there of the fullest complete protocol, and behind it what has more seeds of a part of the cells."""
-        there = self.complete(target, condition)
-        shown = [p for p in there if p is there[0] or p.fresh_seeds > there[0].fresh_seeds]
-        return [Stored(p, self.results(target, p, condition)) for p in shown]
+        """What is there of the fullest complete protocol, and behind it what has more seeds of a part of the cells.
+
+        Where no protocol is complete, what is there of each.
+        """
+        first = next(iter(self.complete(target, condition)), None)
+        found = [] if first is None else [Stored(first, self.results(target, first, condition))]
+        for protocol in target.fullest_first():
+            missing = self.missing(target, protocol, condition)
+            cells = tuple(cell for cell in target.cells_under(protocol) if cell not in missing)
+            if cells and protocol is not first and (first is None or protocol.fresh_seeds > first.fresh_seeds):
+                found.append(Stored(protocol, self._read_all(cells, protocol, condition)))
+        return found
+
+    def _read_all(self, cells: Iterable[StoredCell], protocol: Protocol, condition: str) -> Results:
+        folder = self.folder(protocol, condition)
+        return {cell: self.read(cell, protocol, condition, folder) for cell in cells}

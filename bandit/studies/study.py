@@ -7,9 +7,12 @@ from typing import Generic, TypeVar
 
 from modeseek.bandit.studies.assess import Assessment, assess
 from modeseek.bandit.studies.cells import Cell, Results
-from modeseek.bandit.studies.claims import Claim
+from modeseek.bandit.studies.claims import Claim, Trend
+from modeseek.bandit.studies.contrasts import distinct
 from modeseek.bandit.studies.effects import Change
+from modeseek.bandit.studies.intervals import CONFIDENCE
 from modeseek.bandit.studies.protocol import Protocol
+from modeseek.bandit.studies.verdicts import LEAST_SEEDS
 from modeseek.checks import require
 
 SomeCell = TypeVar("SomeCell", bound=Cell, covariant=True)
@@ -27,12 +30,14 @@ class Target(Generic[SomeCell]):
         protocols: those that it is run under, the most seeds first.
         default: the one that it is run under if no other is asked for.
         claims: what is claimed about it.
+        trends: statements that follow from verdicts on its claims.
         changes: effects that it shows; judged together.
         deviations: sentences that say in what it differs from what it is held against.
         only: the one condition that it is about; None if it is about all of the study's.
 
     Raises:
-        ValueError: a claim or a change needs a cell that is not the target's; the default is no protocol of it.
+        ValueError: a claim or a change needs a cell that is not the target's, or a trend a claim; the default is no
+            protocol of it.
     """
 
     name: str
@@ -41,6 +46,7 @@ class Target(Generic[SomeCell]):
     protocols: tuple[Protocol, ...]
     default: Protocol
     claims: tuple[Claim, ...] = ()
+    trends: tuple[Trend, ...] = ()
     changes: tuple[Change, ...] = ()
     deviations: str = ""
     only: str | None = None
@@ -50,7 +56,16 @@ class Target(Generic[SomeCell]):
         needed += [cell for change in self.changes for cell in (change.changed, change.plain)]
         foreign = sorted({cell.name for cell in needed if cell not in self.cells})
         require(not foreign, f"what is said about {self.name} needs cells that it has not: {', '.join(foreign)}")
+        stepped = {name for trend in self.trends for name in trend.steps} - {claim.name for claim in self.claims}
+        require(
+            not stepped, f"what is said about {self.name} needs claims that it has not: {', '.join(sorted(stepped))}"
+        )
         require(self.default in self.protocols, f"{self.name} is not run under its default, {self.default.name}")
+
+    @property
+    def questions(self) -> int:
+        """How many questions its claims ask, a claim and its mirror counted once."""
+        return distinct(claim.contrast for claim in self.claims)
 
     def cells_under(self, protocol: Protocol) -> tuple[SomeCell, ...]:
         """Those of its cells that a protocol runs."""
@@ -76,7 +91,9 @@ class Study(Generic[SomeCell]):
         conditions: what every cell is run under, each by itself; name → heading of its column.
         condition: what a condition is called in a heading: "Conventions", "Model".
         provisional: protocols whose verdicts are marked, since a fuller one is to come.
-        neighbours: heading of the verdicts one place down and one place up the grid of learning rates.
+        neighbours: heading of the effects on the tuning seeds one place down the grid of learning rates, at the tuned
+            rate and one place up.
+        least_seeds: fewer give no verdict.
 
     Raises:
         ValueError: two targets, or two claims, or two different cells have one name.
@@ -86,7 +103,8 @@ class Study(Generic[SomeCell]):
     conditions: Mapping[str, str]
     condition: str = "Condition"
     provisional: frozenset[Protocol] = frozenset()
-    neighbours: str = "one rate lower · higher"
+    neighbours: str = "tuning seeds: one rate lower · tuned · higher"
+    least_seeds: int = LEAST_SEEDS
 
     def __post_init__(self) -> None:
         cells = dict.fromkeys(cell for target in self.targets for cell in target.cells)
@@ -101,10 +119,27 @@ class Study(Generic[SomeCell]):
         """Every claim by name; all are judged together, whichever are shown."""
         return {claim.name: claim for target in self.targets for claim in target.claims}
 
+    @cached_property
+    def trends(self) -> dict[str, Trend]:
+        """Every trend by name."""
+        return {trend.name: trend for target in self.targets for trend in target.trends}
+
     def conditions_of(self, target: Target[Cell]) -> tuple[str, ...]:
         """Names of the conditions that a target is judged under."""
         return tuple(self.conditions) if target.only is None else (target.only,)
 
     def assess(self, target: Target[Cell], results: Results) -> list[Assessment]:
         """Judge the claims about one target."""
-        return assess(target.claims, results, len(self.claims))
+        return assess(target.claims, results, self.miss(target), self.least_seeds)
+
+    @property
+    def questions(self) -> int:
+        """How many questions all of its claims ask, a claim and its mirror counted once."""
+        return sum(target.questions for target in self.targets)
+
+    def miss(self, target: Target[Cell]) -> float:
+        """How often the intervals of a target's claims may miss: its share, by questions, of 5 % for the study.
+
+        So a verdict does not depend on which targets are there or shown.
+        """
+        return (1 - CONFIDENCE) * target.questions / max(1, self.questions)

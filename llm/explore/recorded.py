@@ -1,6 +1,6 @@
 """The stored runs of a target, as far as they are there: its picture, and what they say of the paper's claims."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Set
 from typing import Any, TypeVar
 
 import numpy as np
@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from modeseek.bandit.explore.toolkit.canvas import DPI, captioned, encode_small
 from modeseek.bandit.figures.style import style
-from modeseek.bandit.studies.assess import Assessment, assess
+from modeseek.bandit.studies.assess import Assessment
 from modeseek.bandit.studies.cells import Cell, Results
 from modeseek.bandit.studies.document import note_of
 from modeseek.bandit.studies.store import Store, missing_cells
@@ -38,29 +38,25 @@ def stored(cells: Iterable[LanguageCell]) -> Results:
     return {cell: STORE.read(cell, LAPTOP.protocol, LAPTOP.name, folder) for cell in cells if cell not in absent}
 
 
-def judged(
-    study: Study[SomeCell], store: Store[SomeCell], condition: str, names: Collection[str]
-) -> dict[str, Assessment]:
-    """Claims of a study by name, on what is stored: a target's fullest protocol, or its default as far as it is.
+def judged(study: Study[SomeCell], store: Store[SomeCell], condition: str, names: Set[str]) -> dict[str, Assessment]:
+    """Claims of a study by name, on what is stored: of a target's fullest protocol, and of more seeds where there are.
 
     An interval holds for all of the study's claims at once, whichever are asked for.
     """
     found = dict[str, Assessment]()
     for target in study.targets:
-        claims = [claim for claim in target.claims if claim.name in names]
-        needed = {cell for claim in claims for cell in claim.contrast.cells}
-        protocol = (*store.complete(target, condition), target.default)[0]
-        folder = store.folder(protocol, condition)
-        absent = missing_cells(target.cells, folder)
-        there = [cell for cell in target.cells if cell in needed and cell not in absent]
-        results: Results = {cell: store.read(cell, protocol, condition, folder) for cell in there}
-        found |= {a.claim.name: a for a in assess(claims, results, len(study.claims))}
+        if names & {claim.name for claim in target.claims}:
+            stored = [there.results for there in store.fullest(target, condition)]
+            for results in stored or [{}]:
+                for a in study.assess(target, results):
+                    if a.claim.name in names and (a.verdict or a.claim.name not in found):
+                        found[a.claim.name] = a
     return found
 
 
 def of_language(*names: str) -> list[Assessment]:
     """Claims about language models by name, on the stored cells of the scale `laptop`."""
-    found = judged(STUDY, STORE, LAPTOP.name, names)
+    found = judged(STUDY, STORE, LAPTOP.name, set(names))
     return [found[name] for name in names]
 
 

@@ -34,8 +34,9 @@ the paper's own policies can decide is a command (`--scale paper` prints it), an
 A learning rate is chosen on {tuning} tuning seeds (from {rates}: the one that ends highest in gold reward, and of
 those within {tie:g} the fastest), and judged on {fresh} fresh seeds. A seed is of the order of data, of the samples and
 of the evaluation; the tokenizer, the reference, the preferences and the reward model are the same for all. The rule is
-that of [the bandit's reproduction](reproduction.md): a t interval of the paired differences over fresh seeds,
-simultaneous for all {count} claims. What is too small to matter: {tokens:g} token of length, {plain:g} nats a token of
+that of [the bandit's reproduction](reproduction.md): a studentised bootstrap of the paired differences over fresh
+seeds, simultaneous for all {count} claims; but the bandit asks for twenty seeds, and here are {fresh}, so a verdict of
+this page is weaker than one of that. What is too small to matter: {tokens:g} token of length, {plain:g} nats a token of
 plainness, {proxy:g} of proxy reward, {nats:g} nat of implicit rewards, {seconds:g} s. With {tuning}
 tuning seeds nothing is said of neighbouring rates.
 """

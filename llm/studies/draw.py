@@ -14,8 +14,8 @@ from modeseek.bandit.figures.style import LineStyle, ladder
 from modeseek.bandit.objectives.registry import variant
 from modeseek.bandit.studies.cells import Cell, Results, fresh_runs
 from modeseek.bandit.studies.contrasts import fresh_values, level
+from modeseek.bandit.studies.intervals import student
 from modeseek.bandit.studies.measures import Measure
-from modeseek.bandit.studies.verdicts import interval
 from modeseek.llm.studies import targets
 from modeseek.llm.studies.cells import (
     EOS,
@@ -206,7 +206,7 @@ def _row(results: Results, cell: Cell, label: str, measure: Measure, note: str) 
     mean = float(finite.mean()) if len(finite) else math.nan
     lost = len(values) - len(finite)
     said = note.format(mean) + (f", {lost} of {len(values)} diverged" if lost else "")
-    return [Interval(label, mean, *interval(finite), said, cell=cell)]
+    return [Interval(label, mean, *student(finite), said, cell=cell)]
 
 
 def _table3(results: Results) -> list[Interval]:

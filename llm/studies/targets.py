@@ -198,7 +198,8 @@ STUDY: Study[LanguageCell] = Study(
     ),
     conditions={"laptop": "on a laptop"},
     condition="Scale",
-    neighbours="rates ÷3 · ×3",
+    neighbours="tuning seeds: rates ÷3 · tuned · ×3",
+    least_seeds=LAPTOP.protocol.fresh_seeds,
 )
 TARGETS = {target.name: target for target in STUDY.targets}
 CLAIMS = STUDY.claims

@@ -12,7 +12,7 @@ from modeseek.bandit.explore.toolkit.stored import stored
 from modeseek.bandit.explore.toolkit.values import SteppedValues, choice, number
 from modeseek.bandit.objectives.registry import variant
 from modeseek.bandit.simulator.experiment import Experiment
-from modeseek.bandit.studies.verdicts import interval
+from modeseek.bandit.studies.intervals import student
 
 SETS = {
     "all": "all six methods",
@@ -97,7 +97,7 @@ class PhaseModel(ViewModel[PhaseValues, PhaseResult]):
         methods = _OF[values.preset]
         data = recorded()["expected_reward"].sel(algorithm=list(methods))
         rewards = data.transpose("algorithm", "reward", "step", "seed").values.astype(np.float64)
-        bounds = np.apply_along_axis(lambda seeds: np.asarray(interval(seeds)), -1, rewards)
+        bounds = np.apply_along_axis(lambda seeds: np.asarray(student(seeds)), -1, rewards)
         mean, (low, high) = rewards.mean(-1), np.moveaxis(bounds, -1, 0)
         order = np.argsort(-mean, axis=0, kind="stable")
         first, second = order[:1], order[1:2]

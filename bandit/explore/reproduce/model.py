@@ -26,10 +26,16 @@ from modeseek.files import DEFAULT_ROOT
 
 PROTOCOLS = {
     "best": "the fullest that is stored",
-    "more": "more seeds",
-    "whole": "whole",
+    "more": "a hundred seeds",
+    "whole": "twenty seeds",
+    "ten": "ten seeds",
     "short": "short",
     "quick": "quick",
+}
+READINGS = {
+    "paper": "the text, tails piled up",
+    "figure2": "the text, tails discarded",
+    "released_code": "released code",
 }
 SHIFTS = range(-3, 4)
 """Places along the grid of learning rates at which a selected row is looked at."""
@@ -82,7 +88,7 @@ class ReproduceValues(Values):
     """What the explorer is set to; the presets are the figures and tables."""
 
     preset: str = choice("target", {name: f"{name}: {target.about}" for name, target in TARGETS.items()}, "fig16")
-    conventions: str = choice("conventions", {"paper": "the paper's text", "released_code": "released code"}, "paper")
+    conventions: str = choice("conventions", READINGS, "paper")
     protocol: str = choice("protocol", PROTOCOLS, "best")
     row: int = number("claim or row", 1, MOST_ROWS, 1, whole=True, view=True)
 
@@ -196,8 +202,8 @@ class ReproduceModel(ViewModel[ReproduceValues, ReproduceResult]):
         bounds = f"{v.low:+.3f} to {v.high:+.3f}" if np.isfinite(v.low) else "unbounded"
         return (
             f"{text} {a.word.capitalize()}: effect {v.effect:+.3f}, simultaneous 95 % interval {bounds}; fresh seeds: "
-            f"{v.counted}; too small to matter is {a.claim.margin:g}. One place down the grid of learning rates: "
-            f"{a.moved['lower']}; one place up: {a.moved['higher']}."
+            f"{v.counted}; too small to matter is {a.claim.margin:g}. On the tuning seeds one place down the grid of "
+            f"learning rates, at the tuned one and one place up: {' · '.join(a.moved_words())}."
         )
 
     def table(self) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from modeseek.bandit.simulator.conventions import PAPER, Conventions
 from modeseek.bandit.simulator.experiment import Experiment
 from modeseek.bandit.studies.cells import Cell
 from modeseek.bandit.studies.protocol import Protocol
-from modeseek.bandit.studies.reproduce.protocols import EVERY, MORE_OF_SHORT, QUICK
+from modeseek.bandit.studies.reproduce.measures import KL_BUDGET
+from modeseek.bandit.studies.reproduce.protocols import EVERY, FULL, MORE_OF_SHORT, QUICK
 
 REWARDS = ("R1", "R2")
 
@@ -29,6 +30,8 @@ class BanditCell(Cell):
         stretch: how many times as many collections as the protocol has.
         interval: gradient steps between evaluations; 0 means once a collection.
         protocols: those that run it.
+        tuned_for: name of the measure that its learning rate maximises on the tuning seeds.
+        tuned_with: if given, the cell whose runs on the tuning seeds it shares: the same but for what it is tuned for.
     """
 
     method: str
@@ -40,6 +43,19 @@ class BanditCell(Cell):
     stretch: int = 1
     interval: int = 0
     protocols: frozenset[Protocol] = dataclasses.field(default=EVERY, kw_only=True)
+    tuned_for: str = "final_reward"
+    tuned_with: "BanditCell | None" = None
+
+    def within_budget(self) -> "BanditCell":
+        """The same cell at the rate that is best within the budget of KL."""
+        method, reward = self.name.rsplit("-", 1)
+        return dataclasses.replace(
+            self,
+            name=f"{method}-within-{KL_BUDGET:g}-nats-{reward}",
+            protocols=frozenset({FULL}),
+            tuned_for="reward_within_budget",
+            tuned_with=self,
+        )
 
     def experiment(self, base: Conventions, protocol: Protocol) -> Experiment:
         """The cell's runs at the default learning rate, one seed; `running.run_cell` sets both."""
@@ -119,6 +135,8 @@ OFFLINE = {
     for r in REWARDS
 }
 """Figure 16: method and reward."""
+OFFLINE_WITHIN = {key: cell.within_budget() for key, cell in OFFLINE.items()}
+"""The same, tuned for the trade-off of reward and KL."""
 
 DISPLACEMENT = {
     p: BanditCell(
@@ -130,6 +148,8 @@ DISPLACEMENT = {
 
 HEADLINES = {(m, r): BanditCell(f"{m}-{r}", m, r) for m in HEADLINE_METHODS for r in REWARDS}
 """Figure 19: method and reward; on R1 they are Table 3's."""
+HEADLINES_WITHIN = {key: cell.within_budget() for key, cell in HEADLINES.items()}
+"""The same, tuned for the trade-off of reward and KL."""
 
 ONE_TOKEN = {
     (m, r): BanditCell(f"{m}-one-token-{r}", m, r, offline(10), response_tokens=1)

@@ -17,6 +17,7 @@ from modeseek.bandit.simulator.conventions import PRESETS, Conventions
 from modeseek.bandit.simulator.problem import ReferenceRecipe, reference_probs, token_rewards
 from modeseek.bandit.studies.cells import Cell, Results, fresh_runs, time_spent
 from modeseek.bandit.studies.contrasts import fresh_values, level
+from modeseek.bandit.studies.intervals import student
 from modeseek.bandit.studies.reproduce import claims, targets
 from modeseek.bandit.studies.reproduce.cells import (
     BATCHES,
@@ -40,7 +41,6 @@ from modeseek.bandit.studies.reproduce.cells import (
 )
 from modeseek.bandit.studies.reproduce.measures import FINAL_REWARD
 from modeseek.bandit.studies.reproduce.targets import BanditTarget
-from modeseek.bandit.studies.verdicts import interval
 
 Drawing = Callable[[Results, str], Figure]
 """From results and a note (protocol, conventions, seeds) to a figure."""
@@ -144,16 +144,16 @@ def _final(results: Results, cell: Cell, label: str, mark: float | None = None) 
     note = f"{mean:.2f}, rate {rate:g}"
     if lost := len(values) - len(finite):
         note += f", {lost} of {len(values)} diverged"
-    return [Interval(label, mean, *interval(finite), note, mark, cell=cell)]
+    return [Interval(label, mean, *student(finite), note, mark, cell=cell)]
 
 
 def _table3(results: Results) -> list[Interval]:
     rows = []
     for method, reported in claims.TABLE3.items():
         cell = HEADLINES[method, "R1"]
-        for row in _final(results, cell, variant(method).title, reported):
-            note = f"{row.note}, paper {reported:.2f}; {time_spent([results[cell]])} in all"
-            rows.append(row._replace(note=note))
+        for row in _final(results, cell, variant(method).title, reported.value):
+            paper = f"paper {reported.value:.2f} ± {reported.standard_error:.2f}"
+            rows.append(row._replace(note=f"{row.note}, {paper}; {time_spent([results[cell]])} in all"))
     return rows
 
 

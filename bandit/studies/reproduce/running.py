@@ -36,7 +36,7 @@ def run_cell(
     protocol: Protocol,
     folder: Path,
     *,
-    before: Before | None = None,
+    before: Sequence[Before] = (),
     progress: bool = True,
 ) -> xarray.Dataset | None:
     """Run a cell, or read it if it was run before; None if Ctrl-C stopped it, to be gone on with.
@@ -46,8 +46,8 @@ def run_cell(
         base: the conventions, before the cell's own changes.
         protocol: seeds and learning rates.
         folder: holds `NAME.nc` once done, and until then the unfinished sweeps.
-        before: cells of another protocol; where that tunes this one as `protocol` does, its tuning is taken and fresh
-            seeds alone are run.
+        before: cells of other protocols; the tuning of the first that tunes this one as `protocol` does is taken, and
+            fresh seeds alone are run.
         progress: show bars.
 
     Raises:
@@ -57,12 +57,9 @@ def run_cell(
     if path.exists():
         return read_cell(cell, base, protocol, folder)
     writable_folder(folder)
-    tuning = None if before is None else tuning_before(cell, base, protocol, before)
+    tuning = _tuning(cell, base, protocol, folder, before, progress)
     if tuning is None:
-        runs = _sweep(tuning_of(cell, base, protocol), folder / f"{cell.name}.tuning.nc", progress)
-        if runs is None:
-            return None
-        tuning = tuned(runs, protocol.tie)
+        return None
     experiment = cell.experiment(base, protocol)
     judged = dataclasses.replace(
         experiment,
@@ -82,6 +79,40 @@ def run_cell(
     for stage in ("tuning", "fresh"):
         (folder / f"{cell.name}.{stage}.nc").unlink(missing_ok=True)
     return load(path)
+
+
+def _tuning(
+    cell: BanditCell, base: Conventions, protocol: Protocol, folder: Path, before: Sequence[Before], progress: bool
+) -> xarray.Dataset | None:
+    """What `tuned` or `retuned` gives, run, read or shared with another cell; None if Ctrl-C stopped it."""
+    first = cell.tuned_with or cell
+    found = (tuning_before(first, base, protocol, each) for each in before)
+    tuning = next((each for each in found if each is not None), None)
+    if cell.tuned_with is not None:
+        if tuning is None:
+            tuning = run_cell(cell.tuned_with, base, protocol, folder, before=before, progress=progress)
+        return None if tuning is None else retuned(tuning, cell.tuned_for)
+    if tuning is None:
+        runs = _sweep(tuning_of(cell, base, protocol), folder / f"{cell.name}.tuning.nc", progress)
+        tuning = None if runs is None else tuned(runs, protocol.tie)
+    return tuning
+
+
+def retuned(tuning: xarray.Dataset, measure: str) -> xarray.Dataset:
+    """The same grids with the rate at which a measure is highest on the tuning seeds, and no curves of those.
+
+    Only rates at which the most tuning seeds are finite compete, as for the end of a run.
+
+    Args:
+        tuning: what `tuned` gave, or a cell.
+        measure: its name.
+    """
+    grid = tuning[f"grid_{measure}"].sortby("learning_rate")  # so that the first of equal ones is the smallest
+    finite = grid.notnull().sum("tuning_seed")
+    mean = grid.mean("tuning_seed").where(finite == finite.max("learning_rate"))
+    rate = float(mean.idxmax("learning_rate"))
+    attrs = {**tuning.attrs, "learning_rate": rate, "tuning_seeds": 0, "seconds": 0.0}
+    return tuning.isel(seed=slice(0)).drop_attrs(deep=False).assign_attrs(attrs)
 
 
 def tuning_before(cell: BanditCell, base: Conventions, protocol: Protocol, before: Before) -> xarray.Dataset | None:
@@ -182,7 +213,7 @@ def run_cells(
     folder: Path,
     *,
     say: Callable[[str], None],
-    before: Before | None = None,
+    before: Sequence[Before] = (),
 ) -> Results | None:
     """Run what is missing of some cells; None if Ctrl-C stopped it.
 

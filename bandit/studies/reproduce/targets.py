@@ -3,17 +3,19 @@
 from collections.abc import Iterable
 
 from modeseek.bandit.objectives.registry import variant
-from modeseek.bandit.studies.claims import Claim
+from modeseek.bandit.studies.claims import Claim, Trend
 from modeseek.bandit.studies.effects import Change
 from modeseek.bandit.studies.reproduce import claims
 from modeseek.bandit.studies.reproduce.cells import (
     DISPLACEMENT,
     HEADLINE_METHODS,
     HEADLINES,
+    HEADLINES_WITHIN,
     MENDED,
     MENDED_METHODS,
     MENDS,
     OFFLINE,
+    OFFLINE_WITHIN,
     ONE_TOKEN,
     RELEASED,
     REMEDIES,
@@ -22,23 +24,30 @@ from modeseek.bandit.studies.reproduce.cells import (
     BanditCell,
 )
 from modeseek.bandit.studies.reproduce.measures import FINAL_REWARD
-from modeseek.bandit.studies.reproduce.protocols import FULL, MORE, MORE_OF_SHORT, QUICK, SHORT
+from modeseek.bandit.studies.reproduce.protocols import FULL, MORE, MORE_OF_SHORT, QUICK, SHORT, TEN
 from modeseek.bandit.studies.study import Study, Target
 
 BanditTarget = Target[BanditCell]
 
 
 def _papers(
-    name: str, about: str, cells: Iterable[BanditCell], claims: tuple[Claim, ...] = (), *, deviations: str
+    name: str,
+    about: str,
+    cells: Iterable[BanditCell],
+    claims: tuple[Claim, ...] = (),
+    *,
+    trends: tuple[Trend, ...] = (),
+    deviations: str,
 ) -> BanditTarget:
     """A figure or table of the paper, under all conventions."""
     return Target(
         name,
         about,
         tuple(cells),
-        protocols=(MORE, FULL, SHORT, QUICK),
+        protocols=(MORE, FULL, TEN, SHORT, QUICK),
         default=FULL,
         claims=claims,
+        trends=trends,
         deviations=f"Against the paper: {deviations}",
     )
 
@@ -80,12 +89,13 @@ FIG14 = _papers(
     "RWR with T passes over each collection; Best-of-N and PPO beside it for the claim about reuse.",
     REUSE.values(),
     claims.ON_FIG14,
+    trends=(claims.TREND_OF_REUSE,),
     deviations="500 gradient steps for each T (the paper: 100 collections, so fewer steps for small T); R1 alone.",
 )
 FIG16 = _papers(
     "fig16",
     "Four offline methods, 10 prompts, 100 gradient steps on the whole data set.",
-    OFFLINE.values(),
+    (*OFFLINE.values(), *OFFLINE_WITHIN.values()),
     claims.ON_FIG16,
     deviations="The paper does not say how many prompts: 10. Each gradient step sees the whole data set.",
 )
@@ -99,7 +109,7 @@ FIG18 = _papers(
 FIG19 = _papers(
     "fig19",
     "On-policy IPO, offline IPO, RWR and PPO over 1000 gradient steps.",
-    HEADLINES.values(),
+    (*HEADLINES.values(), *HEADLINES_WITHIN.values()),
     claims.ON_FIG19,
     deviations="Measured every 10 steps: where RWR passes 10 nats before the second measurement (R2), its reward "
     "within them lies on the line from the start.",
@@ -147,10 +157,14 @@ REMEDIES_TARGET = _ours(
 
 STUDY: Study[BanditCell] = Study(
     (FIG2, FIG4, FIG14, FIG16, FIG18, FIG19, TABLE3, ONE_TOKEN_BANDIT, ABLATION, REMEDIES_TARGET),
-    conditions={"paper": "paper's conventions", "released_code": "released code's"},
+    conditions={
+        "paper": "text, tails piled up",
+        "figure2": "text, tails discarded",
+        "released_code": "released code",
+    },
     condition="Conventions",
     provisional=frozenset({SHORT, QUICK}),
-    neighbours="rates ÷3 · ×3",
+    neighbours="tuning seeds: rates ÷3 · tuned · ×3",
 )
 TARGETS = {target.name: target for target in STUDY.targets}
 CLAIMS = STUDY.claims

@@ -1,0 +1,94 @@
+"""Intervals for means over seeds: one alone, and many at once without the normal distribution.
+
+Outcomes of training are often of two kinds: some seeds reach the ceiling and others do not. Student's t is then too
+sure of a mean (`docs/decisions/0073-verdicts-without-normality.md` has numbers). The studentised bootstrap asks the
+seeds themselves. It draws n of the n seeds with replacement, again and again, and looks how far
+t* = √n (mean* - mean) / sd* strays. Where one seed in twenty is of another kind, a third of the draws are without it,
+their sd* is tiny, and the interval becomes as wide as it should be. Efron and Tibshirani (1993), chapter 12.
+
+Many at once. The same draw of seeds is taken for all claims, so claims that share cells move together, and the
+interval pays for what is independent in them alone. Each claim's t* is put on one scale, its rank among that claim's
+draws, before the worst of them is looked at, so that all claims are treated alike whatever their tails: Beran (1988),
+"Balanced simultaneous confidence sets".
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+CONFIDENCE = 0.95
+
+DRAWS = 20_000
+"""Bootstrap samples; their numbers are always the same ones, so that a verdict is too."""
+
+
+class Intervals(NamedTuple):
+    """Of C means.
+
+    Attributes:
+        low: of intervals that hold for all at once; -inf where nothing can be said.
+        high: of these.
+        low_alone: of intervals that hold one by one.
+        high_alone: of these.
+    """
+
+    low: Float[np.ndarray, "C"]
+    high: Float[np.ndarray, "C"]
+    low_alone: Float[np.ndarray, "C"]
+    high_alone: Float[np.ndarray, "C"]
+
+
+def student(values: Float[np.ndarray, "n"]) -> tuple[float, float]:
+    """The t interval of a mean, mean ± t sd/√n; infinite from fewer than two values. For pictures of single cells."""
+    from scipy.special import stdtrit
+
+    n = len(values)
+    if n < 2:
+        return -math.inf, math.inf
+    half = float(stdtrit(n - 1, (1 + CONFIDENCE) / 2)) * float(values.std(ddof=1)) / math.sqrt(n)
+    mean = float(values.mean())
+    return mean - half, mean + half
+
+
+def simultaneous(values: Float[np.ndarray, "C n"], miss: float = 1 - CONFIDENCE) -> Intervals:
+    """Intervals of C means over the same n seeds, by the balanced studentised bootstrap.
+
+    Args:
+        values: a number of each claim and seed; NaN where there is none.
+        miss: how often at most one or more of the simultaneous intervals may miss; in (0, 1).
+    """
+    present = np.isfinite(values)
+    count = present.sum(axis=1)
+    mean = np.where(present, values, 0.0).sum(axis=1) / np.maximum(count, 1)
+    centred = np.where(present, values - mean[:, None], 0.0)
+    spread = np.sqrt((centred**2).sum(axis=1) / np.maximum(count - 1, 1))
+    ordered, ranks = _strayed(centred, present)
+    worst = np.sort(ranks.min(axis=0))
+    # The largest rank so that at most a share `miss` of the draws has some claim at that rank or before it.
+    allowed = int(worst[min(math.floor(miss * len(worst)), len(worst) - 1)]) - 1
+
+    def around(rank: int) -> tuple[np.ndarray, np.ndarray]:
+        critical = ordered[:, max(len(worst) - 1 - rank, 0)]
+        half = np.where(spread > 0, critical, 0.0) * spread / np.sqrt(np.maximum(count, 1))
+        half = np.where(count > 1, np.nan_to_num(half, nan=np.inf, posinf=np.inf), np.inf)
+        return mean - half, mean + half
+
+    return Intervals(*around(allowed), *around(math.floor((1 - CONFIDENCE) * len(worst))))
+
+
+def _strayed(centred: Float[np.ndarray, "C n"], present: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """|t*| of every claim in ascending order, `[C, draws]`, and ranks of the draws from above, equal ones the last."""
+    n = centred.shape[1]
+    drawn = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), size=DRAWS).astype(np.float64)
+    size, total, squares = ((drawn @ each.T).T for each in (present.astype(np.float64), centred, centred**2))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        # A draw of one value alone has sd* = 0: it strays without bound, unless it lies on the mean itself.
+        variance = np.maximum(squares - total**2 / size, 1e-12 * squares) / (size - 1)
+        t = np.abs(total) / np.sqrt(size * variance)
+    # To seven digits: draws that are the same but for the order of a sum must have the same rank.
+    t = np.where(size > 1, np.where(squares > 0, t, 0.0), np.inf).astype(np.float32)
+    ordered = np.sort(t, axis=1)
+    ranks = np.stack([DRAWS - np.searchsorted(row, own, side="left") for row, own in zip(ordered, t, strict=True)])
+    return ordered, ranks
