@@ -10,9 +10,9 @@ from reproduce_cases import fake_cell
 from modeseek.bandit.simulator.conventions import PRESETS
 from modeseek.bandit.studies.cells import time_spent
 from modeseek.bandit.studies.chart import verdict_rows
-from modeseek.bandit.studies.document import chapter, document, numbers_table
+from modeseek.bandit.studies.document import chapter, numbers_table
 from modeseek.bandit.studies.reproduce.cells import HEADLINES
-from modeseek.bandit.studies.reproduce.document import command, head, picture, write_document
+from modeseek.bandit.studies.reproduce.document import picture, text, write_document
 from modeseek.bandit.studies.reproduce.draw import DRAWINGS
 from modeseek.bandit.studies.reproduce.measures import FINAL_REWARD
 from modeseek.bandit.studies.reproduce.protocols import FULL
@@ -32,9 +32,9 @@ from modeseek.cli import main
 def test_the_documentation_is_what_the_stored_cells_say():
     """To the character; the figures are not drawn again."""
     written = Path(__file__).parents[1] / "docs" / "reproduction.md"
-    text = document(STUDY, STORE, head(), picture=picture, command=command)
-    assert text == written.read_text(encoding="utf-8")
-    pictures = set(re.findall(r"\(reproduction/(.*?\.png)\)", text))
+    whole = text(picture)
+    assert whole == written.read_text(encoding="utf-8")
+    pictures = set(re.findall(r"\(reproduction/(.*?\.png)\)", whole))
     assert pictures == {path.name for path in (written.parent / "reproduction").iterdir()}
 
 

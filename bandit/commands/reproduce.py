@@ -20,18 +20,20 @@ class Reproduce:
 
     fig2 fig4 fig14 fig16 fig18 fig19 table3 one-token, or all of them; and two of ours: ablation (from the released
     code, one difference mended at a time) and remedies (on-policy IPO on R1). The full protocol is the paper's (I.3:
-    ten learning rates, five seeds) and ten fresh seeds for the verdicts: up to two hours a figure on two cores. --more
-    has a hundred other fresh seeds, for what ten leave undecided, at the learning rates that the stored full protocol
-    found; --short three learning rates and six fresh seeds, enough for verdicts; --quick takes minutes and has too few.
-    The last two are marked on the figure. Ours are run as by --short, and with --more on twenty other fresh seeds (of
-    the ablation RWR and PPO, whose seeds scatter most). Ctrl-C keeps what was done; the same command goes on.
+    ten learning rates, five seeds) and twenty fresh seeds for the verdicts: two to three hours a figure on two cores.
+    --more has a hundred fresh seeds, which outcomes of two kinds need. Learning rates that stored results found are
+    taken, so that fresh seeds alone are run. --short has three learning rates and six fresh seeds, --quick takes
+    minutes: too few seeds for a verdict, which is marked on the figure. Ours are run as by --short, and with --more on
+    twenty other fresh seeds (of the ablation RWR and PPO, whose seeds scatter most). Ctrl-C keeps what was done; the
+    same command goes on.
 
     `report` writes reproduction.md, with a chapter for each of these, from the results that come with modeseek.
 
     Attributes:
         target: fig2, fig4, fig14, fig16, fig18, fig19, table3, one-token, all, ablation, remedies or report.
-        conventions: of the paper's text (without this option), or of its released code; `modeseek bandit --help` lists
-            the differences. ablation and remedies are about one of them alone.
+        conventions: paper, of the text, with the reference's tails piled up (without this option); figure2, the same
+            with the tails discarded; or released_code. `modeseek bandit --help` lists the differences. ablation and
+            remedies are about one of them alone.
         more: a hundred fresh seeds (of ours twenty), at the learning rates that were found before, or tuned anew where
             none are stored.
         short: three learning rates, eight seeds, at most 500 gradient steps.
@@ -42,7 +44,7 @@ class Reproduce:
     """
 
     target: tyro.conf.Positional[str]
-    conventions: Literal["paper", "released_code"] | None = None
+    conventions: Literal["paper", "figure2", "released_code"] | None = None
     more: bool = False
     short: bool = False
     quick: bool = False
@@ -59,7 +61,7 @@ class Reproduce:
             from modeseek.bandit.studies.reproduce.document import write_document
 
             if self._asked() or self.stored or self.conventions:
-                raise ValueError("report covers both conventions and the fullest stored protocols: give it --out alone")
+                raise ValueError("report covers all conventions and the fullest stored protocols: give it --out alone")
             paths = write_document(self.out or DEFAULT_ROOT / "reproduce" / "report")
             print(f"Saved {paths[0]} and {len(paths) - 1} figures beside it")
             return 0
@@ -141,12 +143,12 @@ class Reproduce:
         return writable_folder(self.out or DEFAULT_ROOT / "reproduce" / protocol.name / conventions)
 
     def _check_stored(self, target: "BanditTarget", protocol: "Protocol", conventions: str) -> None:
-        from modeseek.bandit.studies.reproduce.protocols import FULL
         from modeseek.bandit.studies.reproduce.store import STORE
 
         if missing := STORE.missing(target, protocol, conventions):
             flags = f"{target.name} --conventions {conventions}" + "".join(f" --{name}" for name in self._asked())
-            others = [f"--{other.name}" for other in STORE.complete(target, conventions) if other is not FULL]
+            there = {other.name for other in STORE.complete(target, conventions)}
+            others = [f"--{name}" for name in ("more", "short", "quick") if name in there]
             instead = f", or take what is stored: {' or '.join(others)}" if others else ""
             names = ", ".join(cell.name for cell in missing)
             raise ValueError(

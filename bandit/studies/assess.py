@@ -41,11 +41,16 @@ class Assessment(NamedTuple):
         return self.verdict.wanting
 
     @property
+    def seeds(self) -> int:
+        """How many were run."""
+        return self.verdict.seeds + self.verdict.lost if self.verdict else 0
+
+    @property
     def mark(self) -> str:
         """What goes behind the word where seeds diverged, of which it says nothing; else empty."""
         if self.verdict is None or not self.verdict.lost:
             return ""
-        return f"; {self.verdict.lost}/{self.verdict.seeds + self.verdict.lost} diverged"
+        return f"; {self.verdict.lost}/{self.seeds} diverged"
 
     def moved_words(self) -> list[str]:
         """The effects on the tuning seeds, `—` where there is none."""

@@ -54,14 +54,16 @@ def document(
             if not found:
                 lines += [f"### {study.condition} `{condition}`", ""]
                 lines += [f"Not stored yet: `{command(target, condition)}` makes it.", ""]
+            best: dict[str, Assessment] = {}  # of several protocols the one with the most seeds
             for there in found:
                 judged = study.assess(target, there.results)
                 mark = f" ({there.protocol.name})" if there.protocol in study.provisional else ""
                 for a in judged:
-                    if a.verdict or condition not in words[a.claim.name]:  # of a part there are more seeds
+                    if a.claim.name not in best or a.seeds >= best[a.claim.name].seeds:
+                        best[a.claim.name] = a
                         words[a.claim.name][condition] = a.word + mark + a.mark
                 for trend in target.trends:
-                    words[trend.name][condition] = trend_word(trend, judged) + mark
+                    words[trend.name][condition] = trend_word(trend, list(best.values())) + mark
                 lines += [f"### {study.condition} `{condition}`, protocol `{there.protocol.name}`", ""]
                 absent = [cell.name for cell in target.cells_under(there.protocol) if cell not in there.results]
                 if absent:

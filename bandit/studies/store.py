@@ -92,7 +92,7 @@ class Store(Generic[StoredCell]):
         return self._read_all(target.cells_under(protocol), protocol, condition)
 
     def fullest(self, target: Target[StoredCell], condition: str) -> list[Stored]:
-        """What is there of the fullest complete protocol, and behind it what has more seeds of a part of the cells.
+        """What is there of the fullest complete protocol, and behind it what has more seeds or other cells.
 
         Where no protocol is complete, what is there of each.
         """
@@ -101,7 +101,9 @@ class Store(Generic[StoredCell]):
         for protocol in target.fullest_first():
             missing = self.missing(target, protocol, condition)
             cells = tuple(cell for cell in target.cells_under(protocol) if cell not in missing)
-            if cells and protocol is not first and (first is None or protocol.fresh_seeds > first.fresh_seeds):
+            known = () if first is None else target.cells_under(first)
+            new = first is None or protocol.fresh_seeds > first.fresh_seeds or not set(cells) <= set(known)
+            if cells and protocol is not first and new:
                 found.append(Stored(protocol, self._read_all(cells, protocol, condition)))
         return found
 

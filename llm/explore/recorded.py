@@ -49,7 +49,7 @@ def judged(study: Study[SomeCell], store: Store[SomeCell], condition: str, names
             stored = [there.results for there in store.fullest(target, condition)]
             for results in stored or [{}]:
                 for a in study.assess(target, results):
-                    if a.claim.name in names and (a.verdict or a.claim.name not in found):
+                    if a.claim.name in names and (a.claim.name not in found or a.seeds >= found[a.claim.name].seeds):
                         found[a.claim.name] = a
     return found
 

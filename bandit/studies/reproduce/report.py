@@ -8,12 +8,14 @@ import numpy as np
 
 from modeseek.bandit.figures.style import save_figure
 from modeseek.bandit.simulator.conventions import PRESETS
+from modeseek.bandit.simulator.problem import ReferenceRecipe, reference_probs
 from modeseek.bandit.simulator.results import processor, save, versions
 from modeseek.bandit.studies.cells import Results, rates_at_edges
 from modeseek.bandit.studies.chart import verdict_figure
 from modeseek.bandit.studies.contrasts import fresh_values, level
 from modeseek.bandit.studies.document import deviations, note_of, numbers_table, tables
 from modeseek.bandit.studies.protocol import Protocol
+from modeseek.bandit.studies.reproduce import endings
 from modeseek.bandit.studies.reproduce.draw import figure_of, problem_dataset
 from modeseek.bandit.studies.reproduce.measures import FINAL_REWARD
 from modeseek.bandit.studies.reproduce.targets import FIG2, STUDY, BanditTarget
@@ -65,7 +67,7 @@ def write_target(target: BanditTarget, protocol: Protocol, conventions: str, res
     text = [f"# {target.name}: {target.about}", "", note, "", *deviations(target)]
     if results:
         text += [numbers_table(results, FINAL_REWARD, "expected reward at the end"), "", rates_at_edges(results), ""]
-    text += tables(STUDY, target, results, assessments)
+    text += [*tables(STUDY, target, results, assessments), *endings.tables(target, results)]
     if assessments:
         saved += save_figure(verdict_figure(assessments, note), folder / f"{target.name}-verdicts")
     card = json.dumps(run_card(target, protocol, conventions, results), indent=1)
@@ -80,8 +82,9 @@ def write_target(target: BanditTarget, protocol: Protocol, conventions: str, res
 def alt_text(target: BanditTarget, conventions: str, results: Results) -> str:
     """One computed sentence: what the picture shows."""
     if target is FIG2:
-        recipe = "most likely token 0" if conventions == "paper" else "tails squashed"
-        return f"The reference policy ({recipe}) and the rewards R1 and R2 over 100 tokens."
+        base = PRESETS[conventions]
+        likeliest = int(reference_probs(ReferenceRecipe(), base.reference_recipe, 100).argmax())
+        return f"The reference policy (most likely token {likeliest}) and the rewards R1 and R2 over 100 tokens."
     ends = []
     for cell in results:
         values = fresh_values(level(FINAL_REWARD, cell), results)

@@ -73,8 +73,8 @@ FIG2 = _papers(
     "The reference policy and the two rewards.",
     (),
     deviations="Its caption has R2's peak (token 20) roughly at the reference's mode. That is so of the interior, "
-    "where token 17 is likeliest; token 0, which takes a tail, is likelier: 18 times under the text's recipe, 2.7 "
-    "times under the released code's.",
+    "where token 17 is likeliest; token 0, which takes a tail, is likelier where tails are piled up (18 times) and as "
+    "released (2.7 times). With the tails discarded the mode is the interior's, as the caption has it.",
 )
 FIG4 = _papers(
     "fig4",

@@ -1,0 +1,135 @@
+"""How runs end, seed by seed, beside the means that verdicts are about: tables under a target's verdicts."""
+
+import json
+
+import numpy as np
+
+from modeseek.bandit.categorical.collapse import Ending, collapsed_at_the_end
+from modeseek.bandit.categorical.frontier import Responses, reward_at
+from modeseek.bandit.figures.frontier import responses_of
+from modeseek.bandit.simulator.experiment import Experiment
+from modeseek.bandit.studies.aggregates import improvement, interquartile_mean_of, profile
+from modeseek.bandit.studies.cells import Results, fresh_runs
+from modeseek.bandit.studies.contrasts import fresh_values, level
+from modeseek.bandit.studies.reproduce.cells import BanditCell
+from modeseek.bandit.studies.reproduce.measures import FINAL_REWARD, KL_BUDGET, reward_within, steps_to
+from modeseek.bandit.studies.reproduce.targets import BanditTarget
+from modeseek.markdown import markdown_table
+
+HALF = 0.5
+"""Expected reward whose first step is asked for."""
+
+HIGH = 0.9
+"""Expected reward at or above which a run counts as one that got there."""
+
+BUDGETS = (2.0, 5.0, 10.0, 20.0)
+"""Nats a response at which methods are compared at equal KL."""
+
+
+def responses(results: Results, cell: BanditCell) -> Responses | None:
+    """What a stored cell's responses are drawn from and earn; None where there is no exact frontier."""
+    stored = json.loads(results[cell].attrs["identity"])["experiment"]
+    return responses_of(Experiment.from_json(json.dumps(stored)), cell.reward)
+
+
+def tables(target: BanditTarget, results: Results) -> list[str]:
+    """The lines of all tables that a target has, each with an empty line behind it."""
+    if not target.claims:
+        return []
+    plain = {cell: results[cell] for cell in results if cell.tuned_with is None}
+    within = {cell: results[cell] for cell in results if cell.tuned_with is not None}
+    lines = [endings(plain), "", shared_cells(target, results), ""] if plain else []
+    if better := improvements(target, results):
+        lines += [better, ""]
+    if within:
+        lines += [trade_off(within), ""]
+    return lines
+
+
+def endings(results: Results) -> str:
+    """A row a cell: mean, interquartile mean, share that got high, first step to half, and who collapsed."""
+    rows = []
+    for cell, dataset in results.items():
+        ends = fresh_values(level(FINAL_REWARD, cell), results)
+        finite = ends[np.isfinite(ends)]
+        if len(finite) < 2:
+            continue
+        steps = steps_to(fresh_runs(dataset)["expected_reward"], HALF).values
+        reached = np.isfinite(steps)
+        # The median over all runs, in which one that never gets there counts as later than any that does.
+        median = float(np.median(np.where(reached, steps, np.inf)))
+        rows.append(
+            (
+                cell.name,
+                f"{dataset.attrs['learning_rate']:g}",
+                f"{finite.mean():.3f} ± {finite.std(ddof=1) / np.sqrt(len(finite)):.3f}",
+                str(interquartile_mean_of(finite)),
+                f"{profile(finite, np.array([HIGH]))[0]:.0%}",
+                f"{median:.0f}" if np.isfinite(median) else "never",
+                f"{reached.sum()} of {len(steps)}",
+                _collapsed(results, cell),
+            )
+        )
+    head = ("cell", "rate", "mean ± standard error", "interquartile mean (95 %)", f"≥ {HIGH:g}")
+    more = (f"steps to {HALF:g}, median", "that get there", "collapsed · spread · cannot be told")
+    return markdown_table([(name, "left" if name == "cell" else "right") for name in (*head, *more)], rows)
+
+
+def _collapsed(results: Results, cell: BanditCell) -> str:
+    there = responses(results, cell)
+    if there is None:
+        return "—"
+    runs = fresh_runs(results[cell])
+    ends = collapsed_at_the_end(there, runs["expected_reward"].values, runs["kl_to_reference"].values)
+    counts = [int((ends == ending).sum()) for ending in (Ending.COLLAPSED, Ending.SPREAD, Ending.UNDECIDED)]
+    return " · ".join(map(str, counts))
+
+
+def improvements(target: BanditTarget, results: Results) -> str:
+    """For each claim that one cell ends higher than another: how likely a run of it does; empty if there is none."""
+    rows = []
+    for claim in target.claims:
+        terms = claim.contrast.terms
+        if claim.contrast.constant or [t.coefficient for t in terms] != [1.0, -1.0] or terms[0].measure != FINAL_REWARD:
+            continue
+        if all(term.cell in results for term in terms):
+            ends = [fresh_values(level(FINAL_REWARD, term.cell), results) for term in terms]
+            better, worse = (values[np.isfinite(values)] for values in ends)
+            if len(better) > 1 and len(worse) > 1:
+                rows.append((terms[0].cell.name, terms[1].cell.name, str(improvement(better, worse))))
+    if not rows:
+        return ""
+    title = "probability that a run of the first ends higher (95 %)"
+    return markdown_table((("cell", "left"), ("against", "left"), (title, "right")), rows)
+
+
+def shared_cells(target: BanditTarget, results: Results) -> str:
+    """A sentence: cells that more than one of a target's claims rests on, so that their verdicts fall together."""
+    counts: dict[str, int] = {}
+    for claim in target.claims:
+        for cell in claim.contrast.cells:
+            if cell in results:
+                counts[cell.name] = counts.get(cell.name, 0) + 1
+    shared = sorted((name for name in counts if counts[name] > 1), key=lambda name: -counts[name])
+    if not shared:
+        return "No two of these claims share a cell."
+    return "Claims that share a cell stand and fall together: " + ", ".join(f"{n} ({counts[n]})" for n in shared) + "."
+
+
+def trade_off(results: Results) -> str:
+    """A row a cell that is tuned for the trade-off: the best reward within each budget, beside the most that it allows."""
+    rows = []
+    for cell, dataset in results.items():
+        there = responses(results, cell)
+        entries = []
+        for nats in BUDGETS:
+            values = reward_within(fresh_runs(dataset), nats).values
+            finite = values[np.isfinite(values)]
+            error = finite.std(ddof=1) / np.sqrt(len(finite))
+            most = "" if there is None else f" of {float(reward_at(there, nats)):.3f}"
+            entries.append(f"{finite.mean():.3f} ± {error:.3f}{most}")
+        rows.append((cell.name, f"{dataset.attrs['learning_rate']:g}", *entries))
+    columns = ("cell, its rate best within {:g} nats".format(KL_BUDGET), "rate", *(f"{b:g} nats" for b in BUDGETS))
+    return markdown_table([(name, "right" if i else "left") for i, name in enumerate(columns)], rows)
+
+
