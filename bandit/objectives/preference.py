@@ -52,7 +52,11 @@ def ipo(margins: Float[Array, "*B"], tau: Float[Array, ""] | float) -> Float[Arr
 
 
 def margins(log_ratios: Float[Array, "*B N"]) -> Float[Array, "*B N N"]:
-    """m_ij = log-ratio of response i minus that of response j, for all pairs of a prompt's responses."""
+    """m_ij = log-ratio of response i minus that of response j, for all pairs of a prompt's responses.
+
+    ±inf where one of the two is impossible under the policy; NaN, and with it the step that would learn from the pair,
+    where both are: nothing then says which is likelier.
+    """
     return log_ratios[..., :, None] - log_ratios[..., None, :]
 
 
