@@ -219,9 +219,7 @@ def test_a_prompt_with_large_rewards_does_not_hide_another():
 def test_sampled_kls_at_the_ends():
     """r - 1 - log r and r log r - (r - 1) at r = 0, e^±1000, inf; nothing is inf - inf."""
     ends = jnp.asarray([-INF, -1e3, 0.0, 2.0, 85.0, 1e3, INF])
-    np.testing.assert_allclose(
-        sampled_kl(ends), [INF, 999.0, 0.0, np.exp(2) - 3, np.exp(85.0), INF, INF], rtol=1e-5
-    )
+    np.testing.assert_allclose(sampled_kl(ends), [INF, 999.0, 0.0, np.exp(2) - 3, np.exp(85.0), INF, INF], rtol=1e-5)
     np.testing.assert_allclose(sampled_reverse_kl(ends), [1.0, 1.0, 0.0, np.exp(2) + 1, INF, INF, INF], rtol=1e-6)
 
 

@@ -66,7 +66,7 @@ def implicit_log_ratios(batch: Batch, options: Options) -> Float[Array, "P N"]:
 
 
 def _compared(batch: Batch, hyper: HyperParameters, options: Options) -> tuple[Array, Array]:
-    """Margins of the pairs that are compared, 0 elsewhere (an impossible response has none with itself), and weights."""
+    """Margins of the pairs that are compared, 0 elsewhere (what is impossible has none with itself), and weights."""
     weights = pair_weights(batch, hyper, options)
     return kept(margins(implicit_log_ratios(batch, options)), weights > 0), weights
 

@@ -45,7 +45,7 @@ NOT_RUN = (
 )
 """Supervised on all responses, each under a label for its reward; one asks for the best label. Named in appendix C.
 
-A policy that learns each label apart has, under the best one, the gradient of `rest` or `pref_ft`, whose rows these are.
+A policy that learns each label apart has, under the best one, the gradient of `rest` or `pref_ft`, which have rows.
 """
 
 
@@ -54,10 +54,17 @@ def _word(mark: bool | None) -> str:
 
 
 def method_rows() -> list[tuple[str, ...]]:
-    """The table: a row of words for each method of the registry, under `METHOD_COLUMNS`, then those that are not run."""
+    """The table: a row of words for each method of the registry, under `METHOD_COLUMNS`, then for those not run."""
     marks = lambda row: (_word(row.on_policy), _word(row.sample_reuse), _word(row.negative_gradient))
-    registered = [
-        (method.name, method.title, *marks(method), ", ".join(method.hyper), ", ".join(sorted(method.needs)), method.source)
+    registered: list[tuple[str, ...]] = [
+        (
+            method.name,
+            method.title,
+            *marks(method),
+            ", ".join(method.hyper),
+            ", ".join(sorted(method.needs)),
+            method.source,
+        )
         for method in METHODS.values()
     ]
     return registered + [("-", row.title, *marks(row), "", row.needs, row.source) for row in NOT_RUN]

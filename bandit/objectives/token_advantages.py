@@ -26,8 +26,8 @@ def token_rewards(
     r_t = -β log π(y_t | y_<t)/π_ref(y_t | y_<t)  +  r at the last real token          Ziegler et al., 2019, section 2.2
 
     Their sum over a response is r - β log π(y | x)/π_ref(y | x), `advantages.kl_shaped_rewards`: the same penalty, and
-    each token bears its own part of it. A response that was cut off ends at its last token all the same. Of a token that
-    the reference cannot give r_t is -inf, unless β = 0.
+    each token bears its own part of it. A response that was cut off ends at its last token all the same. r_t of a token
+    that the reference cannot give is -inf, unless β = 0.
 
     Args:
         rewards: r of each response.
