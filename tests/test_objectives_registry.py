@@ -1,12 +1,11 @@
-"""How methods are called (names, prefixes, near misses), the registry as a table, and ranges of hyper-parameters."""
+"""How methods are called (names, prefixes, near misses), and ranges of hyper-parameters."""
 
 import dataclasses
 
 import pytest
 
 from modeseek.bandit.objectives.batch import HYPER_RANGES, HyperParameters
-from modeseek.bandit.objectives.registry import METHOD_COLUMNS, METHODS, Variant, method_rows, variant
-from modeseek.markdown import markdown_table
+from modeseek.bandit.objectives.registry import METHODS, Variant, variant
 
 every_method = pytest.mark.parametrize("name", METHODS)
 
@@ -53,26 +52,6 @@ def test_an_unknown_method_names_its_neighbours(typo, meant):
 def test_a_method_like_no_other_lists_them_all():
     with pytest.raises(ValueError, match=r"unknown method 'zzzzzzzz'; known methods: best_of_n, .*binary_feedme"):
         variant("zzzzzzzz")
-
-
-def test_the_table_of_methods():
-    """A row for each method, in words; it prints as it is."""
-    rows = {row[0]: dict(zip(METHOD_COLUMNS, row, strict=True)) for row in method_rows()}
-    assert list(rows) == list(METHODS)
-    assert rows["ppo"] == {
-        "name": "ppo",
-        "title": "PPO",
-        "on-policy": "yes",
-        "sample reuse": "yes",
-        "negative gradient": "yes",
-        "hyper-parameters": "clip_epsilon",
-        "needs": "advantages, behavior",
-        "source": "paper I.2.4",
-    }
-    assert rows["reinforce"]["sample reuse"] == "no"
-    assert rows["ipo"]["sample reuse"] == "-"
-    assert rows["best_of_n"]["hyper-parameters"] == ""
-    assert len(markdown_table([(title, "left") for title in METHOD_COLUMNS], method_rows()).splitlines()) == 15
 
 
 def test_rows_name_hyper_parameters_that_exist():

@@ -3,6 +3,8 @@
 Always written KL(p ‖ q) = Σ p log(p/q), in nats. Reverse = KL(policy ‖ reference), forward = KL(target ‖ policy).
 """
 
+import math
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -30,13 +32,31 @@ def expectation(log_p: Float[Array, "*B V"], values: Float[Array, "V"]) -> Float
     return jnp.matmul(jnp.exp(log_p), values, precision=jax.lax.Precision.HIGHEST)
 
 
+def _bounded(log_ratios: Array) -> Array:
+    """At most what an exponential can take: the smaller of two terms must not be inf beside a larger one that is."""
+    return jnp.minimum(log_ratios, math.log(float(jnp.finfo(log_ratios.dtype).max)) - 1.0)
+
+
 def sampled_kl(log_ratios: Float[Array, "*B"]) -> Float[Array, "*B"]:
     """Unbiased, never negative estimate of KL(behavior ‖ policy) from samples of the behavior policy.
 
     k3 = (r - 1) - log r with r = policy/behavior (Schulman, *Approximating KL divergence*, 2020): its mean under
-    the behavior policy is KL(behavior ‖ policy), and each sample is ≥ 0.
+    the behavior policy is KL(behavior ‖ policy), and each sample is ≥ 0. +inf where one of the two misses the sample
+    (log r = ±inf), and where r is above what a float holds.
 
     Args:
         log_ratios: log policy - log behavior of sampled responses.
     """
-    return jnp.expm1(log_ratios) - log_ratios
+    return jnp.expm1(log_ratios) - _bounded(log_ratios)
+
+
+def sampled_reverse_kl(log_ratios: Float[Array, "*B"]) -> Float[Array, "*B"]:
+    """Unbiased, never negative estimate of KL(policy ‖ behavior) from samples of the behavior policy.
+
+    r log r - (r - 1) with r = policy/behavior: 1 where the policy misses the sample (r = 0), +inf where r is above what
+    a float holds.
+
+    Args:
+        log_ratios: log policy - log behavior of sampled responses.
+    """
+    return _plogq(log_ratios, log_ratios) - jnp.expm1(_bounded(log_ratios))

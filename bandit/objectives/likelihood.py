@@ -5,6 +5,7 @@ the `…_weights` functions return. None of them pushes a response down; `best_o
 `unlikelihood` add exactly that. The registry's objectives stand below the losses that they call.
 """
 
+import math
 from collections.abc import Callable
 
 import jax
@@ -20,13 +21,16 @@ from modeseek.bandit.objectives.batch import (
     per_prompt,
     per_response,
 )
-from modeseek.bandit.objectives.log_probs import kept, sequence_log_probs
+from modeseek.bandit.objectives.log_probs import kept, sequence_log_probs, weighted
 from modeseek.bandit.objectives.pairs import Ties, last_rank, ranks
 
 
 def weighted_likelihood(log_probs: Float[Array, "*B"], weights: Float[Array, "*B"]) -> Float[Array, "*B"]:
-    """ℓ = -F · log π(y | x), F constant. Shapes as `log_probs`, in nats."""
-    return -jax.lax.stop_gradient(weights) * log_probs
+    """ℓ = -F · log π(y | x), F constant. Shapes as `log_probs`, in nats.
+
+    +inf, with gradient -F, where F > 0 and π = 0: what cannot be said is to be learnt. 0 where F = 0, whatever π is.
+    """
+    return -weighted(log_probs, jax.lax.stop_gradient(weights))
 
 
 def best_of_n_weights(
@@ -53,7 +57,8 @@ def exponential_weights(
 
     With `self_normalize` F is divided by its mean over the batch: the same direction, whatever the rewards' scale,
     and as β → 0 all weight goes to the best response. Without, it is the paper's formula to the letter, whose
-    size (e^30 at β = .1 and r̄ = 3) overflows float32 in Adam's second moment from about r̄ = 4.4.
+    size (e^30 at β = .1 and r̄ = 3) overflows float32 in Adam's second moment from about r̄ = 4.4, and itself, F = inf,
+    from r̄ = 8.9.
 
     Args:
         advantages: r̄, standardised rewards.
@@ -137,12 +142,15 @@ def best_of_n_negative_gradient(
     tokens stand to twenty as .01 to 1 from half a nat a token on, and would never be pushed: with
     L(y) = π(y | x)^(1/|y|) lengths do not matter.
 
+    An impossible response, log π = -inf, is never above the threshold and is not pushed; where the best one is
+    impossible, the loss is +inf, its gradient -1 on log π(y_best) as ever, and all that is possible is pushed.
+
     Args:
         log_probs: log π(y_j | x), nats.
         rewards: decide which response is the best.
         negatives: n_j ≥ 0, from `worst_negatives`, `summed_negatives` or `averaged_negatives`.
         negative_weight: β.
-        threshold: on the likelihood ratio; 0 pushes always.
+        threshold: on the likelihood ratio; 0 pushes all that is possible.
         log_likelihoods: log L(y_j); `log_probs`, if None.
         present: which responses are real.
 
@@ -150,18 +158,27 @@ def best_of_n_negative_gradient(
         The loss of each prompt.
     """
     best = best_of_n_weights(rewards, present)
-    best_log_prob = (best * log_probs).sum(axis=-1)
+    best_log_prob = weighted(log_probs, best).sum(axis=-1)
     compared = log_probs if log_likelihoods is None else log_likelihoods
-    best_compared = (best * compared).sum(axis=-1)
+    best_compared = weighted(compared, best).sum(axis=-1)
     log_ratio = jax.lax.stop_gradient(compared - best_compared[..., None])
     pushed = jnp.where(log_ratio > jnp.log(threshold), jax.lax.stop_gradient(negatives), 0.0)
-    return -best_log_prob + negative_weight * (pushed * log_probs).sum(axis=-1)
+    return -best_log_prob + negative_weight * weighted(log_probs, pushed).sum(axis=-1)
+
+
+NEAREST_TO_CERTAIN = -(2.0**-24)
+"""log π up to which log(1 - π) is exact: that of the largest float32 below 1, 1 - 6e-8."""
 
 
 def log_complement(log_probs: Float[Array, "*B"]) -> Float[Array, "*B"]:
-    """log(1 - π) from log π < 0, of responses or of tokens; π = 1 costs 13.8 nats, so that it stays finite, value
-    and gradient."""
-    return jnp.log(-jnp.expm1(jnp.minimum(log_probs, -1e-6)))
+    """log(1 - π) from log π ≤ 0, of responses or of tokens.
+
+    Its slope on log π is -π/(1 - π). Nearer to certainty than float32 can say, π > 1 - 2^-24, where value and slope
+    would go to -inf, it follows its tangent there: π = 1 costs 17.6 nats, and is pushed by 2^24 = 1.7e7.
+    """
+    exact = jnp.log(-jnp.expm1(jnp.minimum(log_probs, NEAREST_TO_CERTAIN)))
+    slope = -1.0 / math.expm1(-NEAREST_TO_CERTAIN)
+    return exact + slope * jnp.maximum(log_probs - NEAREST_TO_CERTAIN, 0.0)
 
 
 def unlikelihood(
@@ -179,7 +196,8 @@ def unlikelihood(
 
     Its push on y_j is π_j/(1-π_j): strong on likely responses, nothing on unlikely ones, without a threshold. Every
     response of more than ten tokens is such an unlikely one; Welleck et al. take
-    C(y) = Σ_t log(1 - π(y_t | x, y_<t)), which pushes each token by its own likelihood.
+    C(y) = Σ_t log(1 - π(y_t | x, y_<t)), which pushes each token by its own likelihood. A certain response is pushed
+    by what float32 can say (`log_complement`); an impossible best one makes the loss +inf, its gradient -1.
 
     Args:
         log_probs: log π(y_j | x), nats.
@@ -193,7 +211,7 @@ def unlikelihood(
         The loss of each prompt.
     """
     best = best_of_n_weights(rewards, present)
-    best_log_prob = (best * log_probs).sum(axis=-1)
+    best_log_prob = weighted(log_probs, best).sum(axis=-1)
     complements = log_complement(log_probs) if log_complements is None else log_complements
     return -best_log_prob - negative_weight * (jax.lax.stop_gradient(negatives) * complements).sum(axis=-1)
 

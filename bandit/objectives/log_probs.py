@@ -55,6 +55,14 @@ def kept(values: Float[Array, "*B"], mask: Bool[Array, "*B"] | None) -> Float[Ar
     return values if mask is None else jnp.where(mask, values, 0.0)
 
 
+def weighted(log_probs: Float[Array, "*B"], weights: Float[Array, "*B"]) -> Float[Array, "*B"]:
+    """w · log π, and 0 where w = 0, even of log π = -inf: what a loss leaves out may be impossible.
+
+    A response that counts (w ≠ 0) and is impossible makes an infinite loss; its gradient is w all the same.
+    """
+    return weights * kept(log_probs, weights != 0)
+
+
 def token_counts(tokens: Float[Array, "*B T"], mask: Bool[Array, "*B T"] | None = None) -> Float[Array, "*B"]:
     """Real tokens of each response, of an array with one number a token."""
     return kept(jnp.ones_like(tokens), mask).sum(axis=-1)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from modeseek.bandit.objectives.batch import Batch, HyperParameters, Options, pair_weights
-from modeseek.bandit.objectives.divergences import sampled_kl
+from modeseek.bandit.objectives.divergences import sampled_kl, sampled_reverse_kl
 from modeseek.bandit.objectives.log_probs import kept, sequence_log_probs
 from modeseek.bandit.objectives.policy_gradient import outside_clip
 from modeseek.bandit.objectives.preference import implicit_log_ratios, margins
@@ -82,11 +82,11 @@ def kl_from_behavior(batch: Batch, hyper: HyperParameters, options: Options) -> 
 def kl_to_behavior(batch: Batch, hyper: HyperParameters, options: Options) -> Float[Array, ""]:
     """Estimate of KL(policy ‖ behavior), nats a response: how stale the samples are.
 
-    The sum over tokens of r log r - (r - 1) with r = policy/behavior, never negative: its mean over the behavior
-    policy's samples is the KL of the next-token distributions along the prefixes that those have.
+    The sum over tokens of `sampled_reverse_kl`: its mean over the behavior policy's samples is the KL of the next-token
+    distributions along the prefixes that those have. Infinite where a token's ratio is: e^84 in float32.
     """
-    ratios = kept(batch.token_log_probs - batch.required("behavior_token_log_probs"), batch.token_mask)
-    return _over_responses(ratios * jnp.exp(ratios) - jnp.expm1(ratios), batch)
+    log_ratios = kept(batch.token_log_probs - batch.required("behavior_token_log_probs"), batch.token_mask)
+    return _over_responses(sampled_reverse_kl(log_ratios), batch)
 
 
 def sampled_entropy(batch: Batch, hyper: HyperParameters, options: Options) -> Float[Array, ""]:

@@ -5,7 +5,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from modeseek.bandit.objectives.batch import Batch, HyperParameters, Losses, Options, per_response
-from modeseek.bandit.objectives.log_probs import kept, sequence_log_probs
+from modeseek.bandit.objectives.log_probs import kept, sequence_log_probs, weighted
+
+LARGEST_LOG_RATIO = 40.0
+"""Nats up to which PPO's ratio is exact: e^40 = 2e17, whose square, in Adam and in norms, float32 still holds."""
 
 
 def reinforce(log_probs: Float[Array, "*B"], advantages: Float[Array, "*B"]) -> Float[Array, "*B"]:
@@ -13,7 +16,9 @@ def reinforce(log_probs: Float[Array, "*B"], advantages: Float[Array, "*B"]) -> 
 
     ℓ = -r̄ · log π(y | x)                                                   paper I.2.3
 
-    Responses below average have r̄ < 0 and are pushed down: that is the method's negative gradient.
+    Responses below average have r̄ < 0 and are pushed down: that is the method's negative gradient. The gradient on
+    log π is -r̄ everywhere, also of an impossible response, log π = -inf; the loss is then +inf where r̄ > 0, -inf where
+    r̄ < 0, and 0 where r̄ = 0.
 
     Args:
         log_probs: log π(y | x) of the sampled responses, nats.
@@ -22,7 +27,7 @@ def reinforce(log_probs: Float[Array, "*B"], advantages: Float[Array, "*B"]) -> 
     Returns:
         The loss of each response, shaped as `log_probs`.
     """
-    return -jax.lax.stop_gradient(advantages) * log_probs
+    return -weighted(log_probs, jax.lax.stop_gradient(advantages))
 
 
 def ppo(
@@ -39,8 +44,12 @@ def ppo(
     its gradient equals REINFORCE's. Elementwise: ratios are of whole responses (the paper's text) when
     `[P, N]` arrays come in, and of single tokens (the released code, most libraries) when `[P, N, T]` do.
 
+    On the side without a clip, r̄ < 0 and ρ > 1, the loss grows with ρ and would overflow at log ρ = 88. From
+    log ρ = 40 on it follows its tangent in log ρ: ρ = e^40 (1 + log ρ - 40). It still pushes down, as hard as at 40
+    nats, and no optimiser that divides by a gradient's size tells the difference.
+
     Args:
-        log_probs: log π of responses or tokens, nats.
+        log_probs: log π of responses or tokens, nats; -inf, ρ = 0, is allowed.
         behavior_log_probs: the same under the policy that sampled them; constants.
         advantages: r̄, broadcast to the same shape; constants.
         clip_epsilon: ε > 0.
@@ -54,7 +63,8 @@ def ppo(
     # exponential keeps the clipped side finite however far the policy has moved: inf · 0 would be a NaN gradient.
     above, below = jnp.log1p(clip_epsilon), jnp.log(jnp.maximum(1.0 - clip_epsilon, 0.0))
     bounded = jnp.where(advantages >= 0, jnp.minimum(log_ratios, above), jnp.maximum(log_ratios, below))
-    return -jnp.exp(bounded) * advantages
+    beyond = jnp.maximum(bounded - LARGEST_LOG_RATIO, 0.0)
+    return -jnp.exp(jnp.minimum(bounded, LARGEST_LOG_RATIO)) * (1.0 + beyond) * advantages
 
 
 def outside_clip(

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from modeseek.bandit.objectives.batch import Batch, HyperParameters, Losses, Options, pair_weights
+from modeseek.bandit.objectives.log_probs import kept
 
 
 def implicit_reward(log_ratios: Float[Array, "*B"], beta: Float[Array, ""] | float) -> Float[Array, "*B"]:
@@ -17,7 +18,8 @@ def dpo(margins: Float[Array, "*B"], beta: Float[Array, ""] | float) -> Float[Ar
 
     ℓ = -log σ(β m),    m = log π(y_w)/π_ref(y_w) - log π(y_l)/π_ref(y_l)      paper eqs. 3, 4
 
-    log 2 where policy = reference; falls for ever as m grows, so nothing but β and the steps taken holds it.
+    log 2 where policy = reference; falls for ever as m grows, so nothing but β and the steps taken holds it. At
+    m = +inf, where y_l is impossible, loss and gradient are 0; at m = -inf the loss is +inf and the gradient -β.
 
     Args:
         margins: m, of summed log-probs or of their means a token, nats.
@@ -37,6 +39,8 @@ def ipo(margins: Float[Array, "*B"], tau: Float[Array, ""] | float) -> Float[Arr
     Convention: m of *summed* log-probs, target 1/(2τ): 10 nats at τ = .05. (The released code takes the target 10
     itself as a parameter; some libraries average log-probs over tokens, which is another loss: `margin="token"`.)
 
+    An impossible response, m = ±inf, is infinitely far from the target: loss and gradient are infinite.
+
     Args:
         margins: m as in `dpo`.
         tau: τ > 0.
@@ -48,7 +52,11 @@ def ipo(margins: Float[Array, "*B"], tau: Float[Array, ""] | float) -> Float[Arr
 
 
 def margins(log_ratios: Float[Array, "*B N"]) -> Float[Array, "*B N N"]:
-    """m_ij = log-ratio of response i minus that of response j, for all pairs of a prompt's responses."""
+    """m_ij = log-ratio of response i minus that of response j, for all pairs of a prompt's responses.
+
+    ±inf where one of the two is impossible under the policy; NaN, and with it the step that would learn from the pair,
+    where both are: nothing then says which is likelier.
+    """
     return log_ratios[..., :, None] - log_ratios[..., None, :]
 
 
@@ -57,13 +65,19 @@ def implicit_log_ratios(batch: Batch, options: Options) -> Float[Array, "P N"]:
     return batch.log_ratios / batch.lengths if options.margin == "token" else batch.log_ratios
 
 
+def _compared(batch: Batch, hyper: HyperParameters, options: Options) -> tuple[Array, Array]:
+    """Margins of the pairs that are compared, 0 elsewhere (what is impossible has none with itself), and weights."""
+    weights = pair_weights(batch, hyper, options)
+    return kept(margins(implicit_log_ratios(batch, options)), weights > 0), weights
+
+
 def dpo_losses(batch: Batch, hyper: HyperParameters, options: Options) -> Losses:
     """DPO: the mean over pairs."""
-    losses = dpo(margins(implicit_log_ratios(batch, options)), hyper.beta)
-    return Losses(losses, pair_weights(batch, hyper, options))
+    compared, weights = _compared(batch, hyper, options)
+    return Losses(dpo(compared, hyper.beta), weights)
 
 
 def ipo_losses(batch: Batch, hyper: HyperParameters, options: Options) -> Losses:
     """IPO: the mean over pairs."""
-    losses = ipo(margins(implicit_log_ratios(batch, options)), hyper.tau)
-    return Losses(losses, pair_weights(batch, hyper, options))
+    compared, weights = _compared(batch, hyper, options)
+    return Losses(ipo(compared, hyper.tau), weights)

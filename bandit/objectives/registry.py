@@ -230,36 +230,6 @@ _ROWS = (
 METHODS: dict[str, Method] = {method.name: method for method in _ROWS}
 """Every method by name."""
 
-METHOD_COLUMNS = (
-    "name",
-    "title",
-    "on-policy",
-    "sample reuse",
-    "negative gradient",
-    "hyper-parameters",
-    "needs",
-    "source",
-)
-"""Titles of the columns of `method_rows`."""
-
-
-def method_rows() -> list[tuple[str, ...]]:
-    """The registry as a table: a row of words for each method, under `METHOD_COLUMNS`."""
-    words = {True: "yes", False: "no", None: "-"}
-    return [
-        (
-            method.name,
-            method.title,
-            words[method.on_policy],
-            words[method.sample_reuse],
-            words[method.negative_gradient],
-            ", ".join(method.hyper),
-            ", ".join(sorted(method.needs)),
-            method.source,
-        )
-        for method in METHODS.values()
-    ]
-
 
 class Variant(NamedTuple):
     """A method together with where its responses come from."""

@@ -26,7 +26,8 @@ def token_rewards(
     r_t = -β log π(y_t | y_<t)/π_ref(y_t | y_<t)  +  r at the last real token          Ziegler et al., 2019, section 2.2
 
     Their sum over a response is r - β log π(y | x)/π_ref(y | x), `advantages.kl_shaped_rewards`: the same penalty, and
-    each token bears its own part of it. A response that was cut off ends at its last token all the same.
+    each token bears its own part of it. A response that was cut off ends at its last token all the same. r_t of a token
+    that the reference cannot give is -inf, unless β = 0.
 
     Args:
         rewards: r of each response.
@@ -34,7 +35,7 @@ def token_rewards(
         coefficient: β, reward a nat.
         mask: which tokens are real.
     """
-    log_ratios = kept(jax.lax.stop_gradient(log_ratios), mask)
+    log_ratios = jnp.where(coefficient != 0, kept(jax.lax.stop_gradient(log_ratios), mask), 0.0)
     return jnp.where(_last(log_ratios, mask), rewards[..., None], 0.0) - coefficient * log_ratios
 
 

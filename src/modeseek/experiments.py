@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modeseek.bandit.objectives.batch import HyperParameters
-from modeseek.bandit.objectives.registry import METHOD_COLUMNS, METHODS, Method, method_rows
+from modeseek.bandit.objectives.registry import METHODS, Method
+from modeseek.bandit.objectives.table import METHOD_COLUMNS, method_rows
 from modeseek.bandit.simulator.config import AlgorithmConfig
 from modeseek.bandit.simulator.conventions import PRESETS
 from modeseek.bandit.simulator.experiment import Experiment
