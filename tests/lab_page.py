@@ -99,8 +99,8 @@ def explorer_class(kind: str) -> type[Explorer]:
 
 READY_EXPLORER = ".modeseek [data-ready]"
 
-RUN_MS = 300_000
-"""For all cells of a notebook: the slowest, notebook 09, takes about 70 s on an idle core, most of it compiling."""
+RUN_MS = 600_000
+"""For all cells of a notebook. The slowest, notebook 09, took 75 s of a core, and 410 s of one that others shared."""
 
 
 class Notebook:

@@ -266,9 +266,9 @@ def test_the_notebook_of_language_models_is_foreseen_revealed_and_run(open_noteb
     assert page.get_by_text(re.compile("^You predicted")).count() == 3
 
     pictures = page.locator(".jp-OutputArea-output img")
-    shown = pictures.evaluate_all("all => all.map(one => [one.naturalWidth, one.alt])")
-    assert len(shown) == 5  # figures 10, 20 and 6, EOS, and the live run
-    assert all(width > 600 and alt for width, alt in shown)
-    assert re.search(r"RWR here: [0-9.]+ tokens at first, .* [0-9.]+ at last\.", shown[-1][1])
+    widths = pictures.evaluate_all("all => all.map(one => one.naturalWidth)")
+    assert len(widths) == 5  # figures 10, 20 and 6, EOS, and the live run
+    assert min(widths) > 600
+    assert page.get_by_text(re.compile("On-policy RWR, learning rate .* step 24 of 24")).count() == 1
     assert notebook.complaints() == []
     notebook.close()
