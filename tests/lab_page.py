@@ -97,6 +97,12 @@ def explorer_class(kind: str) -> type[Explorer]:
     return next(c for c in classes if isinstance(c, type) and issubclass(c, Explorer) and c.Model.kind == kind)
 
 
+READY_EXPLORER = ".modeseek [data-ready]"
+
+RUN_MS = 600_000
+"""For all cells of a notebook. The slowest, notebook 09, took 75 s of a core, and 410 s of one that others shared."""
+
+
 class Notebook:
     """An open notebook all of whose cells were run.
 
@@ -115,8 +121,7 @@ class Notebook:
         page.wait_for_function("() => window.jupyterapp")
         assert page.evaluate(READY), "no idle kernel within 30 s"
         page.evaluate(RUN_ALL)
-        page.wait_for_function("() => window.ran", timeout=120_000)
-        page.wait_for_selector(".modeseek [data-ready]")
+        page.wait_for_function("() => window.ran", timeout=RUN_MS)
         self.idle()
 
     def _said(self, message: Any) -> None:
@@ -132,9 +137,12 @@ class Notebook:
         assert ended == "ok", ended
 
     def explorer(self, number: int = 0) -> "Shown":
+        self.page.wait_for_selector(READY_EXPLORER)
         return Shown(self.page, number)
 
     def count(self) -> int:
+        """Its explorers; there must be one."""
+        self.page.wait_for_selector(READY_EXPLORER)
         return int(self.page.locator(".modeseek").count())
 
     def complaints(self) -> list[str]:

@@ -14,8 +14,8 @@ pytestmark = IN_BROWSER
 TINY = "policy=table&prompts=2&responses=4&inner_steps=2&seeds=1&learning_rate=0.05"
 SLIDER_MS = 100.0
 SCRUB_MS = 150.0
-DRIVEN = ("01_kl_explorer", "02_bandit_explorer")
-"""Notebooks with tests of their own."""
+DRIVEN = ("01_kl_explorer", "02_bandit_explorer", "09_llm_length")
+"""Notebooks with tests of their own; the last has no explorer."""
 
 
 @pytest.fixture(scope="module")
@@ -245,5 +245,30 @@ def test_every_explorer_of_a_notebook_moves_plays_and_resets(open_notebook: Call
             shown.check()
         shown.reset()
         np.testing.assert_array_equal(shown.pixels(), start)
+    assert notebook.complaints() == []
+    notebook.close()
+
+
+@pytest.mark.slow  # a minute, of which a live run takes most
+def test_the_notebook_of_language_models_is_foreseen_revealed_and_run(open_notebook: Callable[[str], Notebook]):
+    """It has recorded pictures, predictions and a live run."""
+    notebook = open_notebook("09_llm_length")
+    page = notebook.page
+    closed = page.get_by_text("Closed until you commit to a prediction above.")
+    commits, choices = page.get_by_role("button", name="Commit"), page.locator(".widget-radio")
+    assert (closed.count(), commits.count(), choices.count()) == (3, 3, 3)
+    for number in range(3):
+        choices.nth(number).locator("input").first.check()
+        commits.nth(number).click()
+        page.get_by_text("Committed. The reveal further down is open now.").nth(number).wait_for()
+        assert closed.count() == 2 - number
+        assert commits.nth(number).is_disabled()
+    assert page.get_by_text(re.compile("^You predicted")).count() == 3
+
+    pictures = page.locator(".jp-OutputArea-output img")
+    widths = pictures.evaluate_all("all => all.map(one => one.naturalWidth)")
+    assert len(widths) == 5  # figures 10, 20 and 6, EOS, and the live run
+    assert min(widths) > 600
+    assert page.get_by_text(re.compile("On-policy RWR, learning rate .* step 24 of 24")).count() == 1
     assert notebook.complaints() == []
     notebook.close()

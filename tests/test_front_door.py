@@ -152,7 +152,10 @@ def test_a_figure_that_is_not_there_says_which_are(tiny_results):
         modeseek.plot(tiny_results, "tokenz")
     with pytest.raises(ValueError, match="no figure 'learning-rates'"):  # it has one rate
         modeseek.plot(tiny_results, "learning-rates")
-    with pytest.raises(ValueError, match=r"expected the results of an experiment or of kl, got .* none"):
+    with pytest.raises(
+        ValueError,
+        match=r"expected the results of an experiment, of llm tune .* or of kl, got .* none",
+    ):
         modeseek.plot(tiny_results.drop_vars(tiny_results.data_vars))
 
 

@@ -60,5 +60,5 @@ def test_without_the_option_there_are_lines_alone(tmp_path):
 
 def test_the_extra_is_named_before_anything_is_trained(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
-    with RunFolder(tmp_path, {"seed": 0}) as run, pytest.raises(ValueError, match=r"modeseek\[tensorboard\]"):
+    with RunFolder(tmp_path, {"seed": 0}) as run, pytest.raises(ValueError, match=r"'\.\[tensorboard\]' in a clone"):
         Mirror(run, tensorboard=True)

@@ -5,7 +5,8 @@ import json
 import jax
 import numpy as np
 import pytest
-from llm_cases import CASES, command, copied, needs_transformers, write_word_tokenizer
+from llm_cases import CASES, needs_transformers
+from llm_tune_cases import records, tune, word_model, word_pairs
 
 from modeseek.llm.checkpoints.checkpoint import open_checkpoint
 from modeseek.llm.checkpoints.load import load
@@ -28,48 +29,12 @@ pytestmark = needs_transformers
 
 @pytest.fixture
 def words(tmp_path):
-    """The golden Pythia with a tokenizer of 53 whole words; w2 is EOS, as its configuration says."""
-    folder = copied("pythia", tmp_path)
-    write_word_tokenizer(folder, [f"w{i}" for i in range(53)], "w1")
-    settings = json.loads((folder / "tokenizer_config.json").read_text())
-    (folder / "tokenizer_config.json").write_text(json.dumps(settings | {"eos_token": "w2"}))
-    return folder
+    return word_model(tmp_path)
 
 
 @pytest.fixture
 def pairs(tmp_path):
-    """Six preference pairs; the chosen response is the shorter one."""
-    rows = [
-        {"prompt": f"w{10 + i} w7", "chosen": f"w{20 + i}", "rejected": f"w{30 + i} w{31 + i} w40"} for i in range(6)
-    ]
-    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return tmp_path / "pairs.jsonl"
-
-
-SMALL = ["--max-prompt", "8", "--max-response", "8", "--max-new-tokens", "6", "--length-multiple", "16"]
-SIZES = ["--samples-per-collection", "8", "--responses-per-prompt", "2", "--minibatch-size", "8", "--collections", "3"]
-NO_EVALUATION = ["--held-out", "0"]
-
-
-def tune(words, pairs, out, method, *more):
-    return command(
-        "tune",
-        "--model",
-        str(words),
-        "--data",
-        str(pairs),
-        "--out",
-        str(out),
-        "--method",
-        method,
-        *SMALL,
-        *SIZES,
-        *(more if "--held-out" in more else [*NO_EVALUATION, *more]),
-    )
-
-
-def records(out):
-    return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    return word_pairs(tmp_path)
 
 
 @pytest.mark.slow

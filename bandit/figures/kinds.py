@@ -11,6 +11,7 @@ from modeseek.bandit.figures.kl_curves import kl_curves
 from modeseek.bandit.figures.kl_regions import kl_regions
 from modeseek.bandit.figures.kl_simplex import kl_simplex
 from modeseek.bandit.figures.problem import problem_figure
+from modeseek.bandit.figures.runs import runs_figure
 from modeseek.bandit.figures.tokens import token_figure
 from modeseek.bandit.simulator.results import experiment_of
 from modeseek.bandit.simulator.summary import choose_learning_rate, final_values
@@ -36,6 +37,9 @@ EXPERIMENT: dict[str, Draw] = {
 }
 """Figures of an experiment's results; of a grid of learning rates, each method at the one that ends highest."""
 
+RUNS: dict[str, Draw] = {"reward": runs_figure}
+"""Figures of runs of language models."""
+
 STUDY: dict[str, Draw] = {"curves": kl_curves, "bars": kl_bars, "regions": kl_regions}
 """Figures of a study of forward against reverse KL."""
 
@@ -44,19 +48,21 @@ def figure_kinds(dataset: xarray.Dataset) -> dict[str, Draw]:
     """Name → how it is drawn, for every figure that a dataset has.
 
     Args:
-        dataset: results of an experiment, or of `kl`.
+        dataset: results of an experiment, of `modeseek llm tune`, or of `kl`.
 
     Raises:
-        ValueError: it is neither.
+        ValueError: it is none of them.
     """
+    if "expected_reward" in dataset and "algorithm" in dataset.coords and "token_rewards" not in dataset:
+        return RUNS
     if "expected_reward" in dataset and "algorithm" in dataset.dims:
         grid = dataset.sizes.get("learning_rate", 0) > 1
         return EXPERIMENT | ({"learning-rates": _learning_rates} if grid else {})
     if "log_prob" in dataset and "objective" in dataset.dims:
         return STUDY | ({"simplex": kl_simplex} if "simplex_prob" in dataset else {})
     raise ValueError(
-        "expected the results of an experiment or of kl, got a dataset with the variables "
-        f"{', '.join(map(str, dataset.data_vars)) or 'none'}"
+        "expected the results of an experiment, of llm tune with a gold reward, or of kl, got a dataset with the "
+        f"variables {', '.join(map(str, dataset.data_vars)) or 'none'}"
     )
 
 

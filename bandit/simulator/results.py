@@ -142,7 +142,7 @@ def assemble(
     if "learning_rate" not in coords:
         rates = np.asarray([h.learning_rate for h in plan.hyper])
         coords["learning_rate"] = ("algorithm", grid(rates).reshape(plan.shape[0], -1)[:, 0])
-    return xarray.Dataset(data, coords=coords, attrs=_attributes(experiment, seconds))
+    return xarray.Dataset(data, coords=coords, attrs=provenance(experiment.to_json(), seconds))
 
 
 def processor() -> str:
@@ -154,11 +154,16 @@ def processor() -> str:
     return ", ".join([platform.machine(), *sorted(names)])
 
 
-def _attributes(experiment: Experiment, seconds: float) -> dict[str, Any]:
-    """NetCDF attributes hold strings and numbers alone: what is nested becomes a JSON string."""
+def provenance(configuration: str, seconds: float) -> dict[str, Any]:
+    """A results file's attributes. NetCDF's hold strings and numbers alone: what is nested becomes a JSON string.
+
+    Args:
+        configuration: what was run, as JSON.
+        seconds: that it took.
+    """
     return {
         "modeseek_format": FORMAT,
-        "configuration": experiment.to_json(),
+        "configuration": configuration,
         "versions": json.dumps(versions()),
         "machine": f"{processor()}, {jax.device_count()} {jax.devices()[0].device_kind} device(s)",
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),

@@ -3,6 +3,7 @@
 import contextlib
 from pathlib import Path
 
+from modeseek.checks import install
 from modeseek.llm.checkpoints.checkpoint import INDEX, SINGLE, without_safetensors
 from modeseek.llm.checkpoints.save import COMPANIONS
 
@@ -26,9 +27,7 @@ def local_folder(source: str, files: tuple[str, ...] = EVERYTHING) -> Path:
     try:
         from huggingface_hub import list_repo_files, snapshot_download
     except ImportError as error:
-        raise ValueError(
-            f"there is no folder {source}, and to fetch it from the hub needs pip install 'modeseek[llm]'"
-        ) from error
+        raise ValueError(f"there is no folder {source}, and to fetch it from the hub needs {install('llm')}") from error
     try:
         folder = Path(snapshot_download(name, revision=revision or None, allow_patterns=list(files)))
     except Exception as error:  # the hub's own errors have no common ancestor that says so

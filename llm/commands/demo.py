@@ -1,4 +1,4 @@
-"""`modeseek llm demo`: preference fine-tuning of a language model from nothing, in minutes on two cores."""
+"""`modeseek llm demo`: preference fine-tuning of a language model from nothing, in five minutes on two cores."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ COLUMNS = {"tokens": "length", "reward_gold": "gold", "reward_proxy": "proxy", "
 
 @dataclasses.dataclass(frozen=True)
 class Demo:
-    """Train a small language model and fine-tune it by six methods, offline and on-policy, in about ten minutes.
+    """Train a small language model and fine-tune it by six methods, offline and on-policy, in about five minutes.
 
     A byte-pair tokenizer and a GPT-NeoX of 1.3 M parameters are trained from scratch on the docstrings of Python's own
     library. Its samples are judged by their length: Min Length prefers the shorter, Mode Length the one that is nearer

@@ -44,12 +44,13 @@ class Tune(Training):
 
     The method is a row of `modeseek methods`, with offline_ or on_policy_ before its name to leave the paper's side.
     Offline, data are preference pairs, or completions that are judged or that a reward judges; on-policy, the policy
-    answers the data's prompts, and a reward judges: --reward, or --reward-model. With both, the reward model is what
-    is trained on (the proxy), and the other one is measured beside it (the gold): a policy that raises the first and
-    not the second over-optimises. The output folder holds the configuration, a line of numbers for each collection,
-    gradient step and evaluation (metrics.jsonl), some of the evaluations' samples (samples.jsonl), and at the end the
-    policy with its tokenizer and a model card (policy/), which transformers opens; of adapters (--lora-rank) also them
-    alone (adapter/), which PEFT opens on the model that was tuned.
+    answers the data's prompts, and a reward judges: --reward, or --reward-model. With both, the reward model is what is
+    trained on (the proxy), and the other one is measured beside it (the gold): a policy that raises the first and not
+    the second over-optimises. The output folder holds the configuration, a line of numbers for each collection,
+    gradient step and evaluation (metrics.jsonl), the same as arrays (results.nc, which modeseek.open_results reads),
+    some of the evaluations' samples (samples.jsonl), and at the end the policy with its tokenizer and a model card
+    (policy/), which transformers opens; of adapters (--lora-rank) also them alone (adapter/), which PEFT opens on the
+    model that was tuned.
 
     Attributes:
         config: the method, and how it is trained.
@@ -111,6 +112,7 @@ class Tune(Training):
         from modeseek.llm.parallel.mesh import MeshShape, make_mesh, mesh_shape, parameter_shardings
         from modeseek.llm.rewards.functions import LengthGold, of_examples
         from modeseek.llm.rewards.reward_model import open_scorer
+        from modeseek.llm.studies.results_file import ResultsFile
         from modeseek.llm.training.collection import check_data
         from modeseek.llm.training.idle import idle
         from modeseek.llm.training.phases import Phases
@@ -151,6 +153,7 @@ class Tune(Training):
             RunFolder(free_folder(self.out, "tune"), identity) as run,
             RunCheckpoints(run, self.checkpoint_every, self.keep) as checkpoints,
             Mirror(run, tensorboard=self.tensorboard) as mirror,
+            ResultsFile(run, config, identity, self._gold() if gold else self._judge()),
         ):
             check_new(run.folder / POLICY)
             params = reading.load(checkpoint, dtype="float32", shardings=cut, progress=progress("tensors"))

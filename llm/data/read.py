@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from modeseek.checks import require, whole
+from modeseek.checks import install, require, whole
 
 SUFFIXES = (".jsonl", ".json", ".jsonl.gz", ".json.gz", ".parquet")
 SPLITS = ("train", "validation", "valid", "dev", "test", "eval")
@@ -132,7 +132,7 @@ def _parquet(path: Path) -> Iterator[dict[str, Any]]:
     try:
         import pyarrow.parquet as parquet
     except ImportError as error:
-        raise ValueError("Parquet files need pip install 'modeseek[llm]'") from error
+        raise ValueError(f"Parquet files need {install('llm')}") from error
     try:
         with parquet.ParquetFile(path) as file:
             for batch in file.iter_batches():
@@ -145,7 +145,7 @@ def _datasets() -> Any:
     try:
         import datasets
     except ImportError as error:
-        raise ValueError("data sets of the hub need pip install 'modeseek[llm]'") from error
+        raise ValueError(f"data sets of the hub need {install('llm')}") from error
     return datasets
 
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from modeseek.checks import whole
+from modeseek.checks import install, whole
 from modeseek.files import replacing, writable_folder
 
 EOS = "<|endoftext|>"
@@ -34,7 +34,7 @@ def train_tokenizer(texts: Iterable[str], folder: Path, *, vocab_size: int = 204
     try:
         from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     except ImportError as error:
-        raise ValueError("training a tokenizer needs pip install 'modeseek[llm]'") from error
+        raise ValueError(f"training a tokenizer needs {install('llm')}") from error
     folder = writable_folder(folder)
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)

@@ -15,7 +15,7 @@ from modeseek.bandit.figures.methods import styles_of
 from modeseek.bandit.figures.panels import Curve, Panel, panels_figure
 from modeseek.bandit.objectives.registry import variant
 from modeseek.bandit.studies.cells import fresh_runs
-from modeseek.checks import require
+from modeseek.checks import install, require
 from modeseek.llm.data.scenarios import min_length
 from modeseek.llm.explore.recorded import Picture, stored
 from modeseek.llm.inference.scoring import ModelWithParams
@@ -75,7 +75,7 @@ def begin(sft_steps: int = SFT_STEPS, say: Say = _say) -> Start:
     require(
         not missing,
         f"a live run trains a tokenizer, and {' and '.join(missing)} cannot be imported: "
-        "python -m pip install -c constraints.txt '.[notebooks,llm]' in a clone of modeseek, then restart the kernel. "
+        f"{install('notebooks,llm')}, then restart the kernel. "
         "The recorded runs need no more than is there",
     )
     sizes = dataclasses.replace(LAPTOP.sizes, sft_steps=sft_steps)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from modeseek.checks import install
 from modeseek.llm.data.tokens import TextTokens, text_tokens
 
 Message = dict[str, str]
@@ -24,7 +25,7 @@ def load_tokenizer(folder: Path) -> Any:
     try:
         from transformers import AutoTokenizer
     except ImportError as error:
-        raise ValueError("tokenizers need pip install 'modeseek[llm]'") from error
+        raise ValueError(f"tokenizers need {install('llm')}") from error
     if not any((folder / name).is_file() for name in FILES):  # transformers would make up an empty one
         raise ValueError(f"no tokenizer could be read from {folder}: it holds none of {', '.join(FILES)}")
     try:

@@ -20,7 +20,7 @@ CONTEXT = 256
 
 @dataclasses.dataclass(frozen=True)
 class DemoSizes:
-    """Everything that says how large the demo is; the default is sized for two cores and ten minutes.
+    """Everything that says how large the demo is; the default is sized for two cores and five minutes.
 
     Attributes:
         scenarios: gold rewards that methods are compared under: shorter is better (min_length), nearer to the average

@@ -4,19 +4,16 @@ Every run that is done is kept at once, so that a process that is killed loses o
 """
 
 import dataclasses
-import datetime
 import json
-import shlex
-import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray
 
-from modeseek.bandit.simulator.results import FORMAT, load, processor, save, versions
+from modeseek.bandit.simulator.results import load, processor, provenance, save
 from modeseek.bandit.simulator.summary import choose_learning_rate
 from modeseek.bandit.studies.cells import Results
 from modeseek.bandit.studies.store import cell_path, difference_in_identity, missing_cells
@@ -27,6 +24,7 @@ from modeseek.llm.inference.scoring import ModelWithParams
 from modeseek.llm.models.parameters import Params
 from modeseek.llm.rewards.functions import of_examples
 from modeseek.llm.studies.cells import LanguageCell
+from modeseek.llm.studies.curves import Record, curves_of, variable
 from modeseek.llm.studies.measures import CURVES, MEASURES
 from modeseek.llm.studies.scales import Scale
 from modeseek.llm.studies.scenarios import Scenario, World, evaluation_key
@@ -36,8 +34,6 @@ from modeseek.llm.training.tune_config import TuneConfig
 
 Curve = dict[str, list[float]]
 """Name → its values at the evaluations of one run; NaN from where it diverged."""
-
-PHASES = ("generate_seconds", "score_seconds", "update_seconds")
 
 
 class Runner:
@@ -60,33 +56,22 @@ class Runner:
         """
         scenario, config = self.world.scenarios[cell.scenario], cell.config(self.scale, learning_rate, seed)
         loop = self._loop(scenario, config)
-        state, found = loop.start(), dict[str, list[float]]({name: [] for name in CURVES})
-        spent, steps = list[float](), list[Mapping[str, Any]]()
-
-        def keep(measured: Mapping[str, float]) -> None:
-            stale = max((record.get("kl_from_behavior", 0.0) for record in steps), default=0.0)
-            for name, value in {**measured, "kl_from_behavior": stale, "seconds": len(spent)}.items():
-                found[name].append(value)
-            steps.clear()
-
         if (cell.scenario, seed) not in self._starts:
             self._starts[cell.scenario, seed] = self.measure(cell.scenario, self.world.reference.params, seed)
-        keep(self._starts[cell.scenario, seed])
+        state, records = loop.start(), list[Record]([self._starts[cell.scenario, seed]])
         for number in range(1, config.collections + 1):
+            turned = list[Record]()
             try:
-                state = loop.turn(state, steps.append)
+                state = loop.turn(state, turned.append)
             except ValueError as error:
                 if "take a lower learning rate" not in str(error):
                     raise
                 break
-            last = steps[-1 - config.steps_per_collection :]
-            spent.append(sum(record.get(name, 0.0) for record in last for name in PHASES))
+            records += turned
             if number % cell.evaluate_every(self.scale) == 0:
-                keep(self.measure(cell.scenario, loop.params(state), seed))
-        # The median collection's: what compiles, or waits for other processes, is not the method's.
-        found["seconds"] = [number * float(np.median(spent or [0.0])) for number in found["seconds"]]
-        points = len(cell.measured_steps(self.scale))
-        return {name: values + [float("nan")] * (points - len(values)) for name, values in found.items()}
+                records.append(self.measure(cell.scenario, loop.params(state), seed))
+        found, points = curves_of(records), len(cell.measured_steps(self.scale))
+        return {name: found[name] + [float("nan")] * (points - len(found[name])) for name in CURVES}
 
     def _loop(self, scenario: Scenario, config: TuneConfig) -> Algorithm1:
         """The method learns from the proxy, as in the paper; where the data's own preferences are enough, from them."""
@@ -101,7 +86,7 @@ class Runner:
         )
 
     def measure(self, name: str, params: Params, seed: int) -> dict[str, float]:
-        """Samples on held-out prompts, and what the policy says of held-out pairs."""
+        """The record of an evaluation: samples on held-out prompts, and what the policy says of held-out pairs."""
         world, sizes = self.world, self.scale.sizes
         scenario, policy = world.scenarios[name], ModelWithParams(world.reference.model, params)
         prompts = [example.prompt.tolist() for example in world.corpus.held_out[: sizes.evaluate_prompts]]
@@ -118,10 +103,7 @@ class Runner:
             self._held_out[name] = _pair_log_probs(world.reference, scenario)
         chosen, rejected = (_pair_log_probs(policy, scenario) - self._held_out[name]).mean(axis=0)
         return {
-            "expected_reward": numbers["reward_gold"],
-            "proxy_reward": numbers["reward_proxy"],
-            "kl_to_reference": numbers["kl"],
-            **{each: numbers[each] for each in ("tokens", "share_eos", "entropy")},
+            **numbers,
             "chosen_implicit_reward": float(chosen),
             "rejected_implicit_reward": float(rejected),
         }
@@ -170,17 +152,13 @@ def run_cell(
     curves = done.dataset((rate,), [*range(protocol.tuning_seeds), *fresh]).isel(learning_rate=0, drop=True)
     grids = {m.grid: m(grid).rename({"seed": "tuning_seed"}).astype(np.float32) for m in MEASURES}
     dataset = curves.assign({name: values.drop_vars("step", errors="ignore") for name, values in grids.items()})
+    configuration = json.dumps(dataclasses.asdict(cell.config(scale, rate)))
     dataset.attrs = {
-        "modeseek_format": FORMAT,
+        **provenance(configuration, done.seconds),
+        "machine": processor(),
         "identity": json.dumps(identity(cell, scale)),
-        "configuration": json.dumps(dataclasses.asdict(cell.config(scale, rate))),
         "learning_rate": rate,
         "tuning_seeds": protocol.tuning_seeds,
-        "seconds": done.seconds,
-        "versions": json.dumps(versions()),
-        "machine": processor(),
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
     save(dataset, path, small=True)
     done.path.unlink(missing_ok=True)
@@ -222,14 +200,10 @@ class _Unfinished:
     def dataset(self, rates: Sequence[float], seeds: Iterable[int]) -> xarray.Dataset:
         """Curves `[learning_rate, seed, step]` of these runs, float32."""
         seeds = list(seeds)
-        data = {}
-        for name, (title, unit) in CURVES.items():
+        dims, data = ("learning_rate", "seed", "step"), {}
+        for name in CURVES:
             values = [[self._runs[_name(rate, seed)][name] for seed in seeds] for rate in rates]
-            data[name] = (
-                ("learning_rate", "seed", "step"),
-                np.array(values, np.float32),
-                {"long_name": title, "units": unit},
-            )
+            data[name] = variable(name, dims, values)
         steps = self.cell.measured_steps(self.scale)
         return xarray.Dataset(data, {"learning_rate": list(rates), "seed": seeds, "step": steps})
 

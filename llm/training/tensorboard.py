@@ -6,6 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from modeseek.checks import install
 from modeseek.llm.training.run_folder import RunFolder
 
 EVENTS = "tensorboard"
@@ -71,7 +72,7 @@ def _writer(folder: Path) -> Any:
     try:
         from tensorboardX import SummaryWriter
     except ImportError as error:
-        raise ValueError("--tensorboard needs pip install 'modeseek[tensorboard]'") from error
+        raise ValueError(f"--tensorboard needs {install('tensorboard')}") from error
     for old in folder.glob("events.out.tfevents.*") if folder.is_dir() else ():
         old.unlink()
     return SummaryWriter(str(folder), flush_secs=10)

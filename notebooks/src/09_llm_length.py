@@ -139,5 +139,5 @@ check_both(...)
 # - `begin(sft_steps=600)`: the recorded reference's own length of training.
 # - `Recorded("fig11").picture` and `.verdicts`: PPO with four times as many samples a collection (figure 11), and so for
 #   every figure with curves.
-# - `modeseek llm demo`: six methods on a model of 1.3 million parameters, with a reward model, in ten minutes.
+# - `modeseek llm demo`: six methods on a model of 1.3 million parameters, with a reward model, in five minutes.
 # - `modeseek llm reproduce eos --scale gpu`: the same study on a model of 34 million parameters, for one accelerator.

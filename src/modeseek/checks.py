@@ -16,6 +16,11 @@ def require(condition: bool, message: str) -> None:
         raise ValueError(message)
 
 
+def install(extra: str) -> str:
+    """How an extra is installed, in words."""
+    return f"python -m pip install -c constraints.txt '.[{extra}]' in a clone of modeseek"
+
+
 def whole(name: str, value: Any, least: int) -> None:
     """Require a whole number of at least `least`."""
     require(

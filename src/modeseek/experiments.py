@@ -147,7 +147,7 @@ def _run(experiment: Experiment, command: str, out: str | Path | None, progress:
 
 
 def open_results(path: str | Path) -> "xarray.Dataset":
-    """Read the results of an experiment into memory.
+    """Read the results of an experiment, or of a run of `modeseek llm tune`, into memory.
 
     >>> results = modeseek.open_results("modeseek-results/demo-1")
     >>> results["expected_reward"].sel(algorithm="ppo").mean("seed")
@@ -156,7 +156,8 @@ def open_results(path: str | Path) -> "xarray.Dataset":
         path: a `results.nc`, or the folder that holds it.
 
     Returns:
-        the dataset that `run` or `sweep` gave; its attributes hold the configuration, versions and machine.
+        the dataset that `run` or `sweep` gave, or one run's curves `[seed, step]`; its attributes hold the
+        configuration, versions and machine.
 
     Raises:
         ValueError: it is not there, is truncated, or was not written by modeseek.
@@ -176,10 +177,14 @@ def table(results: "xarray.Dataset") -> str:
 
     Args:
         results: of `run`, `sweep` or `open_results`.
+
+    Raises:
+        ValueError: they have no expected reward: of a language model without a gold reward, or of `kl`.
     """
     from modeseek.bandit.simulator.summary import choose_learning_rate
     from modeseek.bandit.simulator.summary import table as lines
 
+    require("expected_reward" in results, "these results have no expected reward, which the table is of")
     return lines(choose_learning_rate(results))
 
 
@@ -192,8 +197,8 @@ def plot(results: "xarray.Dataset", kind: str | None = None) -> "Figure":
 
     Args:
         results: of `run`, `sweep`, `open_results` or `kl`.
-        kind: of an experiment `reward`, `tokens`, `problem` and, with a grid, `learning-rates`; of `kl` `curves`,
-            `bars`, `regions` and `simplex`. The first, if not given.
+        kind: of an experiment `reward`, `tokens`, `problem` and, with a grid, `learning-rates`; of a language model
+            `reward`; of `kl` `curves`, `bars`, `regions` and `simplex`. The first, if not given.
 
     Returns:
         a matplotlib figure, which belongs to no window.

@@ -30,8 +30,9 @@ class Feedback(NamedTuple):
         return str(self)
 
     def _repr_html_(self) -> str:
-        color = "#00553B" if self.right else "#8A1C00"
-        return f"<p role='status' style='color:{color};font-weight:bold'>{html.escape(str(self))}</p>"
+        color = "#1F8A5B" if self.right else "#C04A2B"  # of a bar: the text has the theme's own, light or dark
+        look = f"border-left:5px solid {color};padding-left:8px;font-weight:bold"
+        return f"<p role='status' style='{look}'>{html.escape(str(self))}</p>"
 
 
 class Wrong(Exception):

@@ -5,9 +5,11 @@ import sys
 from importlib import metadata
 from typing import NamedTuple
 
+from modeseek.checks import install
+
 NEEDED = ("jax", "numpy", "matplotlib", "xarray", "ipywidgets", "jupyterlab")
 
-INSTALL = "python -m pip install -c constraints.txt '.[notebooks]' in a clone of modeseek"
+INSTALL = install("notebooks")
 """What to do about a missing package; no registry has modeseek."""
 
 

@@ -85,7 +85,8 @@ class Prediction:
                 said.value = "<p role='status'>Committed. The reveal further down is open now.</p>"
                 radio.disabled = button.disabled = True
             except ValueError as error:
-                said.value = f"<p role='alert' style='color:#8A1C00'>{html.escape(str(error))}</p>"
+                look = "border-left:5px solid #C04A2B;padding-left:8px"  # the text has the theme's own colour
+                said.value = f"<p role='alert' style='{look}'>{html.escape(str(error))}</p>"
 
         button.on_click(commit)
         title = w.HTML(f"<b>Predict:</b> {html.escape(self.question)}")
