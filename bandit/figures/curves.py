@@ -51,7 +51,7 @@ def reward_figure(dataset: xarray.Dataset) -> Figure:
             row[0].set_ylabel("expected reward")
         handles, labels = axes[1, 0].get_legend_handles_labels()
         figure.legend(
-            handles, labels, loc="outside lower center", ncols=min(5, len(labels)), handlelength=3.2, frameon=False
+            handles, labels, loc="outside lower center", ncols=min(4, len(labels)), handlelength=3.2, frameon=False
         )
         note = f"mean ± standard error, {seeds} seeds" if seeds > 1 else "one seed"
         if lost := int(dataset["expected_reward"].isel(step=-1).isnull().sum()):

@@ -9,7 +9,7 @@ from modeseek.bandit.categorical.frontier import Responses, frontier, point_mass
 from modeseek.bandit.simulator.experiment import Experiment
 from modeseek.bandit.simulator.problem import reference_probs, token_rewards
 
-FRONTIER: dict[str, Any] = {"color": "#6E6E6E", "linestyle": "--", "linewidth": 1.1, "label": "the most that KL allows"}
+FRONTIER: dict[str, Any] = {"color": "#6E6E6E", "linestyle": "--", "linewidth": 1.1, "label": "most that KL allows"}
 """Thin, grey and dashed: a limit, not a run."""
 
 POINT_MASS: dict[str, Any] = {
@@ -18,7 +18,7 @@ POINT_MASS: dict[str, Any] = {
     "markersize": 5.5,
     "markerfacecolor": "white",
     "linestyle": "none",
-    "label": "all mass on the best response",
+    "label": "best response alone",
 }
 
 
@@ -41,9 +41,9 @@ def responses_of(experiment: Experiment, reward: str) -> Responses | None:
 
 
 def draw_frontier(axes: Axes, responses: Responses, drawn: np.ndarray) -> None:
-    """Draw the frontier behind what is there, and its end: the point mass on the best response.
+    """Draw the frontier behind what is there, and its end, the point mass on the best response.
 
-    The axis ends where the curves do, or at the point mass if that is not much farther.
+    The axis ends where the curves do, or at the point mass if that is not much farther; else that is left out.
 
     Args:
         axes: expected reward against KL(policy ‖ reference) of a response.
@@ -56,5 +56,6 @@ def draw_frontier(axes: Axes, responses: Responses, drawn: np.ndarray) -> None:
     right = 1.04 * (end if farthest < end < 1.25 * farthest else (farthest or end))
     behind = {"zorder": 1.5}  # below lines, above the grid
     axes.plot(np.append(nats, max(right, end)), np.append(reward, reward[-1]), **FRONTIER, **behind)
-    axes.plot([end], reward[-1:], **POINT_MASS, **behind)
+    if end <= right:
+        axes.plot([end], reward[-1:], **POINT_MASS, **behind)
     axes.set_xlim(0, right)

@@ -104,7 +104,7 @@ def panels_figure(title: str, panels: Sequence[Sequence[Panel]]) -> Figure:
             found.values(),
             found.keys(),
             loc="outside lower center",
-            ncols=min(4, len(found)),
+            ncols=min(3 if any(p.frontier for row in panels for p in row) else 4, len(found)),
             handlelength=3.2,
             frameon=False,
         )

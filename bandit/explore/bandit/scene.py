@@ -10,8 +10,16 @@ from matplotlib.figure import Figure, SubFigure
 from modeseek.bandit.categorical.frontier import reward_at
 from modeseek.bandit.explore.bandit.model import LENGTH, TOKENS, BanditModel
 from modeseek.bandit.explore.toolkit.canvas import Panel, Scene, axes_in, rectangles
-from modeseek.bandit.explore.toolkit.panels import REWARD_ENDS, SHADES, STALE, band, root_axis, token_edges, warning
-from modeseek.bandit.figures.frontier import FRONTIER, POINT_MASS
+from modeseek.bandit.explore.toolkit.panels import (
+    REWARD_ENDS,
+    SHADES,
+    STALE,
+    Limit,
+    band,
+    root_axis,
+    token_edges,
+    warning,
+)
 from modeseek.bandit.figures.style import BLACK, BLUE, GREY, REFERENCE_BARS, TARGET, VERMILLION, LineStyle, method_style
 
 MARGINS = (0.75, 0.12)
@@ -203,15 +211,14 @@ class _Frontier(Panel):
     def __init__(self, figure: SubFigure) -> None:
         self.figure = figure
         self._axis = axis = axes_in(figure, 0.6, 0.15, 0.45, 0.3)
-        (self._limit,) = axis.plot([], [], **FRONTIER)
-        (self._end,) = axis.plot([], [], **POINT_MASS)
+        self._limit = Limit(axis)
         (self._path,) = axis.plot([], [], linewidth=2.0, label="mean of the seeds")
         (self._dot,) = axis.plot([], [], "o", ms=8, mec=BLACK)
         (self._gap,) = axis.plot([], [], color=GREY, linewidth=1.0)
         axis.set(ylabel="expected reward", ylim=REWARD_ENDS)
         axis.set_xlabel("KL(policy ‖ reference), nats per response", labelpad=1)
         axis.set_title("… and what did it cost?", y=1.0, pad=4)
-        self.moving: list[Artist] = [self._gap, self._limit, self._end, self._path, self._dot]
+        self.moving: list[Artist] = [self._gap, self._limit.line, self._limit.end, self._path, self._dot]
 
     def _farthest(self, model: BanditModel) -> float:
         farthest = float(np.nanmax(model.run.mean("kl_to_reference")))
@@ -232,9 +239,7 @@ class _Frontier(Panel):
     def update(self, model: BanditModel) -> None:
         run, at, result = model.run, model.evaluation, model.result
         reward, nats = run.mean("expected_reward"), run.mean("kl_to_reference")
-        end, best = result.frontier_kl[-1], result.frontier_reward[-1]
-        self._limit.set_data(np.append(result.frontier_kl, 10 * end), np.append(result.frontier_reward, best))
-        self._end.set_data([end], [best])
+        self._limit.show((result.frontier_kl, result.frontier_reward))
         self._path.set_data(nats, reward)
         self._dot.set_data([nats[at]], [reward[at]])
         could = float(reward_at(result.responses, nats[at]))

@@ -72,12 +72,12 @@ def _methods(results: Results, cells: Iterable[BanditCell]) -> list[Curve]:
     return _curves(results, [(method.title, cell, styles[method.name], not method.on_policy) for method, cell in named])
 
 
-def _frontier_of(curves: list[Curve], reward: str) -> Responses | None:
-    """What the cells of one panel draw from and earn, as they are stored: reference and reward are the same in all."""
-    stored = [curve.runs.attrs["identity"] for curve in curves if "identity" in curve.runs.attrs]
-    return (
-        responses_of(Experiment.from_json(json.dumps(json.loads(stored[0])["experiment"])), reward) if stored else None
-    )
+def _responses(curves: list[Curve], reward: str) -> Responses | None:
+    """What the cells of one panel draw from and earn, by the first one's own configuration; None if none is there."""
+    if not curves:
+        return None
+    stored = json.loads(curves[0].runs.attrs["identity"])["experiment"]
+    return responses_of(Experiment.from_json(json.dumps(stored)), reward)
 
 
 def _comparison(methods: tuple[str, ...], cells: dict[tuple[str, str], BanditCell]) -> Rows:
@@ -86,7 +86,7 @@ def _comparison(methods: tuple[str, ...], cells: dict[tuple[str, str], BanditCel
     def rows(results: Results) -> list[list[Panel]]:
         curves = {r: _methods(results, [cells[m, r] for m in methods]) for r in REWARDS}
         above = [Panel(_PLACE[r], curves[r]) for r in REWARDS]
-        below = [Panel("", curves[r], x="kl_to_reference", frontier=_frontier_of(curves[r], r)) for r in REWARDS]
+        below = [Panel("", curves[r], x="kl_to_reference", frontier=_responses(curves[r], r)) for r in REWARDS]
         return [above, below]
 
     return rows
