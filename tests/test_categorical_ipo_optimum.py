@@ -130,7 +130,7 @@ def test_a_uniform_reward_gives_a_formula():
     ],
 )
 def test_the_papers_ipo_and_rl_at_equal_kl(recipe, samples, reward, earns, could):
-    """7.004 nats at τ = .05. IPO's numbers are held to two million responses of the reference, reweighted."""
+    """7.004 nats at τ = .05; and at τ = .15, whose tail samples reach, against the reference's own, reweighted."""
     reference = reference_probs(ReferenceRecipe(samples=samples), recipe, 100)
     responses = Responses(reference, token_rewards(reward, 100), 10)
     nats = ipo_optimum_nats(0.05)
@@ -140,7 +140,6 @@ def test_the_papers_ipo_and_rl_at_equal_kl(recipe, samples, reward, earns, could
     assert found == pytest.approx(ipo_optimum_reward(reward_distribution(responses, 3000), 0.05), abs=1e-4)
     assert reward_at(responses, nats) == pytest.approx(could, abs=5e-4)
     assert found < could
-    # The same at τ = .15, whose tail samples reach: a million responses, each in its place of the order.
     draws = np.random.default_rng(3).choice(100, size=(200_000, 10), p=reference)
     earned = np.sort(responses.token_rewards[draws].mean(axis=1))
     weights = np.exp(-np.log1p(-(np.arange(200_000) + 0.5) / 200_000 * (1 - np.exp(-1 / 0.15))))
