@@ -9,7 +9,16 @@ from modeseek.bandit.categorical.frontier import Responses, frontier, point_mass
 from modeseek.bandit.simulator.experiment import Experiment
 from modeseek.bandit.simulator.problem import reference_probs, token_rewards
 
-FRONTIER: dict[str, Any] = {"color": "#6E6E6E", "linestyle": "--", "linewidth": 1.1, "label": "most that KL allows"}
+BEHIND = 1.5
+"""Below lines, above the grid."""
+
+FRONTIER: dict[str, Any] = {
+    "color": "#6E6E6E",
+    "linestyle": "--",
+    "linewidth": 1.1,
+    "zorder": BEHIND,
+    "label": "most that KL allows",
+}
 """Thin, grey and dashed: a limit, not a run."""
 
 POINT_MASS: dict[str, Any] = {
@@ -18,6 +27,7 @@ POINT_MASS: dict[str, Any] = {
     "markersize": 5.5,
     "markerfacecolor": "white",
     "linestyle": "none",
+    "zorder": BEHIND,
     "label": "best response alone",
 }
 
@@ -54,8 +64,7 @@ def draw_frontier(axes: Axes, responses: Responses, drawn: np.ndarray) -> None:
     end = point_mass_nats(responses)
     farthest = float(np.max(drawn, initial=0.0, where=np.isfinite(drawn)))
     right = 1.04 * (end if farthest < end < 1.25 * farthest else (farthest or end))
-    behind = {"zorder": 1.5}  # below lines, above the grid
-    axes.plot(np.append(nats, max(right, end)), np.append(reward, reward[-1]), **FRONTIER, **behind)
+    axes.plot(np.append(nats, max(right, end)), np.append(reward, reward[-1]), **FRONTIER)
     if end <= right:
-        axes.plot([end], reward[-1:], **POINT_MASS, **behind)
+        axes.plot([end], reward[-1:], **POINT_MASS)
     axes.set_xlim(0, right)

@@ -70,8 +70,8 @@ class Limit:
     """The most reward that KL allows, and its end, behind the curves of one pair of axes."""
 
     def __init__(self, axes: Axes) -> None:
-        (self.line,) = axes.plot([], [], zorder=1.5, **FRONTIER)
-        (self.end,) = axes.plot([], [], zorder=1.5, **POINT_MASS)
+        (self.line,) = axes.plot([], [], **FRONTIER)
+        (self.end,) = axes.plot([], [], **POINT_MASS)
 
     def show(self, curve: tuple[np.ndarray, np.ndarray]) -> None:
         """Put them where `frontier` says, and go on level behind its end."""
