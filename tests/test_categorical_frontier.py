@@ -50,7 +50,7 @@ def test_it_is_the_tilted_reference_over_whole_responses(prompt_reward):
     for beta in (3.0, 0.3, 0.05):
         optimum = regularised_mass(probs, rewards, beta)
         nats = divergence(optimum, probs)
-        assert reward_at(responses, nats) == pytest.approx(optimum @ rewards, abs=1e-9)
+        assert reward_at(responses, nats) == pytest.approx(optimum @ rewards, abs=1e-8)
         assert nats_at(responses, optimum @ rewards) == pytest.approx(nats, abs=1e-7)
         assert beta_at(responses, nats) == pytest.approx(beta, rel=1e-6)
 
@@ -65,7 +65,7 @@ def test_no_policy_over_whole_responses_lies_above():
     drawn = np.concatenate([rng.dirichlet(np.ones(len(probs)), size=1000), sharp, near])
     drawn /= drawn.sum(axis=1, keepdims=True)
     nats = np.array([divergence(p, probs) for p in drawn])
-    assert (drawn @ rewards <= reward_at(responses, nats) + 1e-9).all()
+    assert (drawn @ rewards <= reward_at(responses, nats) + 1e-8).all()
     assert (drawn @ rewards > reward_at(responses, nats) - 0.02).any()  # some are near: the test can fail
 
 
@@ -75,7 +75,7 @@ def test_an_estimate_along_sampled_prefixes_cannot_lie_above():
     seen = rng.dirichlet(np.full(5, 0.3), size=(500, 7, 4)) + 1e-300  # [policies, prefixes, positions, V]
     rewards = (seen @ responses.token_rewards).mean(axis=(1, 2))
     nats = (seen * np.log(seen / responses.reference)).sum(axis=-1).sum(axis=-1).mean(axis=1)
-    assert (rewards <= reward_at(responses, nats) + 1e-9).all()
+    assert (rewards <= reward_at(responses, nats) + 1e-8).all()
 
 
 @pytest.mark.parametrize("reward", ["R1", "R2"])
@@ -87,7 +87,7 @@ def test_both_readings_increase_and_undo_each_other(reward):
     np.testing.assert_allclose(nats_at(responses, rewards[::9]), nats[::9], rtol=1e-6, atol=1e-6)
     some = nats[::9]
     np.testing.assert_allclose(nats_of(responses, tilt_at(responses, some)), some, rtol=1e-9, atol=1e-12)
-    np.testing.assert_allclose(reward_of(responses, tilt_at(responses, some)), rewards[::9], atol=1e-9)
+    np.testing.assert_allclose(reward_of(responses, tilt_at(responses, some)), rewards[::9], atol=1e-8)
 
 
 def test_its_slope_is_one_over_the_tilt():

@@ -7,7 +7,6 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure, SubFigure
 
-from modeseek.bandit.categorical.frontier import reward_at
 from modeseek.bandit.explore.bandit.model import LENGTH, TOKENS, BanditModel
 from modeseek.bandit.explore.toolkit.canvas import Panel, Scene, axes_in, rectangles
 from modeseek.bandit.explore.toolkit.panels import (
@@ -242,5 +241,5 @@ class _Frontier(Panel):
         self._limit.show((result.frontier_kl, result.frontier_reward))
         self._path.set_data(nats, reward)
         self._dot.set_data([nats[at]], [reward[at]])
-        could = float(reward_at(result.responses, nats[at]))
+        could = np.interp(nats[at], result.frontier_kl, result.frontier_reward)  # where the drawn line is
         self._gap.set_data([nats[at]] * 2, [reward[at], could])
