@@ -5,6 +5,7 @@ import json
 import numpy as np
 import xarray
 
+from modeseek.bandit.simulator.experiment import Experiment
 from modeseek.bandit.studies.reproduce.measures import CURVES, MEASURES
 
 
@@ -23,5 +24,5 @@ def fake_cell(level: float, spread: float = 0.01, fresh: int = 20, seed: int = 0
         data | grid,
         coords={"seed": np.arange(seeds), "step": steps, "learning_rate": rates},
         attrs={"learning_rate": 0.01, "tuning_seeds": 5, "seconds": 60.0, "created": "", "machine": "test"}
-        | {"versions": "{}", "identity": json.dumps({"experiment": {}})},
+        | {"versions": "{}", "identity": json.dumps({"experiment": json.loads(Experiment().to_json())})},
     )

@@ -41,6 +41,7 @@ ALLOWED = {
     "modeseek.bandit.studies": {
         "modeseek.bandit.objectives",
         "modeseek.bandit.simulator",
+        "modeseek.bandit.categorical",
         "modeseek.bandit.figures",
         "modeseek.bandit.studies",
     },

@@ -5,12 +5,17 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
+from modeseek.bandit.categorical.frontier import Responses, reward_at
 from modeseek.bandit.figures.curves import learning_rate_figure, reward_figure
+from modeseek.bandit.figures.frontier import FRONTIER, POINT_MASS, draw_frontier, responses_of
 from modeseek.bandit.figures.intervals import Interval, draw_intervals
 from modeseek.bandit.figures.problem import problem_figure
 from modeseek.bandit.figures.style import BLACK, METHOD_STYLES, VERMILLION, method_style, save_figure
 from modeseek.bandit.figures.tokens import token_figure
 from modeseek.bandit.objectives.registry import METHODS
+from modeseek.bandit.simulator.conventions import RELEASED_CODE, Conventions
+from modeseek.bandit.simulator.experiment import Experiment
+from modeseek.bandit.simulator.results import experiment_of
 from modeseek.bandit.simulator.summary import final_values, over_seeds
 
 
@@ -22,6 +27,46 @@ def test_curves_are_the_means_of_the_results(tiny_results):
     np.testing.assert_array_equal(above.get_ydata(), mean)
     np.testing.assert_array_equal(above.get_xdata(), tiny_results["step"])
     np.testing.assert_array_equal(below.get_xdata(), kl)
+
+
+def test_the_frontier_stands_behind_reward_against_kl(tiny_results):
+    """Its line is the exact one of the results' own problem, and a point mass at its end."""
+    experiment = experiment_of(tiny_results)
+    responses = responses_of(experiment, experiment.rewards[0])
+    above, below = reward_figure(tiny_results).axes[:2]
+    limit = next(line for line in below.lines if line.get_label() == FRONTIER["label"])
+    nats, most = (np.asarray(each, float) for each in (limit.get_xdata(), limit.get_ydata()))
+    np.testing.assert_allclose(most, reward_at(responses, nats), atol=1e-9)
+    np.testing.assert_allclose(responses.reference, tiny_results["reference_probs"])
+    assert responses.length == experiment.response_length
+    assert FRONTIER["label"] not in [line.get_label() for line in above.lines]
+    for name in experiment.methods:
+        runs = tiny_results.sel(algorithm=name).isel(reward=0)
+        assert (runs["expected_reward"] <= reward_at(responses, runs["kl_to_reference"].values) + 2e-6).all()
+
+
+def test_the_point_mass_is_drawn_where_it_is_near():
+    responses = Responses(np.array([0.5, 0.3, 0.2]), np.array([0.0, 0.5, 1.0]), 4)
+    end = -4 * np.log(0.2)
+    for farthest, there in ((0.5 * end, False), (0.9 * end, True), (2.0 * end, True)):
+        axes = Figure().add_subplot()
+        draw_frontier(axes, responses, np.array([0.0, np.nan, farthest]))
+        marks = [line for line in axes.lines if line.get_label() == POINT_MASS["label"]]
+        assert [line.get_xdata()[0] for line in marks] == ([pytest.approx(end)] if there else [])
+        assert axes.get_xlim()[1] >= (end if there else farthest)
+        assert axes.lines[0].get_xdata()[-1] >= axes.get_xlim()[1]
+
+
+@pytest.mark.parametrize(
+    ("conventions", "length"), [({}, 10), ({"prompt_in_response": True}, 9), ({"reference_model": "behavior"}, 10)]
+)
+def test_which_conventions_have_a_frontier(conventions, length):
+    """A KL to the exact reference; not one to a network."""
+    experiment = Experiment(conventions=Conventions(**conventions))
+    responses = responses_of(experiment, "R1")
+    assert (responses.length, responses.counted) == (length, 10)
+    assert (responses.prompt_reward is None) == (length == 10)
+    assert responses_of(Experiment(conventions=RELEASED_CODE), "R1") is None
 
 
 def test_token_bars_are_the_last_snapshot(tiny_results):

@@ -10,10 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from modeseek.bandit.categorical.metrics import kl
+from modeseek.bandit.categorical.frontier import reward_at
 from modeseek.bandit.explore import BanditExplorer
 from modeseek.bandit.explore.bandit import model as bandit_model
-from modeseek.bandit.explore.bandit.frontier import best_at, frontier, tilted
 from modeseek.bandit.explore.bandit.model import BanditModel
 from modeseek.bandit.explore.bandit.presets import PRESETS, experiment
 from modeseek.bandit.explore.bandit.scene import batch_picture
@@ -58,8 +57,8 @@ def test_presets_are_recorded_whole_and_small(preset: str):
     method = METHODS[model.values.method.removeprefix("on_policy_")]
     assert (run.weights < 0).any() == method.negative_gradient
     assert (run.weights > 0).any()
-    could = np.interp(run.curves["kl_to_reference"], model.result.frontier_kl, model.result.frontier_reward)
-    assert (run.curves["expected_reward"] <= could + 0.03).all()  # the estimate's noise along sampled prefixes
+    could = reward_at(model.result.responses, run.curves["kl_to_reference"])
+    assert (run.curves["expected_reward"] <= could + 1e-5).all()  # exact along sampled prefixes; float32 rounds
 
 
 @pytest.mark.slow
@@ -81,22 +80,6 @@ def test_copies_that_are_not_frozen_whole_are_refused():
     )
     with pytest.raises(ValueError, match="frozen_copies 'whole', got 'live_mlp'"):
         take_turn(state, run, asked.static)
-
-
-def test_the_frontier_is_the_tilted_reference():
-    rng = np.random.default_rng(0)
-    reference, rewards = rng.dirichlet(np.ones(7)), rng.uniform(size=7)
-    nats, reward = frontier(reference, rewards, 10)
-    assert (np.diff(nats) >= 0).all()
-    assert (np.diff(reward) >= -1e-12).all()
-    best = best_at(reference, rewards, 0.2)
-    assert kl(np.log(best), best, np.log(reference)) == pytest.approx(0.2, abs=1e-6)
-    slope = np.polyfit(rewards, np.log(best / reference), 1)
-    np.testing.assert_allclose(np.polyval(slope, rewards), np.log(best / reference), atol=1e-9)
-    for other in rng.dirichlet(np.ones(7), size=3000):  # no distribution that near earns more
-        if kl(np.log(other), other, np.log(reference)) <= 0.2:
-            assert other @ rewards <= best @ rewards + 1e-9
-    np.testing.assert_allclose(tilted(reference, rewards, 0.0).probs, reference)
 
 
 def test_no_number_compiles_anything(trained: BanditExplorer):

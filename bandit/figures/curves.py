@@ -5,9 +5,11 @@ import xarray
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from modeseek.bandit.figures.frontier import draw_frontier, responses_of
 from modeseek.bandit.figures.methods import method_line, styles_of
 from modeseek.bandit.figures.style import LineStyle, label_lines, new_figure, style
 from modeseek.bandit.objectives.registry import variant
+from modeseek.bandit.simulator.results import experiment_of
 from modeseek.bandit.simulator.summary import over_seeds
 
 
@@ -17,7 +19,8 @@ def _plot(axes: Axes, x: np.ndarray, y: np.ndarray, name: str, line: LineStyle) 
 
 def reward_figure(dataset: xarray.Dataset) -> Figure:
     """A column per reward: expected reward, mean and standard error over seeds, against gradient steps (above) and
-    against KL(policy ‖ reference) (below)."""
+    against KL(policy ‖ reference) (below), there beside the most that KL allows."""
+    experiment = experiment_of(dataset)
     names = [str(name) for name in dataset["algorithm"].values]
     rewards = [str(r) for r in dataset["reward"].values]
     styles = styles_of(names)
@@ -41,11 +44,14 @@ def reward_figure(dataset: xarray.Dataset) -> Figure:
             above.set(title=f"{reward}" + (f" (peak {where} the reference)" if known else ""), xlabel="gradient step")
             below.set(xlabel="KL(policy ‖ reference), nats per response")
             above.set_ylim(0, 1.03)
+            responses = responses_of(experiment, reward)
+            if responses is not None:
+                draw_frontier(below, responses, over_seeds(dataset["kl_to_reference"].sel(reward=reward))[0].values)
         for row in axes:
             row[0].set_ylabel("expected reward")
-        handles, labels = axes[0, 0].get_legend_handles_labels()
+        handles, labels = axes[1, 0].get_legend_handles_labels()
         figure.legend(
-            handles, labels, loc="outside lower center", ncols=min(5, len(names)), handlelength=3.2, frameon=False
+            handles, labels, loc="outside lower center", ncols=min(4, len(labels)), handlelength=3.2, frameon=False
         )
         note = f"mean ± standard error, {seeds} seeds" if seeds > 1 else "one seed"
         if lost := int(dataset["expected_reward"].isel(step=-1).isnull().sum()):

@@ -9,6 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import ScalarFormatter
 
+from modeseek.bandit.categorical.frontier import Responses
+from modeseek.bandit.figures.frontier import draw_frontier
 from modeseek.bandit.figures.style import GREY, LineStyle, new_figure, style
 from modeseek.bandit.simulator.summary import over_seeds
 
@@ -39,6 +41,8 @@ class Panel(NamedTuple):
     """Steps from 10 on stand on a logarithmic axis."""
     signed: bool = False
     """The sign of y matters: zero is drawn, and a figure's panels have one scale."""
+    frontier: Responses | None = None
+    """Of what the most reward that KL allows is drawn, where x is KL(policy ‖ reference)."""
 
 
 LABELS = {
@@ -77,6 +81,8 @@ def draw_panel(axes: Axes, panel: Panel) -> None:
         axes.set_xscale("symlog", linthresh=10)
         axes.set_xlim(left=0)
         axes.xaxis.set_major_formatter(ScalarFormatter())
+    if panel.frontier is not None:
+        draw_frontier(axes, panel.frontier, np.concatenate([points(curve, panel)[0] for curve in panel.curves]))
     if panel.signed:
         axes.axhline(0, color=GREY, linewidth=1)
 
@@ -98,7 +104,7 @@ def panels_figure(title: str, panels: Sequence[Sequence[Panel]]) -> Figure:
             found.values(),
             found.keys(),
             loc="outside lower center",
-            ncols=min(4, len(found)),
+            ncols=min(3 if any(p.frontier for row in panels for p in row) else 4, len(found)),
             handlelength=3.2,
             frameon=False,
         )

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from modeseek.bandit.explore.bandit.frontier import best_at, frontier
+from modeseek.bandit.categorical.frontier import Responses, best_at, frontier, reward_at
 from modeseek.bandit.explore.bandit.presets import (
     PRESETS,
     REFERENCE_FLOOR,
@@ -40,12 +40,14 @@ class BanditResult(NamedTuple):
     Attributes:
         reference: of a token, `[V]`.
         token_rewards: `[V]`.
+        responses: what they are drawn from and earn, for the frontier.
         frontier_kl: nats a response, `[B]`.
         frontier_reward: the most expected reward at that distance, `[B]`.
     """
 
     reference: np.ndarray
     token_rewards: np.ndarray
+    responses: Responses
     frontier_kl: np.ndarray
     frontier_reward: np.ndarray
 
@@ -94,7 +96,8 @@ class BanditModel(TrainingModel[BanditValues, BanditResult]):
         recipe = ReferenceRecipe(location=values.location, scale=values.scale, floor=REFERENCE_FLOOR)
         reference = reference_probs(recipe, "clip", TOKENS)
         rewards = gaussian_bump(values.center, values.width, TOKENS)
-        return BanditResult(reference, rewards, *frontier(reference, rewards, LENGTH))
+        responses = Responses(reference, rewards, LENGTH)
+        return BanditResult(reference, rewards, responses, *frontier(responses))
 
     # What the views show of the chosen collection.
 
@@ -114,7 +117,7 @@ class BanditModel(TrainingModel[BanditValues, BanditResult]):
     def best(self) -> np.ndarray:
         """The best token distribution as far from the reference as the first seed's policy, `[V]`."""
         nats = float(self.run.curves["kl_to_reference"][0, self.evaluation])
-        return best_at(self.result.reference, self.result.token_rewards, max(nats, 0.0) / LENGTH)
+        return best_at(self.result.responses, max(nats, 0.0))
 
     def batch(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The collection that led here, its strongest pushed-up response first: tokens `[B, T]`, weights and rewards
@@ -132,7 +135,7 @@ class BanditModel(TrainingModel[BanditValues, BanditResult]):
         reward, error = float(run.mean("expected_reward")[at]), float(run.error("expected_reward")[at])
         nats = float(run.mean("kl_to_reference")[at])
         spread = f" ± {error:.2f} (standard error of {len(run.seeds)} seeds)" if len(run.seeds) > 1 else " (one seed)"
-        could = np.interp(nats, self.result.frontier_kl, self.result.frontier_reward)
+        could = float(reward_at(self.result.responses, nats))
         _, weights, _ = self.batch()
         up, down = int((weights > 0).sum()), int((weights < 0).sum())
         pushed = f"; of the batch's {weights.size} responses {up} are pushed up and {down} down" if weights.size else ""

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from modeseek.bandit.categorical.frontier import nats_at, reward_at
 from modeseek.bandit.explore.bandit.model import BanditModel
 from modeseek.bandit.explore.toolkit.checks import Wrong, check, number
 from modeseek.bandit.explore.toolkit.explorer import Explorer
@@ -52,7 +53,7 @@ def predict_price() -> Prediction:
     def truth() -> Truth:
         ppo, best = nats_at_half("R1-ppo"), nats_at_half("R1-best-of-n")
         result = BanditModel("R1-ppo").result
-        least = float(np.interp(0.5, result.frontier_reward, result.frontier_kl))
+        least = float(nats_at(result.responses, 0.5))
         return Truth(
             0 if ppo < best else 1,
             f"PPO has moved {ppo:.1f} nats when its expected reward is one half, Best-of-N {best:.1f}; {least:.1f} is "
@@ -107,7 +108,7 @@ def check_gap(reward: Any) -> str:
     value = number(reward, "a difference of rewards", -1, 1)
     model = BanditModel("R1-ipo")
     nats, earned = (float(model.run.mean(name)[-1]) for name in ("kl_to_reference", "expected_reward"))
-    could = float(np.interp(nats, model.result.frontier_kl, model.result.frontier_reward))
+    could = float(reward_at(model.result.responses, nats))
     if abs(value - (could - earned)) > 0.02:
         side = "too much" if value > could - earned else "too little"
         near = "the reward that it earns" if abs(value - earned) < 0.02 else side

@@ -9,7 +9,16 @@ from matplotlib.figure import Figure, SubFigure
 
 from modeseek.bandit.explore.bandit.model import LENGTH, TOKENS, BanditModel
 from modeseek.bandit.explore.toolkit.canvas import Panel, Scene, axes_in, rectangles
-from modeseek.bandit.explore.toolkit.panels import REWARD_ENDS, SHADES, STALE, band, root_axis, token_edges, warning
+from modeseek.bandit.explore.toolkit.panels import (
+    REWARD_ENDS,
+    SHADES,
+    STALE,
+    Limit,
+    band,
+    root_axis,
+    token_edges,
+    warning,
+)
 from modeseek.bandit.figures.style import BLACK, BLUE, GREY, REFERENCE_BARS, TARGET, VERMILLION, LineStyle, method_style
 
 MARGINS = (0.75, 0.12)
@@ -201,14 +210,14 @@ class _Frontier(Panel):
     def __init__(self, figure: SubFigure) -> None:
         self.figure = figure
         self._axis = axis = axes_in(figure, 0.6, 0.15, 0.45, 0.3)
-        (self._limit,) = axis.plot([], [], label="most possible", **TARGET)
+        self._limit = Limit(axis)
         (self._path,) = axis.plot([], [], linewidth=2.0, label="mean of the seeds")
         (self._dot,) = axis.plot([], [], "o", ms=8, mec=BLACK)
         (self._gap,) = axis.plot([], [], color=GREY, linewidth=1.0)
         axis.set(ylabel="expected reward", ylim=REWARD_ENDS)
         axis.set_xlabel("KL(policy ‖ reference), nats per response", labelpad=1)
         axis.set_title("… and what did it cost?", y=1.0, pad=4)
-        self.moving: list[Artist] = [self._gap, self._limit, self._path, self._dot]
+        self.moving: list[Artist] = [self._gap, self._limit.line, self._limit.end, self._path, self._dot]
 
     def _farthest(self, model: BanditModel) -> float:
         farthest = float(np.nanmax(model.run.mean("kl_to_reference")))
@@ -229,8 +238,8 @@ class _Frontier(Panel):
     def update(self, model: BanditModel) -> None:
         run, at, result = model.run, model.evaluation, model.result
         reward, nats = run.mean("expected_reward"), run.mean("kl_to_reference")
-        self._limit.set_data(result.frontier_kl, result.frontier_reward)
+        self._limit.show((result.frontier_kl, result.frontier_reward))
         self._path.set_data(nats, reward)
         self._dot.set_data([nats[at]], [reward[at]])
-        could = np.interp(nats[at], result.frontier_kl, result.frontier_reward)
+        could = np.interp(nats[at], result.frontier_kl, result.frontier_reward)  # where the drawn line is
         self._gap.set_data([nats[at]] * 2, [reward[at], could])

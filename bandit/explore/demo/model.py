@@ -6,10 +6,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
+from modeseek.bandit.categorical.frontier import frontier
 from modeseek.bandit.explore.toolkit.model import ViewModel, rows_of
 from modeseek.bandit.explore.toolkit.stored import stored
 from modeseek.bandit.explore.toolkit.values import SteppedValues, choice, number
+from modeseek.bandit.figures.frontier import responses_of
 from modeseek.bandit.objectives.registry import variant
+from modeseek.bandit.simulator.results import experiment_of
 from modeseek.bandit.simulator.summary import over_seeds
 
 REWARDS = {"R1": "R1: the reward's peak far from the reference", "R2": "R2: its peak near the reference"}
@@ -33,6 +36,7 @@ class DemoResult(NamedTuple):
         divergence: KL(policy ‖ reference), nats a response, mean over seeds, `[M, E]`.
         tokens: token distributions at the end, `[M, V]`.
         seeds: how many.
+        frontier: KL and the most reward that it allows, each `[B]`.
     """
 
     steps: np.ndarray
@@ -41,6 +45,7 @@ class DemoResult(NamedTuple):
     divergence: np.ndarray
     tokens: np.ndarray
     seeds: int
+    frontier: tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,8 @@ class DemoModel(ViewModel[DemoValues, DemoResult]):
         """Means over seeds of the recorded run."""
         data = recorded().sel(reward=values.preset, algorithm=list(METHODS))
         reward, error = over_seeds(data["expected_reward"])
+        responses = responses_of(experiment_of(recorded()), str(values.preset))
+        assert responses is not None  # the recorded run is of the paper's conventions
         return DemoResult(
             data["step"].values,
             reward.values,
@@ -70,6 +77,7 @@ class DemoModel(ViewModel[DemoValues, DemoResult]):
             data["kl_to_reference"].mean("seed").values,
             data["final_tokens"].mean("seed").values,
             data.sizes["seed"],
+            frontier(responses),
         )
 
     def caption(self) -> str:

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure, SubFigure
 
 from modeseek.bandit.explore.demo.model import METHODS, DemoModel, recorded
 from modeseek.bandit.explore.toolkit.canvas import Panel, Scene, axes_in, rectangles
-from modeseek.bandit.explore.toolkit.panels import REWARD_ENDS, Curves, root_axis, token_edges
+from modeseek.bandit.explore.toolkit.panels import REWARD_ENDS, Curves, Limit, root_axis, token_edges
 from modeseek.bandit.figures.methods import method_line, styles_of
 from modeseek.bandit.figures.style import BLACK, REFERENCE_BARS, method_style
 from modeseek.bandit.objectives.registry import variant
@@ -25,6 +25,7 @@ class _Curves(Curves):
         axes.set(ylabel="expected reward", ylim=self.ends)
         axes.set_xlabel("KL(policy ‖ reference), nats per response" if against_kl else "gradient step")
         axes.set_title("… and at what distance?" if against_kl else "How high does each get?", y=1.0, pad=4)
+        self._limit = Limit(axes) if against_kl else None
         if not against_kl:
             axes.legend(fontsize=7.5, loc="lower right", handlelength=3.2)
 
@@ -33,6 +34,8 @@ class _Curves(Curves):
 
     def adapt(self, model: DemoModel) -> None:
         result = model.result
+        if self._limit:
+            self._limit.show(result.frontier)
         for shaded in list(self.axes.collections):
             shaded.remove()
         if not self._against_kl:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from modeseek.bandit.categorical.dynamics import simulate
+from modeseek.bandit.categorical.frontier import Responses, frontier
 from modeseek.bandit.categorical.optimizers import Settings
 from modeseek.bandit.categorical.presets import named_problem
 from modeseek.bandit.categorical.problem import Knobs, Problem, from_rewards
@@ -38,6 +39,7 @@ class FourMethodsResult(NamedTuple):
         divergence: KL(policy ‖ reference), nats, `[M, E]`.
         reference: `[K]`.
         rewards: of each token, `[K]`.
+        frontier: KL and the most reward that it allows, each `[B]`.
     """
 
     probs: np.ndarray
@@ -45,11 +47,18 @@ class FourMethodsResult(NamedTuple):
     divergence: np.ndarray
     reference: np.ndarray
     rewards: np.ndarray
+    frontier: tuple[np.ndarray, np.ndarray]
 
 
 @lru_cache(maxsize=4)
 def _bandit(preset: str) -> Problem:
     return named_problem(preset.removeprefix("fig16-")).problem
+
+
+@lru_cache(maxsize=4)
+def _most(preset: str) -> tuple[np.ndarray, np.ndarray]:
+    bandit = _bandit(preset)
+    return frontier(Responses(np.exp(bandit.log_reference), np.asarray(bandit.rewards), 1))
 
 
 @lru_cache(maxsize=64)
@@ -124,7 +133,8 @@ class FourMethodsModel(ViewModel[FourMethodsValues, FourMethodsResult]):
         ]
         probs, reward, divergence = (np.stack(each) for each in zip(*runs, strict=True))
         bandit = _bandit(values.preset)
-        return FourMethodsResult(probs, reward, divergence, np.exp(bandit.log_reference), np.asarray(bandit.rewards))
+        reference, rewards = np.exp(bandit.log_reference), np.asarray(bandit.rewards)
+        return FourMethodsResult(probs, reward, divergence, reference, rewards, _most(values.preset))
 
     def caption(self) -> str:
         """Every method at the chosen step."""

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure, SubFigure
 
 from modeseek.bandit.explore.four_methods.model import METHODS, FourMethodsModel
 from modeseek.bandit.explore.toolkit.canvas import Panel, Scene, axes_in, rectangles
-from modeseek.bandit.explore.toolkit.panels import REWARD_ENDS, Curves, root_axis, token_edges
+from modeseek.bandit.explore.toolkit.panels import REWARD_ENDS, Curves, Limit, root_axis, token_edges
 from modeseek.bandit.figures.style import BLACK, REFERENCE_BARS, method_style
 
 STYLES = {name: method_style(name) for name in METHODS}
@@ -25,6 +25,7 @@ class _Curves(Curves):
         axes.set(ylabel="expected reward", ylim=self.ends)
         axes.set_xlabel("KL(policy ‖ reference), nats" if against_kl else "step", labelpad=1)
         axes.set_title("… and at what distance?" if against_kl else "How high does each get?", y=1.0, pad=4)
+        self._limit = Limit(axes) if against_kl else None
         if against_kl:
             axes.legend(fontsize=7.5, loc="lower right", handlelength=3.2)
 
@@ -32,10 +33,12 @@ class _Curves(Curves):
         return float(np.ceil(2 * model.result.divergence.max()))
 
     def key(self, model: FourMethodsModel) -> Hashable:
-        return model.values.steps, self._far(model)
+        return model.values.preset, model.values.steps, self._far(model)
 
     def adapt(self, model: FourMethodsModel) -> None:
         self.mark_every(10, model.values.steps)
+        if self._limit:
+            self._limit.show(model.result.frontier)
         end = 0.52 * max(self._far(model), 1.0) if self._against_kl else 1.02 * model.values.steps
         self.axes.set_xlim(0, end)
 

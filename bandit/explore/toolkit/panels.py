@@ -13,6 +13,7 @@ from matplotlib.figure import SubFigure
 from matplotlib.text import Text
 
 from modeseek.bandit.explore.toolkit.canvas import Panel, axes_in
+from modeseek.bandit.figures.frontier import FRONTIER, POINT_MASS
 from modeseek.bandit.figures.style import BLACK, BLUE, GREY, ORANGE, VERMILLION, LineStyle
 
 SHADES = (255 * matplotlib.colormaps["cividis"](np.linspace(0, 1, 256))).astype(np.uint8)
@@ -63,6 +64,20 @@ def warning(axes: Axes, height: float) -> Text:
         color="#8A1C00",
         bbox={"facecolor": "white", "alpha": 0.85, "edgecolor": "none", "pad": 2.0},
     )
+
+
+class Limit:
+    """The most reward that KL allows, and its end, behind the curves of one pair of axes."""
+
+    def __init__(self, axes: Axes) -> None:
+        (self.line,) = axes.plot([], [], **FRONTIER)
+        (self.end,) = axes.plot([], [], **POINT_MASS)
+
+    def show(self, curve: tuple[np.ndarray, np.ndarray]) -> None:
+        """Put them where `frontier` says, and go on level behind its end."""
+        nats, reward = curve
+        self.line.set_data(np.append(nats, 100 * nats[-1]), np.append(reward, reward[-1]))
+        self.end.set_data(nats[-1:], reward[-1:])
 
 
 class Curves(Panel):
