@@ -56,7 +56,8 @@ def document(
                 lines += [f"Not stored yet: `{command(target, condition)}` makes it.", ""]
             best: dict[str, Assessment] = {}  # of several protocols the one with the most seeds
             for there in found:
-                judged = study.assess(target, there.results)
+                run = set(target.cells_under(there.protocol))
+                judged = [a for a in study.assess(target, there.results) if run.issuperset(a.claim.contrast.cells)]
                 mark = f" ({there.protocol.name})" if there.protocol in study.provisional else ""
                 for a in judged:
                     if a.claim.name not in best or a.seeds >= best[a.claim.name].seeds:

@@ -1,6 +1,5 @@
 """Each target's figure from its results: which curves stand in which panel."""
 
-import json
 import math
 from collections.abc import Callable, Iterable
 
@@ -8,8 +7,6 @@ import numpy as np
 import xarray
 from matplotlib.figure import Figure
 
-from modeseek.bandit.categorical.frontier import Responses
-from modeseek.bandit.figures.frontier import responses_of
 from modeseek.bandit.figures.intervals import Interval, intervals_figure
 from modeseek.bandit.figures.methods import styles_of
 from modeseek.bandit.figures.panels import Curve, Panel, panels_figure
@@ -17,7 +14,6 @@ from modeseek.bandit.figures.problem import problem_figure
 from modeseek.bandit.figures.style import LineStyle, ladder
 from modeseek.bandit.objectives.registry import variant
 from modeseek.bandit.simulator.conventions import PRESETS, Conventions
-from modeseek.bandit.simulator.experiment import Experiment
 from modeseek.bandit.simulator.problem import ReferenceRecipe, reference_probs, token_rewards
 from modeseek.bandit.studies.cells import Cell, Results, fresh_runs, time_spent
 from modeseek.bandit.studies.contrasts import fresh_values, level
@@ -44,6 +40,7 @@ from modeseek.bandit.studies.reproduce.cells import (
     BanditCell,
 )
 from modeseek.bandit.studies.reproduce.measures import FINAL_REWARD
+from modeseek.bandit.studies.reproduce.store import responses_in
 from modeseek.bandit.studies.reproduce.targets import BanditTarget
 
 Drawing = Callable[[Results, str], Figure]
@@ -72,21 +69,17 @@ def _methods(results: Results, cells: Iterable[BanditCell]) -> list[Curve]:
     return _curves(results, [(method.title, cell, styles[method.name], not method.on_policy) for method, cell in named])
 
 
-def _responses(curves: list[Curve], reward: str) -> Responses | None:
-    """What the cells of one panel draw from and earn, by the first one's own configuration; None if none is there."""
-    if not curves:
-        return None
-    stored = json.loads(curves[0].runs.attrs["identity"])["experiment"]
-    return responses_of(Experiment.from_json(json.dumps(stored)), reward)
-
-
 def _comparison(methods: tuple[str, ...], cells: dict[tuple[str, str], BanditCell]) -> Rows:
     """Reward against steps above, reward against KL below, a column a reward: figures 16 and 19."""
 
     def rows(results: Results) -> list[list[Panel]]:
         curves = {r: _methods(results, [cells[m, r] for m in methods]) for r in REWARDS}
         above = [Panel(_PLACE[r], curves[r]) for r in REWARDS]
-        below = [Panel("", curves[r], x="kl_to_reference", frontier=_responses(curves[r], r)) for r in REWARDS]
+        # The first cell's own configuration says what all cells of a panel draw from and earn.
+        limits = [responses_in(curves[r][0].runs) if curves[r] else None for r in REWARDS]
+        below = [
+            Panel("", curves[r], x="kl_to_reference", frontier=most) for r, most in zip(REWARDS, limits, strict=True)
+        ]
         return [above, below]
 
     return rows

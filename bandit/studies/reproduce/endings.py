@@ -1,18 +1,15 @@
 """How runs end, seed by seed, beside the means that verdicts are about: tables under a target's verdicts."""
 
-import json
-
 import numpy as np
+import xarray
 
 from modeseek.bandit.categorical.collapse import Ending, collapsed_at_the_end
-from modeseek.bandit.categorical.frontier import Responses, reward_at
-from modeseek.bandit.figures.frontier import responses_of
-from modeseek.bandit.simulator.experiment import Experiment
+from modeseek.bandit.categorical.frontier import reward_at
 from modeseek.bandit.studies.aggregates import improvement, interquartile_mean_of, profile
-from modeseek.bandit.studies.cells import Results, fresh_runs
+from modeseek.bandit.studies.cells import Cell, Results, fresh_runs
 from modeseek.bandit.studies.contrasts import fresh_values, level
-from modeseek.bandit.studies.reproduce.cells import BanditCell
 from modeseek.bandit.studies.reproduce.measures import FINAL_REWARD, KL_BUDGET, reward_within, steps_to
+from modeseek.bandit.studies.reproduce.store import responses_in
 from modeseek.bandit.studies.reproduce.targets import BanditTarget
 from modeseek.markdown import markdown_table
 
@@ -26,18 +23,13 @@ BUDGETS = (2.0, 5.0, 10.0, 20.0)
 """Nats a response at which methods are compared at equal KL."""
 
 
-def responses(results: Results, cell: BanditCell) -> Responses | None:
-    """What a stored cell's responses are drawn from and earn; None where there is no exact frontier."""
-    stored = json.loads(results[cell].attrs["identity"])["experiment"]
-    return responses_of(Experiment.from_json(json.dumps(stored)), cell.reward)
-
-
 def tables(target: BanditTarget, results: Results) -> list[str]:
     """The lines of all tables that a target has, each with an empty line behind it."""
     if not target.claims:
         return []
-    plain = {cell: results[cell] for cell in results if cell.tuned_with is None}
-    within = {cell: results[cell] for cell in results if cell.tuned_with is not None}
+    tuned: set[Cell] = {cell for cell in target.cells if cell.tuned_with is not None}
+    plain = {cell: dataset for cell, dataset in results.items() if cell not in tuned}
+    within = {cell: dataset for cell, dataset in results.items() if cell in tuned}
     lines = [endings(plain), "", shared_cells(target, results), ""] if plain else []
     if better := improvements(target, results):
         lines += [better, ""]
@@ -67,7 +59,7 @@ def endings(results: Results) -> str:
                 f"{profile(finite, np.array([HIGH]))[0]:.0%}",
                 f"{median:.0f}" if np.isfinite(median) else "never",
                 f"{reached.sum()} of {len(steps)}",
-                _collapsed(results, cell),
+                _collapsed(dataset),
             )
         )
     head = ("cell", "rate", "mean ± standard error", "interquartile mean (95 %)", f"≥ {HIGH:g}")
@@ -75,11 +67,11 @@ def endings(results: Results) -> str:
     return markdown_table([(name, "left" if name == "cell" else "right") for name in (*head, *more)], rows)
 
 
-def _collapsed(results: Results, cell: BanditCell) -> str:
-    there = responses(results, cell)
+def _collapsed(dataset: xarray.Dataset) -> str:
+    there = responses_in(dataset)
     if there is None:
         return "—"
-    runs = fresh_runs(results[cell])
+    runs = fresh_runs(dataset)
     ends = collapsed_at_the_end(there, runs["expected_reward"].values, runs["kl_to_reference"].values)
     counts = [int((ends == ending).sum()) for ending in (Ending.COLLAPSED, Ending.SPREAD, Ending.UNDECIDED)]
     return " · ".join(map(str, counts))
@@ -117,10 +109,10 @@ def shared_cells(target: BanditTarget, results: Results) -> str:
 
 
 def trade_off(results: Results) -> str:
-    """A row a cell that is tuned for the trade-off: the best reward within each budget, beside the most that it allows."""
+    """A row a cell that is tuned for the trade-off: its best reward within each budget, beside the most there is."""
     rows = []
     for cell, dataset in results.items():
-        there = responses(results, cell)
+        there = responses_in(dataset)
         entries = []
         for nats in BUDGETS:
             values = reward_within(fresh_runs(dataset), nats).values
@@ -129,7 +121,5 @@ def trade_off(results: Results) -> str:
             most = "" if there is None else f" of {float(reward_at(there, nats)):.3f}"
             entries.append(f"{finite.mean():.3f} ± {error:.3f}{most}")
         rows.append((cell.name, f"{dataset.attrs['learning_rate']:g}", *entries))
-    columns = ("cell, its rate best within {:g} nats".format(KL_BUDGET), "rate", *(f"{b:g} nats" for b in BUDGETS))
+    columns = (f"cell, its rate best within {KL_BUDGET:g} nats", "rate", *(f"{b:g} nats" for b in BUDGETS))
     return markdown_table([(name, "right" if i else "left") for i, name in enumerate(columns)], rows)
-
-

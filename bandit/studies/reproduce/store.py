@@ -7,7 +7,10 @@ from typing import Any
 
 import xarray
 
+from modeseek.bandit.categorical.frontier import Responses
+from modeseek.bandit.figures.frontier import responses_of
 from modeseek.bandit.simulator.conventions import PRESETS, Conventions
+from modeseek.bandit.simulator.experiment import Experiment
 from modeseek.bandit.simulator.results import load
 from modeseek.bandit.studies.protocol import Protocol
 from modeseek.bandit.studies.reproduce.cells import BanditCell
@@ -42,6 +45,12 @@ def read_cell(cell: BanditCell, base: Conventions, protocol: Protocol, folder: P
     if another := difference_to(dataset, cell, base, protocol):
         raise ValueError(f"{path} is of {another}. Choose another --out, or move it away")
     return dataset
+
+
+def responses_in(dataset: xarray.Dataset) -> Responses | None:
+    """What a stored cell's responses are drawn from and earn; None where its KL has no exact frontier."""
+    stored = json.loads(dataset.attrs["identity"])["experiment"]
+    return responses_of(Experiment.from_json(json.dumps(stored)), stored["rewards"][0])
 
 
 STORE: Store[BanditCell] = Store(
