@@ -48,7 +48,8 @@ def pretrain(
     `exact` (the default): the KL of every next-token distribution is exact, along prefixes of which half are drawn
     from the reference and half uniformly, so that the policy starts at the reference also on prefixes that only a
     trained policy visits; ends at the tolerance. `sampled`: the released code's 100 steps of one prompt and one
-    response sampled from the policy. `prompt_set`: the same of each of the run's own `prompts`, as its one-token bandit.
+    response sampled from the policy. `prompt_set`: the same, of all the run's own `prompts`, as its
+    one-token bandit has it.
     """
     exact = config.conventions.pretraining == "exact"
     numbers = config.pretraining
