@@ -34,8 +34,8 @@ RELEASED_RATES: dict[str, tuple[float, ...]] = {
     "ppo": _UP_TO_HUNDREDTH,
 }
 """Method → what is tried where no `--lr` is given. Source: `bandit_experiment/transformer_hyperparam_tuning.py`, lines
-357 (Best-of-N, with and without a negative gradient), 377 (RWR, `awr` there), 397 (DPO), 418 (REINFORCE), 439 (PPO), 460
-(IPO); `hyperparam_tuning.py`, lines 337, 358, 379, 400, has the same ones for the one-token bandit."""
+357 (Best-of-N, with and without a negative gradient), 377 (RWR, `awr` there), 397 (DPO), 418 (REINFORCE), 439 (PPO) and
+460 (IPO); `hyperparam_tuning.py`, lines 337, 358, 379 and 400, has the same ones for the one-token bandit."""
 
 
 class Tuned(NamedTuple):
