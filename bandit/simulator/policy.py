@@ -87,8 +87,8 @@ def mlp_policy(vocab_size: int, layers: int = 2, width: int = 256) -> Policy:
     def init(key: jax.Array) -> Params:
         return module.init(key, jnp.zeros((1, CONTEXT_SIZE)))["params"]
 
-    def logits(params: Params, tokens: Array) -> Array:
-        of_contexts: Array = module.apply({"params": params}, contexts(tokens[:, 0]))
+    def logits(params: Params, tokens: Array) -> Any:
+        of_contexts: Any = module.apply({"params": params}, contexts(tokens[:, 0]))
         return of_contexts[:, None]
 
     def step(params: Params, token: Array, position: Array, cache: Any) -> tuple[Array, Any]:
