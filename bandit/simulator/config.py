@@ -7,19 +7,25 @@ from modeseek.bandit.objectives.pairs import PairScheme
 from modeseek.bandit.simulator.conventions import Conventions
 from modeseek.checks import choices, positive, require, whole
 
+CONTEXTS = 2**31 - 1
+"""How many contexts there are for a policy that reads contexts: so many that those of training and of evaluation
+differ."""
+
 
 @dataclasses.dataclass(frozen=True)
 class PolicyConfig:
     """The policy network.
 
     Attributes:
-        kind: `gpt` (minGPT's gpt-nano) or `tabular` (independent logits per position; reads nothing).
-        layers: transformer blocks.
+        kind: `gpt` (minGPT's gpt-nano), `tabular` (independent logits per position; reads nothing) or `mlp` (the
+            released code's network for responses of one token, there with 2 layers of width 256; its prompts are
+            contexts of real numbers, and those that a policy is evaluated on are not those that it is trained on).
+        layers: transformer blocks, or hidden layers of the MLP.
         heads: attention heads; must divide width.
-        width: features of the residual stream.
+        width: features of the residual stream, or units of a hidden layer.
     """
 
-    kind: Literal["gpt", "tabular"] = "gpt"
+    kind: Literal["gpt", "tabular", "mlp"] = "gpt"
     layers: int = 3
     heads: int = 3
     width: int = 48
@@ -169,6 +175,11 @@ class Static:
     pretraining: PretrainingConfig
     algorithm: AlgorithmConfig
     evaluation: EvaluationConfig
+
+    @property
+    def prompt_count(self) -> int:
+        """How many different prompts there are: a token each, or, for the MLP, a context each."""
+        return CONTEXTS if self.policy.kind == "mlp" else self.vocab_size
 
     @property
     def new_tokens(self) -> int:

@@ -29,7 +29,7 @@ class Conventions:
             released code computes: its `deepcopy` leaves each block's MLP bound, through a lambda, to the network that
             goes on training, so that the reference moves with the policy.
         pretraining: `exact` minimises the KL along many prefixes until a tolerance is met; `sampled` takes 100 steps
-            of one prompt and one sampled response each.
+            of one prompt and one sampled response each; `prompt_set` takes 100 steps of the run's whole prompt set.
         dropout: dropout rate in gradient steps (sampling, scoring of references and exact pretraining never drop).
         ratio: PPO's ratio, of whole responses or of tokens.
         kl_placement: where `kl_coefficient` acts: in the `reward`; as `exact` KL of each next-token distribution,
@@ -46,7 +46,7 @@ class Conventions:
     scoring: Scoring = "next_token"
     reference_model: Literal["exact", "initial_policy", "behavior"] = "exact"
     frozen_copies: Literal["whole", "live_mlp"] = "whole"
-    pretraining: Literal["exact", "sampled"] = "exact"
+    pretraining: Literal["exact", "sampled", "prompt_set"] = "exact"
     dropout: float = 0.0
     ratio: Literal["sequence", "token"] = "sequence"
     kl_placement: Literal["reward", "exact", "loss"] = "reward"

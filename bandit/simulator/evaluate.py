@@ -41,9 +41,9 @@ def expected_rewards(rollout: Rollout, problem: Problem, prompt_in_response: boo
     return rewards.mean(axis=-1)
 
 
-def evaluation_prompts(n: int, samples_per_prompt: int, vocab_size: int) -> Int[Array, "B"]:
-    """The tokens 0, 1, …, V-1, 0, …, each `samples_per_prompt` times."""
-    return jnp.repeat(jnp.arange(n, dtype=jnp.int32) % vocab_size, samples_per_prompt)
+def evaluation_prompts(n: int, samples_per_prompt: int, prompt_count: int) -> Int[Array, "B"]:
+    """The prompts 0, 1, … in turn, `prompt_count` of them, each `samples_per_prompt` times."""
+    return jnp.repeat(jnp.arange(n, dtype=jnp.int32) % prompt_count, samples_per_prompt)
 
 
 def evaluate(

@@ -70,6 +70,11 @@ class Experiment:
             self.conventions.frozen_copies == "whole" or self.policy.kind == "gpt",
             "conventions.frozen_copies 'live_mlp' needs a policy with MLPs: policy kind 'gpt'",
         )
+        require(
+            self.policy.kind != "mlp" or (self.static.input_length == 1 and not self.conventions.prompt_in_response),
+            "policy kind 'mlp' writes one token: it needs response_length 1, conventions.scoring 'next_token' and "
+            "conventions.prompt_in_response false",
+        )
         self._check_methods()
         self._check_numbers()
         require(len(self.rewards) > 0, "rewards must name at least one reward")

@@ -1,4 +1,4 @@
-"""Policies as pure functions of a parameter pytree: GPT-Nano, and a tabular one with exact answers."""
+"""Policies as pure functions of a parameter pytree: GPT-Nano, a tabular one with exact answers, and a small MLP."""
 
 import functools
 from collections.abc import Callable
@@ -10,6 +10,7 @@ from jaxtyping import Array
 
 from modeseek.bandit.simulator.config import Static
 from modeseek.bandit.simulator.gpt import GPTNano, init_params
+from modeseek.bandit.simulator.mlp import CONTEXT_SIZE, ContextMLP, contexts
 
 Params = Any
 """A pytree of arrays."""
@@ -78,12 +79,32 @@ def tabular_policy(vocab_size: int, length: int) -> Policy:
     return Policy(init, logits, lambda params, tokens, key: logits(params, tokens), lambda batch: (), step)
 
 
+@functools.lru_cache
+def mlp_policy(vocab_size: int, layers: int = 2, width: int = 256) -> Policy:
+    """A network of `layers` hidden layers for responses of one token; a prompt is the number of its context."""
+    module = ContextMLP(vocab_size, layers, width)
+
+    def init(key: jax.Array) -> Params:
+        return module.init(key, jnp.zeros((1, CONTEXT_SIZE)))["params"]
+
+    def logits(params: Params, tokens: Array) -> Any:
+        of_contexts: Any = module.apply({"params": params}, contexts(tokens[:, 0]))
+        return of_contexts[:, None]
+
+    def step(params: Params, token: Array, position: Array, cache: Any) -> tuple[Array, Any]:
+        return logits(params, token[:, None])[:, 0], cache
+
+    return Policy(init, logits, lambda params, tokens, key: logits(params, tokens), lambda batch: (), step)
+
+
 def make_policy(config: Static) -> Policy:
     """The policy that the configuration asks for."""
     length = config.input_length
     if config.policy.kind == "tabular":
         return tabular_policy(config.vocab_size, length)
     sizes = config.policy
+    if sizes.kind == "mlp":
+        return mlp_policy(config.vocab_size, sizes.layers, sizes.width)
     return gpt_policy(config.vocab_size, length, sizes.layers, sizes.heads, sizes.width, config.conventions.dropout)
 
 

@@ -10,6 +10,7 @@ from modeseek.bandit.objectives.divergences import kl
 from modeseek.bandit.simulator.config import Static
 from modeseek.bandit.simulator.optimizer import adam
 from modeseek.bandit.simulator.policy import Params, Policy
+from modeseek.bandit.simulator.problem import sample_prompts
 from modeseek.bandit.simulator.sampling import sample
 
 
@@ -34,13 +35,21 @@ class _Carry(NamedTuple):
     step: Array
 
 
-def pretrain(policy: Policy, reference_log_probs: Float[Array, "V"], config: Static, *, key: jax.Array) -> Pretrained:
+def pretrain(
+    policy: Policy,
+    reference_log_probs: Float[Array, "V"],
+    prompts: Int[Array, "D"],
+    config: Static,
+    *,
+    key: jax.Array,
+) -> Pretrained:
     """Initialise a policy and fit it to the reference; the key is consumed.
 
     `exact` (the default): the KL of every next-token distribution is exact, along prefixes of which half are drawn
     from the reference and half uniformly, so that the policy starts at the reference also on prefixes that only a
     trained policy visits; ends at the tolerance. `sampled`: the released code's 100 steps of one prompt and one
-    response sampled from the policy.
+    response sampled from the policy. `prompt_set`: the same, of all the run's own `prompts`, as its
+    one-token bandit has it.
     """
     exact = config.conventions.pretraining == "exact"
     numbers = config.pretraining
@@ -58,13 +67,15 @@ def pretrain(policy: Policy, reference_log_probs: Float[Array, "V"], config: Sta
     def prefixes(params: Params, key: jax.Array) -> Int[Array, "B S"]:
         if not exact:
             prompt_key, sample_key = jax.random.split(key)
-            prompts = jax.random.randint(prompt_key, (1,), 0, config.vocab_size)
-            return sample(policy, params, prompts, config.new_tokens, key=sample_key).tokens[:, :-1]
+            own = config.conventions.pretraining == "prompt_set"
+            read = prompts if own else sample_prompts(1, config.prompt_count, key=prompt_key)
+            return sample(policy, params, read, config.new_tokens, key=sample_key).tokens[:, :-1]
         uniform = jax.random.uniform(key, (numbers.rows, config.new_tokens))
-        anything = (uniform * config.vocab_size).astype(jnp.int32)
+        column, row = jnp.arange(config.new_tokens), jnp.arange(numbers.rows)
+        kinds = jnp.where(column == 0, float(config.prompt_count), float(config.vocab_size))
+        anything = (uniform * kinds).astype(jnp.int32)
         cumulative = jnp.cumsum(jnp.exp(reference_log_probs))
         from_reference = jnp.searchsorted(cumulative, uniform * cumulative[-1], side="right").astype(jnp.int32)
-        column, row = jnp.arange(config.new_tokens), jnp.arange(numbers.rows)
         # Prompts are uniform; of the rest, every second row is drawn from the reference.
         reference_drawn = (row % 2 == 0)[:, None] & (column > 0)[None, :]
         return jnp.where(reference_drawn, from_reference, anything)

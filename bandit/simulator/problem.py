@@ -181,6 +181,6 @@ def response_rewards(
     return token_rewards[response_tokens(tokens, prompt_in_response)].mean(axis=-1)
 
 
-def sample_prompts(n: int, vocab_size: int, *, key: jax.Array) -> Int[Array, "P"]:
-    """Prompts, each a token drawn uniformly; the key is consumed."""
-    return jax.random.randint(key, (n,), 0, vocab_size)
+def sample_prompts(n: int, prompt_count: int, *, key: jax.Array) -> Int[Array, "P"]:
+    """Prompts, drawn uniformly from `prompt_count` of them; the key is consumed."""
+    return jax.random.randint(key, (n,), 0, prompt_count)

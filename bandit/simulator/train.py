@@ -60,21 +60,26 @@ class History(NamedTuple):
 
 def pretrain_seed(problem: Problem, seed: Int[Array, ""], config: Static) -> Pretrained:
     """The start of every run with this seed: a fresh network at the reference."""
-    return pretrain(make_policy(config), problem.reference_log_probs, config, key=run_keys(seed).pretraining)
+    key = run_keys(seed).pretraining
+    return pretrain(make_policy(config), problem.reference_log_probs, prompt_set(seed, config), config, key=key)
+
+
+def prompt_set(seed: Int[Array, ""], config: Static) -> Int[Array, "D"]:
+    """The prompts that a run is trained on."""
+    return sample_prompts(config.algorithm.prompt_set_size, config.prompt_count, key=run_keys(seed).prompts)
 
 
 def initial_state(params: Params, run: Run, config: Static) -> TrainState:
     """A run before its first collection, from a policy at the reference."""
     algorithm = config.algorithm
     rows = (algorithm.prompts_per_collection, algorithm.responses_per_prompt)
-    prompts = sample_prompts(algorithm.prompt_set_size, config.vocab_size, key=run_keys(run.seed).prompts)
     zeros = jnp.zeros((*rows, config.input_length))
     return TrainState(
         params=params,
         optimizer=adam().init(params),
         behavior_params=params,
         reference_params=params if config.conventions.reference_model == "initial_policy" else (),
-        prompts=prompts,
+        prompts=prompt_set(run.seed, config),
         batch=Collected(
             tokens=jnp.zeros((*rows, 1 + config.new_tokens), jnp.int32),
             rewards=jnp.zeros(rows),
@@ -132,7 +137,7 @@ def _evaluate(state: TrainState, run: Run, config: Static, policy: Policy) -> tu
         policy,
         state.params,
         run.problem,
-        evaluation_prompts(numbers.prompts, numbers.samples_per_prompt, config.vocab_size),
+        evaluation_prompts(numbers.prompts, numbers.samples_per_prompt, config.prompt_count),
         config.new_tokens,
         key=run_keys(run.seed).at(state.step).evaluation,
         prompt_in_response=config.conventions.prompt_in_response,

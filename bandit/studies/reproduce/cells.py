@@ -4,8 +4,8 @@ import dataclasses
 from typing import Any, NamedTuple
 
 from modeseek.bandit.objectives.batch import HyperParameters
-from modeseek.bandit.simulator.config import AlgorithmConfig, EvaluationConfig
-from modeseek.bandit.simulator.conventions import PAPER, Conventions
+from modeseek.bandit.simulator.config import AlgorithmConfig, EvaluationConfig, PolicyConfig
+from modeseek.bandit.simulator.conventions import PAPER, RELEASED_CODE, Conventions
 from modeseek.bandit.simulator.experiment import Experiment
 from modeseek.bandit.studies.cells import Cell
 from modeseek.bandit.studies.protocol import Protocol
@@ -29,6 +29,8 @@ class BanditCell(Cell):
         conventions: changed conventions, name and value.
         stretch: how many times as many collections as the protocol has.
         interval: gradient steps between evaluations; 0 means once a collection.
+        policy: the network.
+        as_released: what the released code has in its place, and is run under its conventions; None if the same.
         protocols: those that run it.
         tuned_for: name of the measure that its learning rate maximises on the tuning seeds.
         tuned_with: if given, the cell whose runs on the tuning seeds it shares: the same but for what it is tuned for.
@@ -42,6 +44,8 @@ class BanditCell(Cell):
     conventions: tuple[tuple[str, Any], ...] = ()
     stretch: int = 1
     interval: int = 0
+    policy: PolicyConfig = dataclasses.field(default_factory=PolicyConfig)
+    as_released: "BanditCell | None" = None
     protocols: frozenset[Protocol] = dataclasses.field(default=EVERY, kw_only=True)
     tuned_for: str = "final_reward"
     tuned_with: "BanditCell | None" = None
@@ -59,6 +63,8 @@ class BanditCell(Cell):
 
     def experiment(self, base: Conventions, protocol: Protocol) -> Experiment:
         """The cell's runs at the default learning rate, one seed; `running.run_cell` sets both."""
+        if self.as_released is not None and base == RELEASED_CODE:
+            return self.as_released.experiment(base, protocol)
         algorithm = dataclasses.replace(
             self.algorithm,
             collections=protocol.collections(
@@ -73,6 +79,7 @@ class BanditCell(Cell):
             rewards=(self.reward,),
             response_length=length,
             conventions=conventions,
+            policy=self.policy,
             algorithm=algorithm,
             evaluation=EvaluationConfig(interval=self.interval),
             hyper=dataclasses.replace(HyperParameters(), **dict(self.hyper)),
@@ -91,10 +98,12 @@ def reuse(inner_steps: int) -> AlgorithmConfig:
     return AlgorithmConfig(inner_steps=inner_steps, collections=REUSE_STEPS // inner_steps)
 
 
-def offline(prompts: int) -> AlgorithmConfig:
+def offline(prompts: int, steps: int = 100) -> AlgorithmConfig:
     """Figures 16 and 18: 100 gradient steps, each on the whole data set of 10 responses to every prompt."""
     samples = 10 * prompts
-    return AlgorithmConfig(samples_per_collection=samples, minibatch_size=samples, inner_steps=10, collections=10)
+    return AlgorithmConfig(
+        samples_per_collection=samples, minibatch_size=samples, inner_steps=10, collections=steps // 10
+    )
 
 
 BATCHES = (100, 200, 500, 1000)
@@ -151,8 +160,36 @@ HEADLINES = {(m, r): BanditCell(f"{m}-{r}", m, r) for m in HEADLINE_METHODS for 
 HEADLINES_WITHIN = {key: cell.within_budget() for key, cell in HEADLINES.items()}
 """The same, tuned for the trade-off of reward and KL."""
 
+ONE_TOKEN_RELEASED = (
+    ("prompt_in_response", False),
+    ("scoring", "next_token"),
+    ("reference_model", "exact"),
+    ("frozen_copies", "whole"),
+    ("pretraining", "prompt_set"),
+    ("dropout", 0.0),
+)
+"""Conventions of the released one-token bandit, a program of its own: none of the sequences' slips is in it."""
+
+
+def _one_token_released(method: str, reward: str) -> BanditCell:
+    """As its scripts have it: 200 steps, on 5 prompts for Best-of-N and on 100 for IPO, whose pairs differ by .2."""
+    ipo = method == "ipo"
+    return BanditCell(
+        f"{method}-one-token-{reward}",
+        method,
+        reward,
+        offline(100 if ipo else 5, steps=200),
+        response_tokens=1,
+        hyper=(("reward_gap", 0.2),) if ipo else (),
+        conventions=ONE_TOKEN_RELEASED,
+        policy=PolicyConfig(kind="mlp", layers=2, heads=1, width=256),
+    )
+
+
 ONE_TOKEN = {
-    (m, r): BanditCell(f"{m}-one-token-{r}", m, r, offline(10), response_tokens=1)
+    (m, r): BanditCell(
+        f"{m}-one-token-{r}", m, r, offline(10), response_tokens=1, as_released=_one_token_released(m, r)
+    )
     for m in ONE_TOKEN_METHODS
     for r in REWARDS
 }
