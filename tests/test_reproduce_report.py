@@ -92,7 +92,7 @@ def test_a_part_is_shown_where_nothing_is_complete_and_what_has_the_most_seeds_i
     assert summary.endswith("| reversed |")  # a hundred seeds, where twenty say reproduced
     (summary, *_) = (line for line in whole.splitlines() if claim("on-policy-ipo-matches-ppo-R1") in line)
     assert summary.endswith("| reproduced |")
-    assert "Not run yet: ipo-R1, on_policy_ipo-R2" in whole
+    assert "Not run yet: on_policy_ipo-R2, ipo-R1" in whole
     judged = [line for line in whole.splitlines() if claim("ppo-trade-off-R1") in line]
     assert len(judged) == 2  # in brief, and under `full`, which would run it
 
