@@ -277,6 +277,9 @@ REMEDIES = dict(
         _remedy("best-worst", "best against worst alone", algorithm=AlgorithmConfig(pair_scheme="best_worst")),
         _remedy("small-margin", "τ = .5, margin 1 nat", hyper=(("tau", 0.5),)),
         _remedy("large-margin", "τ = .01, margin 50 nats", hyper=(("tau", 0.01),)),
+        # The loss of means over N tokens, (h/N - 1/(2τ))², is that of sums with margin N/(2τ), divided by N²: Adam
+        # does not mind the factor. So the authors' language-model trainer has it.
+        _remedy("per-token", "τ = .05 on means over tokens: margin 100 nats", hyper=(("tau", 0.005),)),
         _remedy(
             "moving",
             "reference = policy of each collection",
@@ -287,3 +290,17 @@ REMEDIES = dict(
     )
 )
 """By name; `none` is without any."""
+
+REGULARISED_BETA = {"R1": 0.0294, "R2": 0.0324}
+"""β at which KL-regularised RL has its optimum as far away as IPO at τ = .05, 7.00 nats (`frontier.beta_at`)."""
+
+REGULARISED = {
+    (name, r): BanditCell(f"regularised-{name}-{r}", "ppo", r, hyper=(("kl_coefficient", beta),), conventions=changed)
+    for name, changed in {
+        "kl-in-reward": (("kl_placement", "reward"),),
+        # Rewards as they are: of standardised ones β would be another multiple in every batch.
+        "exact-kl": (("kl_placement", "exact"), ("standardization", "none")),
+    }.items()
+    for r, beta in REGULARISED_BETA.items()
+} | {("ipo", "R1"): REMEDIES["none"].cell, ("ipo", "R2"): BanditCell("regularised-ipo-R2", "on_policy_ipo", "R2")}
+"""Where KL acts and reward → PPO with it, and on-policy IPO beside it."""

@@ -25,7 +25,7 @@ BUDGETS = (2.0, 5.0, 10.0, 20.0)
 
 def tables(target: BanditTarget, results: Results) -> list[str]:
     """The lines of all tables that a target has, each with an empty line behind it."""
-    if not target.claims:
+    if not target.claims and not target.changes:
         return []
     tuned: set[Cell] = {cell for cell in target.cells if cell.tuned_with is not None}
     plain = {cell: dataset for cell, dataset in results.items() if cell not in tuned}
