@@ -34,8 +34,8 @@ class Reproduce:
         target: fig2, fig4, fig14, fig16, fig18, fig19, table3, one-token, all, ablation, remedies, regularised or
             report.
         conventions: paper, of the text, with the reference's tails piled up (without this option); figure2, the same
-            with the tails discarded; or released_code. `modeseek bandit --help` lists the differences. Ours are about one
-            of them alone.
+            with the tails discarded; or released_code. `modeseek bandit --help` lists the differences. Ours are about
+            one of them alone.
         more: a hundred fresh seeds (of ours twenty), at the learning rates that were found before, or tuned anew where
             none are stored.
         short: three learning rates, eight seeds, at most 500 gradient steps.
