@@ -10,6 +10,7 @@ from modeseek.bandit.studies.intervals import simultaneous
 from modeseek.bandit.studies.verdicts import (
     LEAST_OF_TWO_KINDS,
     LEAST_SEEDS,
+    SMOOTHNESS,
     Question,
     decide,
     decide_number,
@@ -102,7 +103,7 @@ def test_a_reported_number_has_an_error_of_its_own():
 def test_verdicts_follow_from_the_simultaneous_intervals():
     values = np.stack([0.3 + 0.1 * RNG.standard_normal(20), 0.05 + 0.1 * RNG.standard_normal(20)])
     first, second = judge(values, [MORE, MORE], 0.01)
-    intervals = simultaneous(values, 0.01)
+    intervals = simultaneous(values, 0.01, SMOOTHNESS * 0.02)
     assert (first.low, second.high) == (intervals.low[0], intervals.high[1])
     assert (first.low_alone, second.high_alone) == (intervals.low_alone[0], intervals.high_alone[1])
     assert first.word == "reproduced" and second.word == "undecided"
@@ -129,7 +130,15 @@ def test_of_more_seeds_as_many_will_be_lost():
 
 
 def test_where_a_few_seeds_stray_more_seeds_of_that_spread_are_not_the_answer():
-    """Nineteen at .1 and one at 1: the t interval would decide, the seeds themselves would not."""
+    """Ninety-nine at .1 and one at 1: the t interval would decide, the seeds themselves would not."""
     verdict = one(np.append(0.1 + 0.001 * RNG.standard_normal(99), 1.0), miss=0.01)
     assert verdict.word == "undecided"
     assert verdict.wanting == "undecided, a few seeds decide it"
+
+
+def test_a_single_seed_that_strays_by_little_does_not_undo_a_clear_verdict():
+    """All at .08 to five digits but one, at .01: a third of all draws are without it, and have no spread at all."""
+    values = np.append(0.08 + 1e-5 * RNG.standard_normal(99), 0.01)
+    assert simultaneous(values[None], 0.001).low[0] < -0.1
+    assert one(values, miss=0.001).word == "reproduced"
+    assert one(values, miss=0.001).low > 0.07

@@ -32,6 +32,10 @@ LEAST_OF_TWO_KINDS = 100
 """Fewer give none where outcomes are of two kinds, see `two_kinds`."""
 
 
+SMOOTHNESS = 0.25
+"""A spread of seeds below this part of the margin counts as this part: finer than that nothing is asked."""
+
+
 class Verdict(NamedTuple):
     """What a claim's numbers say.
 
@@ -165,7 +169,8 @@ def judge(
     """
     if not questions:
         return []
-    intervals = simultaneous(values, miss)
+    floor = np.array([SMOOTHNESS * question.margin for question in questions])
+    intervals = simultaneous(values, miss, floor)
     return [_verdict(values, questions, intervals, c, miss, least) for c in range(len(questions))]
 
 
