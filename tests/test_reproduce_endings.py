@@ -67,7 +67,7 @@ def test_the_better_of_two_runs_is_counted_for_claims_about_ends():
 def test_claims_on_the_same_cell_are_named():
     said = endings.shared_cells(FIG19, {IPO: lottery(), RWR: fake_cell(0.5)})
     wanted = sum(IPO in claim.contrast.cells for claim in FIG19.claims)
-    assert said == f"Claims that share a cell stand and fall together: {IPO.name} ({wanted})."
+    assert said == f"Claims that share a cell are not independent: {IPO.name} ({wanted})."
     assert endings.shared_cells(FIG2, {}) == "No two of these claims share a cell."
 
 

@@ -7,8 +7,8 @@ import numpy as np
 
 from modeseek.bandit.studies.cells import Cell, Results
 from modeseek.bandit.studies.claims import Claim
-from modeseek.bandit.studies.contrasts import fresh_values, level, shifted_values
-from modeseek.bandit.studies.verdicts import LEAST_SEEDS, Question, Verdict, judge, two_kinds
+from modeseek.bandit.studies.contrasts import distinct, fresh_values, level, shifted_values
+from modeseek.bandit.studies.verdicts import LEAST_SEEDS, Question, Verdict, judge, scatters
 from modeseek.markdown import Align, markdown_table
 
 SHIFTS = {"lower": -1, "tuned": 0, "higher": 1}
@@ -61,17 +61,18 @@ def assess(claims: Sequence[Claim], results: Results, miss: float, least: int = 
     """Judge claims on the results that are there.
 
     Args:
-        claims: which, judged together.
+        claims: which; those whose cells are there are judged together.
         results: what they are judged on; all cells have the same fresh seeds.
-        miss: how often at most one or more of their intervals may miss. It does not depend on which cells are there.
+        miss: how often the interval of a question may miss: that of two claims of which one mirrors the other, too.
         least: fewer seeds give no verdict.
     """
     there = [claim for claim in claims if all(cell in results for cell in claim.contrast.cells)]
     values = np.stack([fresh_values(claim.contrast, results) for claim in there]) if there else np.zeros((0, 1))
+    together = miss * distinct(claim.contrast for claim in there)
     questions = [
-        Question(claim.kind, claim.margin, _has_two_kinds(claim, results), claim.standard_error) for claim in there
+        Question(claim.kind, claim.margin, _scattered(claim, results), claim.standard_error) for claim in there
     ]
-    verdicts = dict(zip([claim.name for claim in there], judge(values, questions, miss, least), strict=True))
+    verdicts = dict(zip([claim.name for claim in there], judge(values, questions, together, least), strict=True))
     return [
         Assessment(
             claim,
@@ -83,10 +84,10 @@ def assess(claims: Sequence[Claim], results: Results, miss: float, least: int = 
     ]
 
 
-def _has_two_kinds(claim: Claim, results: Results) -> bool:
-    """Whether some cell of a claim has seeds of two kinds in what the claim measures."""
+def _scattered(claim: Claim, results: Results) -> bool:
+    """Whether the seeds of some cell of a claim scatter in what the claim measures."""
     return any(
-        two_kinds(fresh_values(level(term.measure, term.cell), results), term.measure.unit.negligible)
+        scatters(fresh_values(level(term.measure, term.cell), results), term.measure.unit.negligible)
         for term in claim.contrast.terms
     )
 

@@ -56,13 +56,12 @@ class Trend:
     steps: tuple[str, ...]
 
     def word(self, verdicts: Mapping[str, str]) -> str:
-        """`reproduced` where a step surely raises and another surely lowers, `not reproduced` where none can.
+        """`reproduced` where a step surely raises and another surely lowers, `not reproduced` where all go one way.
 
         Args:
             verdicts: word of every claim by name; all hold at once, so what follows from them does too.
         """
-        words = [verdicts[name] for name in self.steps]
-        if "reproduced" in words and "reversed" in words:
+        words = {verdicts.get(name, "undecided") for name in self.steps}
+        if {"reproduced", "reversed"} <= words:
             return "reproduced"
-        known = all(word in ("reproduced", "reversed", "not reproduced") for word in words)
-        return "not reproduced" if known else "undecided"
+        return "not reproduced" if words in ({"reproduced"}, {"reversed"}) else "undecided"

@@ -78,8 +78,12 @@ def distinct(contrasts: Iterable[Contrast]) -> int:
 def fresh_values(contrast: Contrast, results: Results) -> Float[np.ndarray, "n"]:
     """The contrast for each fresh seed, each cell at its own tuned learning rate."""
     total = np.asarray(-contrast.constant)
+    seeds = fresh_runs(results[contrast.terms[0].cell])["seed"].values
     for term in contrast.terms:
-        values = term.measure(fresh_runs(results[term.cell])).values
+        runs = fresh_runs(results[term.cell])
+        same = np.array_equal(runs["seed"].values, seeds)
+        require(same, f"{term.cell.name} and {contrast.terms[0].cell.name} have other fresh seeds and cannot be paired")
+        values = term.measure(runs).values
         total = total + term.coefficient * values.astype(np.float64)
     return total
 

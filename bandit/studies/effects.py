@@ -9,7 +9,7 @@ from modeseek.bandit.studies.cells import Cell, Results
 from modeseek.bandit.studies.contrasts import difference, fresh_values, level
 from modeseek.bandit.studies.intervals import CONFIDENCE
 from modeseek.bandit.studies.measures import Measure
-from modeseek.bandit.studies.verdicts import LEAST_SEEDS, Question, Verdict, judge, two_kinds
+from modeseek.bandit.studies.verdicts import LEAST_SEEDS, Question, Verdict, judge, scatters
 from modeseek.markdown import markdown_table
 
 WORDS = {"reproduced": "raises it", "reversed": "lowers it", "not reproduced": "does not matter"}
@@ -47,7 +47,7 @@ def effects(changes: Sequence[Change], results: Results, least: int = LEAST_SEED
     for change in changes:
         margin = change.measure.unit.negligible
         ends = [fresh_values(level(change.measure, cell), results) for cell in (change.plain, change.changed)]
-        questions.append(Question("more", margin, any(two_kinds(end, margin) for end in ends)))
+        questions.append(Question("more", margin, any(scatters(end, margin) for end in ends)))
     values = np.stack([fresh_values(contrast, results) for contrast in contrasts])
     return judge(values, questions, 1 - CONFIDENCE, least)
 

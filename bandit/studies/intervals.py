@@ -20,8 +20,11 @@ from jaxtyping import Float
 
 CONFIDENCE = 0.95
 
-DRAWS = 20_000
-"""Bootstrap samples; their numbers are always the same ones, so that a verdict is too."""
+DRAWS = 50_000
+"""Bootstrap samples, by a generator whose stream NumPy has frozen: the same seeds give the same interval."""
+
+GUARD = 3.0
+"""Standard errors of its own count by which the bootstrap stays on the safe side, so that other draws decide alike."""
 
 
 class Intervals(NamedTuple):
@@ -52,28 +55,22 @@ def student(values: Float[np.ndarray, "n"]) -> tuple[float, float]:
     return mean - half, mean + half
 
 
-def simultaneous(
-    values: Float[np.ndarray, "C n"], miss: float = 1 - CONFIDENCE, least_spread: Float[np.ndarray, "C"] | float = 0.0
-) -> Intervals:
+def simultaneous(values: Float[np.ndarray, "C n"], miss: float = 1 - CONFIDENCE) -> Intervals:
     """Intervals of C means over the same n seeds, by the balanced studentised bootstrap.
 
     Args:
         values: a number of each claim and seed; NaN where there is none.
         miss: how often at most one or more of the simultaneous intervals may miss; in (0, 1).
-        least_spread: a standard deviation below which no sample's is taken to be, a small part of what matters. Where
-            99 seeds agree to five digits and one is off in the second, draws without that one would have next to no
-            spread, and the interval no bound.
     """
     present = np.isfinite(values)
     count = present.sum(axis=1)
     mean = np.where(present, values, 0.0).sum(axis=1) / np.maximum(count, 1)
     centred = np.where(present, values - mean[:, None], 0.0)
-    floor = np.broadcast_to(np.asarray(least_spread, np.float64), len(values))
-    spread = np.maximum(np.sqrt((centred**2).sum(axis=1) / np.maximum(count - 1, 1)), floor)
-    ordered, ranks = _strayed(centred, present, floor)
+    spread = np.sqrt((centred**2).sum(axis=1) / np.maximum(count - 1, 1))
+    ordered, ranks = _strayed(centred, present)
     worst = np.sort(ranks.min(axis=0))
     # The largest rank so that at most a share `miss` of the draws has some claim at that rank or before it.
-    allowed = int(worst[min(math.floor(miss * len(worst)), len(worst) - 1)]) - 1
+    allowed = int(worst[min(_guarded(miss * len(worst)), len(worst) - 1)]) - 1
 
     def around(rank: int) -> tuple[np.ndarray, np.ndarray]:
         critical = ordered[:, max(len(worst) - 1 - rank, 0)]
@@ -81,20 +78,22 @@ def simultaneous(
         half = np.where(count > 1, np.nan_to_num(half, nan=np.inf, posinf=np.inf), np.inf)
         return mean - half, mean + half
 
-    return Intervals(*around(allowed), *around(math.floor((1 - CONFIDENCE) * len(worst))))
+    return Intervals(*around(allowed), *around(_guarded((1 - CONFIDENCE) * len(worst))))
 
 
-def _strayed(
-    centred: Float[np.ndarray, "C n"], present: np.ndarray, floor: Float[np.ndarray, "C"]
-) -> tuple[np.ndarray, np.ndarray]:
+def _guarded(draws: float) -> int:
+    """How many draws may stray, of so many that are expected to: fewer by `GUARD` standard errors of their number."""
+    return max(0, math.floor(draws - GUARD * math.sqrt(draws)))
+
+
+def _strayed(centred: Float[np.ndarray, "C n"], present: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """|t*| of every claim in ascending order, `[C, draws]`, and ranks of the draws from above, equal ones the last."""
     n = centred.shape[1]
-    drawn = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), size=DRAWS).astype(np.float64)
+    drawn = np.random.RandomState(0).multinomial(n, np.full(n, 1 / n), size=DRAWS).astype(np.float64)
     size, total, squares = ((drawn @ each.T).T for each in (present.astype(np.float64), centred, centred**2))
     with np.errstate(divide="ignore", invalid="ignore"):
         # A draw of one value alone has sd* = 0: it strays without bound, unless it lies on the mean itself.
         variance = np.maximum(squares - total**2 / size, 1e-12 * squares) / (size - 1)
-        variance = np.maximum(variance, floor[:, None] ** 2)
         t = np.abs(total) / np.sqrt(size * variance)
     # To seven digits: draws that are the same but for the order of a sum must have the same rank.
     t = np.where(size > 1, np.where(squares > 0, t, 0.0), np.inf).astype(np.float32)

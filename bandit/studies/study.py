@@ -130,16 +130,18 @@ class Study(Generic[SomeCell]):
 
     def assess(self, target: Target[Cell], results: Results) -> list[Assessment]:
         """Judge the claims about one target."""
-        return assess(target.claims, results, self.miss(target), self.least_seeds)
+        return assess(target.claims, results, self.miss, self.least_seeds)
 
     @property
     def questions(self) -> int:
         """How many questions all of its claims ask, a claim and its mirror counted once."""
         return sum(target.questions for target in self.targets)
 
-    def miss(self, target: Target[Cell]) -> float:
-        """How often the intervals of a target's claims may miss: its share, by questions, of 5 % for the study.
+    @property
+    def miss(self) -> float:
+        """How often the interval of a question may miss, so that all of them together miss in 5 % of studies.
 
-        So a verdict does not depend on which targets are there or shown.
+        Claims that are judged together share what they have of it. So a verdict does not depend on which targets are
+        shown, and where a part of the cells is there only that part of the 5 % is spent.
         """
-        return (1 - CONFIDENCE) * target.questions / max(1, self.questions)
+        return (1 - CONFIDENCE) / max(1, self.questions)

@@ -10,30 +10,33 @@ it holds for all claims of a study at once, and does not need outcomes that scat
 | reproduced | above margin ("more", "can"), above -margin ("at least as much"), within ±margin ("equal") |
 | reversed | below -margin ("more", "at least as much") |
 | not seen | below margin ("can"): here it does not happen, which does not contradict that it can |
-| undecided | otherwise; or there are too few seeds, see `seeds_wanted` |
+| undecided | otherwise; or there are too few seeds, see `LEAST_SEEDS` |
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from statistics import NormalDist
 from typing import Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
-from modeseek.bandit.studies.intervals import CONFIDENCE, Intervals, simultaneous
+from modeseek.bandit.studies.intervals import simultaneous
 
 Kind = Literal["more", "at_least", "equal", "can"]
 
 LEAST_SEEDS = 20
 """Fewer give no verdict."""
 
-LEAST_OF_TWO_KINDS = 100
-"""Fewer give none where outcomes are of two kinds, see `two_kinds`."""
+MANY_SEEDS = 100
+"""Fewer give none where outcomes scatter, see `scatters`, and none that says that nothing is there: of sets of twenty
+seeds a third miss a kind of outcome that one run in twenty has."""
 
+ABSENT = ("not reproduced", "not seen")
+"""Words that say that something is not there; so does `reproduced` of a claim that two things are equal."""
 
-SMOOTHNESS = 0.25
-"""A spread of seeds below this part of the margin counts as this part: finer than that nothing is asked."""
+MOST_LOST = 0.05
+"""The share of seeds that may diverge."""
 
 
 class Verdict(NamedTuple):
@@ -48,8 +51,7 @@ class Verdict(NamedTuple):
         high_alone: of the interval that takes this claim alone.
         seeds: n, finite ones.
         lost: seeds that have no number: their runs diverged.
-        needed: seeds with an even chance of deciding, by the effect and spread seen so far, and where some were lost
-            as many more; 0 where it is decided.
+        needed: seeds with an even chance of deciding, by the effect and spread seen so far; 0 where it is decided.
     """
 
     word: str
@@ -65,6 +67,8 @@ class Verdict(NamedTuple):
     @property
     def wanting(self) -> str:
         """What would decide an undecided claim."""
+        if self.lost > MOST_LOST * (self.seeds + self.lost):
+            return "undecided, too many diverged"
         if 0 < self.needed <= self.seeds + self.lost:  # enough by their spread, were it not for a few that stray
             return "undecided, a few seeds decide it"
         return f"undecided, needs {self.needed if self.needed < MOST_SEEDS else f'{MOST_SEEDS} or more'} seeds"
@@ -82,14 +86,14 @@ class Question(NamedTuple):
         kind: `more`: the effect is above the margin; `at_least`: above -margin; `equal`: within ±margin; `can`: above
             the margin in this case, where the claim is that there are such cases.
         margin: the effect that is too small to matter, in the measure's unit.
-        two_kinds: whether what the claim compares has outcomes of two kinds.
+        scattered: whether what the claim compares scatters, see `scatters`.
         error: standard error of a reported number that d is the distance from. Against `equal` it is added to ours, as
             of a normal distribution, since the number itself may be off; for it the number stands as it is reported.
     """
 
     kind: Kind
     margin: float
-    two_kinds: bool = False
+    scattered: bool = False
     error: float = 0.0
 
 
@@ -102,11 +106,11 @@ def counted(seeds: int, lost: int) -> str:
     return f"{seeds} of {seeds + lost}, the others diverged" if lost else f"{seeds}"
 
 
-def two_kinds(values: Float[np.ndarray, "n"], margin: float) -> bool:
-    """Whether outcomes of seeds fall into two groups with nothing between them.
+def scatters(values: Float[np.ndarray, "n"], margin: float) -> bool:
+    """Whether outcomes of seeds lie so far apart that few of them do not tell their mean.
 
-    So it is if two neighbours, in the order of their outcomes, lie more than two fifths of the whole range and more
-    than five margins apart. Of sets of twenty normal outcomes one in sixty has such a gap.
+    So it is if their standard deviation is more than five margins, or if there is an empty stretch of more than five
+    margins and two fifths of their range: some runs reach the ceiling and others rest at a half.
 
     Args:
         values: an outcome of each seed; those that are not finite do not count.
@@ -116,7 +120,8 @@ def two_kinds(values: Float[np.ndarray, "n"], margin: float) -> bool:
     if len(ordered) < 2:
         return False
     gap = np.diff(ordered).max()
-    return bool(gap > 0.4 * (ordered[-1] - ordered[0]) and gap > 5 * margin)
+    empty = gap > 0.4 * (ordered[-1] - ordered[0]) and gap > 5 * margin
+    return bool(empty or ordered.std(ddof=1) > 5 * margin)
 
 
 def decide(low: float, high: float, kind: Kind, margin: float) -> str:
@@ -151,11 +156,6 @@ def decide_number(low: float, high: float, effect: float, margin: float, error: 
     return decide(*wider, "equal", margin)
 
 
-def seeds_wanted(question: Question, least: int = LEAST_SEEDS) -> int:
-    """How many seeds a verdict takes: `least`, and where outcomes are of two kinds `LEAST_OF_TWO_KINDS`."""
-    return max(least, LEAST_OF_TWO_KINDS) if question.two_kinds else least
-
-
 def judge(
     values: Float[np.ndarray, "C n"], questions: Sequence[Question], miss: float, least: int = LEAST_SEEDS
 ) -> list[Verdict]:
@@ -169,38 +169,50 @@ def judge(
     """
     if not questions:
         return []
-    floor = np.array([SMOOTHNESS * question.margin for question in questions])
-    intervals = simultaneous(values, miss, floor)
-    return [_verdict(values, questions, intervals, c, miss, least) for c in range(len(questions))]
+    intervals = simultaneous(values, miss)
+    return [
+        _verdict(values[c], question, tuple(float(bound[c]) for bound in intervals), miss / len(questions), least)
+        for c, question in enumerate(questions)
+    ]
 
 
 def _verdict(
-    values: np.ndarray, questions: Sequence[Question], intervals: Intervals, claim: int, miss: float, least: int
+    values: Float[np.ndarray, "n"], question: Question, bounds: tuple[float, ...], miss: float, least: int
 ) -> Verdict:
-    question, finite = questions[claim], values[claim][np.isfinite(values[claim])]
-    n, lost = len(finite), values.shape[1] - len(finite)
-    low, high, low_alone, high_alone = (float(bound[claim]) for bound in intervals)
-    bounds = low, high, low_alone, high_alone
-    wanted = seeds_wanted(question, least)
+    """One of them; `bounds` are the fields of `Intervals`, `miss` is what this claim has of the whole."""
+    low, high, low_alone, high_alone = bounds
+    finite = values[np.isfinite(values)]
+    n, lost = len(finite), len(values) - len(finite)
+    wanted = MANY_SEEDS if question.scattered else least
     if n == 0:
-        return Verdict("undecided", math.nan, *bounds, 0, lost, wanted)
-    alone = miss / len(questions)
-    effect, word, needed = float(finite.mean()), "undecided", 0
-    if n >= wanted and question.error:
-        reported = NormalDist().inv_cdf(1 - alone / 2) * question.error
-        word = decide_number(low, high, effect, question.margin, reported)
-    elif n >= wanted:
-        word = decide(low, high, question.kind, question.margin)
+        return Verdict("undecided", math.nan, low, high, low_alone, high_alone, 0, lost, wanted)
+    effect = float(finite.mean())
+    reported = NormalDist().inv_cdf(1 - miss / 2) * question.error
+    decided = _word(low, high, effect, question, reported)
+    if decided in ABSENT or (decided == "reproduced" and question.kind == "equal"):
+        wanted = max(wanted, MANY_SEEDS if least == LEAST_SEEDS else least)
+    word = decided if n + lost >= wanted and lost <= MOST_LOST * (n + lost) else "undecided"
+    needed = 0
     if word == "undecided":
-        needed = max(wanted, seeds_needed(finite, question.kind, question.margin, alone))
-        needed = min(MOST_SEEDS, math.ceil(needed * (n + lost) / n))  # as many of them will be lost
-    return Verdict(word, effect, *bounds, n, lost, needed)
+        needed = max(wanted, seeds_needed(finite, lambda a, b: _word(a, b, effect, question, reported), miss))
+    return Verdict(word, effect, low, high, low_alone, high_alone, n, lost, needed)
 
 
-def seeds_needed(values: Float[np.ndarray, "n"], kind: Kind, margin: float, miss: float = 1 - CONFIDENCE) -> int:
+def _word(low: float, high: float, effect: float, question: Question, reported: float) -> str:
+    if question.error:
+        return decide_number(low, high, effect, question.margin, reported)
+    return decide(low, high, question.kind, question.margin)
+
+
+def seeds_needed(values: Float[np.ndarray, "n"], word: Callable[[float, float], str], miss: float) -> int:
     """The smallest n at which a t interval with this mean and spread would decide; at most `MOST_SEEDS`.
 
     If they are the true ones, the mean of so many seeds lies on either side of this one with even chances.
+
+    Args:
+        values: of the seeds that there are.
+        word: for the ends of an interval.
+        miss: how often it may miss.
     """
     from scipy.special import stdtrit
 
@@ -209,6 +221,6 @@ def seeds_needed(values: Float[np.ndarray, "n"], kind: Kind, margin: float, miss
     mean, spread = float(values.mean()), float(values.std(ddof=1))
     for n in range(max(2, len(values)), MOST_SEEDS):
         half = float(stdtrit(n - 1, 1 - miss / 2)) * spread / math.sqrt(n)
-        if decide(mean - half, mean + half, kind, margin) != "undecided":
+        if word(mean - half, mean + half) != "undecided":
             return n
     return MOST_SEEDS

@@ -105,7 +105,7 @@ def shared_cells(target: BanditTarget, results: Results) -> str:
     shared = sorted((name for name in counts if counts[name] > 1), key=lambda name: -counts[name])
     if not shared:
         return "No two of these claims share a cell."
-    return "Claims that share a cell stand and fall together: " + ", ".join(f"{n} ({counts[n]})" for n in shared) + "."
+    return "Claims that share a cell are not independent: " + ", ".join(f"{n} ({counts[n]})" for n in shared) + "."
 
 
 def trade_off(results: Results) -> str:
