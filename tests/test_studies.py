@@ -25,7 +25,7 @@ def test_a_study_of_language_models_goes_from_files_to_a_document(tmp_path):
     assert "modeseek.bandit.studies.reproduce" not in ours
     assert "| PPO wins more on chat. | us | reproduced | undecided, needs 20 seeds (brief) |" in text
     assert "| DPO wins more on chat. | us | reversed |" in text
-    assert "| PPO's lead is larger on chat. | us | reproduced | undecided, not run (brief) |" in text
+    assert "| PPO's lead is larger on chat. | us | reproduced | not run yet |" in text
     assert "| PPO's answers take 30 bits. | us | reproduced |" in text
     assert "| verdict | one rate lower · higher |" in text
     assert "| change | rate | win rate without → with |" in text
