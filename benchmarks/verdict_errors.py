@@ -65,8 +65,8 @@ def errors(name: str, studies: int) -> None:
         share = decided / (studies * len(claims))
         for rule, title in enumerate(("the rule", "Student's t")):
             print(
-                f"{name:9s} {len(claims):2d} claims, promised {miss:.2%}, {n:3d} seeds, {title:11s}: an interval misses "
-                f"in {missed[rule].mean():.1%} of {studies} studies, a verdict is wrong in {wrong[rule].mean():.1%}; "
+                f"{name:9s} {len(claims):2d} claims, promised {miss:.2%}, {n:3d} seeds, {title}: an interval misses in "
+                f"{missed[rule].mean():.1%} of {studies} studies, a verdict is wrong in {wrong[rule].mean():.1%}; "
                 f"{share[rule]:.0%} of claims decided",
                 flush=True,
             )

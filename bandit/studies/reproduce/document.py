@@ -32,9 +32,9 @@ of reward and KL have runs of their own, at the rate that is best within {budget
 seeds, twenty in the protocol `full`. A hundred, in `more`, are needed where outcomes scatter in some cell of the claim
 (a standard deviation of more than five times what is too small to matter, or an empty stretch of that length and of two
 fifths of the range), and to say that nothing is there. What has fewer is shown and not judged: `ten`, run before twenty
-were asked for; `short` (three learning rates, six fresh seeds, mostly 500 steps); `quick`. The seeds of `paper` had been
-looked at, under an older rule, before this one was written; those of `figure2` had not. Training magnifies the rounding
-of a machine, so that single seeds are those of the machine that they were run on.
+were asked for; `short` (three learning rates, six fresh seeds, mostly 500 steps); `quick`. The seeds of `paper` had
+been looked at, under an older rule, before this one was written; those of `figure2` had not. Training magnifies the
+rounding of a machine, so that single seeds are those of the machine that they were run on.
 
 **The rule.** Differences are paired by seed. The interval is a studentised bootstrap over seeds, simultaneous for all
 {count} questions of these claims (a claim and its mirror are one question; each has its share of 5 %), each of the
@@ -56,8 +56,8 @@ three readings by itself; it does not assume that outcomes scatter normally, whi
   in which the same seeds choose and judge), and one rate up; — where there is no such rate, a run diverged, or the
   cell is older than the measure. Rates are tuned for the end and the trade-off alone, not for peaks or first steps.
 
-The changes of the ablation, the remedies and of `regularised` are judged by the same rule, each target's together, with
-5 % of its own.
+The changes of the ablation and of the remedies are judged by the same rule, each target's together, with 5 % of its
+own.
 """
 
 

@@ -32,7 +32,6 @@ from modeseek.bandit.studies.reproduce.cells import (
     OFFLINE_METHODS,
     ONE_TOKEN,
     ONE_TOKEN_METHODS,
-    REGULARISED,
     RELEASED,
     REMEDIES,
     REUSE,
@@ -174,16 +173,6 @@ def _ablation(results: Results) -> list[Interval]:
     return rows
 
 
-def _regularised(results: Results) -> list[Interval]:
-    names = {"ipo": "on-policy IPO, τ = .05", "kl-in-reward": "PPO, β in the reward", "exact-kl": "PPO, exact KL"}
-    return [
-        row
-        for r in REWARDS
-        for name, title in names.items()
-        for row in _final(results, REGULARISED[name, r], f"{title}, {r}")
-    ]
-
-
 def _remedies(results: Results) -> list[Interval]:
     return [row for remedy in REMEDIES.values() for row in _final(results, remedy.cell, remedy.title)]
 
@@ -191,7 +180,6 @@ def _remedies(results: Results) -> list[Interval]:
 INTERVALS: dict[BanditTarget, tuple[str, Callable[[Results], list[Interval]], str]] = {
     targets.TABLE3: ("Table 3, R1; the bar | is the paper's", _table3, "expected reward at the end"),
     targets.ABLATION: ("From the released code, one difference mended", _ablation, "expected reward, R1"),
-    targets.REGULARISED_TARGET: ("IPO and PPO, equally regularised", _regularised, "expected reward at the end"),
     targets.REMEDIES_TARGET: ("On-policy IPO on R1: what helps", _remedies, "expected reward at the end"),
 }
 """Target of final rewards → its title, its rows and their axis; the row of a cell that is not there is left out."""
