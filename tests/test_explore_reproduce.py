@@ -1,6 +1,7 @@
 """The explorer of the reproduction: stored cells and their identities, missing cells, notebook 08's answers."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from modeseek.bandit.explore.reproduce.questions import (
 )
 from modeseek.bandit.explore.reproduce.scene import ReproduceScene
 from modeseek.bandit.explore.toolkit.canvas import Canvas
+from modeseek.bandit.simulator.conventions import PRESETS
 from modeseek.bandit.studies.reproduce.protocols import MORE_OF_SHORT, QUICK, SHORT
 from modeseek.bandit.studies.reproduce.store import STORE
 from modeseek.bandit.studies.reproduce.targets import TARGETS
@@ -28,7 +30,7 @@ from modeseek.bandit.studies.store import Store
 
 
 @pytest.mark.parametrize("target", TARGETS)
-@pytest.mark.parametrize("conventions", ["paper", "released_code"])
+@pytest.mark.parametrize("conventions", PRESETS)
 def test_every_target_says_what_is_here_and_how_to_make_the_rest(target: str, conventions: str):
     """Cells that appear or are missing change what is said, and break nothing."""
     model = ReproduceModel(target, conventions=conventions)
@@ -42,6 +44,7 @@ def test_every_target_says_what_is_here_and_how_to_make_the_rest(target: str, co
     model.set("row", len(result.rows) or 1)
     assert model.sentence()
     assert len(set(map(len, model.table().values()))) == 1
+    assert not any("--ten" in said for said in (result.command, model.sentence()))  # the command has no such flag
     assert ReproduceModel.from_state(model.to_state()).values == model.values
 
 
@@ -73,6 +76,53 @@ def test_a_rows_numbers_are_the_stored_files():
     assert f"{own.mean():.3f}" in model.caption()
 
 
+def test_a_row_is_of_the_most_seeds_that_are_stored():
+    """Whatever is drawn, a claim has the verdict of docs/reproduction.md: of a hundred seeds where they are there."""
+    for conventions in ("paper", "figure2"):
+        best, *named = (
+            ReproduceModel("fig19", conventions=conventions, protocol=protocol).result.rows
+            for protocol in ("best", "more", "whole", "ten")
+        )
+        for row, *others in zip(best, *named, strict=True):
+            assert row.fresh().size == max(other.fresh().size for other in others)
+        assert any(row.fresh().size for row in best)
+
+
+def test_what_is_not_run_so_is_said():
+    model = ReproduceModel("remedies")
+    model.set("protocol", "ten")
+    assert any("is not run as `ten`" in note for note in model.notes)
+    assert not ReproduceModel("remedies").notes
+
+
+def test_a_row_without_its_cells_names_the_command_that_makes_them(monkeypatch):
+    """Cells of the trade-off are no part of the hundred seeds' protocol: what makes them is the default."""
+    monkeypatch.setattr(Store, "folder", lambda *_: Path("nothing"))
+    model = ReproduceModel("fig19", protocol="more", row=6)
+    assert "Its cells are not here: `modeseek reproduce fig19 --conventions paper` makes them" in model.caption()
+
+
+def test_what_can_happen_and_does_not_is_counted_in_its_own_words(monkeypatch):
+    real = reproduce_model.rows_of
+
+    def unseen(*arguments):
+        said = real(*arguments)
+        first = said[0].assessment
+        return (said[0]._replace(assessment=first._replace(verdict=first.verdict._replace(word="not seen"))), *said[1:])
+
+    monkeypatch.setattr(reproduce_model, "rows_of", unseen)
+    model = ReproduceModel("fig18")
+    assert "1 not seen" in model.caption()
+    assert "Not seen: effect" in model.sentence()
+
+
+def test_a_trend_stands_behind_the_claims_that_it_follows_from():
+    model = ReproduceModel("fig14")
+    (trend,) = TARGETS["fig14"].trends
+    words = {row.name: row.assessment.verdict.word if row.assessment.verdict else "" for row in model.result.rows}
+    assert f"{trend.text} {trend.word(words).capitalize()}." in model.caption()
+
+
 def xarray_file(path):
     return xr.open_dataset(path, engine="scipy")
 
@@ -90,13 +140,14 @@ def test_a_difference_claim_is_the_difference_of_its_cells():
 def test_nothing_breaks_with_some_cells_or_none(monkeypatch):
     """A folder with every other cell, and one with a file that is none."""
 
-    real = reproduce_model._there
+    real = reproduce_model.find
 
-    def some(wanted, conventions, protocol):
-        cells, _ = real(wanted, conventions, protocol)
-        return {cell: data for i, (cell, data) in enumerate(cells.items()) if i % 2}, ("broken.nc cannot be read",)
+    def some(target, conventions, protocol):
+        found = real(target, conventions, protocol)
+        cells = {cell: data for i, (cell, data) in enumerate(found.cells.items()) if i % 2}
+        return found._replace(cells=cells, refused=("broken.nc cannot be read",))
 
-    monkeypatch.setattr(reproduce_model, "_there", some)
+    monkeypatch.setattr(reproduce_model, "find", some)
     for target in TARGETS:
         explorer = ReproduceExplorer(target)
         assert explorer.pixels().std() > 0
@@ -161,14 +212,28 @@ def test_errata_name_statements_and_what_is_right_holds():
         finding("E.9")
 
 
+def stored_of_table3(conventions):
+    return ReproduceModel("table3", conventions=conventions).result.protocol
+
+
 def test_remedies_and_their_prediction():
     found = remedied()
     assert 0.4 < found["none"].reward < 0.55
     assert min(found[name].reward for name in ("large-margin", "moving", "dpo")) > 0.98
-    assert f"over {found['none'].seeds} fresh seeds" in predict_on_policy_ipo().truth().because
+    prediction = predict_on_policy_ipo()
+    because = prediction.truth().because
+    assert f"over {found['none'].seeds} fresh seeds" in because
+    assert "piled up" in prediction.question
+    for conventions, words in (("paper", "which tuning"), ("figure2", "tails discarded"), ("released_code", "code's")):
+        with xarray_file(STORE.folder(stored_of_table3(conventions), conventions) / "on_policy_ipo-R1.nc") as data:
+            rewards = data["expected_reward"].values[int(data.attrs["tuning_seeds"]) :]
+        own = rewards[:, -max(1, round(0.1 * rewards.shape[1])) :].mean(1)
+        assert f"{own.mean():.2f}" in because[because.index(words) :]
+        assert f"over {own.size}" in because[because.index(words) :]
     truth = predict_remedy().truth()
     assert "margin target" in predict_remedy().options[truth.option]
     assert f"{found['dpo'].reward:.2f}" in truth.because
+    assert "rests at 0.47, 11.4 nats" in truth.because  # docs/explanation/frontier.md
 
 
 WRONG = [

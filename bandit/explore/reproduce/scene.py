@@ -40,7 +40,8 @@ class ReproduceScene(Scene):
 def _stored(model: ReproduceModel) -> Hashable:
     """What the pictures of a target depend on."""
     values = model.values
-    return values.preset, values.conventions, model.result.protocol.name, tuple(model.result.cells)
+    rows = tuple((row.protocol, bool(row.cells)) for row in model.result.rows)
+    return values.preset, values.conventions, model.result.protocol.name, tuple(model.result.cells), rows
 
 
 def _forget(axes: Axes, moving: list[Artist]) -> None:
