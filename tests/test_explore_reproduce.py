@@ -8,11 +8,14 @@ import pytest
 import xarray as xr
 from matplotlib.axes import Axes
 
+from modeseek.bandit.categorical.frontier import reward_at
+from modeseek.bandit.categorical.ipo_product import ipo_product_rest
 from modeseek.bandit.explore.reproduce import ReproduceExplorer
 from modeseek.bandit.explore.reproduce import model as reproduce_model
 from modeseek.bandit.explore.reproduce.errata import ERRATA, finding
 from modeseek.bandit.explore.reproduce.model import ReproduceModel
 from modeseek.bandit.explore.reproduce.questions import (
+    CEILING,
     check_no_effect,
     check_remedies,
     check_tau,
@@ -23,8 +26,11 @@ from modeseek.bandit.explore.reproduce.questions import (
 from modeseek.bandit.explore.reproduce.scene import ReproduceScene
 from modeseek.bandit.explore.toolkit.canvas import Canvas
 from modeseek.bandit.simulator.conventions import PRESETS
+from modeseek.bandit.studies.contrasts import fresh_values, level
+from modeseek.bandit.studies.reproduce.cells import HEADLINES, HEADLINES_WITHIN
+from modeseek.bandit.studies.reproduce.measures import FINAL_REWARD, KL_BUDGET, REWARD_WITHIN_BUDGET
 from modeseek.bandit.studies.reproduce.protocols import MORE_OF_SHORT, QUICK, SHORT
-from modeseek.bandit.studies.reproduce.store import STORE
+from modeseek.bandit.studies.reproduce.store import STORE, responses_in
 from modeseek.bandit.studies.reproduce.targets import TARGETS
 from modeseek.bandit.studies.store import Store
 
@@ -180,6 +186,15 @@ def test_the_blitted_picture_is_the_fresh_one():
         np.testing.assert_array_equal(canvas.pixels(model), Canvas(ReproduceScene()).pixels(model))
 
 
+@pytest.mark.parametrize("target", ["remedies", "ablation", "table3"])
+def test_labels_begin_inside_the_figure(target: str):
+    canvas = Canvas(ReproduceScene())
+    canvas.pixels(ReproduceModel(target))
+    axes = next(axes for axes in canvas.figure.findobj(Axes) if axes.get_visible())
+    assert len(axes.get_yticklabels()) > 3
+    assert all(label.get_window_extent().x0 >= 0 for label in axes.get_yticklabels())
+
+
 @pytest.mark.parametrize("target", [name for name, target in TARGETS.items() if target.claims])
 def test_verdicts_end_inside_the_figure(target: str):
     canvas = Canvas(ReproduceScene())
@@ -210,6 +225,43 @@ def test_errata_name_statements_and_what_is_right_holds():
             assert printed.counter_example
     with pytest.raises(ValueError, match="unknown statement"):
         finding("E.9")
+
+
+def test_what_the_notebooks_say_of_figure_19_is_what_the_stored_cells_say():
+    """Typed numbers of notebooks 02 and 08, under two readings of the text."""
+    sources = Path(__file__).parents[1] / "notebooks" / "src"
+    bandit, book = (
+        (sources / f"{name}.py").read_text(encoding="utf-8") for name in ("02_bandit_explorer", "08_reproduce_paper")
+    )
+    results = {name: ReproduceModel("fig19", conventions=name).result for name in ("paper", "figure2")}
+    piled, discarded = ({row.name: row.assessment.verdict for row in each.rows} for each in results.values())
+    size = lambda value: f"{abs(value):.2f}".lstrip("0")
+
+    over_ipo, to_ppo, early = (
+        f"on-policy-ipo-{name}-R1" for name in ("over-ipo-final", "matches-ppo", "over-ppo-early")
+    )
+    assert [piled[name].word for name in (over_ipo, to_ppo)] == ["reversed", "reversed"]
+    assert f"offline IPO ends {size(piled[over_ipo].effect)} higher, PPO {size(piled[to_ppo].effect)}." in book
+    assert [discarded[name].word for name in (over_ipo, to_ppo)] == ["undecided", "undecided"]
+    assert discarded[over_ipo].effect > 0 > discarded[to_ppo].effect
+    above, below = (size(discarded[name].effect) for name in (over_ipo, to_ppo))
+    assert f"ends {above} above offline IPO and {below} below PPO: twenty seeds" in book
+    assert discarded[over_ipo].seeds == 20
+    for found in (piled, discarded):
+        assert found[early].word == "reproduced"
+        assert f"leads PPO by {size(found[early].effect)} over the first 50 steps" in book
+
+    cells = results["figure2"].cells
+    within = HEADLINES_WITHIN["on_policy_ipo", "R1"]
+    earned = fresh_values(level(REWARD_WITHIN_BUDGET, within), cells).mean()
+    most = float(reward_at(responses_in(cells[within]), KL_BUDGET))
+    assert f"has {size(earned)} there, and {size(most)} is the most" in book
+    ends = fresh_values(level(FINAL_REWARD, HEADLINES["on_policy_ipo", "R1"]), cells)
+    assert f"{(ends > CEILING).sum()} of {ends.size} seeds do" in bandit
+    for conventions, (reward, nats) in {"paper": (".47", "11.4"), "figure2": (".62", "14.8")}.items():
+        rest = ipo_product_rest(responses_in(results[conventions].cells[HEADLINES["ipo", "R1"]]), 0.05)
+        assert (size(rest.reward), f"{rest.nats:.1f}") == (reward, nats)
+        assert f"{reward} and {nats} nats" in book
 
 
 def stored_of_table3(conventions):

@@ -129,7 +129,7 @@ check_tie(...)
 # |---|---|
 # | On-policy sampling helps most where the peak is far from the reference. | Offline IPO ends at .71 with the peak at 20 and at .44 at 70; Best-of-N, RWR and PPO end above .96 everywhere. |
 # | Negative gradients make a method fast. | On-policy DPO has the highest mean almost everywhere after 40 steps; on-policy IPO beats Best-of-N early at every place, beyond the noise. |
-# | On-policy IPO is at least as good as the others at the end. | Near the reference it is; with the peak at 70 Best-of-N overtakes it for good, which hangs on the piled-up tails (notebook 08); and with all six methods most cells are ties: three seeds do not tell the best two apart. |
+# | On-policy IPO is at least as good as the others at the end. | Near the reference it is; with the peak at 70 Best-of-N overtakes it for good (with the tails discarded, and at its best rate, it goes much further there: notebook 08); and with all six methods most cells are ties: three seeds do not tell the best two apart. |
 #
 # One learning rate a method is not the best of a grid at each place: a tuned method may do better than it does here.
 

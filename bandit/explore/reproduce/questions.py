@@ -130,7 +130,7 @@ def predict_remedy() -> Prediction:
         )
 
     return Prediction(
-        "With those tails on-policy IPO stalls on R1. Which of these lifts it to the ceiling?",
+        "With those tails, where on-policy IPO ends below the ceiling on R1: which of these lifts it there?",
         tuple(options.values()),
         truth,
     )
