@@ -1,17 +1,21 @@
 """The explorer of the reproduction: stored cells and their identities, missing cells, notebook 08's answers."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
 from matplotlib.axes import Axes
 
+from modeseek.bandit.categorical.frontier import reward_at
+from modeseek.bandit.categorical.ipo_product import ipo_product_rest
 from modeseek.bandit.explore.reproduce import ReproduceExplorer
 from modeseek.bandit.explore.reproduce import model as reproduce_model
 from modeseek.bandit.explore.reproduce.errata import ERRATA, finding
 from modeseek.bandit.explore.reproduce.model import ReproduceModel
 from modeseek.bandit.explore.reproduce.questions import (
+    CEILING,
     check_no_effect,
     check_remedies,
     check_tau,
@@ -21,14 +25,18 @@ from modeseek.bandit.explore.reproduce.questions import (
 )
 from modeseek.bandit.explore.reproduce.scene import ReproduceScene
 from modeseek.bandit.explore.toolkit.canvas import Canvas
+from modeseek.bandit.simulator.conventions import PRESETS
+from modeseek.bandit.studies.contrasts import fresh_values, level
+from modeseek.bandit.studies.reproduce.cells import HEADLINES, HEADLINES_WITHIN
+from modeseek.bandit.studies.reproduce.measures import FINAL_REWARD, KL_BUDGET, REWARD_WITHIN_BUDGET
 from modeseek.bandit.studies.reproduce.protocols import MORE_OF_SHORT, QUICK, SHORT
-from modeseek.bandit.studies.reproduce.store import STORE
+from modeseek.bandit.studies.reproduce.store import STORE, responses_in
 from modeseek.bandit.studies.reproduce.targets import TARGETS
 from modeseek.bandit.studies.store import Store
 
 
 @pytest.mark.parametrize("target", TARGETS)
-@pytest.mark.parametrize("conventions", ["paper", "released_code"])
+@pytest.mark.parametrize("conventions", PRESETS)
 def test_every_target_says_what_is_here_and_how_to_make_the_rest(target: str, conventions: str):
     """Cells that appear or are missing change what is said, and break nothing."""
     model = ReproduceModel(target, conventions=conventions)
@@ -42,6 +50,7 @@ def test_every_target_says_what_is_here_and_how_to_make_the_rest(target: str, co
     model.set("row", len(result.rows) or 1)
     assert model.sentence()
     assert len(set(map(len, model.table().values()))) == 1
+    assert not any("--ten" in said for said in (result.command, model.sentence()))  # the command has no such flag
     assert ReproduceModel.from_state(model.to_state()).values == model.values
 
 
@@ -73,6 +82,53 @@ def test_a_rows_numbers_are_the_stored_files():
     assert f"{own.mean():.3f}" in model.caption()
 
 
+def test_a_row_is_of_the_most_seeds_that_are_stored():
+    """Whatever is drawn, a claim has the verdict of docs/reproduction.md: of a hundred seeds where they are there."""
+    for conventions in ("paper", "figure2"):
+        best, *named = (
+            ReproduceModel("fig19", conventions=conventions, protocol=protocol).result.rows
+            for protocol in ("best", "more", "whole", "ten")
+        )
+        for row, *others in zip(best, *named, strict=True):
+            assert row.fresh().size == max(other.fresh().size for other in others)
+        assert any(row.fresh().size for row in best)
+
+
+def test_what_is_not_run_so_is_said():
+    model = ReproduceModel("remedies")
+    model.set("protocol", "ten")
+    assert any("is not run as `ten`" in note for note in model.notes)
+    assert not ReproduceModel("remedies").notes
+
+
+def test_a_row_without_its_cells_names_the_command_that_makes_them(monkeypatch):
+    """Cells of the trade-off are no part of the hundred seeds' protocol: what makes them is the default."""
+    monkeypatch.setattr(Store, "folder", lambda *_: Path("nothing"))
+    model = ReproduceModel("fig19", protocol="more", row=6)
+    assert "Its cells are not here: `modeseek reproduce fig19 --conventions paper` makes them" in model.caption()
+
+
+def test_what_can_happen_and_does_not_is_counted_in_its_own_words(monkeypatch):
+    real = reproduce_model.rows_of
+
+    def unseen(*arguments):
+        said = real(*arguments)
+        first = said[0].assessment
+        return (said[0]._replace(assessment=first._replace(verdict=first.verdict._replace(word="not seen"))), *said[1:])
+
+    monkeypatch.setattr(reproduce_model, "rows_of", unseen)
+    model = ReproduceModel("fig18")
+    assert "1 not seen" in model.caption()
+    assert "Not seen: effect" in model.sentence()
+
+
+def test_a_trend_stands_behind_the_claims_that_it_follows_from():
+    model = ReproduceModel("fig14")
+    (trend,) = TARGETS["fig14"].trends
+    words = {row.name: row.assessment.verdict.word if row.assessment.verdict else "" for row in model.result.rows}
+    assert f"{trend.text} {trend.word(words).capitalize()}." in model.caption()
+
+
 def xarray_file(path):
     return xr.open_dataset(path, engine="scipy")
 
@@ -90,13 +146,14 @@ def test_a_difference_claim_is_the_difference_of_its_cells():
 def test_nothing_breaks_with_some_cells_or_none(monkeypatch):
     """A folder with every other cell, and one with a file that is none."""
 
-    real = reproduce_model._there
+    real = reproduce_model.find
 
-    def some(wanted, conventions, protocol):
-        cells, _ = real(wanted, conventions, protocol)
-        return {cell: data for i, (cell, data) in enumerate(cells.items()) if i % 2}, ("broken.nc cannot be read",)
+    def some(target, conventions, protocol):
+        found = real(target, conventions, protocol)
+        cells = {cell: data for i, (cell, data) in enumerate(found.cells.items()) if i % 2}
+        return found._replace(cells=cells, refused=("broken.nc cannot be read",))
 
-    monkeypatch.setattr(reproduce_model, "_there", some)
+    monkeypatch.setattr(reproduce_model, "find", some)
     for target in TARGETS:
         explorer = ReproduceExplorer(target)
         assert explorer.pixels().std() > 0
@@ -127,6 +184,15 @@ def test_the_blitted_picture_is_the_fresh_one():
         if rng.integers(2):
             model.set("conventions", "released_code")
         np.testing.assert_array_equal(canvas.pixels(model), Canvas(ReproduceScene()).pixels(model))
+
+
+@pytest.mark.parametrize("target", ["remedies", "ablation", "table3"])
+def test_labels_begin_inside_the_figure(target: str):
+    canvas = Canvas(ReproduceScene())
+    canvas.pixels(ReproduceModel(target))
+    axes = next(axes for axes in canvas.figure.findobj(Axes) if axes.get_visible())
+    assert len(axes.get_yticklabels()) > 3
+    assert all(label.get_window_extent().x0 >= 0 for label in axes.get_yticklabels())
 
 
 @pytest.mark.parametrize("target", [name for name, target in TARGETS.items() if target.claims])
@@ -161,14 +227,65 @@ def test_errata_name_statements_and_what_is_right_holds():
         finding("E.9")
 
 
+def test_what_the_notebooks_say_of_figure_19_is_what_the_stored_cells_say():
+    """Typed numbers of notebooks 02 and 08, under two readings of the text."""
+    sources = Path(__file__).parents[1] / "notebooks" / "src"
+    bandit, book = (
+        (sources / f"{name}.py").read_text(encoding="utf-8") for name in ("02_bandit_explorer", "08_reproduce_paper")
+    )
+    results = {name: ReproduceModel("fig19", conventions=name).result for name in ("paper", "figure2")}
+    piled, discarded = ({row.name: row.assessment.verdict for row in each.rows} for each in results.values())
+    size = lambda value: f"{abs(value):.2f}".lstrip("0")
+
+    over_ipo, to_ppo, early = (
+        f"on-policy-ipo-{name}-R1" for name in ("over-ipo-final", "matches-ppo", "over-ppo-early")
+    )
+    assert [piled[name].word for name in (over_ipo, to_ppo)] == ["reversed", "reversed"]
+    assert f"offline IPO ends {size(piled[over_ipo].effect)} higher, PPO {size(piled[to_ppo].effect)}." in book
+    assert [discarded[name].word for name in (over_ipo, to_ppo)] == ["undecided", "undecided"]
+    assert discarded[over_ipo].effect > 0 > discarded[to_ppo].effect
+    above, below = (size(discarded[name].effect) for name in (over_ipo, to_ppo))
+    assert f"ends {above} above offline IPO and {below} below PPO: twenty seeds" in book
+    assert discarded[over_ipo].seeds == 20
+    for found in (piled, discarded):
+        assert found[early].word == "reproduced"
+        assert f"leads PPO by {size(found[early].effect)} over the first 50 steps" in book
+
+    cells = results["figure2"].cells
+    within = HEADLINES_WITHIN["on_policy_ipo", "R1"]
+    earned = fresh_values(level(REWARD_WITHIN_BUDGET, within), cells).mean()
+    most = float(reward_at(responses_in(cells[within]), KL_BUDGET))
+    assert f"has {size(earned)} there, and {size(most)} is the most" in book
+    ends = fresh_values(level(FINAL_REWARD, HEADLINES["on_policy_ipo", "R1"]), cells)
+    assert f"{(ends > CEILING).sum()} of {ends.size} seeds do" in bandit
+    for conventions, (reward, nats) in {"paper": (".47", "11.4"), "figure2": (".62", "14.8")}.items():
+        rest = ipo_product_rest(responses_in(results[conventions].cells[HEADLINES["ipo", "R1"]]), 0.05)
+        assert (size(rest.reward), f"{rest.nats:.1f}") == (reward, nats)
+        assert f"{reward} and {nats} nats" in book
+
+
+def stored_of_table3(conventions):
+    return ReproduceModel("table3", conventions=conventions).result.protocol
+
+
 def test_remedies_and_their_prediction():
     found = remedied()
     assert 0.4 < found["none"].reward < 0.55
     assert min(found[name].reward for name in ("large-margin", "moving", "dpo")) > 0.98
-    assert f"over {found['none'].seeds} fresh seeds" in predict_on_policy_ipo().truth().because
+    prediction = predict_on_policy_ipo()
+    because = prediction.truth().because
+    assert f"over {found['none'].seeds} fresh seeds" in because
+    assert "piled up" in prediction.question
+    for conventions, words in (("paper", "which tuning"), ("figure2", "tails discarded"), ("released_code", "code's")):
+        with xarray_file(STORE.folder(stored_of_table3(conventions), conventions) / "on_policy_ipo-R1.nc") as data:
+            rewards = data["expected_reward"].values[int(data.attrs["tuning_seeds"]) :]
+        own = rewards[:, -max(1, round(0.1 * rewards.shape[1])) :].mean(1)
+        assert f"{own.mean():.2f}" in because[because.index(words) :]
+        assert f"over {own.size}" in because[because.index(words) :]
     truth = predict_remedy().truth()
     assert "margin target" in predict_remedy().options[truth.option]
     assert f"{found['dpo'].reward:.2f}" in truth.because
+    assert "rests at 0.47, 11.4 nats" in truth.because  # docs/explanation/frontier.md
 
 
 WRONG = [

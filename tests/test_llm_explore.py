@@ -8,11 +8,13 @@ import pytest
 
 from modeseek.bandit.objectives.registry import variant
 from modeseek.bandit.studies.cells import fresh_runs
+from modeseek.bandit.studies.reproduce.store import STORE
+from modeseek.bandit.studies.reproduce.targets import STUDY as BANDIT
 from modeseek.llm.explore import live, questions, recorded
-from modeseek.llm.explore.lessons import LESSONS, carries_over
+from modeseek.llm.explore.lessons import LESSONS, READINGS, carries_over
 from modeseek.llm.explore.live import LiveRuns, told, tune_live, tuned_rate
 from modeseek.llm.explore.questions import check_both, predict_negative_gradient, predict_on_policy, predict_where
-from modeseek.llm.explore.recorded import Recorded, of_language, stored
+from modeseek.llm.explore.recorded import Recorded, judged, of_language, stored
 from modeseek.llm.studies.cells import OFFLINE, TOGETHER
 from modeseek.llm.studies.draw import METHODS
 from modeseek.llm.studies.targets import CLAIMS, STUDY, TARGETS
@@ -78,10 +80,15 @@ def test_a_method_that_was_not_run_is_named():
 
 def test_every_lesson_names_claims_of_both_studies():
     said = carries_over().markdown
+    names = {name for lesson in LESSONS for name in lesson.bandit}
+    bandit = {words: judged(BANDIT, STORE, conventions, names) for conventions, words in READINGS.items()}
     for lesson in LESSONS:
         assert lesson.text in said
         for name, assessment in zip(lesson.language, of_language(*lesson.language), strict=True):
             assert f"{CLAIMS[name].text} **{assessment.word}**" in said
+        for name in lesson.bandit:
+            words = [f"**{found[name].word}**{found[name].mark} ({reading})" for reading, found in bandit.items()]
+            assert f"{BANDIT.claims[name].text} {', '.join(words)}" in said
 
 
 def test_a_recorded_target_shows_what_is_there_and_names_what_is_not(monkeypatch):

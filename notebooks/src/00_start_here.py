@@ -103,7 +103,7 @@ check_distance(...)
 # | the paper (section 5) | this recorded run, 3 seeds, 40 of 100 collections |
 # |---|---|
 # | On-policy sampling helps most where the reward's peak is far from the reference. | On R1 Best-of-N, RWR and PPO, which sample on-policy, reach the ceiling; offline IPO stays below one half. |
-# | On-policy IPO reaches the ceiling too (figure 19). | Not on R1 here: it stays near one half. The authors' released code scores a token with logits that have read it already; `modeseek bandit --preset released_code` does the same, and reproduces their number. |
+# | On-policy IPO reaches the ceiling too (figure 19). | Not on R1 here, with the reference's tails piled up: it stays near one half. With the tails discarded most seeds get there (notebook 08). The authors' released code scores a token with logits that have read it already; `modeseek bandit --preset released_code` does the same, and reproduces their number. |
 # | Negative gradients make a method fast. | On-policy IPO is the first above one half, and PPO needs the fewest nats for what it reaches. |
 
 # %% [markdown]

@@ -138,11 +138,11 @@ check_peak(samples=..., nats=...)
 # %% [markdown]
 # ## What the paper claims, what we see
 #
-# | the paper (section 5, figure 4) | these grids, 5 seeds, 1 000 samples, one learning rate |
+# | the paper (section 4.1, figure 4) | these grids, 5 seeds, 1 000 samples, one learning rate; the reference's tails piled up |
 # |---|---|
 # | More on-policy, that is a smaller B, is better. | Best-of-N on R1, T = 20: .96, .69, .24 and .13 with B = 100, 200, 500 and 1 000; every refresh is a step of the stairs. |
 # | A larger B gives a higher peak of KL(policy ‖ behavior). | At T = 5: .7 nats with B = 100, 1.3 with the others; at T = 20 the highest peak is that of B = 200: a policy that has learnt what is rewarded also has farther to go. |
-# | PPO tolerates reuse better than Best-of-N. | Not here: at T = 20 PPO ends at .88, .44, .13 and .08, below Best-of-N at every B; its clip keeps it near the behavior policy. |
+# | PPO tolerates reuse better than Best-of-N (said of language models). | Not here: at T = 20 PPO ends at .88, .44, .13 and .08, below Best-of-N at every B; its clip keeps it near the behavior policy. |
 # | More so on R1 than on R2. | B matters on both: on R2 Best-of-N ends at .99, .93, .58 and .42 (reference .25), on R1 at .96, .69, .24 and .13 (reference .04). Doubling B to 200 costs .06 on R2 and .27 on R1. |
 
 # %% [markdown]

@@ -17,7 +17,7 @@
 #
 # The recorded models are small: a GPT-NeoX of 0.2 million parameters, trained from scratch on the docstrings of Python's
 # library. A reward model of preferences is what on-policy methods learn from; the true length is what is drawn. Learning
-# rates are tuned on two seeds, and ten fresh ones are judged (`modeseek llm reproduce`).
+# rates are tuned on two seeds, and ten fresh ones are judged (`modeseek llm reproduce`), half as many as a verdict on the bandit takes.
 
 # %% [markdown]
 # ## Predict

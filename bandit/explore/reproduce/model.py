@@ -1,36 +1,29 @@
 """The view-model of the reproduction: whichever cells of a figure are stored, and the verdicts that follow."""
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import xarray as xr
 
+from modeseek.bandit.explore.reproduce.rows import Row, command_for, find, rows_of, subjects
 from modeseek.bandit.explore.toolkit.model import ViewModel
 from modeseek.bandit.explore.toolkit.values import Values, choice, number
-from modeseek.bandit.simulator.conventions import PRESETS as CONVENTIONS
-from modeseek.bandit.studies.assess import Assessment
 from modeseek.bandit.studies.cells import Results
-from modeseek.bandit.studies.contrasts import Contrast, fresh_values, level, shifted_values
+from modeseek.bandit.studies.contrasts import shifted_values
+from modeseek.bandit.studies.document import trend_word
 from modeseek.bandit.studies.protocol import Protocol
 from modeseek.bandit.studies.reproduce.cells import BanditCell
-from modeseek.bandit.studies.reproduce.measures import FINAL_REWARD
 from modeseek.bandit.studies.reproduce.protocols import QUICK
-from modeseek.bandit.studies.reproduce.store import STORE, read_cell
-from modeseek.bandit.studies.reproduce.targets import STUDY, TARGETS
-from modeseek.bandit.studies.store import cell_path
+from modeseek.bandit.studies.reproduce.targets import TARGETS
 from modeseek.bandit.studies.verdicts import counted
-from modeseek.files import DEFAULT_ROOT
 
 PROTOCOLS = {
-    "best": "the fullest that is stored",
-    "more": "a hundred seeds",
-    "whole": "twenty seeds",
-    "ten": "ten seeds",
-    "short": "short",
-    "quick": "quick",
+    "best": "the most seeds stored, claim by claim",
+    "more": "a hundred seeds (ours: twenty)",
+    "whole": "twenty seeds (ours: six)",
+    "ten": "ten seeds, no verdicts",
+    "short": "six seeds, 500 steps, no verdicts",
+    "quick": "two seeds, 200 steps, no verdicts",
 }
 READINGS = {
     "paper": "the text, tails piled up",
@@ -42,30 +35,14 @@ SHIFTS = range(-3, 4)
 MOST_ROWS = 40
 
 
-class Row(NamedTuple):
-    """What can be selected: a claim, or, in targets of ours that claim nothing, a cell's reward at the end.
-
-    Attributes:
-        name: of the claim or the cell.
-        text: in words.
-        contrast: the number, one a seed.
-        assessment: of a claim.
-    """
-
-    name: str
-    text: str
-    contrast: Contrast
-    assessment: Assessment | None
-
-
 class ReproduceResult(NamedTuple):
     """What is stored of one target.
 
     Attributes:
-        protocol: that is shown.
+        protocol: that is drawn.
         wanted: its cells.
         cells: those that are there.
-        rows: what can be selected.
+        rows: what can be selected, each of the most seeds that there are.
         command: that makes what is missing.
         refused: cells that are there but of another configuration, and why.
     """
@@ -114,31 +91,26 @@ class ReproduceModel(ViewModel[ReproduceValues, ReproduceResult]):
         if about and values.conventions != about:
             self.notes.append(f"{values.preset} is about the conventions {about}")
             values = replace(values, conventions=about)
-        rows = max(1, len(_subjects(values.preset)))
+        rows = max(1, len(subjects(TARGETS[values.preset])))
         if values.row > rows:
             self.notes.append(f"{values.preset} has {rows} rows: set to {rows}")
             values = replace(values, row=rows)
+        if changed in ("preset", "protocol") and values.protocol != "best" and not _named(values):
+            self.notes.append(f"{values.preset} is not run as `{values.protocol}`: the most seeds stored are shown")
         return values
 
     def compute(self, values: ReproduceValues) -> ReproduceResult:
         """Read what is stored, and judge it."""
         target, name = TARGETS[values.preset], values.conventions
-        every = target.fullest_first()
-        wanted_name = target.default.name if values.protocol == "whole" else values.protocol
-        choices = tuple(protocol for protocol in every if protocol.name == wanted_name) or every
-        found = []
-        for protocol in choices:
-            wanted = target.cells_under(protocol)
-            cells, refused = _there(wanted, name, protocol)
-            found.append((protocol, wanted, cells, refused))
+        found = [find(target, name, protocol) for protocol in _named(values) or target.fullest_first()]
         # The first that is complete; of incomplete ones that which has the largest share of its cells; of nothing the
         # one that the command runs.
-        order = lambda each: (len(each[2]) / max(1, len(each[1])), not each[2] and each[0] is target.default)
-        protocol, wanted, cells, refused = max(found, key=order)
-        flags = f"{target.name} --conventions {name}{'' if protocol is target.default else f' --{protocol.name}'}"
-        claims = {a.claim.name: a for a in STUDY.assess(target, cells)}
-        rows = tuple(Row(n, text, contrast, claims.get(n)) for n, text, contrast in _subjects(target.name))
-        return ReproduceResult(protocol, wanted, cells, rows, f"modeseek reproduce {flags}", refused)
+        order = lambda of: (len(of.cells) / max(1, len(of.wanted)), not of.cells and of.protocol is target.default)
+        drawn = max(found, key=order)
+        command = command_for(target, name, drawn.protocol)
+        return ReproduceResult(
+            drawn.protocol, drawn.wanted, drawn.cells, rows_of(target, drawn, found), command, drawn.refused
+        )
 
     def selected(self) -> Row | None:
         """The chosen claim or cell; None where a target has neither."""
@@ -147,18 +119,16 @@ class ReproduceModel(ViewModel[ReproduceValues, ReproduceResult]):
 
     def by_rate(self) -> dict[int, np.ndarray]:
         """Places along the grid → the selected number for each tuning seed, as far as cells and grid reach."""
-        row, cells = self.selected(), self.result.cells
-        if row is None or any(name not in cells for name in row.contrast.cells):
+        row = self.selected()
+        if row is None or not row.cells:
             return {}
-        found = {shift: shifted_values(row.contrast, cells, shift) for shift in SHIFTS}
+        found = {shift: shifted_values(row.contrast, row.cells, shift) for shift in SHIFTS}
         return {shift: values for shift, values in found.items() if values is not None}
 
     def fresh(self) -> np.ndarray:
         """The selected number for each fresh seed; empty where a cell is missing."""
-        row, cells = self.selected(), self.result.cells
-        if row is None or any(name not in cells for name in row.contrast.cells):
-            return np.zeros(0)
-        return np.atleast_1d(fresh_values(row.contrast, cells))
+        row = self.selected()
+        return np.zeros(0) if row is None else row.fresh()
 
     def caption(self) -> str:
         """What is stored, and the selected row in words and numbers."""
@@ -167,7 +137,8 @@ class ReproduceModel(ViewModel[ReproduceValues, ReproduceResult]):
         most = result.protocol.most_steps
         cut = f" (at most {most} gradient steps)" if most and TARGETS[target].only is None else ""
         conventions, protocol = self.values.conventions, result.protocol.name
-        text = f"{target}, conventions {conventions}, protocol {protocol}{cut}: {TARGETS[target].about} "
+        reading = f"conventions {conventions} ({READINGS[conventions]})"
+        text = f"{target}, {reading}, protocol {protocol}{cut}: {TARGETS[target].about} "
         if result.wanted:
             text += f"{have} of {len(result.wanted)} cells are here. "
         if result.missing:
@@ -181,6 +152,9 @@ class ReproduceModel(ViewModel[ReproduceValues, ReproduceResult]):
                 words[word] = words.get(word, 0) + 1
         if words:
             text += f"Of {sum(words.values())} claims {', '.join(f'{n} {word}' for word, n in words.items())}. "
+        assessments = [row.assessment for row in result.rows if row.assessment]
+        for trend in TARGETS[target].trends:
+            text += f"{trend.text} {trend_word(trend, assessments).capitalize()}. "
         return text + self.sentence()
 
     def sentence(self) -> str:
@@ -192,36 +166,39 @@ class ReproduceModel(ViewModel[ReproduceValues, ReproduceResult]):
         values = self.fresh()
         finite = values[np.isfinite(values)]
         if not values.size:
-            return f"{text} Its cells are not here."
+            target, conventions = TARGETS[self.values.preset], str(self.values.conventions)
+            return f"{text} Its cells are not here: `{command_for(target, conventions, target.default)}` makes them."
+        of = "" if row.protocol is self.result.protocol else f" (protocol {row.protocol.name})"
         a = row.assessment
         if a is None or a.verdict is None:
             error = finite.std(ddof=1) / np.sqrt(finite.size) if finite.size > 1 else np.nan
             mean = finite.mean() if finite.size else np.nan
-            return f"{text} {mean:.3f} ± {error:.3f}; fresh seeds: {counted(finite.size, values.size - finite.size)}."
+            seeds = counted(finite.size, values.size - finite.size)
+            return f"{text} {mean:.3f} ± {error:.3f}; fresh seeds: {seeds}{of}."
         v = a.verdict
         bounds = f"{v.low:+.3f} to {v.high:+.3f}" if np.isfinite(v.low) else "unbounded"
         return (
             f"{text} {a.word.capitalize()}: effect {v.effect:+.3f}, simultaneous 95 % interval {bounds}; fresh seeds: "
-            f"{v.counted}; too small to matter is {a.claim.margin:g}. On the tuning seeds one place down the grid of "
-            f"learning rates, at the tuned one and one place up: {' · '.join(a.moved_words())}."
+            f"{v.counted}{of}; too small to matter is {a.claim.margin:g}. Effects on the tuning seeds one place down "
+            f"the grid of learning rates, at the tuned one and one place up: {' · '.join(a.moved_words())}."
         )
 
     def table(self) -> dict[str, Any]:
         """One row a claim or cell."""
-        columns: dict[str, list[Any]] = {name: [] for name in ("row", "text", "effect", "low", "high", "seeds", "word")}
+        names = ("row", "text", "effect", "low", "high", "seeds", "protocol", "word")
+        columns: dict[str, list[Any]] = {name: [] for name in names}
         for row in self.result.rows:
-            there = all(name in self.result.cells for name in row.contrast.cells)
-            values = np.atleast_1d(fresh_values(row.contrast, self.result.cells)) if there else np.zeros(0)
+            values = row.fresh()
             finite = values[np.isfinite(values)]
             v = row.assessment.verdict if row.assessment else None
-            mean = float(finite.mean()) if finite.size else np.nan
             entries = (
                 row.name,
                 row.text,
-                mean,
+                float(finite.mean()) if finite.size else np.nan,
                 v.low if v else np.nan,
                 v.high if v else np.nan,
                 finite.size,
+                row.protocol.name,
                 row.assessment.word if row.assessment else "",
             )
             for column, entry in zip(columns.values(), entries, strict=True):
@@ -229,34 +206,11 @@ class ReproduceModel(ViewModel[ReproduceValues, ReproduceResult]):
         return columns
 
 
-def _subjects(target: str) -> list[tuple[str, str, Contrast]]:
-    """Name, words and number of each row of a target: its claims, or its cells."""
-    claims = [(c.name, c.text, c.contrast) for c in TARGETS[target].claims]
-    cells = [(c.name, f"{c.name}: expected reward at the end.", level(FINAL_REWARD, c)) for c in TARGETS[target].cells]
-    return claims or cells
-
-
-def _there(wanted: tuple[BanditCell, ...], conventions: str, protocol: Protocol) -> tuple[Results, tuple[str, ...]]:
-    """The cells that come with the package or were made here by `modeseek reproduce`, and what could not be read."""
-    cells: Results = {}
-    refused = []
-    made = DEFAULT_ROOT / "reproduce" / protocol.name / conventions / "cells"
-    for cell in wanted:
-        for folder in (STORE.folder(protocol, conventions), made):
-            path = cell_path(folder, cell)
-            if not path.exists():
-                continue
-            try:
-                cells[cell] = _read(cell, conventions, protocol, folder.resolve(), path.stat().st_mtime_ns)
-                break
-            except ValueError as error:
-                refused.append(str(error))
-    return cells, tuple(refused)
-
-
-@lru_cache(maxsize=512)
-def _read(cell: BanditCell, conventions: str, protocol: Protocol, folder: Path, changed: int) -> xr.Dataset:
-    return read_cell(cell, CONVENTIONS[conventions], protocol, folder)
+def _named(values: ReproduceValues) -> tuple[Protocol, ...]:
+    """The protocol of the target that was asked for; none if it is not run so, or if the best was asked for."""
+    target = TARGETS[values.preset]
+    name = target.default.name if values.protocol == "whole" else values.protocol
+    return tuple(protocol for protocol in target.fullest_first() if protocol.name == name)
 
 
 def _hint(result: ReproduceResult) -> str:

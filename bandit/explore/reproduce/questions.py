@@ -5,29 +5,59 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from modeseek.bandit.categorical.ipo_product import Rest, ipo_product_rest
 from modeseek.bandit.explore.reproduce.model import ReproduceModel
 from modeseek.bandit.explore.toolkit.checks import Wrong, check, number
 from modeseek.bandit.explore.toolkit.prediction import Prediction, Truth
+from modeseek.bandit.objectives.batch import HyperParameters
+from modeseek.bandit.studies.cells import Cell, Results
 from modeseek.bandit.studies.contrasts import fresh_values, level
-from modeseek.bandit.studies.reproduce.cells import REMEDIES
+from modeseek.bandit.studies.reproduce.cells import HEADLINES, REMEDIES
 from modeseek.bandit.studies.reproduce.claims import TABLE3
 from modeseek.bandit.studies.reproduce.measures import FINAL_KL, FINAL_REWARD, REWARD
+from modeseek.bandit.studies.reproduce.store import responses_in
 from modeseek.bandit.studies.verdicts import decide
+from modeseek.checks import require
 
 CEILING = 0.98
 """A mean reward from here on counts as the ceiling."""
 
 
-class Remedied(NamedTuple):
-    """Where a remedy's fresh seeds end on R1: mean reward, its standard error, mean KL(policy ‖ reference) in nats."""
+class Ends(NamedTuple):
+    """Where a cell's fresh seeds end: mean reward, its standard error, mean KL(policy ‖ reference) in nats.
+
+    Attributes:
+        rate: the learning rate that they were run at.
+        seeds: those that did not diverge.
+    """
 
     reward: float
     error: float
     nats: float
+    rate: float
     seeds: int
 
 
-def remedied() -> dict[str, Remedied]:
+def _ends(cell: Cell, results: Results) -> Ends:
+    rewards, nats = (fresh_values(level(measure, cell), results) for measure in (FINAL_REWARD, FINAL_KL))
+    finite = rewards[np.isfinite(rewards)]
+    error = float(finite.std(ddof=1) / np.sqrt(finite.size))
+    rate = float(results[cell].attrs["learning_rate"])
+    return Ends(float(finite.mean()), error, float(np.nanmean(nats)), rate, finite.size)
+
+
+def of_table3(method: str, conventions: str) -> Ends:
+    """Where a method ends on R1 under a reading of the paper, at the rate of its grid that tuning seeds choose.
+
+    Raises:
+        ValueError: the cell is not stored.
+    """
+    cell, result = HEADLINES[method, "R1"], ReproduceModel("table3", conventions=conventions).result
+    require(cell in result.cells, f"{cell.name} is not stored under {conventions}. Make it with `{result.command}`")
+    return _ends(cell, result.cells)
+
+
+def remedied() -> dict[str, Ends]:
     """By remedy.
 
     Raises:
@@ -36,35 +66,45 @@ def remedied() -> dict[str, Remedied]:
     result = ReproduceModel("remedies").result
     if result.missing:
         raise ValueError(f"cells are missing: {', '.join(result.missing)}. Make them with `{result.command}`")
-    found = {}
-    for name, remedy in REMEDIES.items():
-        rewards, nats = (fresh_values(level(m, remedy.cell), result.cells) for m in (FINAL_REWARD, FINAL_KL))
-        finite = rewards[np.isfinite(rewards)]
-        error = float(finite.std(ddof=1) / np.sqrt(finite.size))
-        found[name] = Remedied(float(finite.mean()), error, float(np.nanmean(nats)), finite.size)
-    return found
+    return {name: _ends(remedy.cell, result.cells) for name, remedy in REMEDIES.items()}
 
 
 def predict_on_policy_ipo() -> Prediction:
-    """On-policy IPO on R1 under the paper's text: as high as PPO?"""
+    """On-policy IPO on R1 under the paper's text, the reference's tails piled up: as high as PPO?"""
 
     def truth() -> Truth:
         plain = remedied()["none"]
+        piled, discarded, released = (
+            of_table3("on_policy_ipo", name) for name in ("paper", "figure2", "released_code")
+        )
         option = 0 if plain.reward > 0.88 else 1 if plain.reward > 0.7 else 2
         return Truth(
             option,
-            f"{plain.reward:.2f} ± {plain.error:.2f} over {plain.seeds} fresh seeds, at the best of three learning "
-            f"rates (.001 to .01); Table 3 says {TABLE3['on_policy_ipo']}. It comes to rest {plain.nats:.0f} nats from "
-            "the reference. With the released code's conventions, which score a token with logits that have read it "
-            "already, the number comes out.",
+            f"With the tails piled up, {plain.reward:.2f} ± {plain.error:.2f} over {plain.seeds} fresh seeds, at the "
+            f"best of three learning rates (.001 to .01), {plain.nats:.0f} nats from the reference; at {piled.rate:g}, "
+            f"which tuning on the paper's ten chooses, {piled.reward:.2f} ± {piled.error:.2f} over {piled.seeds}. With "
+            "the tails discarded, the other reading of the paper's “clip”: "
+            f"{discarded.reward:.2f} ± {discarded.error:.2f} over {discarded.seeds}, at {discarded.rate:g}. With the "
+            "released code's conventions, which score a token with logits that have read it already: "
+            f"{released.reward:.2f} over {released.seeds}; Table 3 says "
+            f"{TABLE3['on_policy_ipo'].value}.",
         )
 
     return Prediction(
-        f"Table 3: on-policy IPO and PPO end at {TABLE3['ppo']} on R1. With the text's conventions (a response's "
-        "log-probability is the sampling policy's own) the ceiling is 1. Where does on-policy IPO end?",
+        f"Table 3: on-policy IPO and PPO end at {TABLE3['ppo'].value} on R1. With the text's conventions (a response's "
+        "log-probability is the sampling policy's own) the ceiling is 1. Of the reference's Cauchy samples let those "
+        "outside (-1, 1) be piled up in the outer bins. Where does on-policy IPO end?",
         ("At the ceiling, or as high as the table says.", "Between .7 and .88.", "Lower than that."),
         truth,
     )
+
+
+def _rest_of_independent_tokens() -> Rest:
+    """Where on-policy IPO rests on R1 with the remedies' reference, if tokens are drawn independently."""
+    cell = REMEDIES["none"].cell
+    there = responses_in(ReproduceModel("remedies").result.cells[cell])
+    require(there is not None, "the remedies' reference is fixed, and has a rest")
+    return ipo_product_rest(there, HyperParameters().tau)
 
 
 def predict_remedy() -> Prediction:
@@ -79,16 +119,20 @@ def predict_remedy() -> Prediction:
         found = remedied()
         ends = ", ".join(f"{name} {found[name].reward:.2f}" for name in options)
         best = max(options, key=lambda name: found[name].reward)
+        rest = _rest_of_independent_tokens()
         return Truth(
             list(options).index(best),
-            f"{ends}. IPO's loss is (margin - 1/(2τ))²: with τ = .05 the log-ratio of a pair stops growing at 10 nats "
-            "relative to a fixed reference, and the optimum of R1 lies farther away. A target of 50 nats, a reference "
-            f"that moves with the policy ({found['moving'].reward:.2f}), or a loss without a target, DPO "
+            f"{ends}. IPO's loss is (margin - 1/(2τ))²: with τ = .05 it asks 10 nats of a pair, relative to a fixed "
+            f"reference. A policy that draws its tokens independently then rests at {rest.reward:.2f}, {rest.nats:.1f} "
+            "nats from the reference, and networks near it. A target of 50 nats, a reference that moves with the "
+            f"policy ({found['moving'].reward:.2f}), or a loss without a target, DPO "
             f"({found['dpo'].reward:.2f}), reach the ceiling.",
         )
 
     return Prediction(
-        "On-policy IPO stalls on R1. Which of these lifts it to the ceiling?", tuple(options.values()), truth
+        "With those tails, where on-policy IPO ends below the ceiling on R1: which of these lifts it there?",
+        tuple(options.values()),
+        truth,
     )
 
 

@@ -10,7 +10,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
-from modeseek.bandit.explore.reproduce.model import SHIFTS, ReproduceModel
+from modeseek.bandit.explore.reproduce.model import READINGS, SHIFTS, ReproduceModel
 from modeseek.bandit.explore.toolkit.canvas import Panel, Scene, axes_in, rectangles
 from modeseek.bandit.figures.intervals import Interval, draw_intervals
 from modeseek.bandit.figures.panels import Panel as Drawn
@@ -40,7 +40,8 @@ class ReproduceScene(Scene):
 def _stored(model: ReproduceModel) -> Hashable:
     """What the pictures of a target depend on."""
     values = model.values
-    return values.preset, values.conventions, model.result.protocol.name, tuple(model.result.cells)
+    rows = tuple((row.protocol, bool(row.cells)) for row in model.result.rows)
+    return values.preset, values.conventions, model.result.protocol.name, tuple(model.result.cells), rows
 
 
 def _forget(axes: Axes, moving: list[Artist]) -> None:
@@ -92,9 +93,10 @@ class _Figure(Panel):
             for axes in self._axes:
                 axes.set_visible(False)
             self._drawn = []
-        self._title.set_text(title.replace("\n\n", f"\nconventions {model.values.conventions}{protocol}\n\n", 1))
-        if "\n" not in title:
-            self._title.set_text(f"{title}\nconventions {model.values.conventions}{protocol}")
+        head, *rest = title.split("\n\n", 1)
+        conventions = str(model.values.conventions)
+        reading = f"conventions {conventions} ({READINGS[conventions]}){protocol}"
+        self._title.set_text("\n\n".join([f"{head}\n{reading}", *rest]))
 
     def _place(self, rows: int, columns: int) -> list[Axes]:
         width, height = self.figure.bbox.width / 100, self.figure.bbox.height / 100
@@ -146,11 +148,15 @@ class _Figure(Panel):
         _, intervals, xlabel = INTERVALS[target]
         self._rows = intervals(model.result.cells)
         axes = self._axes[0]
-        axes.set_position((0.3, 0.09, 0.68, 0.8))
         axes.set_visible(True)
         axes.set_title("")
         axes.set_ylabel("")
         draw_intervals(axes, self._rows, xlabel)
+        axes.tick_params(axis="y", labelsize=7.5)
+        # Labels stand left of the axis, and the longest begins inside.
+        widest = max(label.get_window_extent().width for label in axes.get_yticklabels()) + 16
+        left = widest / self.figure.bbox.width
+        axes.set_position((left, 0.09, 0.98 - left, 0.8))
 
     def _problem(self, model: ReproduceModel) -> None:
         data = problem_dataset(CONVENTIONS[model.values.conventions])
@@ -220,14 +226,16 @@ class _Verdicts(Panel):
         self._axes.set_visible(bool(self._rows))
         if self._rows:
             draw_intervals(self._axes, self._rows, "", zero=True)
-            self._axes.tick_params(axis="y", labelsize=7)
-            self._make_room()
+            # Of more than twenty rows names and notes would stand on one another.
+            small = len(self._rows) > 20
+            self._axes.tick_params(axis="y", labelsize=5.5 if small else 7)
+            self._make_room(5.5 if small else 7.5)
             self._axes.set_xlabel(VERDICT_AXIS, fontsize=7.5, x=0.1)
 
-    def _make_room(self) -> None:
+    def _make_room(self, size: float) -> None:
         """Lengthen the axis until its longest note ends inside."""
         for note in self._axes.texts:
-            note.set_fontsize(7.5)
+            note.set_fontsize(size)
         share = (max(note.get_window_extent().width for note in self._axes.texts) + 8) / self._axes.bbox.width
         low, start = self._axes.get_xlim()[0], self._axes.texts[0].get_position()[0]
         self._axes.set_xlim(low, low + (start - low) / (1 - share))
