@@ -123,10 +123,10 @@ check_remedies(...)
 # %% [markdown]
 # <details><summary>A solution</summary>
 #
-# The explorer's table has every row's number; three are above.
+# The explorer's table has every row's number; four are above.
 #
 # ```python
-# check_remedies({"large-margin", "moving", "dpo"})
+# check_remedies({"large-margin", "per-token", "moving", "dpo"})
 # ```
 # </details>
 

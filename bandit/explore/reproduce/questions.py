@@ -103,7 +103,7 @@ def _rest_of_independent_tokens() -> Rest:
     """Where on-policy IPO rests on R1 with the remedies' reference, if tokens are drawn independently."""
     cell = REMEDIES["none"].cell
     there = responses_in(ReproduceModel("remedies").result.cells[cell])
-    require(there is not None, "the remedies' reference is fixed, and has a rest")
+    assert there is not None  # their reference stands still
     return ipo_product_rest(there, HyperParameters().tau)
 
 
