@@ -59,7 +59,7 @@ def test_a_prompt_that_counts_has_the_frontier_that_counts_it():
     _, _, responses = runs(STORED / "short/released_code/on_policy_ipo-reference-R1.nc")
     assert reward_at(responses, 1e3) == pytest.approx(0.918, abs=5e-4)
     assert point_mass_nats(responses) == pytest.approx(-9 * np.log(responses.reference[70]))
-    _, _, moving = runs(STORED / "full/released_code/on_policy_ipo-R1.nc")
+    _, _, moving = runs(STORED / "ten/released_code/on_policy_ipo-R1.nc")
     assert moving is None
 
 

@@ -33,7 +33,7 @@ class ModelCell(Cell):
     data: str
 
 
-WHOLE = Protocol("whole", (1e-5, 1e-6), tuning_seeds=5, fresh_seeds=20)
+WHOLE = Protocol("whole", (1e-5, 1e-6), tuning_seeds=5, fresh_seeds=100)
 BRIEF = Protocol("brief", (1e-5, 1e-6), tuning_seeds=5, fresh_seeds=2, most_steps=50)
 BOTH = frozenset({WHOLE, BRIEF})
 
