@@ -27,7 +27,7 @@ def test_a_study_of_language_models_goes_from_files_to_a_document(tmp_path):
     assert "| DPO wins more on chat. | us | reversed |" in text
     assert "| PPO's lead is larger on chat. | us | reproduced | not run yet |" in text
     assert "| PPO's answers take 30 bits. | us | reproduced |" in text
-    assert "| verdict | one rate lower · higher |" in text
+    assert "| verdict | tuning seeds: one rate lower · tuned · higher |" in text
     assert "| change | rate | win rate without → with |" in text
     assert "### Model `160m`, protocol `brief`" in text
     assert text.count("## small") == 1
