@@ -87,4 +87,4 @@ def test_the_runs_that_judge_are_the_fresh_ones():
     dataset = made_up(CELLS["ppo", "chat"], WHOLE, "70m", 0)
     fresh = fresh_runs(dataset)
     assert set(fresh.data_vars) == {"win_rate", "description"}
-    assert fresh["seed"].values.tolist() == list(range(5, 25))
+    assert fresh["seed"].values.tolist() == list(range(5, 105))

@@ -182,7 +182,7 @@ check_faster(...)
 # |---|---|
 # | Negative gradients move the policy further, in KL, than weighted likelihood does. | At equal reward PPO is *nearer* to the reference than Best-of-N (the second prediction); what it reaches in the end is the same token. Offline IPO does go far for what it earns: exercise 3. |
 # | On-policy sampling matters more on R1 than on R2. | Offline IPO ends at .54 on R1 and .74 on R2; PPO at 1 on both. |
-# | On-policy IPO reaches the ceiling (figure 19). | On R1 that hangs on how the paper's word “clip” is read. With the reference's tails piled up, as here, it does not: preset `R1-on-policy-ipo`. With the tails discarded 17 of 20 seeds do: notebook 08, and `docs/explanation/frontier.md` for why. |
+# | On-policy IPO reaches the ceiling (figure 19). | On R1 that hangs on how the paper's word “clip” is read. With the reference's tails piled up, as here, it does not: preset `R1-on-policy-ipo`. With the tails discarded 87 of 100 seeds do: notebook 08, and `docs/explanation/frontier.md` for why. |
 
 # %% [markdown]
 # ## Take it with you

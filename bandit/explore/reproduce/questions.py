@@ -53,8 +53,9 @@ def of_table3(method: str, conventions: str) -> Ends:
         ValueError: the cell is not stored.
     """
     cell, result = HEADLINES[method, "R1"], ReproduceModel("table3", conventions=conventions).result
-    require(cell in result.cells, f"{cell.name} is not stored under {conventions}. Make it with `{result.command}`")
-    return _ends(cell, result.cells)
+    row = next(row for row in result.rows if cell in row.contrast.cells)  # of the most seeds that there are
+    require(bool(row.cells), f"{cell.name} is not stored under {conventions}. Make it with `{result.command}`")
+    return _ends(cell, row.cells)
 
 
 def remedied() -> dict[str, Ends]:
@@ -120,13 +121,12 @@ def predict_remedy() -> Prediction:
         ends = ", ".join(f"{name} {found[name].reward:.2f}" for name in options)
         best = max(options, key=lambda name: found[name].reward)
         rest = _rest_of_independent_tokens()
+        reach = "; ".join(f"{REMEDIES[n].title} ({e.reward:.2f})" for n, e in found.items() if e.reward > CEILING)
         return Truth(
             list(options).index(best),
             f"{ends}. IPO's loss is (margin - 1/(2τ))²: with τ = .05 it asks 10 nats of a pair, relative to a fixed "
             f"reference. A policy that draws its tokens independently then rests at {rest.reward:.2f}, {rest.nats:.1f} "
-            "nats from the reference, and networks near it. A target of 50 nats, a reference that moves with the "
-            f"policy ({found['moving'].reward:.2f}), or a loss without a target, DPO "
-            f"({found['dpo'].reward:.2f}), reach the ceiling.",
+            f"nats from the reference, and networks near it. What reaches the ceiling: {reach}.",
         )
 
     return Prediction(
