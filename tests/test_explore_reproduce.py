@@ -306,7 +306,7 @@ WRONG = [
     (check_remedies("dpo"), "a set of names"),
     (check_remedies({"magic"}), "no remedy 'magic'"),
     (check_remedies({"dpo", "longer"}), "longer ends at"),
-    (check_remedies({"dpo"}), "there are more: 1 of"),
+    (check_remedies({"dpo"}), "there are more: 1 of 4"),
     (check_tau(0.05), "smallest at 10 nats"),
     (check_tau("small"), "is a number"),
 ]
