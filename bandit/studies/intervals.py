@@ -28,7 +28,7 @@ GUARD = 3.0
 
 
 class Intervals(NamedTuple):
-    """Of C means.
+    """Low and high ends for C means.
 
     Attributes:
         low: of intervals that hold for all at once; -inf where nothing can be said.
