@@ -90,7 +90,8 @@ def draw_panel(axes: Axes, panel: Panel) -> None:
 def panels_figure(title: str, panels: Sequence[Sequence[Panel]]) -> Figure:
     """Rows of panels under one title, with one legend for all of them."""
     with style():
-        figure, axes = new_figure(len(panels), len(panels[0]), panel=(3.9, 2.7))
+        width = 3.9 if len(panels[0]) > 1 else 6.2  # a single column has the title and the legend above and below it
+        figure, axes = new_figure(len(panels), len(panels[0]), panel=(width, 2.7))
         found: dict[str, Any] = {}
         for row, drawn in zip(axes, panels, strict=True):
             for one, panel in zip(row, drawn, strict=True):

@@ -73,12 +73,14 @@ def _comparison(methods: tuple[str, ...], cells: dict[tuple[str, str], BanditCel
     """Reward against steps above, reward against KL below, a column a reward: figures 16 and 19."""
 
     def rows(results: Results) -> list[list[Panel]]:
-        curves = {r: _methods(results, [cells[m, r] for m in methods]) for r in REWARDS}
-        above = [Panel(_PLACE[r], curves[r]) for r in REWARDS]
+        every = {r: _methods(results, [cells[m, r] for m in methods]) for r in REWARDS}
+        curves = {r: found for r, found in every.items() if found} or every  # a reward that was not run has no column
+        above = [Panel(_PLACE[r], found) for r, found in curves.items()]
         # The first cell's own configuration says what all cells of a panel draw from and earn.
-        limits = [responses_in(curves[r][0].runs) if curves[r] else None for r in REWARDS]
+        limits = [responses_in(found[0].runs) if found else None for found in curves.values()]
         below = [
-            Panel("", curves[r], x="kl_to_reference", frontier=most) for r, most in zip(REWARDS, limits, strict=True)
+            Panel("", found, x="kl_to_reference", frontier=most)
+            for found, most in zip(curves.values(), limits, strict=True)
         ]
         return [above, below]
 
