@@ -176,7 +176,9 @@ def log_complement(log_probs: Float[Array, "*B"]) -> Float[Array, "*B"]:
     Its slope on log π is -π/(1 - π). Nearer to certainty than float32 can say, π > 1 - 2^-24, where value and slope
     would go to -inf, it follows its tangent there: π = 1 costs 17.6 nats, and is pushed by 2^24 = 1.7e7.
     """
-    exact = jnp.log(-jnp.expm1(jnp.minimum(log_probs, NEAREST_TO_CERTAIN)))
+    x = jnp.minimum(log_probs, NEAREST_TO_CERTAIN)
+    # Either form loses the slope of the other: of 1 - 2e-9 float32 keeps the 1 alone.
+    exact = jnp.where(x > -1.0, jnp.log(-jnp.expm1(x)), jnp.log1p(-jnp.exp(jnp.minimum(x, -1.0))))
     slope = -1.0 / math.expm1(-NEAREST_TO_CERTAIN)
     return exact + slope * jnp.maximum(log_probs - NEAREST_TO_CERTAIN, 0.0)
 

@@ -73,7 +73,7 @@ def pretrain(
         uniform = jax.random.uniform(key, (numbers.rows, config.new_tokens))
         column, row = jnp.arange(config.new_tokens), jnp.arange(numbers.rows)
         kinds = jnp.where(column == 0, float(config.prompt_count), float(config.vocab_size))
-        anything = (uniform * kinds).astype(jnp.int32)
+        anything = (uniform * kinds[None]).astype(jnp.int32)
         cumulative = jnp.cumsum(jnp.exp(reference_log_probs))
         from_reference = jnp.searchsorted(cumulative, uniform * cumulative[-1], side="right").astype(jnp.int32)
         # Prompts are uniform; of the rest, every second row is drawn from the reference.

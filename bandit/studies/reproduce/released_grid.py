@@ -16,7 +16,7 @@ from modeseek.bandit.studies.cells import fresh_runs
 from modeseek.bandit.studies.protocol import Protocol
 from modeseek.bandit.studies.reproduce.cells import BanditCell
 from modeseek.bandit.studies.reproduce.measures import FINAL_REWARD, MEAN_REWARD
-from modeseek.bandit.studies.reproduce.protocols import FULL
+from modeseek.bandit.studies.reproduce.protocols import TEN
 from modeseek.bandit.studies.reproduce.store import STORE
 from modeseek.bandit.studies.reproduce.targets import STUDY
 from modeseek.bandit.studies.store import missing_cells
@@ -82,7 +82,7 @@ def at_rate(dataset: xarray.Dataset, learning_rate: float) -> Tuned:
     return Tuned(learning_rate, reward.item(), error.item())
 
 
-def within_released_grid(cell: BanditCell, dataset: xarray.Dataset, protocol: Protocol = FULL) -> Tuned:
+def within_released_grid(cell: BanditCell, dataset: xarray.Dataset, protocol: Protocol = TEN) -> Tuned:
     """The best rate that the released program tries for the cell's method, and where it ends.
 
     Raises:
@@ -110,7 +110,7 @@ class Outside(NamedTuple):
     theirs: Tuned
 
 
-def outside_released_grid(protocol: Protocol = FULL) -> list[Outside]:
+def outside_released_grid(protocol: Protocol = TEN) -> list[Outside]:
     """The stored cells of a protocol as released whose tuned rate is not in the released grid, by name."""
     folder = STORE.folder(protocol, "released_code")
     cells = {cell for target in STUDY.targets for cell in target.cells_under(protocol)}
@@ -128,7 +128,7 @@ def _plus_minus(pair: Sequence[float]) -> str:
     return "{:.2f} ± {:.2f}".format(*pair)
 
 
-def released_grid_table(protocol: Protocol = FULL) -> str:
+def released_grid_table(protocol: Protocol = TEN) -> str:
     """`outside_released_grid` in Markdown."""
     return markdown_table(
         [
