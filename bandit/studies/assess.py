@@ -1,6 +1,6 @@
 """Claims against results: a verdict each, and how it moves with the learning rate."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -82,6 +82,11 @@ def assess(claims: Sequence[Claim], results: Results, miss: float, least: int = 
         )
         for claim in claims
     ]
+
+
+def on_most_seeds(found: Mapping[str, Assessment], judged: Iterable[Assessment]) -> dict[str, Assessment]:
+    """Those that rest on as many seeds as what was found of their claims before, or on more; by the claim's name."""
+    return {a.claim.name: a for a in judged if a.claim.name not in found or a.seeds >= found[a.claim.name].seeds}
 
 
 def _scattered(claim: Claim, results: Results) -> bool:

@@ -5,7 +5,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from modeseek.bandit.studies.assess import Assessment, verdict_table
+from modeseek.bandit.studies.assess import Assessment, on_most_seeds, verdict_table
 from modeseek.bandit.studies.cells import Cell, Results, rates_at_edges, time_spent
 from modeseek.bandit.studies.claims import Claim, Trend
 from modeseek.bandit.studies.contrasts import fresh_values, level
@@ -59,10 +59,9 @@ def document(
                 run = set(target.cells_under(there.protocol))
                 judged = [a for a in study.assess(target, there.results) if run.issuperset(a.claim.contrast.cells)]
                 mark = f" ({there.protocol.name})" if there.protocol in study.provisional else ""
-                for a in judged:
-                    if a.claim.name not in best or a.seeds >= best[a.claim.name].seeds:
-                        best[a.claim.name] = a
-                        words[a.claim.name][condition] = a.word + mark + a.mark
+                for name, a in (newer := on_most_seeds(best, judged)).items():
+                    words[name][condition] = a.word + mark + a.mark
+                best |= newer
                 for trend in target.trends:
                     words[trend.name][condition] = trend_word(trend, list(best.values())) + mark
                 lines += [f"### {study.condition} `{condition}`, protocol `{there.protocol.name}`", ""]

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from modeseek.bandit.explore.toolkit.canvas import DPI, captioned, encode_small
 from modeseek.bandit.figures.style import style
-from modeseek.bandit.studies.assess import Assessment
+from modeseek.bandit.studies.assess import Assessment, on_most_seeds
 from modeseek.bandit.studies.cells import Cell, Results
 from modeseek.bandit.studies.document import note_of
 from modeseek.bandit.studies.store import Store, missing_cells
@@ -48,10 +48,8 @@ def judged(study: Study[SomeCell], store: Store[SomeCell], condition: str, names
         if names & {claim.name for claim in target.claims}:
             stored = [there.results for there in store.fullest(target, condition)]
             for results in stored or [{}]:
-                for a in study.assess(target, results):
-                    if a.claim.name in names and (a.claim.name not in found or a.seeds >= found[a.claim.name].seeds):
-                        found[a.claim.name] = a
-    return found
+                found |= on_most_seeds(found, study.assess(target, results))
+    return {name: found[name] for name in names}
 
 
 def of_language(*names: str) -> list[Assessment]:
