@@ -21,7 +21,7 @@ class Reproduce:
     fig2 fig4 fig14 fig16 fig18 fig19 table3 one-token, or all of them; and two of ours: ablation (from the released
     code, one difference mended at a time) and remedies (on-policy IPO on R1). The full protocol is the paper's (I.3:
     ten learning rates, five seeds) and twenty fresh seeds for the verdicts: two to three hours a figure on two cores.
-    --more has a hundred fresh seeds, which outcomes of two kinds need. Learning rates that stored results found are
+    --more has a hundred fresh seeds, which outcomes that scatter need. Learning rates that stored results found are
     taken, so that fresh seeds alone are run. --short has three learning rates and six fresh seeds, --quick takes
     minutes: too few seeds for a verdict, which is marked on the figure. Ours are run as by --short, and with --more on
     twenty other fresh seeds (of the ablation RWR and PPO, whose seeds scatter most). Ctrl-C keeps what was done; the
