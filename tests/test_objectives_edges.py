@@ -121,7 +121,7 @@ def test_ppos_open_side_is_the_ratio_and_then_its_tangent(log_ratio):
     np.testing.assert_allclose(slope, 1.5 * np.exp(min(x, LARGEST_LOG_RATIO)) * (ratio > 0.8), rtol=1e-5)
 
 
-@pytest.mark.parametrize("log_prob", [-1e4, -20.0, -0.5, -1e-4, -1e-6, -5e-7, -(2.0**-23), NEAREST_TO_CERTAIN])
+@pytest.mark.parametrize("log_prob", [-1e4, -20.0, -1.0, -0.5, -1e-4, -1e-6, -5e-7, -(2.0**-23), NEAREST_TO_CERTAIN])
 def test_log_complement_is_exact_up_to_certainty(log_prob):
     """log(1 - π) and its slope -π/(1-π) = 1/(1 - 1/π) in float64: the push goes on rising above π = 1 - 1e-6."""
     x = np.float64(np.float32(log_prob))

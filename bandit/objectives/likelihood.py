@@ -177,8 +177,12 @@ def log_complement(log_probs: Float[Array, "*B"]) -> Float[Array, "*B"]:
     would go to -inf, it follows its tangent there: π = 1 costs 17.6 nats, and is pushed by 2^24 = 1.7e7.
     """
     x = jnp.minimum(log_probs, NEAREST_TO_CERTAIN)
-    # Either form loses the slope of the other: of 1 - 2e-9 float32 keeps the 1 alone.
-    exact = jnp.where(x > -1.0, jnp.log(-jnp.expm1(x)), jnp.log1p(-jnp.exp(jnp.minimum(x, -1.0))))
+    # Either form loses the slope of the other: of 1 - 2e-9 float32 keeps the 1 alone. No minimum: where both of its
+    # arguments are equal, it would pass on half a slope.
+    likely = x > -1.0
+    of_likely = jnp.log(-jnp.expm1(jnp.where(likely, x, -1.0)))
+    of_unlikely = jnp.log1p(-jnp.exp(jnp.where(likely, -1.0, x)))
+    exact = jnp.where(likely, of_likely, of_unlikely)
     slope = -1.0 / math.expm1(-NEAREST_TO_CERTAIN)
     return exact + slope * jnp.maximum(log_probs - NEAREST_TO_CERTAIN, 0.0)
 
