@@ -80,7 +80,8 @@ def alpha_divergence(problem: Problem) -> Field:
     """D_α = (Σ p^α q^(1-α) - 1)/(α(α-1)): one family from forward KL (α = 0) to reverse KL (α = 1) and beyond.
 
     ∂/∂f_j = (w_j - p_j Σ w)/(α-1) with w = p^α q^(1-α); at α = 1 its limit, reverse KL's. Amari's α-divergence, in the
-    parametrisation of Cressie and Read. For α ≥ 1 it is +inf where q misses mass that p has, as reverse KL is.
+    parametrisation of Cressie and Read. For α ≥ 1 it is +inf where q misses mass that p has, as reverse KL is. For
+    α < 0 it is +inf where p misses mass that q has, and so is its gradient, p^α: too large a step diverges.
     """
     xp = namespace(problem.log_target)
     log_q = finite(problem.log_target)
@@ -97,7 +98,6 @@ def alpha_divergence(problem: Problem) -> Field:
         lifted = xp.where(xp.abs(exponent) < 1.0, near, far) / order
         return policy.probs * lifted.sum(-1, keepdims=True) - lifted
 
-    # α < 0 punishes p = 0 instead: a step there is unbounded, never undefined.
     return Field(gradient, xp.where(problem.alpha >= 1.0, support_of(log_q), everywhere(log_q)))
 
 

@@ -73,8 +73,9 @@ def check_run(start: Any, settings: Settings, steps: int, categories: int) -> np
 def check_converging(name: str, path: np.ndarray) -> None:
     """No NaN on the way, `[E, K]`.
 
-    Only IPO can bring one: its quadratic loss has no bound on the gradient, so a step size beyond 2/curvature makes
-    every step larger than the last.
+    Two objectives can bring one, under every optimizer but Adam, since their gradients have no bound: IPO, whose loss
+    is quadratic, so that a step size beyond 2/curvature makes every step larger than the last; and alpha at α < 0,
+    whose gradient grows like p^α where a step has left next to nothing of a category that the target has.
 
     Raises:
         ValueError: there is one.
