@@ -1,0 +1,137 @@
+"""Standard output and error that cannot cost a run its results: whatever becomes of them, the work goes on."""
+
+import codecs
+import contextlib
+import errno
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any, TextIO
+
+PLAIN = {
+    "‖": "||",
+    "±": "+-",
+    "×": "x",
+    "·": "*",
+    "→": "->",
+    "−": "-",
+    "–": "-",
+    "—": "-",
+    "…": "...",
+    "≥": ">=",
+    "≤": "<=",
+    "π": "pi",
+    "β": "beta",
+    "τ": "tau",
+    "✓": "ok",
+    "✗": "no",
+    **dict.fromkeys("╭╮╰╯", "+"),  # the frames of the help
+    "─": "-",
+    "│": "|",
+}
+"""What our own texts have beyond ASCII → how it is spelled where a stream's encoding lacks it."""
+
+READER_GONE = (errno.EPIPE, errno.EIO)
+"""A pipe that nobody reads any more (`| head`), a terminal that was closed: nobody is there to be told."""
+
+
+def _spelled(error: UnicodeError) -> tuple[str, int]:
+    """A handler of encoding errors: our signs in plain letters, any other as an escape, so that none is lost."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    text = error.object[error.start : error.end]
+    return "".join(PLAIN.get(sign, sign.encode("ascii", "backslashreplace").decode()) for sign in text), error.end
+
+
+codecs.register_error("modeseek.spelled", _spelled)
+
+
+class Steady:
+    """A text stream that remembers the first error of writing and lets what follows vanish.
+
+    Args:
+        stream: what is written to.
+
+    Attributes:
+        error: the first error; None as long as there was none.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self.error: OSError | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """As a stream does; once writing has failed, nowhere."""
+        try:
+            self._stream.write(text)
+        except OSError as error:
+            self._lose(error)
+        return len(text)
+
+    def writelines(self, lines: Any) -> None:
+        """As a stream does."""
+        for line in lines:
+            self.write(line)
+
+    def flush(self) -> None:
+        """As a stream does; what cannot be written is forgotten."""
+        try:
+            self._stream.flush()
+        except OSError as error:
+            self._lose(error)
+
+    def _lose(self, error: OSError) -> None:
+        """From now on the stream leads nowhere; so does what it holds still, which Python writes at its end."""
+        self.error = self.error or error
+        with contextlib.suppress(OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._stream.fileno())
+            os.close(nowhere)
+
+
+@contextlib.contextmanager
+def steady_streams() -> Iterator[Steady]:
+    """For its time, standard output and error take any character, and their errors end nothing.
+
+    Streams that were closed before the start lead nowhere: without that, the next file that is opened would take their
+    number, and what a library says on standard error would go into it.
+
+    Yields:
+        standard output, which knows at the end whether something was lost.
+    """
+    _open_closed()
+    given = sys.stdout, sys.stderr
+    for stream in given:
+        if hasattr(stream, "reconfigure"):  # what stands in for a stream may have no encoding
+            stream.reconfigure(errors="modeseek.spelled")
+    out = Steady(sys.stdout)
+    sys.stdout, sys.stderr = out, Steady(sys.stderr)  # type: ignore[assignment]  # all that is used of a stream is there
+    try:
+        yield out
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        sys.stdout, sys.stderr = given
+
+
+def _open_closed() -> None:
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is not None:
+            continue
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        try:
+            os.fstat(number)
+        except OSError:
+            os.dup2(nowhere, number)
+        if nowhere > 2:
+            os.close(nowhere)
+        setattr(sys, name, open(os.devnull, "r" if number == 0 else "w", encoding="utf-8"))  # noqa: PTH123, SIM115
+
+
+def is_live(stream: Any) -> bool:
+    """Whether a person watches it change: a terminal, or a notebook's output."""
+    in_notebook = type(stream).__module__.startswith("ipykernel")
+    return in_notebook or bool(getattr(stream, "isatty", lambda: False)())
