@@ -18,7 +18,7 @@ EVERYWHERE = [
     *(path for room in ("tests", "benchmarks", "notebooks", "docs") for path in sorted((ROOT / room).rglob("*.py"))),
 ]
 
-BASE = {"modeseek.checks", "modeseek.files", "modeseek.markdown", "modeseek.progress"}
+BASE = {f"modeseek.{name}" for name in ("checks", "files", "locks", "markdown", "progress", "report", "streams")}
 """What every room stands on, beside `modeseek.__version__`; they import nothing of ours but each other."""
 
 ALLOWED = {

@@ -52,7 +52,8 @@ def use_compilation_cache(folder: Path | None = None) -> Path | None:
 
     Args:
         folder: where; without, `$MODESEEK_CACHE`, or `modeseek` in the user's cache folder. `MODESEEK_CACHE=off` turns
-            it off, as does a folder that cannot be written. A cache that JAX was already given is left alone.
+            it off, as does a folder that cannot be written, and a user without a home. A cache that JAX was already
+            given is left alone.
 
     Returns:
         the folder, or None if there is no cache.
@@ -62,11 +63,14 @@ def use_compilation_cache(folder: Path | None = None) -> Path | None:
     setting = os.environ.get("MODESEEK_CACHE", "")
     if setting.lower() == "off":
         return None
-    default = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "modeseek"
     try:
-        folder = writable_folder(folder or (Path(setting) if setting else default))
-    except ValueError:
+        folder = writable_folder(folder or (Path(setting).expanduser() if setting else _users_cache()))
+    except (ValueError, RuntimeError):  # RuntimeError: a user without a home
         return None
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
     return folder
+
+
+def _users_cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "modeseek"

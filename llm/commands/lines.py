@@ -134,7 +134,7 @@ def check_new_file(out: Path | None) -> None:
             raise ValueError(f"there is no folder {out.parent}")
         probe = temporary_beside(out)
         probe.touch()
-        probe.unlink()
+        probe.unlink(missing_ok=True)
     except OSError as error:
         raise ValueError(f"cannot write to {out}: {error.strerror or error}") from error
 

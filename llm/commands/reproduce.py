@@ -141,13 +141,13 @@ class Reproduce:
     def _run(self, targets: "tuple[LanguageTarget, ...]") -> int:
         """Run what is missing of each target in turn."""
         from modeseek.bandit.simulator.devices import use_compilation_cache
-        from modeseek.files import lock_folder
         from modeseek.llm.runs.stages import Watch
         from modeseek.llm.studies.lengths import SCENARIOS, write_lengths
         from modeseek.llm.studies.report import write_target
         from modeseek.llm.studies.running import Runner, run_cells
         from modeseek.llm.studies.scenarios import build_world
         from modeseek.llm.studies.targets import FIG3
+        from modeseek.locks import lock_folder
         from modeseek.progress import progress
 
         use_compilation_cache()

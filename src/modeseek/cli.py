@@ -1,10 +1,11 @@
 """The `modeseek` command: parses, calls, prints."""
 
+import contextlib
 import dataclasses
 import inspect
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -141,13 +142,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
     output that is full; Ctrl-C with 130; with MODESEEK_TRACEBACK set in the environment, errors show where they come
     from. What reads standard output may go away: the work is done all the same."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    with steady_streams() as out:
+    with steady_streams() as out, _drawing_to_files():
         code = _code(given)
         out.flush()
         if out.error is not None and out.error.errno not in READER_GONE:
             print(f"modeseek: error: cannot write to standard output: {out.error.strerror}", file=sys.stderr)
             code = code or 2
     raise SystemExit(code)
+
+
+@contextlib.contextmanager
+def _drawing_to_files() -> Iterator[None]:
+    """A command opens no window: matplotlib need not, and with a backend that it does not know would not, start."""
+    given = os.environ.get("MPLBACKEND")
+    os.environ["MPLBACKEND"] = "agg"
+    try:
+        yield
+    finally:
+        del os.environ["MPLBACKEND"]
+        if given is not None:
+            os.environ["MPLBACKEND"] = given
 
 
 def _code(given: list[str]) -> int:

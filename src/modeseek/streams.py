@@ -5,6 +5,7 @@ import contextlib
 import errno
 import os
 import sys
+import unicodedata
 from collections.abc import Iterator
 from typing import Any, TextIO
 
@@ -20,9 +21,6 @@ PLAIN = {
     "…": "...",
     "≥": ">=",
     "≤": "<=",
-    "π": "pi",
-    "β": "beta",
-    "τ": "tau",
     "✓": "ok",
     "✗": "no",
     **dict.fromkeys("╭╮╰╯", "+"),  # the frames of the help
@@ -36,11 +34,21 @@ READER_GONE = (errno.EPIPE, errno.EIO)
 
 
 def _spelled(error: UnicodeError) -> tuple[str, int]:
-    """A handler of encoding errors: our signs in plain letters, any other as an escape, so that none is lost."""
+    """A handler of encoding errors: our signs are spelled in plain letters, so that nothing ends half way."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
-    text = error.object[error.start : error.end]
-    return "".join(PLAIN.get(sign, sign.encode("ascii", "backslashreplace").decode()) for sign in text), error.end
+    return "".join(map(_plain, error.object[error.start : error.end])), error.end
+
+
+def _plain(sign: str) -> str:
+    """`‖` → `||`, `β` → `beta`, `₀` → `0`; of any other sign its escape."""
+    script, _, letter = unicodedata.name(sign, "").partition(" SMALL LETTER ")
+    alike = unicodedata.normalize("NFKD", sign)
+    if sign in PLAIN:
+        return PLAIN[sign]
+    if script == "GREEK" and letter.isalpha():
+        return letter.lower()
+    return alike if alike.isascii() else sign.encode("ascii", "backslashreplace").decode()
 
 
 codecs.register_error("modeseek.spelled", _spelled)
@@ -108,7 +116,7 @@ def steady_streams() -> Iterator[Steady]:
         if hasattr(stream, "reconfigure"):  # what stands in for a stream may have no encoding
             stream.reconfigure(errors="modeseek.spelled")
     out = Steady(sys.stdout)
-    sys.stdout, sys.stderr = out, Steady(sys.stderr)  # type: ignore[assignment]  # all that is used of a stream is there
+    sys.stdout, sys.stderr = out, Steady(sys.stderr)
     try:
         yield out
     finally:
