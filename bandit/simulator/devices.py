@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from modeseek.files import writable_folder
+from modeseek.files import expanded, writable_folder
 
 
 def use_host_devices(count: int | None = None) -> None:
@@ -63,14 +63,13 @@ def use_compilation_cache(folder: Path | None = None) -> Path | None:
     setting = os.environ.get("MODESEEK_CACHE", "")
     if setting.lower() == "off":
         return None
+    default = expanded(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "modeseek"
+    if not (folder or setting) and not default.is_absolute():  # a user without a home
+        return None
     try:
-        folder = writable_folder(folder or (Path(setting).expanduser() if setting else _users_cache()))
-    except (ValueError, RuntimeError):  # RuntimeError: a user without a home
+        folder = writable_folder(folder or (Path(setting) if setting else default))
+    except ValueError:
         return None
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
     return folder
-
-
-def _users_cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "modeseek"

@@ -150,7 +150,7 @@ class _Runner:
 
     def _already_done(self, steps: int) -> None:
         """Steps of an earlier process: they count in the bar, and not in its rate."""
-        if not self.bar.disable:
+        if steps and not self.bar.disable:
             self.bar.initial += steps
             self.bar.n += steps
             self.bar.refresh()

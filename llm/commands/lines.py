@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from modeseek.files import parse_json, replacing, temporary_beside
+from modeseek.files import expanded, parse_json, replacing, temporary_beside
 from modeseek.llm.inference.records import PROMPT_KEYS, RESPONSE_KEYS, TEXT_KEYS, WRITTEN_KEYS, check_text
 
 Format = Literal["auto", "text", "jsonl"]
@@ -67,7 +67,7 @@ def _named(file: Path) -> str:
 
 def _read(file: Path) -> str:
     try:
-        text = sys.stdin.read() if str(file) == "-" else file.expanduser().read_text(encoding="utf-8")
+        text = sys.stdin.read() if str(file) == "-" else expanded(file).read_text(encoding="utf-8")
         return text.removeprefix("\ufeff")  # a byte order mark is no part of the first prompt
     except OSError as error:
         raise ValueError(f"cannot read {file}: {error.strerror or error}") from error

@@ -34,6 +34,10 @@ def replacing(path: Path) -> Iterator[Path]:
         with temporary.open("rb+") as written:
             os.fsync(written.fileno())
         os.replace(temporary, path)  # noqa: PTH105  (the atomic call by its own name)
+    except OSError as error:
+        if error.filename is None:  # a full disk is noticed by an open file, which does not know its name
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
         if number is not None:
@@ -98,6 +102,14 @@ class NewFolder:
             shutil.rmtree(self._temporary, ignore_errors=True)
             if self._number is not None:
                 os.close(self._number)
+
+
+def expanded(path: str | Path) -> Path:
+    """A path with `~` as a home folder; as it is, where there is no such user, or no home."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
 
 
 def parse_json(text: str | bytes) -> Any:
