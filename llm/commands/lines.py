@@ -1,5 +1,6 @@
 """Lines in and lines out: prompts from arguments, files or standard input; results as text or JSON."""
 
+import codecs
 import json
 import sys
 from collections.abc import Iterable, Sequence
@@ -142,10 +143,16 @@ def check_new_file(out: Path | None) -> None:
 def write(records: Iterable[dict[str, Any]], text: "list[str]", out: Path | None, format: Format) -> None:
     """Print, or write to a file in one step: JSON Lines if asked for, or if the file's name ends so; else text."""
     as_json = format == "jsonl" or (format == "auto" and out is not None and out.suffix == ".jsonl")
-    lines = [json.dumps(record, ensure_ascii=False) for record in records] if as_json else text
+    escaped = out is None and not _unicode(sys.stdout.encoding)
+    lines = [json.dumps(record, ensure_ascii=escaped) for record in records] if as_json else text
     if out is None:
         print("\n".join(lines))
         return
     with replacing(out) as temporary:
         temporary.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
     print(f"saved in {out}", file=sys.stderr)
+
+
+def _unicode(encoding: str | None) -> bool:
+    """Whether a stream's encoding has every character; in any other, JSON escapes what it may lack."""
+    return encoding is None or codecs.lookup(encoding).name.startswith("utf")

@@ -7,7 +7,7 @@ import os
 import sys
 import unicodedata
 from collections.abc import Iterator
-from typing import Any, TextIO
+from typing import Any
 
 PLAIN = {
     "‖": "||",
@@ -15,6 +15,9 @@ PLAIN = {
     "×": "x",
     "·": "*",
     "→": "->",
+    "←": "<-",
+    "⇔": "<=>",
+    "∞": "inf",
     "−": "-",
     "–": "-",
     "—": "-",
@@ -64,7 +67,7 @@ class Steady:
         error: the first error; None as long as there was none.
     """
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: Any) -> None:
         self._stream = stream
         self.error: OSError | None = None
 
