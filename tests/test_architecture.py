@@ -265,6 +265,17 @@ def test_nobody_uses_pyplot():
     assert users == []
 
 
+def test_every_figure_is_made_in_our_style():
+    """`Figure(…)`, which a user's settings change, is called by nobody: `StyledFigure` is, beside the style."""
+    calls = {
+        _module(path)
+        for path in FILES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Figure"
+    }
+    assert calls == set()
+
+
 def test_nobody_imports_the_folders_by_their_bare_names():
     """`bandit` and `llm` are other people's packages; ours are `modeseek.bandit` and `modeseek.llm`."""
     users = [str(path) for path in EVERYWHERE if {n.split(".")[0] for n in _imports(path)} & {"bandit", "llm"}]

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
+import xarray
 from matplotlib.figure import Figure
 
 from modeseek import locks
@@ -26,6 +27,11 @@ from modeseek.llm.checkpoints.safetensors import Pending, write_file
 from modeseek.llm.training.run_folder import RunFolder
 from modeseek.locks import alone_in, lock_folder, remove_abandoned
 
+DATA = xarray.Dataset(
+    {"expected_reward": (("method", "step"), np.linspace(0, 1, 2000).reshape(2, 1000)), "runs": 3},
+    {"method": ["ppo", "on_policy_ipo"], "step": np.arange(1000)},
+    {"modeseek_format": results.FORMAT, "configuration": "{…}", "seconds": 1.5},
+)
 WITHOUT = [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP]
 DEAD = ".tokens.123-0a1b2c3d.png"
 
@@ -193,11 +199,11 @@ WRITERS = {
 
 
 @pytest.mark.parametrize("writer", WRITERS)
-def test_a_full_disk_is_an_error_that_leaves_what_was_there(writer, tiny_results, tmp_path):
+def test_a_full_disk_is_an_error_that_leaves_what_was_there(writer, tmp_path):
     """Not a segmentation fault, which is what HDF5 makes of it (h5py#914)."""
     (tmp_path / "results.nc").write_text("earlier")
     with pytest.raises(OSError, match=re.escape(os.strerror(errno.EFBIG))), _room_for(300):
-        WRITERS[writer](tmp_path, tiny_results)
+        WRITERS[writer](tmp_path, DATA)
     assert _names(tmp_path) == {"results.nc"}
     assert (tmp_path / "results.nc").read_text() == "earlier"
 
@@ -214,18 +220,18 @@ def test_a_line_of_a_run_is_whole_or_an_error(tmp_path):
     """The disk fills in the middle of a line: it is cut off before the next one is written."""
     with RunFolder(tmp_path, {}) as run:
         run.append({"step": 1})
-        with pytest.raises(OSError, match="."), _room_for(run.metrics.stat().st_size + 10):
+        with pytest.raises(OSError, match=r"."), _room_for(run.metrics.stat().st_size + 10):
             run.append({"step": 2, "text": "x" * 100})
     with RunFolder(tmp_path, {}) as run:
         run.append({"step": 2})
     assert [record["step"] for record in run.records()] == [1, 2]
 
 
-def test_what_netcdf_holds_is_what_was_given(tiny_results, tmp_path):
+def test_what_netcdf_holds_is_what_was_given(tmp_path):
     """By way of memory: the same dataset as xarray's own writer to a file gives."""
     encoding = {"expected_reward": {"zlib": True}}
-    results.write_netcdf4(tiny_results, tmp_path / "ours.nc", encoding)
-    tiny_results.to_netcdf(tmp_path / "theirs.nc", engine="h5netcdf", encoding=encoding)
+    results.write_netcdf4(DATA, tmp_path / "ours.nc", encoding)
+    DATA.to_netcdf(tmp_path / "theirs.nc", engine="h5netcdf", encoding=encoding)
     theirs = results.load(tmp_path / "theirs.nc")
     ours = results.load(tmp_path / "ours.nc")
     assert ours.identical(theirs)

@@ -1,6 +1,7 @@
 """Standard output and error that fail, are closed or have few letters: the work goes on, and is said in one line."""
 
 import io
+import json
 import os
 import subprocess
 import sys
@@ -9,9 +10,6 @@ import pytest
 
 from modeseek import cli
 from modeseek.bandit.commands.common import save_figures
-from modeseek.bandit.commands.runs import run_and_report
-from modeseek.bandit.figures import kinds
-from modeseek.bandit.simulator import results
 from modeseek.llm.commands.cli import COMMANDS as LANGUAGE_COMMANDS
 from modeseek.llm.commands.lines import write
 from modeseek.report import Report
@@ -109,38 +107,7 @@ def test_records_on_a_narrow_stream_are_escaped_and_whole(monkeypatch):
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="latin-1"))
     with steady_streams():
         write([{"response": "π ‖ 日 𝒳 é"}], [], None, "jsonl")
-    import json
-
     assert json.loads(raw.getvalue().decode("ascii")) == {"response": "π ‖ 日 𝒳 é"}
-
-
-@pytest.fixture
-def finished(tiny, tiny_results, tmp_path):
-    """A folder that holds the results of `tiny`, of which a report is still to be made."""
-    results.save(tiny_results, tmp_path / "results.nc")
-    return tmp_path
-
-
-def test_a_figure_that_fails_is_one_line_and_the_rest_goes_on(tiny, finished, monkeypatch, capsys):
-    def fail(_):
-        raise RuntimeError("Failed to process string with tex\nbecause latex could not be found")
-
-    monkeypatch.setitem(kinds.EXPERIMENT, "reward", fail)
-    assert run_and_report(tiny, finished) == 2
-    said = capsys.readouterr()
-    assert "On-policy PPO" in said.out
-    line = "modeseek: the figure reward is missing: RuntimeError: Failed to process string with tex"
-    assert said.err.splitlines()[-1] == line
-    assert {path.name for path in finished.iterdir()} == {"results.nc", "tokens.png", "tokens.svg"}
-
-
-def test_a_terminal_that_is_gone_costs_no_file(tiny, finished, monkeypatch):
-    with _unread() as out, _unread() as error:
-        monkeypatch.setattr(sys, "stdout", out)
-        monkeypatch.setattr(sys, "stderr", error)
-        with steady_streams():
-            assert run_and_report(tiny, finished) == 0
-    assert {path.suffix for path in finished.iterdir()} == {".nc", ".png", ".svg"}
 
 
 def test_what_fails_is_raised_where_a_traceback_was_asked_for(tmp_path, monkeypatch):

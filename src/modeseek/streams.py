@@ -22,6 +22,7 @@ PLAIN = {
     "–": "-",
     "—": "-",
     "…": "...",
+    "•": "*",
     "≥": ">=",
     "≤": "<=",
     "✓": "ok",
@@ -114,32 +115,28 @@ def steady_streams() -> Iterator[Steady]:
         standard output, which knows at the end whether something was lost.
     """
     _open_closed()
-    given = sys.stdout, sys.stderr
-    for stream in given:
-        if hasattr(stream, "reconfigure"):  # what stands in for a stream may have no encoding
-            stream.reconfigure(errors="modeseek.spelled")
-    out = Steady(sys.stdout)
-    sys.stdout, sys.stderr = out, Steady(sys.stderr)
-    try:
-        yield out
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        sys.stdout, sys.stderr = given
+    given = sys.stdin, sys.stdout, sys.stderr
+    with open(os.devnull, "r+", encoding="utf-8") as nowhere:  # noqa: PTH123
+        read, written, said = (stream or nowhere for stream in given)
+        for stream in (written, said):
+            if hasattr(stream, "reconfigure"):  # what stands in for a stream may have no encoding
+                stream.reconfigure(errors="modeseek.spelled")
+        out = Steady(written)
+        sys.stdin, sys.stdout, sys.stderr = read, out, Steady(said)
+        try:
+            yield out
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            sys.stdin, sys.stdout, sys.stderr = given
 
 
 def _open_closed() -> None:
-    for number, name in enumerate(("stdin", "stdout", "stderr")):
-        if getattr(sys, name) is not None:
-            continue
-        nowhere = os.open(os.devnull, os.O_RDWR)
+    for number in range(3):
         try:
             os.fstat(number)
         except OSError:
-            os.dup2(nowhere, number)
-        if nowhere > 2:
-            os.close(nowhere)
-        setattr(sys, name, open(os.devnull, "r" if number == 0 else "w", encoding="utf-8"))  # noqa: PTH123, SIM115
+            os.open(os.devnull, os.O_RDWR)  # takes the least number that is free
 
 
 def is_live(stream: Any) -> bool:
