@@ -4,9 +4,11 @@ import codecs
 import contextlib
 import errno
 import os
+import re
 import sys
 import unicodedata
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 PLAIN = {
@@ -46,12 +48,12 @@ def _spelled(error: UnicodeError) -> tuple[str, int]:
 
 def _plain(sign: str) -> str:
     """`‖` → `||`, `β` → `beta`, `₀` → `0`; of any other sign its escape."""
-    script, _, letter = unicodedata.name(sign, "").partition(" SMALL LETTER ")
+    greek = re.fullmatch(r"GREEK (SMALL|CAPITAL) LETTER (\w+)", unicodedata.name(sign, ""))
     alike = unicodedata.normalize("NFKD", sign)
     if sign in PLAIN:
         return PLAIN[sign]
-    if script == "GREEK" and letter.isalpha():
-        return letter.lower()
+    if greek:
+        return greek[2].lower() if greek[1] == "SMALL" else greek[2].capitalize()
     return alike if alike.isascii() else sign.encode("ascii", "backslashreplace").decode()
 
 
@@ -116,8 +118,8 @@ def steady_streams() -> Iterator[Steady]:
     """
     _open_closed()
     given = sys.stdin, sys.stdout, sys.stderr
-    with open(os.devnull, "r+", encoding="utf-8") as nowhere:  # noqa: PTH123
-        read, written, said = (stream or nowhere for stream in given)
+    with Path(os.devnull).open(encoding="utf-8") as empty, Path(os.devnull).open("w", encoding="utf-8") as nowhere:
+        read, written, said = given[0] or empty, given[1] or nowhere, given[2] or nowhere
         for stream in (written, said):
             if hasattr(stream, "reconfigure"):  # what stands in for a stream may have no encoding
                 stream.reconfigure(errors="modeseek.spelled")
