@@ -18,7 +18,7 @@ EVERYWHERE = [
     *(path for room in ("tests", "benchmarks", "notebooks", "docs") for path in sorted((ROOT / room).rglob("*.py"))),
 ]
 
-BASE = {"modeseek.checks", "modeseek.files", "modeseek.markdown", "modeseek.progress"}
+BASE = {f"modeseek.{name}" for name in ("checks", "files", "locks", "markdown", "progress", "report", "streams")}
 """What every room stands on, beside `modeseek.__version__`; they import nothing of ours but each other."""
 
 ALLOWED = {
@@ -263,6 +263,17 @@ def test_the_token_shift_stands_in_one_place():
 def test_nobody_uses_pyplot():
     users = [_module(p) for p in FILES if any(n.startswith("matplotlib.pyplot") for n in _imports(p))]
     assert users == []
+
+
+def test_every_figure_is_made_in_our_style():
+    """`Figure(…)`, which a user's settings change, is called by nobody: `StyledFigure` is, beside the style."""
+    calls = {
+        _module(path)
+        for path in FILES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Figure"
+    }
+    assert calls == set()
 
 
 def test_nobody_imports_the_folders_by_their_bare_names():

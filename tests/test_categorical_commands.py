@@ -1,5 +1,6 @@
 """`modeseek kl` and `modeseek theory`: what they print, save and refuse, and that figures only read."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -9,15 +10,17 @@ import pytest
 import tyro
 import xarray as xr
 
-from modeseek.bandit.categorical import criteria
+from modeseek.bandit.categorical import criteria, named
 from modeseek.bandit.categorical.presets import PRESETS, named_problem
 from modeseek.bandit.categorical.study import kl_study, region_map, steps_to
+from modeseek.bandit.commands import common
 from modeseek.bandit.commands.categorical import KL, Theory
 from modeseek.bandit.figures.kl_animation import kl_animation
 from modeseek.bandit.figures.kl_bars import kl_bars
 from modeseek.bandit.figures.kl_curves import kl_curves
 from modeseek.bandit.figures.kl_regions import kl_regions
 from modeseek.bandit.figures.kl_simplex import kl_simplex, to_plane
+from modeseek.locks import alone_in
 
 
 def test_importing_the_commands_imports_nothing_heavy():
@@ -112,6 +115,42 @@ def test_theory_prints_the_table_and_saves_it(tmp_path, capsys):
         assert "E.5 case 1, as stated" in data.attrs["description"]
     with pytest.raises(ValueError, match="instances must be"):
         tyro.cli(Theory, args=["--instances", "0", "--out", str(tmp_path)]).run()
+    # Killed after the search: the same command makes what is missing, of the same numbers.
+    (tmp_path / "theory.md").unlink()
+    (tmp_path / ".theory.123-0a1b2c3d.md").touch()
+    assert tyro.cli(Theory, args=["--instances", "700", "--out", str(tmp_path)]).run() == 0
+    again = capsys.readouterr()
+    assert "nothing is computed again" in again.err
+    assert again.out.splitlines()[:20] == printed.splitlines()[:20]
+    assert {path.name for path in tmp_path.iterdir()} == {"theory.nc", "theory.md", "theory.png", "theory.svg"}
+    with pytest.raises(ValueError, match="exists and is not overwritten"):
+        tyro.cli(Theory, args=["--instances", "701", "--out", str(tmp_path)]).run()
+
+
+def test_a_killed_study_goes_on_and_two_in_one_folder_do_not_mix(tmp_path, monkeypatch, capsys):
+    study = KL(steps=20, animation=False, out=tmp_path)
+    with alone_in(tmp_path), pytest.raises(ValueError, match="another process is at work"):
+        dataclasses.replace(study, beta=0.2).run()
+    # Killed before the first file: only what has no name yet is there.
+    (tmp_path / ".lock").touch()
+    (tmp_path / ".kl.123-0a1b2c3d.nc").write_text("half")
+
+    def killed(*_, **__):
+        (tmp_path / ".kl_curves.123-0a1b2c3d.png").write_text("half")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(common, "save_figures", killed)
+        study.run()
+    assert {path.name for path in tmp_path.iterdir()} == {"kl.nc", ".kl_curves.123-0a1b2c3d.png"}
+    with monkeypatch.context() as patched:
+        patched.setattr(named, "named_study", None)  # nothing is computed again
+        assert study.run() == 0
+    assert "holds these very results" in capsys.readouterr().err
+    figures = {f"kl_{name}.{kind}" for name in ("curves", "bars", "regions", "simplex") for kind in ("png", "svg")}
+    assert {path.name for path in tmp_path.iterdir()} == {"kl.nc", *figures}
+    with pytest.raises(ValueError, match="exists and is not overwritten"):
+        dataclasses.replace(study, beta=0.2).run()
 
 
 @pytest.mark.parametrize(

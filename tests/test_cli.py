@@ -1,16 +1,21 @@
 """The command line as a person meets it: help, errors, a run from end to end, a repetition."""
 
 import dataclasses
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+import matplotlib
 import pytest
 
 from modeseek import cli
 from modeseek.bandit.commands.demo import Demo
+from modeseek.bandit.commands.runs import run_and_report
+from modeseek.bandit.figures import kinds
 from modeseek.bandit.simulator import results
 from modeseek.bandit.simulator.conventions import RELEASED_CODE
+from modeseek.streams import steady_streams
 
 TINY = [
     *[
@@ -64,6 +69,53 @@ def test_a_run_from_end_to_end_and_its_repetition(tiny, tiny_results, tmp_path, 
     assert (dataset["expected_reward"] == tiny_results["expected_reward"]).all()
     assert _main("repeat", out / "results.nc", "--out", tmp_path / "again") == 0
     assert "every number is bit for bit the same" in capsys.readouterr().out
+
+
+@pytest.fixture
+def finished(tiny, tiny_results, tmp_path):
+    """A folder that holds the results of `tiny`, of which a report is still to be made."""
+    results.save(tiny_results, tmp_path / "results.nc")
+    return tmp_path
+
+
+def test_a_figure_that_fails_is_one_line_and_the_rest_goes_on(tiny, finished, monkeypatch, capsys):
+    def fail(_):
+        raise RuntimeError("Failed to process string with tex\nbecause latex could not be found")
+
+    monkeypatch.setitem(kinds.EXPERIMENT, "reward", fail)
+    assert run_and_report(tiny, finished) == 2
+    said = capsys.readouterr()
+    assert "On-policy PPO" in said.out
+    line = "modeseek: the figure reward is missing: RuntimeError: Failed to process string with tex"
+    assert said.err.splitlines()[-1] == line
+    assert {path.name for path in finished.iterdir()} == {"results.nc", "tokens.png", "tokens.svg"}
+
+
+def test_a_terminal_that_is_gone_costs_no_file(tiny, finished, monkeypatch):
+    """Nobody reads what the command says."""
+    read, written = os.pipe()
+    os.close(read)
+    with os.fdopen(written, "w", encoding="utf-8") as gone:
+        monkeypatch.setattr(sys, "stdout", gone)
+        monkeypatch.setattr(sys, "stderr", gone)
+        with steady_streams():
+            assert run_and_report(tiny, finished) == 0
+    assert {path.suffix for path in finished.iterdir()} == {".nc", ".png", ".svg"}
+
+
+UGLY = {"text.usetex": True, "axes.facecolor": "red", "font.size": 30, "savefig.dpi": 30, "svg.fonttype": "path"}
+
+
+def test_figures_are_the_same_whatever_the_users_settings(tiny_results, tmp_path):
+    """Drawn and saved by us, or saved by the user: ticks are made when a figure is drawn."""
+    for folder, settings in (("plain", {}), ("ugly", UGLY)):
+        (tmp_path / folder).mkdir()
+        with matplotlib.rc_context(settings):
+            for suffix in ("png", "svg"):
+                path = tmp_path / folder / f"reward.{suffix}"
+                kinds.draw(tiny_results, "reward").savefig(path, metadata={"Date": None} if suffix == "svg" else None)
+    for name in ("reward.png", "reward.svg"):
+        assert (tmp_path / "plain" / name).read_bytes() == (tmp_path / "ugly" / name).read_bytes()
 
 
 def test_a_sweep_chooses_learning_rates(tmp_path, capsys):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pytest
 import xarray as xr
@@ -150,3 +151,14 @@ def test_which_hyper_parameters_matter_is_the_registrys_to_say():
     assert enters["beta"] == ["dpo", "on_policy_dpo"]
     assert enters["temperature"] == ["rwr"]
     assert enters["clip_epsilon"] == ["ppo"]
+
+
+def test_an_explorer_looks_the_same_whatever_the_users_settings():
+    ugly = {"text.usetex": True, "axes.facecolor": "red", "font.size": 30, "lines.antialiased": False}
+    plain, later = KLExplorer(), KLExplorer()
+    wanted = [plain.png(), plain.static_png(), later.set(step=3).png()]
+    with matplotlib.rc_context(ugly):
+        explorer = KLExplorer()
+        drawn = [explorer.png(), explorer.static_png(), explorer.set(step=3).png()]  # what moves, over what stays
+    assert drawn == wanted
+    assert wanted[2] != wanted[0]

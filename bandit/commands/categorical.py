@@ -1,15 +1,19 @@
 """`modeseek kl` and `modeseek theory`: typed, documented, and quick to import; the work is imported when it runs."""
 
 import dataclasses
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modeseek.bandit.categorical.options import KLOptions
+from modeseek.locks import alone_in
 from modeseek.markdown import markdown_table
 from modeseek.progress import progress
+from modeseek.report import Report
 
 if TYPE_CHECKING:
     import xarray as xr
+    from matplotlib.figure import Figure
 
     from modeseek.bandit.categorical.theory import Finding
 
@@ -39,9 +43,14 @@ class KL(KLOptions):
 
         problem, start, shows = checked(self)
         folder = output_folder(self.out, "kl")
-        check_output(folder / "kl.nc")
-        data = named_study(self, configuration=dataclasses.asdict(self), progress=progress("steps"))
-        paths = [_save_dataset(data, folder / "kl.nc"), *self._draw(data, folder)]
+        report = Report()
+        with alone_in(folder):
+            data = _finished(folder / "kl.nc", self)
+            if data is None:
+                check_output(folder / "kl.nc")
+                data = named_study(self, configuration=dataclasses.asdict(self), progress=progress("steps"))
+                _save_dataset(data, folder / "kl.nc")
+            paths = [folder / "kl.nc", *self._draw(data, folder, report)]
         print(f"{self.problem if not self.target else 'given target'}: {shows}")
         print(_speed_table(data))
         if self.optimizer == "flow":
@@ -51,22 +60,21 @@ class KL(KLOptions):
         for name in ("curves", "bars", "regions", "simplex", "animation"):
             print(data.attrs[f"description_{name}"])
         print("Saved " + ", ".join(str(path) for path in paths))
-        return 0
+        return report.code
 
-    def _draw(self, data: "xr.Dataset", folder: Path) -> list[Path]:
-        from modeseek.bandit.figures.kl_animation import kl_animation
-        from modeseek.bandit.figures.kl_bars import kl_bars
-        from modeseek.bandit.figures.kl_curves import kl_curves
-        from modeseek.bandit.figures.kl_regions import kl_regions
-        from modeseek.bandit.figures.kl_simplex import kl_simplex
-        from modeseek.bandit.figures.style import save_figure
+    def _draw(self, data: "xr.Dataset", folder: Path, report: Report) -> list[Path]:
+        paths: list[Path] = []
+        with report.part("every figure"):
+            from modeseek.bandit.commands.common import save_figures
+            from modeseek.bandit.figures.kinds import figure_kinds
 
-        drawings = {"curves": kl_curves, "bars": kl_bars, "regions": kl_regions}
-        if "simplex_prob" in data:
-            drawings["simplex"] = kl_simplex
-        paths = [path for name, draw in drawings.items() for path in save_figure(draw(data), folder / f"kl_{name}")]
+            figures = {f"kl_{name}": partial(draw, data) for name, draw in figure_kinds(data).items()}
+            paths += save_figures(folder, report, figures)
         if self.animation:
-            paths.append(kl_animation(data, folder / "kl.gif", progress=progress("frames")))
+            with report.part("the animation"):
+                from modeseek.bandit.figures.kl_animation import kl_animation
+
+                paths.append(kl_animation(data, folder / "kl.gif", progress=progress("frames")))
         return paths
 
 
@@ -95,36 +103,102 @@ class Theory:
 
         from modeseek.bandit.categorical.theory import check_search, table
         from modeseek.bandit.commands.common import output_folder
-        from modeseek.bandit.figures.style import save_figure
-        from modeseek.bandit.figures.theory_table import theory_chart
         from modeseek.bandit.simulator.results import check_output
-        from modeseek.files import replacing
 
         check_search(self.instances, self.seed)
         folder = output_folder(self.out, "theory")
-        check_output(folder / "theory.nc")
-        began = time.perf_counter()
-        findings = table(self.instances, self.seed, progress=progress("statements"))
-        seconds = time.perf_counter() - began
-        data = _theory_dataset(findings, dataclasses.asdict(self))
-        paths = [_save_dataset(data, folder / "theory.nc"), *save_figure(theory_chart(data), folder / "theory")]
-        text = _markdown(findings)
-        with replacing(folder / "theory.md") as temporary:
-            temporary.write_text(text + "\n", encoding="utf-8")
+        report, took = Report(), ""
+        with alone_in(folder):
+            data = _finished(folder / "theory.nc", self)
+            if data is None:
+                check_output(folder / "theory.nc")
+                began = time.perf_counter()
+                data = _theory_dataset(
+                    table(self.instances, self.seed, progress=progress("statements")), dataclasses.asdict(self)
+                )
+                took = f" in {time.perf_counter() - began:.1f} s"
+                _save_dataset(data, folder / "theory.nc")
+            findings = _findings(data)
+            text = _markdown(findings)
+            paths = [folder / "theory.nc", *self._save_table(text, data, folder, report)]
         print(text)
         total = sum(finding.tried for finding in findings)
-        print(f"\n{total:,} instances in {seconds:.1f} s. {data.attrs['description']}")
-        print("Saved " + ", ".join(str(path) for path in [*paths, folder / "theory.md"]))
-        return int(any(finding.expected and finding.held < finding.tried for finding in findings))
+        print(f"\n{total:,} instances{took}. {data.attrs['description']}")
+        print("Saved " + ", ".join(str(path) for path in paths))
+        return report.code or int(any(finding.expected and finding.held < finding.tried for finding in findings))
+
+    def _save_table(self, text: str, data: "xr.Dataset", folder: Path, report: Report) -> list[Path]:
+        from modeseek.bandit.commands.common import save_figures
+        from modeseek.files import replacing
+
+        def chart() -> "Figure":
+            from modeseek.bandit.figures.theory_table import theory_chart
+
+            return theory_chart(data)
+
+        paths = save_figures(folder, report, {"theory": chart})
+        with report.part("theory.md"):
+            with replacing(folder / "theory.md") as temporary:
+                temporary.write_text(text + "\n", encoding="utf-8")
+            paths.append(folder / "theory.md")
+        return paths
 
 
-def _save_dataset(data: "xr.Dataset", path: Path) -> Path:
-    from modeseek.files import replacing
+ELSEWHERE = ("out", "animation")
+"""Options that change no number."""
 
-    packed = {name: {"zlib": True} for name, array in data.data_vars.items() if array.size > 1000}
-    with replacing(path) as temporary:
-        data.to_netcdf(temporary, engine="h5netcdf", encoding=packed)
-    return path
+
+def _finished(path: Path, command: KL | Theory) -> "xr.Dataset | None":
+    """What an earlier process of the same command computed, if it is there: it may have been killed since."""
+    import json
+
+    import xarray as xr
+
+    from modeseek import __version__
+    from modeseek.bandit.commands.common import say
+
+    if not path.exists():
+        return None
+    try:
+        data = xr.load_dataset(path, engine="h5netcdf")
+        found = json.loads(data.attrs["configuration"])
+    except (OSError, KeyError, RuntimeError, ValueError, TypeError, IndexError):
+        return None
+    wanted = json.loads(json.dumps(dataclasses.asdict(command), default=str))
+    numbers = lambda configuration: {k: v for k, v in configuration.items() if k not in ELSEWHERE}
+    if numbers(found) != numbers(wanted) or data.attrs.get("modeseek_version") != __version__:
+        return None
+    say(f"{path} holds these very results: nothing is computed again")
+    return data
+
+
+def _save_dataset(data: "xr.Dataset", path: Path) -> None:
+    from modeseek.bandit.simulator.results import write_netcdf4
+
+    write_netcdf4(
+        data, path, {str(name): {"zlib": True} for name, array in data.data_vars.items() if array.size > 1000}
+    )
+
+
+def _findings(data: "xr.Dataset") -> "list[Finding]":
+    """The table that a dataset holds."""
+    from modeseek.bandit.categorical.statements import STATEMENTS
+    from modeseek.bandit.categorical.theory import Finding
+
+    expected = {statement.name: statement.expected for statement in STATEMENTS}
+    return [
+        Finding(
+            name=name,
+            claim=str(row["claim"].item()),
+            expected=expected[name],
+            tried=int(row["tried"]),
+            held=int(row["held"]),
+            counter_example=str(row["counter_example"].item()),
+            verdict=str(row["verdict"].item()),
+        )
+        for name in map(str, data["statement"].values)
+        for row in [data.sel(statement=name)]
+    ]
 
 
 def _speed_table(data: "xr.Dataset") -> str:

@@ -1,29 +1,40 @@
 """What the commands share: output folders, running a sweep with its messages, saving figures."""
 
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modeseek.bandit.simulator.experiment import Experiment
 from modeseek.files import free_folder, writable_folder
+from modeseek.locks import TEMPORARY, remove_abandoned
+from modeseek.report import Report
 
 if TYPE_CHECKING:
     import xarray
+    from matplotlib.figure import Figure
 
-OURS = ("results.nc", "results.partial", "results.partial.nc")
+OURS = ("results.nc", "results.partial", "results.partial.nc", "kl.nc", "theory.nc")
 """What an output folder of ours holds, finished or not."""
 
 
 def output_folder(out: Path | None, command: str) -> Path:
     """The folder asked for, or the first of `modeseek-results/COMMAND-1`, `-2`, … that is not there."""
     if out is not None:
-        strangers = [p.name for p in out.iterdir() if not p.name.startswith("results.")] if out.is_dir() else []
+        if out.is_dir():
+            remove_abandoned(out)
+        strangers = [p.name for p in out.iterdir() if not _ours(p.name)] if out.is_dir() else []
         if strangers and not any((out / name).exists() for name in OURS):
             raise ValueError(
                 f"the output folder {out} holds other files ({strangers[0]}, …): name an empty or a new one"
             )
         return writable_folder(out)
     return free_folder(None, command)
+
+
+def _ours(name: str) -> bool:
+    """Results, a lock, what a process writes or has left."""
+    return name.startswith("results.") or name == ".lock" or TEMPORARY.fullmatch(name) is not None
 
 
 def say(text: str) -> None:
@@ -69,13 +80,20 @@ def _finished(path: Path, experiment: Experiment) -> "xarray.Dataset | None":
         return None
 
 
-def save_all(folder: Path, figures: dict[str, object]) -> None:
-    """Save figures by name as PNG and SVG, and say where they and the data are."""
-    from modeseek.bandit.figures.style import save_figure
-
-    saved = [folder / "results.nc"]
-    for name, figure in figures.items():
-        saved += save_figure(figure, folder / name)  # type: ignore[arg-type]
+def save_all(folder: Path, report: Report, figures: Mapping[str, Callable[[], "Figure"]]) -> None:
+    """Draw figures by name, save them as PNG and SVG, and say where they and the data are."""
+    saved = [folder / "results.nc", *save_figures(folder, report, figures)]
     print(f"\nsaved in {folder}{'' if folder.is_absolute() else ' (under the current folder)'}:")
     for path in saved:
         print(f"  {path.name}")
+
+
+def save_figures(folder: Path, report: Report, figures: Mapping[str, Callable[[], "Figure"]]) -> list[Path]:
+    """Draw figures, each a part of the report, and save them as PNG and SVG; returns what was saved."""
+    saved = []
+    for name, draw in figures.items():
+        with report.part(f"the figure {name}"):
+            from modeseek.bandit.figures.style import save_figure
+
+            saved += save_figure(draw(), folder / name)
+    return saved

@@ -1,11 +1,18 @@
 """`modeseek demo`: the paper's comparison on the bandit, sized for three minutes on two cores."""
 
 import dataclasses
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from modeseek.bandit.commands.common import output_folder, run_to_file, save_all, say
 from modeseek.bandit.simulator.config import AlgorithmConfig, EvaluationConfig
 from modeseek.bandit.simulator.experiment import Experiment
+from modeseek.report import Report
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 LEARNING_RATES = {"best_of_n": 1e-3, "rwr": 1e-3, "ppo": 1e-3, "ipo": 3e-3, "on_policy_ipo": 3e-3}
 """Method → learning rate: the best of a grid, as `docs/decisions/0004-demo-learning-rates.md` records."""
@@ -50,19 +57,19 @@ class Demo:
         dataset = run_to_file(experiment, folder)
         if dataset is None:
             return 130
-        from modeseek.bandit.figures.curves import reward_figure
-        from modeseek.bandit.figures.problem import problem_figure
-        from modeseek.bandit.figures.tokens import token_figure
         from modeseek.bandit.simulator.summary import table
 
+        report = Report()
         errors = "mean ± standard error" if self.seeds > 1 else "one seed"
-        print(f"the end of training (last tenth of the steps; {errors}):\n{table(dataset)}")
-        save_all(
-            folder,
-            {
-                "problem": problem_figure(dataset),
-                "reward": reward_figure(dataset),
-                "tokens": token_figure(dataset),
-            },
-        )
-        return 0
+        with report.part("the table"):
+            print(f"the end of training (last tenth of the steps; {errors}):\n{table(dataset)}")
+        figures: dict[str, Callable[[], Figure]] = {}
+        with report.part("every figure"):
+            from modeseek.bandit.figures.curves import reward_figure
+            from modeseek.bandit.figures.problem import problem_figure
+            from modeseek.bandit.figures.tokens import token_figure
+
+            drawn = {"problem": problem_figure, "reward": reward_figure, "tokens": token_figure}
+            figures = {name: partial(draw, dataset) for name, draw in drawn.items()}
+        save_all(folder, report, figures)
+        return report.code

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import filecmp
 import importlib.util
+import os
 import re
 import shutil
 import subprocess
@@ -104,5 +105,7 @@ class Lab:
                     say(f"{kept} differs from this version's: left as it is (rename it to get the new one)")
         say(f"JupyterLab on {folder.resolve()}; Ctrl-C stops it")
         with contextlib.suppress(KeyboardInterrupt):
-            return subprocess.run(self.command(folder), check=False).returncode
+            # Kernels choose how figures come to a notebook; the command's own choice is not for them.
+            environment = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"}
+            return subprocess.run(self.command(folder), check=False, env=environment).returncode
         return 0

@@ -8,6 +8,7 @@ import tyro
 
 from modeseek.bandit.commands.common import say
 from modeseek.files import DEFAULT_ROOT
+from modeseek.report import Report
 
 if TYPE_CHECKING:
     from modeseek.bandit.studies.protocol import Protocol
@@ -84,6 +85,7 @@ class Reproduce:
         if self.stored:
             for target, protocol in chosen:
                 self._check_stored(target, protocol, conventions)
+        report = Report()
         for target, protocol in chosen:
             folder = self._folder(protocol, conventions)
             cells = target.cells_under(protocol)
@@ -100,8 +102,8 @@ class Reproduce:
                     say("stopped; what was done is kept, and the same command goes on from here")
                     return 130
                 results = found
-            print(write_target(target, protocol, conventions, results, folder))
-        return 0
+            print(write_target(target, protocol, conventions, results, folder, report))
+        return report.code
 
     def _conventions(self, target: "BanditTarget") -> str:
         """Those that were asked for; where a target is about one set of conventions, those."""

@@ -1,14 +1,21 @@
 """`modeseek bandit`, `sweep` and `repeat`: from the command line to a table, figures and a results file."""
 
 import dataclasses
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from modeseek.bandit.commands.common import output_folder, run_to_file, save_all
 from modeseek.bandit.simulator.experiment import Experiment
 from modeseek.bandit.studies.reproduce.protocols import PAPER_LEARNING_RATES
+from modeseek.report import Report
+
+if TYPE_CHECKING:
+    import xarray
+    from matplotlib.figure import Figure
 
 
 def parse_vary(items: tuple[str, ...]) -> tuple[tuple[str, tuple[float, ...]], ...]:
@@ -127,15 +134,23 @@ def run_and_report(experiment: Experiment, folder: Path) -> int:
     dataset = run_to_file(experiment, folder)
     if dataset is None:
         return 130
-    from modeseek.bandit.figures.kinds import draw, figure_kinds
+    report = Report()
+    with report.part("the table"):
+        _print_table(dataset)
+    figures: dict[str, Callable[[], Figure]] = {}
+    with report.part("every figure"):
+        from modeseek.bandit.figures.kinds import draw, figure_kinds
+
+        figures = {kind: partial(draw, dataset, kind) for kind in figure_kinds(dataset) if kind != "problem"}
+    save_all(folder, report, figures)
+    return report.code
+
+
+def _print_table(dataset: "xarray.Dataset") -> None:
     from modeseek.bandit.simulator.summary import choose_learning_rate, learning_rate_on_edge, table
 
-    best = choose_learning_rate(dataset)
-    figures: dict[str, object] = {kind: draw(dataset, kind) for kind in figure_kinds(dataset) if kind != "problem"}
-    if "learning-rates" in figures:
+    if dataset.sizes.get("learning_rate", 0) > 1:
         print("best learning rate of the grid, per method and reward:")
-    print(table(best))
+    print(table(choose_learning_rate(dataset)))
     for cell in learning_rate_on_edge(dataset):
         print(f"note: the best learning rate is at the edge of the grid for {cell}")
-    save_all(folder, figures)
-    return 0

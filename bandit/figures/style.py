@@ -89,7 +89,11 @@ def ladder(count: int) -> list[LineStyle]:
     return list(itertools.islice(itertools.cycle([LineStyle(*parts) for parts in each]), count))
 
 
+OF_THE_SESSION = ("backend", "backend_fallback", "interactive")
+"""What matplotlib's defaults do not change while we draw: how the user's own figures come to a screen."""
+
 _RC: dict[Any, Any] = {
+    **{name: value for name, value in matplotlib.rcParamsDefault.items() if name not in OF_THE_SESSION},
     "font.size": 9,
     "axes.titlesize": 10,
     "axes.spines.top": False,
@@ -109,18 +113,33 @@ _RC: dict[Any, Any] = {
 
 @contextlib.contextmanager
 def style() -> Iterator[None]:
-    """The grammar's settings, for the time of drawing and saving."""
+    """The grammar's settings on matplotlib's defaults, whatever the user's are, for the time of drawing and saving."""
     with matplotlib.rc_context(_RC):
         yield
+
+
+class StyledFigure(Figure):
+    """A figure that is drawn and saved in our style wherever that happens: texts of ticks are made only then."""
+
+    def draw(self, renderer: Any) -> None:
+        """As any figure is drawn."""
+        with style():
+            super().draw(renderer)
+
+    def savefig(self, fname: Any, **kwargs: Any) -> None:
+        """As any figure is saved."""
+        with style():
+            super().savefig(fname, **kwargs)
 
 
 def new_figure(
     rows: int = 1, columns: int = 1, *, panel: tuple[float, float] = (4.2, 3.0), **kwargs: Any
 ) -> tuple[Figure, Any]:
     """A figure with `[rows, columns]` axes, `panel` inches each, laid out without overlaps."""
-    figure = Figure(figsize=(panel[0] * columns, panel[1] * rows), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure, figure.subplots(rows, columns, squeeze=False, **kwargs)
+    with style():
+        figure = StyledFigure(figsize=(panel[0] * columns, panel[1] * rows), layout="constrained")
+        FigureCanvasAgg(figure)
+        return figure, figure.subplots(rows, columns, squeeze=False, **kwargs)
 
 
 def label_lines(axes: Axes, **kwargs: Any) -> None:
@@ -133,7 +152,7 @@ def save_figure(figure: Figure, stem: Path, formats: tuple[str, ...] = ("png", "
     paths = []
     for suffix in formats:
         path = Path(stem).with_suffix(f".{suffix}")
-        with style(), replacing(path) as temporary:
+        with replacing(path) as temporary:
             figure.savefig(temporary, metadata={"Date": None} if suffix == "svg" else None)
         paths.append(path)
     return paths

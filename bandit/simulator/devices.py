@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from modeseek.files import writable_folder
+from modeseek.files import expanded, writable_folder
 
 
 def use_host_devices(count: int | None = None) -> None:
@@ -52,7 +52,8 @@ def use_compilation_cache(folder: Path | None = None) -> Path | None:
 
     Args:
         folder: where; without, `$MODESEEK_CACHE`, or `modeseek` in the user's cache folder. `MODESEEK_CACHE=off` turns
-            it off, as does a folder that cannot be written. A cache that JAX was already given is left alone.
+            it off, as does a folder that cannot be written, and a user without a home. A cache that JAX was already
+            given is left alone.
 
     Returns:
         the folder, or None if there is no cache.
@@ -62,7 +63,9 @@ def use_compilation_cache(folder: Path | None = None) -> Path | None:
     setting = os.environ.get("MODESEEK_CACHE", "")
     if setting.lower() == "off":
         return None
-    default = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "modeseek"
+    default = expanded(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "modeseek"
+    if not (folder or setting) and not default.is_absolute():  # a user without a home
+        return None
     try:
         folder = writable_folder(folder or (Path(setting) if setting else default))
     except ValueError:

@@ -2,15 +2,17 @@
 
 import contextlib
 import datetime
+import io
 import json
 import platform
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import h5netcdf
 import jax
 import numpy as np
 import xarray
@@ -187,12 +189,28 @@ def check_output(path: Path) -> None:
 
 def save(dataset: xarray.Dataset, path: Path, *, small: bool = False) -> None:
     """Write netCDF in one step: netCDF 4, compressed, or for small datasets netCDF 3 (`docs/decisions/0007`)."""
-    with replacing(path) as temporary:
-        if small:
+    if small:
+        with replacing(path) as temporary:
             dataset.to_netcdf(temporary, engine="scipy")
-            return
-        encoding = {name: {"zlib": True, "complevel": 4} for name in dataset.data_vars if dataset[name].ndim > 1}
-        dataset.to_netcdf(temporary, engine="h5netcdf", encoding=encoding)
+        return
+    encoding = {str(name): {"zlib": True, "complevel": 4} for name, a in dataset.data_vars.items() if a.ndim > 1}
+    write_netcdf4(dataset, path, encoding)
+
+
+def write_netcdf4(dataset: xarray.Dataset, path: Path, encoding: Mapping[str, Any]) -> None:
+    """Write netCDF 4 in one step. It is made in memory first: where HDF5 meets a full disk it ends the process with a
+    segmentation fault (h5py#914), where Python does it is an `OSError`.
+
+    Args:
+        dataset: of any size that memory holds twice, the second time packed.
+        path: of the file.
+        encoding: variable → how it is packed, as `xarray.Dataset.to_netcdf` takes it.
+    """
+    held = io.BytesIO()
+    with h5netcdf.File(held, "w") as file:
+        dataset.dump_to_store(xarray.backends.H5NetCDFStore(file), encoding=encoding)
+    with replacing(path) as temporary:
+        temporary.write_bytes(held.getbuffer())
 
 
 def load(path: Path) -> xarray.Dataset:

@@ -6,6 +6,7 @@ moment leaves the last complete state; plain `.npz` without pickle.
 
 import contextlib
 import json
+import os
 import secrets
 import shutil
 import time
@@ -17,7 +18,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from modeseek.files import differences, lock_folder, replacing, writable_folder
+from modeseek.files import differences, replacing, writable_folder
+from modeseek.locks import lock_folder
 
 
 class InFlight(NamedTuple):
@@ -163,7 +165,7 @@ class Store:
     def delete(self) -> None:
         """Remove the folder: everything is in the results file now. First in one step by renaming, since a folder
         that was half removed could be taken for another sweep's."""
-        trash = self.folder.with_name(f".{self.folder.name}.{secrets.token_hex(4)}")
+        trash = self.folder.with_name(f".{self.folder.name}.{os.getpid()}-{secrets.token_hex(4)}")
         self.folder.rename(trash)
         self._lock.close()
-        shutil.rmtree(trash)
+        shutil.rmtree(trash, ignore_errors=True)  # what is left, the next run in the folder removes

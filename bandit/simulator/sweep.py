@@ -12,14 +12,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from tqdm import tqdm
 
 from modeseek.bandit.simulator import results
 from modeseek.bandit.simulator.config import Static
@@ -32,6 +31,10 @@ from modeseek.bandit.simulator.programs import Programs
 from modeseek.bandit.simulator.run import Run
 from modeseek.bandit.simulator.store import Store
 from modeseek.bandit.simulator.train import pretrain_seed, run_collection, start
+from modeseek.progress import progress_bar
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 CHECKPOINT_SECONDS = 15.0
 """Runs in flight are saved this often."""
@@ -137,7 +140,7 @@ class _Runner:
     """One sweep in progress."""
 
     def __init__(
-        self, experiment: Experiment, plan: Plan, store: Store | None, bar: tqdm, stop: threading.Event
+        self, experiment: Experiment, plan: Plan, store: Store | None, bar: "tqdm[Any]", stop: threading.Event
     ) -> None:
         self.experiment, self.plan, self.store, self.bar, self.stop = experiment, plan, store, bar, stop
         self.group = run_group_size(plan.total)
@@ -147,7 +150,7 @@ class _Runner:
 
     def _already_done(self, steps: int) -> None:
         """Steps of an earlier process: they count in the bar, and not in its rate."""
-        if not self.bar.disable:
+        if steps and not self.bar.disable:
             self.bar.initial += steps
             self.bar.n += steps
             self.bar.refresh()
@@ -264,7 +267,9 @@ def _run_sweep(experiment: Experiment, out: Path | None, store: Store | None, pr
     steps = experiment.algorithm.gradient_steps
     with (
         _stop_on_interrupt() as stop,
-        tqdm(total=plan.total * steps, unit="step", disable=not progress, smoothing=0.05, desc="compiling") as bar,
+        progress_bar(
+            total=plan.total * steps, unit="step", disable=not progress, smoothing=0.05, desc="compiling"
+        ) as bar,
     ):
         runner = _Runner(experiment, plan, store, bar, stop)
         runner._already_done(len(finished) * steps)

@@ -7,7 +7,6 @@ base's own tensors. GPT-NeoX's fused `query_key_value` has one adapter here and 
 import functools
 import json
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from modeseek.checks import finite
 from modeseek.llm.checkpoints.checkpoint import damaged, not_finite, without_safetensors
 from modeseek.llm.checkpoints.hub import local_folder
 from modeseek.llm.checkpoints.safetensors import FLOATS, Pending, Stored, read_header, write_file
-from modeseek.llm.checkpoints.save import gather, temporary_folder
+from modeseek.llm.checkpoints.save import gather, new_folder
 from modeseek.llm.models.config import ModelConfig
 from modeseek.llm.models.hugging_face import read_config
 from modeseek.llm.models.low_rank import Adapter
@@ -92,19 +91,14 @@ def save_adapter(folder: Path, config: ModelConfig, adapter: Adapter, *, base: s
         "inference_mode": True,
     }
     with together():
-        temporary = temporary_folder(folder) if jax.process_index() == 0 else None
+        made = new_folder(folder) if jax.process_index() == 0 else None
     with together():
-        if temporary is None:
+        if made is None:
             return
-        try:
+        with made as filled:
             pending = [Pending(n, "F32", t.shape, functools.partial(np.asarray, t)) for n, t in tensors.items()]
-            write_file(temporary / WEIGHTS, pending)
-            (temporary / CONFIG).write_text(json.dumps(raw, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-            if folder.exists():
-                folder.rmdir()
-            temporary.rename(folder)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+            write_file(filled / WEIGHTS, pending)
+            (filled / CONFIG).write_text(json.dumps(raw, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def open_adapter(source: str, config: ModelConfig) -> Adapter:

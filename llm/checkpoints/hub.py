@@ -4,6 +4,7 @@ import contextlib
 from pathlib import Path
 
 from modeseek.checks import install
+from modeseek.files import expanded
 from modeseek.llm.checkpoints.checkpoint import INDEX, SINGLE, without_safetensors
 from modeseek.llm.checkpoints.save import COMPANIONS
 
@@ -18,9 +19,8 @@ def local_folder(source: str, files: tuple[str, ...] = EVERYTHING) -> Path:
     Raises:
         ValueError: no such folder, and no such name or no way to the hub, or a name without safetensors.
     """
-    with contextlib.suppress(RuntimeError):  # ~ of a user that there is not
-        if Path(source).expanduser().is_dir():
-            return Path(source).expanduser()
+    if expanded(source).is_dir():
+        return expanded(source)
     name, _, revision = source.partition("@")
     if source.startswith((".", "/", "~")) or name.count("/") > 1 or not name:
         raise ValueError(f"there is no folder {source}")

@@ -2,8 +2,6 @@
 
 import functools
 import json
-import os
-import secrets
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +13,7 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array
 
+from modeseek.files import NewFolder
 from modeseek.llm.checkpoints.checkpoint import INDEX, SINGLE, Checkpoint, beyond, damaged, without_numbers
 from modeseek.llm.checkpoints.safetensors import Pending, write_file
 from modeseek.llm.models.config import HEADS, Head, ModelConfig
@@ -202,21 +201,16 @@ def _write(
         raise ValueError(f"a shard must hold at least 1 byte, got {shard_bytes}")
     first = jax.process_index() == 0
     with together():
-        temporary = temporary_folder(folder) if first else None
+        made = new_folder(folder) if first else None
     with together():
-        if temporary is None:  # takes part in gathering, writes nothing
+        if made is None:  # takes part in gathering, writes nothing
             for tensor in pending:
                 tensor.make()
             return
-        try:
-            _fill(temporary, raw, pending, shard_bytes, like, progress)
+        with made as filled:
+            _fill(filled, raw, pending, shard_bytes, like, progress)
             if card is not None:
-                (temporary / "README.md").write_text(card, encoding="utf-8")
-            if folder.exists():
-                folder.rmdir()
-            temporary.rename(folder)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+                (filled / "README.md").write_text(card, encoding="utf-8")
 
 
 def _fill(
@@ -278,12 +272,11 @@ def check_new(folder: Path) -> None:
         raise ValueError(f"{folder} is there already and is not overwritten: name a new folder")
 
 
-def temporary_folder(folder: Path) -> Path:
-    """An empty folder beside the new one, whose name it takes when everything is in it."""
+def new_folder(folder: Path) -> NewFolder:
+    """An empty folder beside the new one, whose name it takes when everything is in it.
+
+    Raises:
+        ValueError: it is there and not empty, or nothing can be made beside it.
+    """
     check_new(folder)
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}-{secrets.token_hex(4)}")
-    try:
-        temporary.mkdir(parents=True)
-    except OSError as error:
-        raise ValueError(f"cannot write to {folder.parent}: {error.strerror}") from error
-    return temporary
+    return NewFolder(folder)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from modeseek.llm.runs.sizes import DemoSizes
+from modeseek.report import Report
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -40,7 +41,7 @@ class Demo:
         import platform  # whose library's docstrings are the data
         import sys
 
-        from modeseek.bandit.figures.style import save_figure
+        from modeseek.bandit.commands.common import save_figures
         from modeseek.files import free_folder
         from modeseek.llm.runs.length_demo import run
         from modeseek.llm.runs.stages import Watch
@@ -61,12 +62,14 @@ class Demo:
             except KeyboardInterrupt:
                 say(f"stopped; the stages that are done are kept. The same command with --out {folder} goes on")
                 return 130
+        report = Report()
         for scenario in results:
             print(f"\n{scenario.replace('_', ' ')}, held-out prompts, at the end of training:\n")
-            print(table(results[scenario]))
-        saved = save_figure(figure(results), folder / "rewards")
-        print(f"\nsaved in {folder}: {', '.join(path.name for path in saved)}, and a folder for each stage")
-        return 0
+            with report.part("the table"):
+                print(table(results[scenario]))
+        saved = save_figures(folder, report, {"rewards": lambda: figure(results)})
+        print(f"\nsaved in {folder}: {''.join(f'{path.name}, ' for path in saved)}and a folder for each stage")
+        return report.code
 
 
 def table(methods: Mapping[str, Mapping[str, Any]]) -> str:

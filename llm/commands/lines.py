@@ -1,12 +1,13 @@
 """Lines in and lines out: prompts from arguments, files or standard input; results as text or JSON."""
 
+import codecs
 import json
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from modeseek.files import parse_json, replacing, temporary_beside
+from modeseek.files import expanded, parse_json, replacing, temporary_beside
 from modeseek.llm.inference.records import PROMPT_KEYS, RESPONSE_KEYS, TEXT_KEYS, WRITTEN_KEYS, check_text
 
 Format = Literal["auto", "text", "jsonl"]
@@ -67,7 +68,7 @@ def _named(file: Path) -> str:
 
 def _read(file: Path) -> str:
     try:
-        text = sys.stdin.read() if str(file) == "-" else file.expanduser().read_text(encoding="utf-8")
+        text = sys.stdin.read() if str(file) == "-" else expanded(file).read_text(encoding="utf-8")
         return text.removeprefix("\ufeff")  # a byte order mark is no part of the first prompt
     except OSError as error:
         raise ValueError(f"cannot read {file}: {error.strerror or error}") from error
@@ -134,7 +135,7 @@ def check_new_file(out: Path | None) -> None:
             raise ValueError(f"there is no folder {out.parent}")
         probe = temporary_beside(out)
         probe.touch()
-        probe.unlink()
+        probe.unlink(missing_ok=True)
     except OSError as error:
         raise ValueError(f"cannot write to {out}: {error.strerror or error}") from error
 
@@ -142,10 +143,16 @@ def check_new_file(out: Path | None) -> None:
 def write(records: Iterable[dict[str, Any]], text: "list[str]", out: Path | None, format: Format) -> None:
     """Print, or write to a file in one step: JSON Lines if asked for, or if the file's name ends so; else text."""
     as_json = format == "jsonl" or (format == "auto" and out is not None and out.suffix == ".jsonl")
-    lines = [json.dumps(record, ensure_ascii=False) for record in records] if as_json else text
+    escaped = out is None and not _unicode(sys.stdout.encoding)
+    lines = [json.dumps(record, ensure_ascii=escaped) for record in records] if as_json else text
     if out is None:
         print("\n".join(lines))
         return
     with replacing(out) as temporary:
         temporary.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
     print(f"saved in {out}", file=sys.stderr)
+
+
+def _unicode(encoding: str | None) -> bool:
+    """Whether a stream's encoding has every character; in any other, JSON escapes what it may lack."""
+    return encoding is None or codecs.lookup(encoding).name.startswith("utf")

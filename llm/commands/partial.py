@@ -1,5 +1,6 @@
 """Finished rows beside a file that is to be: an interrupted command leaves them, and the same command goes on."""
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -84,7 +85,8 @@ class PartialRows(Generic[Result]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._file is not None:
-            self._file.close()
+            with contextlib.suppress(*(() if kind is None else (OSError,))):  # a full disk has been told already
+                self._file.close()
         if self.path is None:
             return
         if kind is None:

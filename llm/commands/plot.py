@@ -7,6 +7,7 @@ from typing import Annotated
 import tyro
 
 from modeseek.checks import require
+from modeseek.report import Report
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,9 +42,12 @@ class Plot:
         first = self.runs[0] if self.runs[0].is_dir() else self.runs[0].parent
         stem = first / "metrics" if self.out is None else self.out
         writable_folder(stem.parent)
-        saved = save_figure(pictured.figure, stem)
+        report = Report()
         with replacing(stem.with_suffix(".txt")) as temporary:
             temporary.write_text(pictured.caption + "\n", encoding="utf-8")
         print(pictured.caption)
-        print(f"saved {', '.join(map(str, [*saved, stem.with_suffix('.txt')]))}")
-        return 0
+        saved = [stem.with_suffix(".txt")]
+        with report.part("the picture"):
+            saved += save_figure(pictured.figure, stem)
+        print(f"saved {', '.join(map(str, saved))}")
+        return report.code

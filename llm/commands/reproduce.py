@@ -9,6 +9,7 @@ import tyro
 
 from modeseek.checks import require
 from modeseek.files import DEFAULT_ROOT
+from modeseek.report import Report
 
 if TYPE_CHECKING:
     from modeseek.llm.studies.scales import Scale
@@ -126,7 +127,7 @@ class Reproduce:
         from modeseek.llm.studies.report import write_target
         from modeseek.llm.studies.store import STORE
 
-        scale, folder = self._scale(), self._folder()
+        scale, folder, report = self._scale(), self._folder(), Report()
         for target in targets:
             if missing := STORE.missing(target, scale.protocol, scale.name):
                 names = ", ".join(cell.name for cell in missing)
@@ -135,23 +136,23 @@ class Reproduce:
             results = STORE.results(target, scale.protocol, scale.name)
             source = STORE.folder(scale.protocol, scale.name)
             copy_cells(results, source, folder / "stored-cells")
-            print(write_target(target, scale, results, source, folder))
-        return 0
+            print(write_target(target, scale, results, source, folder, report))
+        return report.code
 
     def _run(self, targets: "tuple[LanguageTarget, ...]") -> int:
         """Run what is missing of each target in turn."""
         from modeseek.bandit.simulator.devices import use_compilation_cache
-        from modeseek.files import lock_folder
         from modeseek.llm.runs.stages import Watch
         from modeseek.llm.studies.lengths import SCENARIOS, write_lengths
         from modeseek.llm.studies.report import write_target
         from modeseek.llm.studies.running import Runner, run_cells
         from modeseek.llm.studies.scenarios import build_world
         from modeseek.llm.studies.targets import FIG3
+        from modeseek.locks import lock_folder
         from modeseek.progress import progress
 
         use_compilation_cache()
-        scale, folder = self._scale(), self._folder()
+        scale, folder, report = self._scale(), self._folder(), Report()
         cells = [cell for target in targets for cell in target.cells_under(target.protocol(scale.name))]
         wanted = [*(cell.scenario for cell in cells), *(SCENARIOS if FIG3 in targets else ())]
         with lock_folder(folder):
@@ -166,11 +167,11 @@ class Reproduce:
                     )
                     if target is FIG3:
                         write_lengths(world, scale, folder / "cells")
-                    print(write_target(target, scale, results, folder / "cells", folder))
+                    print(write_target(target, scale, results, folder / "cells", folder, report))
             except KeyboardInterrupt:
                 _say("stopped; the runs that are done are kept, and the same command goes on from here")
                 return 130
-        return 0
+        return report.code
 
 
 def _say(text: str) -> None:

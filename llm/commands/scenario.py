@@ -13,6 +13,7 @@ from modeseek.llm.commands.texts import TemplateName
 from modeseek.llm.commands.training import check_context
 from modeseek.llm.data.scenarios import PAPER_MODE, PAPER_SHARE
 from modeseek.progress import progress
+from modeseek.report import Report
 
 if TYPE_CHECKING:
     from modeseek.llm.data.examples import Source
@@ -118,15 +119,21 @@ class MakeScenario:
             tokens = None if self.unit == "words" else self._tokens()
         built = made.build(scenario, answered, tokens=tokens, unit=self.unit)
         title = self.scenario.replace("_", " ").title()
-        drawn = lengths_figure(title, *made.lengths(built.rows))
+        parts, drawn = Report(), None
+        with parts.part("the figure lengths"):
+            drawn = lengths_figure(title, *made.lengths(built.rows))
+        caption = "" if drawn is None else drawn.caption
         notes = [f"`{self.data}`" + ("" if self.split is None else f", split {self.split}"), *answered.notes]
-        made.write(folder, built.rows, made.card(scenario, self.unit, notes, built.counts, drawn.caption))
-        save_figure(drawn.figure, folder / "lengths")
+        made.write(folder, built.rows, made.card(scenario, self.unit, notes, built.counts, caption))
+        saved = [made.PAIRS, "README.md"]
+        with parts.part("the picture of lengths"):
+            if drawn is not None:
+                saved += [path.name for path in save_figure(drawn.figure, folder / "lengths")]
         print("\n".join(answered.notes))
         print("\n".join(f"{count} {name}" for name, count in built.counts.items()))
-        print(drawn.caption)
-        print(f"saved in {folder}: {made.PAIRS}, README.md, lengths.png, lengths.svg")
-        return 0
+        print(caption)
+        print(f"saved in {folder}: {', '.join(saved)}")
+        return parts.code
 
     def plan(self) -> "Plan":
         """What the model's answers would take.

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from modeseek.checks import install, require, whole
+from modeseek.files import expanded
 
 SUFFIXES = (".jsonl", ".json", ".jsonl.gz", ".json.gz", ".parquet")
 SPLITS = ("train", "validation", "valid", "dev", "test", "eval")
@@ -42,7 +43,7 @@ def read_rows(
     """
     if limit is not None:
         whole("limit", limit, 1)
-    path = Path(source).expanduser()
+    path = expanded(source)
     if path.exists():
         require(not streaming and configuration is None, "streaming and configuration are for data on the hub")
         rows = _folder(path, split) if path.is_dir() else _file(path)

@@ -1,8 +1,8 @@
 """Sizes of models and data sets of the hub that a plan may be made for before anything is downloaded."""
 
-from pathlib import Path
 from typing import Any
 
+from modeseek.files import expanded
 from modeseek.llm.models.config import ModelConfig
 
 _NEOX: dict[str, Any] = {
@@ -74,7 +74,7 @@ def model_sizes(source: str) -> ModelConfig:
     from modeseek.llm.models.hugging_face import config_from, read_config
 
     name = source.partition("@")[0]
-    if not Path(source).expanduser().is_dir() and name in KNOWN_MODELS:
+    if not expanded(source).is_dir() and name in KNOWN_MODELS:
         return config_from(KNOWN_MODELS[name])
     return config_from(read_config(local_folder(source, CONFIGURATION) / "config.json"))
 
@@ -91,7 +91,7 @@ def data_rows(data: str, split: str | None, limit: int | None) -> int | None:
 
     if data == PYTHON_DOCSTRINGS:
         rows: int | None = len(python_docstrings())
-    elif Path(data).expanduser().exists():
+    elif expanded(data).exists():
         rows = sum(1 for _ in read_rows(data, split=split, limit=limit))
     else:
         rows = KNOWN_ROWS.get((data, split))

@@ -19,6 +19,7 @@ from modeseek.llm.studies.lengths import lengths_figure, read_lengths
 from modeseek.llm.studies.measures import FINAL_LENGTH
 from modeseek.llm.studies.scales import Scale
 from modeseek.llm.studies.targets import FIG3, STUDY, LanguageTarget
+from modeseek.report import Report
 
 
 def run_card(target: LanguageTarget, scale: Scale, results: Results) -> dict[str, Any]:
@@ -53,7 +54,9 @@ def picture_of(target: LanguageTarget, results: Results, note: str, folder: Path
     return lengths_figure(read_lengths(folder), note) if target is FIG3 else figure_of(target, results, note)
 
 
-def write_target(target: LanguageTarget, scale: Scale, results: Results, cells: Path, folder: Path) -> str:
+def write_target(
+    target: LanguageTarget, scale: Scale, results: Results, cells: Path, folder: Path, report: Report
+) -> str:
     """Save a target's figures (PNG and SVG), its text and its run card into a folder; returns the text.
 
     Args:
@@ -62,21 +65,25 @@ def write_target(target: LanguageTarget, scale: Scale, results: Results, cells: 
         results: of all of them.
         cells: the folder that they are in.
         folder: exists and is writable.
+        report: figures and files are its parts; one that fails leaves the others.
     """
     note = note_of(scale.protocol, scale.name, results)
-    saved = save_figure(picture_of(target, results, note, cells), folder / target.name)
+    saved: list[Path] = []
     assessments = STUDY.assess(target, results)
     text = [f"# {target.name}: {target.about}", "", note, "", *deviations(target)]
     if results:
         text += [numbers_table(results, FINAL_LENGTH, "length at the end, tokens"), "", rates_at_edges(results), ""]
     text += tables(STUDY, target, results, assessments)
-    if any(a.verdict for a in assessments):
-        saved += save_figure(verdict_figure(assessments, note), folder / f"{target.name}-verdicts")
     card = json.dumps(run_card(target, scale, results), indent=1)
     for name, content in ((f"{target.name}.md", "\n".join(text)), (f"{target.name}-run-card.json", card)):
-        with replacing(folder / name) as temporary:
+        with report.part(name), replacing(folder / name) as temporary:
             temporary.write_text(content + "\n", encoding="utf-8")
-        saved.append(folder / name)
+            saved.append(folder / name)
+    with report.part(f"the figure {target.name}"):
+        saved += save_figure(picture_of(target, results, note, cells), folder / target.name)
+    with report.part(f"the figure {target.name}-verdicts"):
+        if any(a.verdict for a in assessments):
+            saved += save_figure(verdict_figure(assessments, note), folder / f"{target.name}-verdicts")
     where = ", ".join(str(path) for path in saved)
     return "\n".join([*text, alt_text(target, results), f"Saved {where}", ""])
 

@@ -9,8 +9,9 @@ from typing import IO, Any
 
 import jax
 
-from modeseek.files import differences, lock_folder, replacing, writable_folder
+from modeseek.files import differences, replacing, writable_folder
 from modeseek.llm.parallel.distributed import together
+from modeseek.locks import lock_folder
 
 CONFIG = "config.json"
 METRICS = "metrics.jsonl"
@@ -80,8 +81,9 @@ class RunFolder:
             line = json.dumps({**record, **seconds}, allow_nan=False) + "\n"
         except TypeError as error:
             raise ValueError(f"a line of {self.folder / file} cannot be written: {error}") from error
-        with (self.folder / file).open("ab", buffering=0) as opened:
+        with (self.folder / file).open("ab") as opened:
             opened.write(line.encode())
+            opened.flush()  # the whole line or an error: on a disk that fills, a bare write may take a part
             os.fsync(opened.fileno())
 
     def records(self) -> list[dict[str, Any]]:

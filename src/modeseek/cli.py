@@ -1,10 +1,11 @@
 """The `modeseek` command: parses, calls, prints."""
 
+import contextlib
 import dataclasses
 import inspect
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from modeseek.bandit.commands.runs import Bandit, Repeat, Sweep
 from modeseek.bandit.simulator.conventions import PRESETS
 from modeseek.bandit.simulator.experiment import Experiment
 from modeseek.checks import nearest
+from modeseek.streams import READER_GONE, steady_streams
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,34 +138,53 @@ def _parse(arguments: list[str]) -> Any:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry point. Bad input and files that fail end with one line on standard error and status 2, Ctrl-C with 130;
-    with MODESEEK_TRACEBACK set in the environment, errors show where they come from."""
+    """Entry point. Bad input and files that fail end with one line on standard error and status 2, as does standard
+    output that is full; Ctrl-C with 130; with MODESEEK_TRACEBACK set in the environment, errors show where they come
+    from. What reads standard output may go away: the work is done all the same."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    with steady_streams() as out, _drawing_to_files():
+        code = _code(given)
+        out.flush()
+        if out.error is not None and out.error.errno not in READER_GONE:
+            print(f"modeseek: error: cannot write to standard output: {out.error.strerror}", file=sys.stderr)
+            code = code or 2
+    raise SystemExit(code)
+
+
+@contextlib.contextmanager
+def _drawing_to_files() -> Iterator[None]:
+    """A command opens no window: matplotlib need not, and with a backend that it does not know would not, start."""
+    given = os.environ.get("MPLBACKEND")
+    os.environ["MPLBACKEND"] = "agg"
+    try:
+        yield
+    finally:
+        del os.environ["MPLBACKEND"]
+        if given is not None:
+            os.environ["MPLBACKEND"] = given
+
+
+def _code(given: list[str]) -> int:
+    """Do what is asked for; the status that the process ends with."""
     if given == ["--version"]:
         print(f"modeseek {__version__}")
-        raise SystemExit(0)
+        return 0
     if not given or given[0] in ("-h", "--help"):
         print(overview())
-        raise SystemExit(0)
+        return 0
     try:
-        code = _parse(given).run()
-    except ValueError as error:
+        code: int = _parse(given).run()
+    except SystemExit as ended:  # of the parser, which has said why
+        return ended.code if isinstance(ended.code, int) else 0
+    except (ValueError, OSError) as error:
         if os.environ.get("MODESEEK_TRACEBACK"):
             raise
         print(f"modeseek: error: {error}", file=sys.stderr)
-        code = 2
-    except BrokenPipeError:  # `| head` has read enough; what Python still holds has nowhere to go
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
-    except OSError as error:
-        if os.environ.get("MODESEEK_TRACEBACK"):
-            raise
-        print(f"modeseek: error: {error}", file=sys.stderr)
-        code = 2
+        return 2
     except KeyboardInterrupt as interrupt:
         print(f"\nmodeseek: interrupted{f': {interrupt}' if str(interrupt) else ''}", file=sys.stderr)
-        code = 130
-    raise SystemExit(code)
+        return 130
+    return code
 
 
 if __name__ == "__main__":

@@ -4,10 +4,14 @@ import contextlib
 import itertools
 import json
 import os
+import re
 import secrets
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
+
+from modeseek.locks import NoLocks, remove_abandoned, take
 
 
 def temporary_beside(path: Path) -> Path:
@@ -17,16 +21,95 @@ def temporary_beside(path: Path) -> Path:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it replaces `path` in one step, on failure it is removed."""
+    """Yield a temporary path beside `path`; on success it replaces `path` in one step, on failure it is removed.
+
+    The temporary file is there, empty, and locked while it is written; what killed processes left of writing the same
+    path, whose locks went with them, is removed first.
+    """
     path = Path(path)
-    temporary = temporary_beside(path)
+    remove_abandoned(path.parent, _temporaries_of(path))
+    temporary, number = _claimed(path)
     try:
         yield temporary
         with temporary.open("rb+") as written:
             os.fsync(written.fileno())
         os.replace(temporary, path)  # noqa: PTH105  (the atomic call by its own name)
+    except OSError as error:
+        if error.filename is None:  # a full disk is noticed by an open file, which does not know its name
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
+        if number is not None:
+            os.close(number)
+
+
+def _temporaries_of(path: Path) -> re.Pattern[str]:
+    return re.compile(rf"\.{re.escape(path.stem)}\.\d+-[0-9a-f]{{8}}{re.escape(path.suffix)}")
+
+
+def _claimed(path: Path) -> tuple[Path, int | None]:
+    """A new empty file beside `path`, and its open number, which holds a lock on it, where there are locks."""
+    while True:
+        temporary = temporary_beside(path)
+        number = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
+        try:
+            if take(number) and os.fstat(number).st_nlink:
+                return temporary, number
+        except NoLocks:  # an open file could not be replaced on Windows
+            os.close(number)
+            return temporary, None
+        os.close(number)  # in the instant between making and locking, another process took it for abandoned
+
+
+class NewFolder:
+    """A folder that appears in one step: filled under a temporary name, which it loses when everything is in it.
+
+        with NewFolder(Path("model")) as filled:
+            (filled / "config.json").write_text(…)
+
+    Args:
+        folder: its name at the end; nothing, or an empty folder, is there.
+
+    Raises:
+        ValueError: nothing can be made beside it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        pattern = re.compile(rf"\.{re.escape(folder.name)}\.\d+-[0-9a-f]{{8}}")
+        remove_abandoned(folder.parent, pattern)
+        self._temporary = folder.with_name(f".{folder.name}.{os.getpid()}-{secrets.token_hex(4)}")
+        self._number: int | None = None
+        try:
+            self._temporary.mkdir(parents=True)
+        except OSError as error:
+            raise ValueError(f"cannot write to {folder.parent}: {error.strerror}") from error
+        with contextlib.suppress(OSError, NoLocks):  # some systems open no folders
+            self._number = os.open(self._temporary, os.O_RDONLY)
+            take(self._number)
+
+    def __enter__(self) -> Path:
+        return self._temporary
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None:
+                if self.folder.exists():
+                    self.folder.rmdir()
+                self._temporary.rename(self.folder)
+        finally:
+            shutil.rmtree(self._temporary, ignore_errors=True)
+            if self._number is not None:
+                os.close(self._number)
+
+
+def expanded(path: str | Path) -> Path:
+    """A path with `~` as a home folder; as it is, where there is no such user, or no home."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
 
 
 def parse_json(text: str | bytes) -> Any:
@@ -50,31 +133,12 @@ def writable_folder(path: Path) -> Path:
     path = Path(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
-        probe = path / f".probe-{secrets.token_hex(4)}"
+        probe = temporary_beside(path / "probe")
         probe.touch()
-        probe.unlink()
+        probe.unlink(missing_ok=True)
     except OSError as error:
         raise ValueError(f"the output folder {path} is not writable: {error.strerror or error}") from error
     return path
-
-
-def lock_folder(folder: Path) -> IO[str]:
-    """Keep other processes out for as long as the file is open: until this process ends, however it ends.
-
-    Raises:
-        ValueError: another process holds the lock.
-    """
-    lock = (folder / ".lock").open("w")
-    try:
-        import fcntl
-
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except ImportError:  # no such locks on this system
-        pass
-    except OSError:
-        lock.close()
-        raise ValueError(f"another process is at work in {folder}") from None
-    return lock
 
 
 def differences(found: Any, wanted: Any, name: str = "") -> list[str]:

@@ -17,7 +17,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure, SubFigure
 from PIL import Image
 
-from modeseek.bandit.figures.style import save_figure, style
+from modeseek.bandit.figures.style import StyledFigure, save_figure, style
 
 DPI = 100
 LARGEST_PICTURE = 60_000
@@ -83,9 +83,9 @@ class Canvas:
     """A scene's figure, its still background, and the way to pixels. Not safe for threads: the explorer has a lock."""
 
     def __init__(self, scene: Scene) -> None:
-        self.figure = Figure(figsize=scene.size, dpi=DPI)
-        self._agg = FigureCanvasAgg(self.figure)
         with style():
+            self.figure = StyledFigure(figsize=scene.size, dpi=DPI)
+            self._agg = FigureCanvasAgg(self.figure)
             self._panels = list(scene.panels(self.figure))
         self._moving = [artist for panel in self._panels for artist in panel.moving]
         for artist in self._moving:
@@ -101,10 +101,11 @@ class Canvas:
         if self._background is None or keys != self._keys:
             self._draw_background(model, keys)
         self._agg.restore_region(self._background)
-        for panel in self._panels:
-            panel.update(model)
-        for artist in self._moving:
-            artist.draw(self._agg.get_renderer())
+        with style():
+            for panel in self._panels:
+                panel.update(model)
+            for artist in self._moving:
+                artist.draw(self._agg.get_renderer())
         rgba = np.asarray(self._agg.buffer_rgba())
         rgb = np.empty((*rgba.shape[:2], 3), np.uint8)
         for channel in range(3):  # five times faster than all three in one slice, nine times than by PIL
@@ -173,10 +174,11 @@ def captioned(pixels: np.ndarray, caption: str) -> np.ndarray:
     """The picture with its caption underneath, where no front end would show one."""
     width = pixels.shape[1]
     lines = _wrap(caption, width // 7)
-    strip = Figure(figsize=(width / DPI, (16 * len(lines) + 14) / DPI), dpi=DPI)
-    agg = FigureCanvasAgg(strip)
-    strip.text(12 / width, 0.5, "\n".join(lines), va="center", fontsize=8.5, linespacing=1.35)
-    agg.draw()
+    with style():
+        strip = StyledFigure(figsize=(width / DPI, (16 * len(lines) + 14) / DPI), dpi=DPI)
+        agg = FigureCanvasAgg(strip)
+        strip.text(12 / width, 0.5, "\n".join(lines), va="center", fontsize=8.5, linespacing=1.35)
+        agg.draw()
     return np.concatenate([pixels, np.asarray(agg.buffer_rgba())[..., :3]])
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import xarray as xr
 
-from modeseek.files import replacing
+from modeseek.bandit.simulator.results import write_netcdf4
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -28,8 +28,7 @@ def store(dataset: xr.Dataset, path: Path, types: Mapping[str, str] | None = Non
     packed = {"zlib": True, "complevel": 9, "shuffle": True}
     typed = {name: {"dtype": kind} for name, kind in (types or {}).items()}
     coding = {name: packed | typed.get(name, {}) for name in map(str, dataset.data_vars)}
-    with replacing(path) as temporary:
-        dataset.to_netcdf(temporary, engine="h5netcdf", encoding=coding)
+    write_netcdf4(dataset, path, coding)
     print(f"{path.name}: {path.stat().st_size / 1000:.0f} kB")
 
 

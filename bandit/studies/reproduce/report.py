@@ -20,6 +20,7 @@ from modeseek.bandit.studies.reproduce.draw import figure_of, problem_dataset
 from modeseek.bandit.studies.reproduce.measures import FINAL_REWARD
 from modeseek.bandit.studies.reproduce.targets import FIG2, STUDY, BanditTarget
 from modeseek.files import replacing
+from modeseek.report import Report
 
 
 def run_card(target: BanditTarget, protocol: Protocol, conventions: str, results: Results) -> dict[str, Any]:
@@ -46,7 +47,9 @@ def run_card(target: BanditTarget, protocol: Protocol, conventions: str, results
     }
 
 
-def write_target(target: BanditTarget, protocol: Protocol, conventions: str, results: Results, folder: Path) -> str:
+def write_target(
+    target: BanditTarget, protocol: Protocol, conventions: str, results: Results, folder: Path, report: Report
+) -> str:
     """Save a target's figures (PNG and SVG), its text and its run card into a folder; returns the text.
 
     The data are the cells, which are files already; of figure 2, which has none, they are saved too.
@@ -57,9 +60,10 @@ def write_target(target: BanditTarget, protocol: Protocol, conventions: str, res
         conventions: name of the preset.
         results: of all of the target's cells.
         folder: exists and is writable.
+        report: figures and files are its parts; one that fails leaves the others.
     """
     note = note_of(protocol, conventions, results)
-    saved = save_figure(figure_of(target, results, note, conventions), folder / target.name)
+    saved: list[Path] = []
     if not results:
         save(problem_dataset(PRESETS[conventions]), folder / f"{target.name}.nc", small=True)
         saved.append(folder / f"{target.name}.nc")
@@ -68,13 +72,16 @@ def write_target(target: BanditTarget, protocol: Protocol, conventions: str, res
     if results:
         text += [numbers_table(results, FINAL_REWARD, "expected reward at the end"), "", rates_at_edges(results), ""]
     text += [*tables(STUDY, target, results, assessments), *endings.tables(target, results)]
-    if assessments:
-        saved += save_figure(verdict_figure(assessments, note), folder / f"{target.name}-verdicts")
     card = json.dumps(run_card(target, protocol, conventions, results), indent=1)
     for name, content in ((f"{target.name}.md", "\n".join(text)), (f"{target.name}-run-card.json", card)):
-        with replacing(folder / name) as temporary:
+        with report.part(name), replacing(folder / name) as temporary:
             temporary.write_text(content + "\n", encoding="utf-8")
-        saved.append(folder / name)
+            saved.append(folder / name)
+    with report.part(f"the figure {target.name}"):
+        saved += save_figure(figure_of(target, results, note, conventions), folder / target.name)
+    with report.part(f"the figure {target.name}-verdicts"):
+        if assessments:
+            saved += save_figure(verdict_figure(assessments, note), folder / f"{target.name}-verdicts")
     where = ", ".join(str(path) for path in saved)
     return "\n".join([*text, alt_text(target, conventions, results), f"Saved {where}", ""])
 
