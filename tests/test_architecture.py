@@ -279,6 +279,26 @@ def test_everything_imported_is_there():
     assert wrong == []
 
 
+def _call(node: ast.AST | None) -> str:
+    """The last name of what a node calls; empty for anything but a call."""
+    return getattr(node.func, "attr", "") if isinstance(node, ast.Call) else ""
+
+
+def test_json_is_read_in_one_place():
+    """What comes from outside goes through `modeseek.files.parse_json`; only what was just written is read plainly."""
+    wrong = [
+        f"{_module(path)}, line {node.lineno}"
+        for path in FILES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+        and getattr(getattr(node.func, "value", None), "id", "") == "json"
+        and _call(node) in ("load", "loads")
+        and _call(node.args[0]) not in ("dumps", "to_json", "to_str")
+        and _module(path) != "modeseek.files"
+    ]
+    assert wrong == []
+
+
 @pytest.mark.parametrize("room", ["bandit", "llm", "src"])
 def test_no_docstring_begins_with_of(room):
     """A docstring is a sentence of its own, not the end of one that its name began."""

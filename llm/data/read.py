@@ -6,13 +6,13 @@ JSON Lines and JSON, gzipped or not, need nothing but Python. Parquet needs pyar
 
 import gzip
 import itertools
-import json
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from modeseek.checks import install, require, whole
+from modeseek.files import parse_json
 
 SUFFIXES = (".jsonl", ".json", ".jsonl.gz", ".json.gz", ".parquet")
 SPLITS = ("train", "validation", "valid", "dev", "test", "eval")
@@ -101,7 +101,7 @@ def _json(path: Path) -> Iterator[dict[str, Any]]:
             for number, line in enumerate(file, 1):
                 if line.strip():
                     where = f"line {number} of {path}"
-                    yield _object(_loads(line, where), where)
+                    yield _object(parse_json(line, where), where)
     except (OSError, EOFError, zlib.error) as error:  # a damaged gzip file is any of the three
         raise ValueError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
     except UnicodeDecodeError as error:
@@ -109,18 +109,9 @@ def _json(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _array(text: str, path: Path) -> Iterator[dict[str, Any]]:
-    rows = _loads(text, str(path))
+    rows = parse_json(text, str(path))
     for number, row in enumerate(rows, 1):
         yield _object(row, f"element {number} of {path}")
-
-
-def _loads(text: str, where: str) -> Any:
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{where} is not JSON: {error.msg} in column {error.colno}") from error
-    except RecursionError as error:
-        raise ValueError(f"{where} is nested too deeply") from error
 
 
 def _object(row: Any, where: str) -> dict[str, Any]:

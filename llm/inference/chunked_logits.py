@@ -11,6 +11,7 @@ from modeseek.llm.models.model import Model
 from modeseek.llm.models.parameters import Params
 from modeseek.llm.parallel.device_memory import chunk_counted
 
+
 def columns_per_chunk(chunk: int, shape: tuple[int, ...]) -> int:
     """Columns in one chunk of at most `chunk` tokens, at least one, the chunks as even as they can be.
 

@@ -30,8 +30,8 @@ def compute_counted(dtype: str) -> Compute:
 
 
 CPU_CHUNK = 128
-"""Tokens whose logits a CPU makes at once, whatever is allowed: 128 x 50 304 logits stay in its cache, and larger chunks
-were slower, the larger the more (`benchmarks/llm_results.md`)."""
+"""Tokens whose logits a CPU makes at once, whatever is allowed: 128 x 50 304 logits stay in its cache, and larger
+chunks were slower, the larger the more (`benchmarks/llm_results.md`)."""
 
 
 def chunk_counted(chunk: int) -> int:
