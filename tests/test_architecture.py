@@ -18,7 +18,9 @@ EVERYWHERE = [
     *(path for room in ("tests", "benchmarks", "notebooks", "docs") for path in sorted((ROOT / room).rglob("*.py"))),
 ]
 
-BASE = {f"modeseek.{name}" for name in ("checks", "files", "locks", "markdown", "progress", "report", "streams")}
+BASE = {
+    f"modeseek.{name}" for name in ("checks", "files", "foreign", "locks", "markdown", "progress", "report", "streams")
+}
 """What every room stands on, beside `modeseek.__version__`; they import nothing of ours but each other."""
 
 ALLOWED = {
@@ -287,6 +289,26 @@ def test_everything_imported_is_there():
     names = {name for path in EVERYWHERE for name in _imports(path) if name.split(".")[0] == "modeseek"}
     gone = {name for name in names if not _exists(name)}
     wrong = [f"{path.relative_to(ROOT)} imports {name}" for path in EVERYWHERE for name in _imports(path) & gone]
+    assert wrong == []
+
+
+def _call(node: ast.AST | None) -> str:
+    """The last name of what a node calls; empty for anything but a call."""
+    return getattr(node.func, "attr", "") if isinstance(node, ast.Call) else ""
+
+
+def test_json_is_read_in_one_place():
+    """What comes from outside goes through `modeseek.files.parse_json`; only what was just written is read plainly."""
+    wrong = [
+        f"{_module(path)}, line {node.lineno}"
+        for path in FILES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+        and getattr(getattr(node.func, "value", None), "id", "") == "json"
+        and _call(node) in ("load", "loads")
+        and _call(node.args[0]) not in ("dumps", "to_json", "to_str")
+        and _module(path) != "modeseek.files"
+    ]
     assert wrong == []
 
 

@@ -338,10 +338,10 @@ def test_deep_json_is_named(tmp_path, capsys):
     deep = "[" * 100_000
     (tmp_path / "deep.jsonl").write_text(deep)
     assert command("score", str(golden("pythia")), "--file", str(tmp_path / "deep.jsonl")) == 2
-    assert "deep.jsonl is not JSON: it is nested too deeply" in capsys.readouterr().err
+    assert "deep.jsonl is nested too deeply to be read" in capsys.readouterr().err
     (tmp_path / "config.json").write_text('{"a": ' + deep)
     assert command("info", str(tmp_path)) == 2
-    assert "is not JSON: it is nested too deeply" in capsys.readouterr().err
+    assert "is nested too deeply to be read" in capsys.readouterr().err
 
 
 def test_sizes_beyond_reason_end_with_one_line(tmp_path, capsys):

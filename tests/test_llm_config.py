@@ -273,7 +273,7 @@ def test_sizes_of_heads_are_those_of_transformers():
 
 
 def test_configuration_files_that_are_none_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="cannot read the model's configuration"):
+    with pytest.raises(ValueError, match=r"cannot read .*config\.json: No such file"):
         read_config(tmp_path / "config.json")
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(ValueError, match="is not JSON"):

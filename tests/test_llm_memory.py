@@ -13,13 +13,15 @@ from modeseek.llm.models.hugging_face import config_from
 from modeseek.llm.models.model import Compute, Model
 from modeseek.llm.models.parameters import shapes
 from modeseek.llm.parallel import device_memory, memory
-from modeseek.llm.parallel.device_memory import available_bytes, check_fits
+from modeseek.llm.parallel.device_memory import available_bytes, check_fits, chunk_counted
 from modeseek.llm.parallel.memory import MemoryEstimate, parameter_count, readable
 from modeseek.llm.parallel.mesh import MeshShape
 from modeseek.llm.training import lora
 from modeseek.llm.training.cross_entropy import TokenBatch
 from modeseek.llm.training.optimizer import Adam, start
 
+CHUNK = chunk_counted(1024)
+"""Tokens whose logits exist at once where 1024 and more are allowed: on a CPU fewer."""
 ADAM = Adam(*map(jnp.float32, Adam()))
 SIZES = {"hidden_size": 192, "num_hidden_layers": 5, "max_position_embeddings": 600, "vocab_size": 3001}
 CONFIGS = {
@@ -66,8 +68,8 @@ def near(estimate: MemoryEstimate, lowered) -> None:
 def test_training_needs_what_was_estimated(case, remat, accumulate, length):
     config = CONFIGS[case]
     model, state = Model(config, Compute("float32", remat)), jax.eval_shape(start, shapes(config))
-    step = full_step(model, accumulate=accumulate, chunk=256)
-    estimate = memory.training(config, model.compute, MeshShape(), 8, length, chunk=256, accumulate=accumulate)
+    step = full_step(model, accumulate=accumulate)
+    estimate = memory.training(config, model.compute, MeshShape(), 8, length, chunk=CHUNK, accumulate=accumulate)
     near(estimate, step.lower(state, TokenBatch(ids(8, length + 1), ids(8)), ADAM))
     assert estimate.parts["parameters"] == 4 * parameter_count(config)
 
@@ -76,10 +78,10 @@ def test_training_adapters_needs_what_was_estimated():
     config = CONFIGS["pythia"]
     model = Model(config, Compute(remat="full"))
     state = jax.eval_shape(lambda: start(lora.init(config, 8, key=jax.random.key(0))))
-    estimate = memory.training_adapters(config, model.compute, MeshShape(), 8, 128, 8, chunk=256)
-    step = adapter_step(model, chunk=256)
+    estimate = memory.training_adapters(config, model.compute, MeshShape(), 8, 128, 8, chunk=CHUNK)
+    step = adapter_step(model)
     near(estimate, step.lower(state, TokenBatch(ids(8, 129), ids(8)), ADAM, lora.Frozen(shapes(config), np.float32(1))))
-    assert estimate.total < 0.65 * memory.training(config, model.compute, MeshShape(), 8, 128, chunk=256).total
+    assert estimate.total < 0.65 * memory.training(config, model.compute, MeshShape(), 8, 128, chunk=CHUNK).total
 
 
 @pytest.mark.parametrize(
@@ -101,8 +103,8 @@ def test_generating_needs_what_was_estimated(case, prompt, room):
 def test_scoring_needs_what_was_estimated(case, length):
     config = CONFIGS[case]
     model = Model(config)
-    run = jax.jit(lambda p, t, n: score(ModelWithParams(model, p), t, n, with_entropy=True, chunk=256))
-    estimate = memory.scoring(config, model.compute, MeshShape(), 8, length, 256)
+    run = jax.jit(lambda p, t, n: score(ModelWithParams(model, p), t, n, with_entropy=True))
+    estimate = memory.scoring(config, model.compute, MeshShape(), 8, length, CHUNK)
     near(estimate, run.lower(shapes(config), ids(8, length + 1), ids(8)))
 
 
@@ -130,6 +132,26 @@ def test_memory_is_divided_among_devices():
     by_heads = memory.training(config, Compute(remat="none", attention="cudnn"), MeshShape(1, 1, 2), 8, 32)
     heads = by_heads.parts["activations"]
     assert 8 * config.layers * cut / 2 < heads < 8 * config.layers * cut  # the residual stream is not cut
+
+
+def test_a_chunk_of_logits_is_shared_by_the_devices_that_share_rows():
+    """4 bytes of a logit and 4 of its gradient; a device holds its rows of each of the chunk's columns."""
+    config = config_from(CASES["pythia"])
+    logits = lambda mesh, chunk: memory.training(config, Compute(), mesh, 8, 32, chunk=chunk).parts["logits"]
+    assert logits(MeshShape(), 64) == 8 * 64 * config.vocab_size
+    assert logits(MeshShape(2, 2, 1), 64) == 8 * 16 * config.vocab_size
+    assert logits(MeshShape(2, 2, 1), 1) == 8 * 2 * config.vocab_size  # a column at least
+    assert logits(MeshShape(), 10**9) == 8 * 8 * 32 * config.vocab_size
+
+
+def test_a_cpu_is_refused_for_what_it_holds_and_no_more(monkeypatch):
+    """With a vocabulary of Pythia's size the logits of 4096 tokens would be most of a step's memory."""
+    config = config_from(CASES["pythia"] | {"vocab_size": 50_304, "max_position_embeddings": 600})
+    state, step = jax.eval_shape(start, shapes(config)), full_step(Model(config))
+    needed = memory.training(config, Compute(), MeshShape(), 8, 512, chunk=CHUNK).total
+    assert memory.training(config, Compute(), MeshShape(), 8, 512).total > 1.5 * needed
+    monkeypatch.setattr(device_memory, "available_bytes", lambda device=None: int(1.1 * needed))
+    step.lower(state, TokenBatch(ids(8, 513), ids(8)), ADAM)
 
 
 def test_weights_are_never_there_twice():

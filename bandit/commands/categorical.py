@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modeseek.bandit.categorical.options import KLOptions
+from modeseek.files import parse_json
 from modeseek.locks import alone_in
 from modeseek.markdown import markdown_table
 from modeseek.progress import progress
@@ -161,7 +162,7 @@ def _finished(path: Path, command: KL | Theory) -> "xr.Dataset | None":
         return None
     try:
         data = xr.load_dataset(path, engine="h5netcdf")
-        found = json.loads(data.attrs["configuration"])
+        found = parse_json(data.attrs["configuration"])
     except (OSError, KeyError, RuntimeError, ValueError, TypeError, IndexError):
         return None
     wanted = json.loads(json.dumps(dataclasses.asdict(command), default=str))

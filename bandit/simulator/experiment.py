@@ -18,6 +18,7 @@ from modeseek.bandit.simulator.config import (
 from modeseek.bandit.simulator.conventions import Conventions
 from modeseek.bandit.simulator.problem import ReferenceRecipe, reference_probs, token_rewards
 from modeseek.checks import positive, require, whole
+from modeseek.files import parse_json
 
 
 @dataclasses.dataclass(frozen=True)
@@ -169,7 +170,7 @@ class Experiment:
             ValueError: it is not such a string, or a field is unknown (a file of another version).
         """
         try:
-            data = json.loads(text)
+            data = parse_json(text, "the configuration")
             nested = {
                 "reference": ReferenceRecipe,
                 "conventions": Conventions,
@@ -182,7 +183,7 @@ class Experiment:
             for name, kind in nested.items():
                 data[name] = kind(**{k: _tuples(v) for k, v in data[name].items()})
             return cls(**{k: _tuples(v) if k not in nested else v for k, v in data.items()})
-        except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not a configuration of this version of modeseek: {error}") from error
 
 

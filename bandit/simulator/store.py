@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from modeseek.files import differences, replacing, writable_folder
+from modeseek.files import differences, parse_json, replacing, writable_folder
 from modeseek.locks import lock_folder
 
 
@@ -56,8 +56,8 @@ def _opened(path: Path) -> Iterator[Any]:
 
 def _read_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text())
-    except (OSError, json.JSONDecodeError) as error:
+        return parse_json(path.read_bytes())
+    except (OSError, ValueError) as error:
         raise ValueError(f"{path} is damaged ({error}): delete the folder {path.parent}") from error
 
 

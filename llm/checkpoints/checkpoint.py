@@ -8,7 +8,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from modeseek.files import parse_json
+from modeseek.files import read_json
 from modeseek.llm.checkpoints.safetensors import FLOATS, Stored, read_header
 from modeseek.llm.models.config import Head, ModelConfig
 from modeseek.llm.models.hugging_face import config_from, head_of, read_config
@@ -179,7 +179,7 @@ def _files(files: list[Path]) -> tuple[dict[str, Stored], list[str]]:
 def _index(path: Path) -> dict[str, str]:
     where: dict[str, str] = {}
     try:
-        where = parse_json(path.read_text(encoding="utf-8"))["weight_map"]
+        where = read_json(path)["weight_map"]
         fine = all(isinstance(file, str) and Path(file).name == file for file in where.values())
     except (ValueError, KeyError, TypeError, AttributeError):
         fine = False

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from modeseek.checks import install
 from modeseek.files import expanded
+from modeseek.foreign import foreign
 from modeseek.llm.checkpoints.checkpoint import INDEX, SINGLE, without_safetensors
 from modeseek.llm.checkpoints.save import COMPANIONS
 
@@ -28,11 +29,8 @@ def local_folder(source: str, files: tuple[str, ...] = EVERYTHING) -> Path:
         from huggingface_hub import list_repo_files, snapshot_download
     except ImportError as error:
         raise ValueError(f"there is no folder {source}, and to fetch it from the hub needs {install('llm')}") from error
-    try:
+    with foreign(f"there is no folder {source}, and the hub did not give {name!r}"):
         folder = Path(snapshot_download(name, revision=revision or None, allow_patterns=list(files)))
-    except Exception as error:  # the hub's own errors have no common ancestor that says so
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ValueError(f"there is no folder {source}, and the hub did not give {name!r}: {reason}") from error
     if files == EVERYTHING and not any((folder / name).exists() for name in (SINGLE, INDEX)):
         listed: list[str] = []
         with contextlib.suppress(Exception):  # without a way to the hub it is not said what is there instead

@@ -77,11 +77,9 @@ def read_header(file: Path) -> tuple[dict[str, Stored], list[str]]:
             length = int.from_bytes(opened.read(8), "little")
             if size < 8 or length > min(size - 8, LONGEST_HEADER):
                 raise ValueError(f"{file.name} is cut short or not safetensors: a file of {size} bytes")
-            header = parse_json(opened.read(length))
+            header = parse_json(opened.read(length), f"the header of {file.name}")
     except OSError as error:
         raise ValueError(f"cannot read {file.name}: {error.strerror}") from error
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{file.name} is corrupt: its header is not JSON ({error})") from error
     if not isinstance(header, dict):
         raise ValueError(f"{file.name} is corrupt: its header is not a JSON object")
     tensors, problems = {}, []

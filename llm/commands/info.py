@@ -16,8 +16,7 @@ class Info:
     """A model's sizes, its parameters, and the memory that inference and training need on each device.
 
     Only the configuration is read (from the hub, only it is fetched). Memory is an estimate, in float32 within a
-    quarter of what the compiler sets aside on a CPU. Training is with Adam: of all parameters, and of adapters (LoRA)
-    alone.
+    quarter of what the compiler sets aside. Training is with Adam: of all parameters, and of adapters (LoRA) alone.
 
     Attributes:
         source: a local folder, or a name on the Hugging Face hub (owner/name or owner/name@revision).
@@ -31,6 +30,7 @@ class Info:
         remat: what the backward pass computes again: nothing, all but products with weights, or all inside a layer.
         attention: xla keeps a layer's attention weights, cudnn does not.
         rank: of the adapters; 16, or the smallest side of a kernel if that is less, if not given.
+        chunk: tokens whose logits exist at once in training; a CPU takes 128 at most.
     """
 
     source: Source
@@ -44,6 +44,7 @@ class Info:
     remat: Literal["none", "dots", "full"] = "full"
     attention: Literal["xla", "cudnn"] = "xla"
     rank: int | None = None
+    chunk: int = 4096
 
     def run(self) -> int:
         """Read, estimate, print.
@@ -51,7 +52,7 @@ class Info:
         Raises:
             ValueError: the source has no configuration of a known model, or a number is impossible.
         """
-        for field in ("batch", "length", "data", "fsdp", "tensor"):
+        for field in ("batch", "length", "data", "fsdp", "tensor", "chunk"):
             value = getattr(self, field)
             if value is not None:
                 whole(field, value, 1)
@@ -72,7 +73,7 @@ class Info:
         check_mesh(config, mesh, self.batch)
         rank = min(16, largest_rank(config)) if self.rank is None else self.rank
         work = config, compute, mesh, self.batch, length
-        adapters = memory.training_adapters(*work, rank, self.dtype)
+        adapters = memory.training_adapters(*work, rank, self.dtype, self.chunk)
         print(_sizes(config, head))
         print(
             f"\nper device, {self.batch} sequences of {length} tokens, data {self.data} x fsdp {self.fsdp} x "
@@ -80,7 +81,7 @@ class Info:
         )
         how = f"({self.parameter_dtype} parameters, {self.dtype} computing, remat {self.remat})"
         print(_table("inference", memory.inference(*work)))
-        print(_table(f"training {how}", memory.training(*work, self.parameter_dtype)))
+        print(_table(f"training {how}", memory.training(*work, self.parameter_dtype, self.chunk)))
         frozen = f"({self.dtype} parameters, float32 adapters, remat {self.remat})"
         print(_table(f"training adapters of rank {rank} {frozen}", adapters))
         return 0

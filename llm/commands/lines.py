@@ -52,7 +52,7 @@ def read_records(
         found = [_record(value, f"record {n} of {_named(file)}", known) for n, value in enumerate(whole, 1)]
     elif ending in JSON_LINES or (not ending and text.lstrip().startswith("{")):
         named = [(f"line {n} of {_named(file)}", line) for n, line in enumerate(lines, 1) if line.strip()]
-        found = [_record(_parsed(line, where), where, known) for where, line in named]
+        found = [_record(parse_json(line, where), where, known) for where, line in named]
     else:
         for number, line in enumerate(lines, 1):
             check_text(line, f"line {number} of {_named(file)}")
@@ -83,13 +83,6 @@ def _array(text: str) -> list[Any] | None:
     except ValueError:
         return None
     return whole if isinstance(whole, list) else [whole]
-
-
-def _parsed(line: str, where: str) -> Any:
-    try:
-        return parse_json(line)
-    except ValueError as error:
-        raise ValueError(f"{where} is not JSON: {getattr(error, 'msg', error)}") from error
 
 
 def _record(given: Any, where: str, known: Sequence[str]) -> dict[str, Any]:

@@ -50,7 +50,7 @@ class PartialRows(Generic[Result]):
             return
         try:
             first, *lines = self.path.read_text(encoding="utf-8").split("\n")
-            before, rows = parse_json(first), [parse_json(line) for line in lines[:-1]]
+            before, rows = dict(parse_json(first)), [parse_json(line) for line in lines[:-1]]
             self.found = {row["row"]: read(row["fields"]) for row in rows}
         except OSError as error:
             raise ValueError(f"cannot read {self.path}: {error.strerror or error}") from error

@@ -6,14 +6,14 @@ JSON Lines and JSON, gzipped or not, need nothing but Python. Parquet needs pyar
 
 import gzip
 import itertools
-import json
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from modeseek.checks import install, require, whole
-from modeseek.files import expanded
+from modeseek.files import expanded, parse_json
+from modeseek.foreign import foreign
 
 SUFFIXES = (".jsonl", ".json", ".jsonl.gz", ".json.gz", ".parquet")
 SPLITS = ("train", "validation", "valid", "dev", "test", "eval")
@@ -86,6 +86,7 @@ def _suffix(path: Path) -> str:
 def _file(path: Path) -> Iterator[dict[str, Any]]:
     suffix = _suffix(path)
     require(suffix in SUFFIXES, f"{path} must end in {', '.join(SUFFIXES)}, got {path.suffix or 'no suffix'!r}")
+    require(path.is_file(), f"cannot read {path}: it is not a file")  # a pipe would be waited for, and cannot be reread
     return _parquet(path) if suffix == ".parquet" else _json(path)
 
 
@@ -102,7 +103,7 @@ def _json(path: Path) -> Iterator[dict[str, Any]]:
             for number, line in enumerate(file, 1):
                 if line.strip():
                     where = f"line {number} of {path}"
-                    yield _object(_loads(line, where), where)
+                    yield _object(parse_json(line, where), where)
     except (OSError, EOFError, zlib.error) as error:  # a damaged gzip file is any of the three
         raise ValueError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
     except UnicodeDecodeError as error:
@@ -110,18 +111,9 @@ def _json(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _array(text: str, path: Path) -> Iterator[dict[str, Any]]:
-    rows = _loads(text, str(path))
+    rows = parse_json(text, str(path))
     for number, row in enumerate(rows, 1):
         yield _object(row, f"element {number} of {path}")
-
-
-def _loads(text: str, where: str) -> Any:
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{where} is not JSON: {error.msg} in column {error.colno}") from error
-    except RecursionError as error:
-        raise ValueError(f"{where} is nested too deeply") from error
 
 
 def _object(row: Any, where: str) -> dict[str, Any]:
@@ -134,12 +126,9 @@ def _parquet(path: Path) -> Iterator[dict[str, Any]]:
         import pyarrow.parquet as parquet
     except ImportError as error:
         raise ValueError(f"Parquet files need {install('llm')}") from error
-    try:
-        with parquet.ParquetFile(path) as file:
-            for batch in file.iter_batches():
-                yield from batch.to_pylist()
-    except (OSError, ValueError) as error:  # pyarrow's own errors are of both kinds
-        raise ValueError(f"cannot read {path}: {_first_line(error)}") from error
+    with foreign(f"cannot read {path}"), parquet.ParquetFile(path) as file:
+        for batch in file.iter_batches():
+            yield from batch.to_pylist()
 
 
 def _datasets() -> Any:
@@ -152,23 +141,25 @@ def _datasets() -> Any:
 
 def _saved(folder: Path, split: str | None) -> Iterator[dict[str, Any]]:
     """What `datasets` wrote by `save_to_disk`."""
-    data = _datasets().load_from_disk(str(folder))
+    datasets = _datasets()
+    with foreign(f"cannot read {folder}"):
+        data = datasets.load_from_disk(str(folder))
     if hasattr(data, "keys"):
         splits = sorted(data.keys())
         require(split in splits, f"{folder} has several splits: choose one of {', '.join(splits)}, got {split!r}")
         data = data[split]
-    return (dict(row) for row in data)
+    return _rows(data, f"cannot read {folder}")
 
 
 def _hub(name: str, configuration: str | None, split: str, streaming: bool) -> Iterator[dict[str, Any]]:
-    try:
-        data = _datasets().load_dataset(name, configuration, split=split, streaming=streaming)
-    except Exception as error:  # the hub's libraries raise kinds of their own; no data set is worth a traceback
-        raise ValueError(
-            f"{name} is no file or folder here, and the hub's data set could not be loaded: {_first_line(error)}"
-        ) from error
-    return (dict(row) for row in data)
+    datasets = _datasets()
+    with foreign(f"{name} is no file or folder here, and the hub's data set could not be loaded"):
+        data = datasets.load_dataset(name, configuration, split=split, streaming=streaming)
+    return _rows(data, f"the hub's data set {name} could not be read on")
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+def _rows(data: Any, fault: str) -> Iterator[dict[str, Any]]:
+    """The rows of what `datasets` gives, which come when they are asked for, and may fail then."""
+    with foreign(fault):
+        for row in data:
+            yield dict(row)

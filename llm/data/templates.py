@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+from modeseek.foreign import foreign
 from modeseek.llm.data.records import Conversation, Message, Record
 
 PROMPTER_MARK = "<|prompter|>"
@@ -142,13 +143,9 @@ class Chat:
         return answer if found and not rest.strip() else text
 
     def _render(self, turns: Conversation, *, ask: bool) -> str:
-        from jinja2 import TemplateError
-
         messages = [turn._asdict() for turn in turns]
-        try:
+        with foreign("the chat template does not take these messages"):
             return str(self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=ask))
-        except TemplateError as error:
-            raise ValueError(f"the chat template does not take these messages: {error}") from error
 
 
 def _end(text: str) -> str:

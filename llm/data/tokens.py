@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from modeseek.foreign import foreign
+
 Ids = Sequence[int] | np.ndarray
 
 
@@ -32,6 +34,7 @@ class TextTokens:
     _beginning: Any
     _continuation: Any
 
+    @foreign("the tokenizer cannot read these texts")
     def encode_prompts(self, texts: Sequence[str], *, special: bool = False) -> list[list[int]]:
         """Ids of texts that stand at the beginning, special tokens by their names.
 
@@ -42,6 +45,7 @@ class TextTokens:
         prefix = [] if special else list(self.prefix)
         return [prefix + row.ids for row in self._beginning.encode_batch_fast(list(texts), add_special_tokens=False)]
 
+    @foreign("the tokenizer cannot read these texts")
     def encode_responses(self, texts: Sequence[str], *, special: bool = False) -> list[list[int]]:
         """Ids of texts that continue a prompt, without EOS.
 
@@ -52,10 +56,12 @@ class TextTokens:
         self._continuation.encode_special_tokens = not special
         return [row.ids for row in self._continuation.encode_batch_fast(list(texts), add_special_tokens=False)]
 
+    @foreign("the tokenizer cannot write these ids")
     def decode(self, rows: Sequence[Ids]) -> list[str]:
         """The text of each row from its beginning, special tokens included."""
         return list(self._beginning.decode_batch(_lists(rows), skip_special_tokens=False))
 
+    @foreign("the tokenizer cannot write these ids")
     def decode_responses(self, rows: Sequence[Ids]) -> list[str]:
         """The text that each row of ids writes behind a prompt: its leading blank stays."""
         return list(self._continuation.decode_batch(_lists(rows), skip_special_tokens=False))

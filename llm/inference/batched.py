@@ -18,6 +18,7 @@ from modeseek.llm.models.config import ModelConfig
 from modeseek.llm.models.model import Compute, Model
 from modeseek.llm.models.parameters import Params
 from modeseek.llm.parallel import memory
+from modeseek.llm.parallel.device_memory import chunk_counted
 from modeseek.llm.parallel.distributed import gathered
 from modeseek.llm.parallel.mesh import MeshShape
 
@@ -108,6 +109,7 @@ def scoring_memory(
 ) -> memory.MemoryEstimate:
     """What `score_rows` needs for `size` rows at once, the models' parameters included."""
     length, parts = bucket(max(map(len, rows)) - 1), dict[str, int]()
+    chunk = chunk_counted(chunk)
     for config in configs:
         need = memory.scoring(config, compute, MeshShape(), size, length, chunk)
         parts = {name: parts.get(name, 0) + count for name, count in need.parts.items()}

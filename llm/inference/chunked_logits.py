@@ -9,10 +9,7 @@ from jaxtyping import Array, Float, Int
 
 from modeseek.llm.models.model import Model
 from modeseek.llm.models.parameters import Params
-
-CPU_CHUNK = 128
-"""On a CPU no more tokens are taken at once, whatever is allowed: 128 x 50 304 logits stay in its cache, and larger
-chunks were slower, the larger the more (`benchmarks/llm_results.md`)."""
+from modeseek.llm.parallel.device_memory import chunk_counted
 
 
 def columns_per_chunk(chunk: int, shape: tuple[int, ...]) -> int:
@@ -21,8 +18,7 @@ def columns_per_chunk(chunk: int, shape: tuple[int, ...]) -> int:
     Columns, not rows, are split: rows may be spread over devices.
     """
     rows, length = shape
-    at_once = min(chunk, CPU_CHUNK) if jax.default_backend() == "cpu" else chunk
-    chunks = -(-length * rows // max(at_once, rows))
+    chunks = -(-length * rows // max(chunk_counted(chunk), rows))
     return -(-length // chunks)
 
 

@@ -11,7 +11,6 @@ from typing import Any
 import jax
 
 from modeseek.checks import require, whole
-from modeseek.files import parse_json
 from modeseek.llm.checkpoints import load as reading
 from modeseek.llm.checkpoints.adapters import open_adapter
 from modeseek.llm.checkpoints.checkpoint import Checkpoint, open_checkpoint
@@ -32,6 +31,7 @@ from modeseek.llm.inference.sampling import Sampling, check_sampling
 from modeseek.llm.inference.scoring import ModelWithParams
 from modeseek.llm.inference.tokenizer import FILES, Message, decode_responses, load_tokenizer, readings
 from modeseek.llm.models.config import ModelConfig
+from modeseek.llm.models.hugging_face import read_config
 from modeseek.llm.models.low_rank import Adapter, merge
 from modeseek.llm.models.model import Compute, Model
 from modeseek.llm.models.parameters import Params
@@ -281,11 +281,8 @@ def eos_ids(checkpoint: Checkpoint) -> list[int]:
         ValueError: the file cannot be read, or what it names is no id.
     """
     file, given = checkpoint.folder / "generation_config.json", None
-    if file.is_file():
-        try:
-            given = parse_json(file.read_text(encoding="utf-8")).get("eos_token_id")
-        except (OSError, ValueError, AttributeError) as error:
-            raise ValueError(f"cannot read {file}: {error}") from error
+    if file.exists():
+        given = read_config(file).get("eos_token_id")
     if given is None:
         file, given = checkpoint.folder / "config.json", checkpoint.raw.get("eos_token_id")
     ids = [] if given is None else given if isinstance(given, list) else [given]

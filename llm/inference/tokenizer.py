@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from modeseek.checks import install
+from modeseek.foreign import foreign
 from modeseek.llm.data.tokens import TextTokens, text_tokens
 
 Message = dict[str, str]
@@ -14,6 +15,9 @@ Message = dict[str, str]
 
 FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
 """A tokenizer's own content is in one of these."""
+
+READ = (".json", ".model", ".jinja", ".txt")
+"""How names of files end that transformers may open beside it."""
 
 
 def load_tokenizer(folder: Path) -> Any:
@@ -28,11 +32,11 @@ def load_tokenizer(folder: Path) -> Any:
         raise ValueError(f"tokenizers need {install('llm')}") from error
     if not any((folder / name).is_file() for name in FILES):  # transformers would make up an empty one
         raise ValueError(f"no tokenizer could be read from {folder}: it holds none of {', '.join(FILES)}")
-    try:
+    pipes = [each.name for each in folder.iterdir() if each.suffix in READ and each.is_fifo()]
+    if pipes:  # they would be waited for
+        raise ValueError(f"no tokenizer could be read from {folder}: {', '.join(sorted(pipes))} is not a file")
+    with foreign(f"no tokenizer could be read from {folder}"):
         return AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False, local_files_only=True)
-    except Exception as error:  # a broken tokenizer.json is a bare Exception of its parser
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ValueError(f"no tokenizer could be read from {folder}: {reason}") from error
 
 
 def encode(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
@@ -76,11 +80,8 @@ def encode_chats(tokenizer: Any, chats: Sequence[Sequence[Message]]) -> list[lis
     """
     if not getattr(tokenizer, "chat_template", None):
         raise ValueError("the tokenizer has no chat template: give plain text, or a model that was made for chat")
-    try:
+    with foreign("the chat template does not take these messages"):
         return [
             list(tokenizer.apply_chat_template(list(chat), add_generation_prompt=True, return_dict=False))
             for chat in chats
         ]
-    except Exception as error:  # a template is a program of its own, and fails in ways of its own
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ValueError(f"the chat template does not take these messages: {reason}") from error

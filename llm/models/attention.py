@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from modeseek.foreign import reason
+
 Implementation = Literal["auto", "xla", "cudnn"]
 
 
@@ -164,11 +166,7 @@ def cudnn_works(head_size: int, dtype: str) -> bool:
         import sys
 
         print(
-            f"modeseek: cuDNN attention does not run for heads of {head_size}; XLA's is used ({_first_line(error)})",
+            f"modeseek: cuDNN attention does not run for heads of {head_size}; XLA's is used ({reason(error)})",
             file=sys.stderr,
         )
         return False
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from modeseek.files import parse_json
+from modeseek.files import read_json
 from modeseek.llm.models.config import Architecture, Head, ModelConfig
 from modeseek.llm.models.keys import check_keys
 from modeseek.llm.models.rotary import LinearScaling, Llama3Scaling, Scaling
@@ -24,20 +24,12 @@ CLASSES: dict[tuple[Architecture, Head], str] = {
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """The keys of a `config.json`.
+    """The keys of a `config.json`, or of another file beside it.
 
     Raises:
         ValueError: it is not there, or is not a JSON object.
     """
-    path = Path(path)
-    try:
-        if path.exists() and not path.is_file():  # a pipe would be waited for
-            raise ValueError("not a file")
-        raw = parse_json(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ValueError(f"cannot read the model's configuration {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise ValueError(f"{path} is not JSON: {error}") from error
+    raw = read_json(path)
     if not isinstance(raw, dict):
         raise ValueError(f"{path} must hold a JSON object, got {type(raw).__name__}")
     return raw

@@ -1,6 +1,7 @@
 """The keys of a `config.json` that are read, and what each may hold: checked here once, before any is used."""
 
-import math
+import reprlib
+import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -18,7 +19,9 @@ class Kind(NamedTuple):
 
 
 def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    """Neither a truth value nor NaN, infinite, or a whole number beyond every float."""
+    largest = sys.float_info.max
+    return isinstance(value, int | float) and not isinstance(value, bool) and -largest <= value <= largest
 
 
 def _whole(value: Any) -> bool:
@@ -98,7 +101,16 @@ def check_keys(raw: dict[str, Any]) -> None:
 
 def _misfits(raw: dict[str, Any], kinds: dict[str, Kind], whose: str) -> list[str]:
     return [
-        f"{whose}{key} must be {kind.says}, got {raw[key]!r}"
+        f"{whose}{key} must be {kind.says}, got {_shown(raw[key])}"
         for key, kind in kinds.items()
         if key in raw and not kind.fits(raw[key])
     ]
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 60
+
+
+def _shown(value: Any) -> str:
+    """A value in an error: a file may hold a list of a million entries where a number should be."""
+    return _SHORT.repr(value)

@@ -29,6 +29,16 @@ def compute_counted(dtype: str) -> Compute:
     return Compute("float32" if jax.default_backend() == "cpu" else dtype)
 
 
+CPU_CHUNK = 128
+"""Tokens whose logits a CPU makes at once, whatever is allowed: 128 x 50 304 logits stay in its cache, and larger
+chunks were slower, the larger the more (`benchmarks/llm_results.md`)."""
+
+
+def chunk_counted(chunk: int) -> int:
+    """Tokens whose logits exist at once where `chunk` are allowed, on this process's devices."""
+    return min(chunk, CPU_CHUNK) if jax.default_backend() == "cpu" else chunk
+
+
 def _host_bytes() -> int | None:
     with contextlib.suppress(OSError):
         for line in Path("/proc/meminfo").read_text().splitlines():

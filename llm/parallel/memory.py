@@ -58,7 +58,7 @@ class Work(NamedTuple):
         mesh: the devices that share the work.
         batch: rows, on all devices together.
         length: tokens that are read of each row.
-        chunk: tokens whose logits exist at once.
+        chunk: tokens whose logits exist at once, on all devices together.
         accumulate: parts that the rows are taken in.
         optimizer: what it keeps.
     """
@@ -122,7 +122,7 @@ def scoring(
         {
             "parameters": width * _share(config, mesh),
             "activations": rows * _read_by_a_layer(config, compute, mesh, length, copies=1),
-            "logits": 4 * min(max(chunk, rows), rows * length) * config.vocab_size // mesh.tensor,
+            "logits": 4 * _tokens_at_once(chunk, rows, length, mesh) * config.vocab_size // mesh.tensor,
         }
     )
 
@@ -197,8 +197,13 @@ def _at_work(
     kept = config.layers * residual_bytes(local, compute.dtype, compute.remat, fused, length)
     if compute.remat != "none":
         kept += residual_bytes(local, compute.dtype, "none", fused, length)
-    tokens = min(max(chunk, rows), rows * length)
+    tokens = _tokens_at_once(chunk, rows, length, mesh)
     return {"activations": rows * kept, "logits": 2 * 4 * tokens * config.vocab_size // mesh.tensor}
+
+
+def _tokens_at_once(chunk: int, rows: int, length: int, mesh: MeshShape) -> int:
+    """Tokens of one device's rows whose logits exist together: its share of a chunk, whole columns, at least one."""
+    return min(max(math.ceil(chunk / (mesh.data * mesh.fsdp)), rows), rows * length)
 
 
 @functools.lru_cache

@@ -1,6 +1,5 @@
 """The demo's data: docstrings as ids, a policy's answers to them, and the pairs of a length scenario."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,6 +8,7 @@ import jax
 import numpy as np
 
 from modeseek.checks import require
+from modeseek.files import read_json
 from modeseek.llm.data.order import order
 from modeseek.llm.data.python_docstrings import DocstringLimits, python_docstrings
 from modeseek.llm.data.report import Report
@@ -97,7 +97,7 @@ def preferences(folder: Path, corpus: Corpus, scenario: Scenario) -> dict[str, A
     Raises:
         ValueError: there are fewer than two pairs.
     """
-    answers = json.loads((folder / "samples" / RESULT).read_text(encoding="utf-8"))
+    answers = read_json(folder / "samples" / RESULT)
     built = scenario.build(answers["prompts"], answers["responses"], id_unit((corpus.tokens.eos,)))
     require(
         len(built.pairs) >= 2,

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from modeseek.checks import require
+from modeseek.checks import finite, require
+from modeseek.files import read_json
 from modeseek.llm.training.run_folder import CONFIG, METRICS, read_metrics
 
 NOT_SETTINGS = ("out", "seed")
@@ -55,14 +56,16 @@ def read_runs(path: Path) -> list[Run]:
         path: of the run's folder, or of its metrics.
 
     Raises:
-        ValueError: there are no lines.
+        ValueError: there are no lines, or one is damaged.
     """
     folder = path if path.is_dir() else path.parent
     records = read_metrics(path)
     require(bool(records), f"{path} holds no {METRICS} with a line in it: name the folder of a run (its --out)")
+    for number, record in enumerate(records, 1):
+        require(finite(record.get("step", 0)), f"line {number} of {path} has the step {record.get('step')!r}")
     try:
-        configuration = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # the lines say enough to draw them
+        configuration = dict(read_json(folder / CONFIG))
+    except (ValueError, TypeError):  # the lines say enough to draw them
         configuration = {"run": folder.name}
     settings = {name: value for name, value in flat(configuration).items() if name.split(".")[-1] not in NOT_SETTINGS}
     stages: dict[str, list[dict[str, Any]]] = {}
@@ -121,7 +124,7 @@ def series(group: Group, name: str, points: int = 120) -> Series | None:
         points: the most that are kept.
     """
     found = [
-        {record["step"]: float(record[name]) for record in run.records if name in record and "step" in record}
+        {record["step"]: float(record[name]) for record in run.records if finite(record.get(name)) and "step" in record}
         for run in group.runs
     ]
     found = [values for values in found if values]
@@ -147,7 +150,7 @@ def seconds(group: Group) -> dict[str, float]:
     for run in group.runs:
         for record in run.records:
             for name, value in record.items():
-                if name.endswith("_seconds"):
+                if name.endswith("_seconds") and finite(value):
                     phase = name.removesuffix("_seconds")
                     phases[phase] = phases.get(phase, 0.0) + float(value) / len(group.runs)
     return phases

@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from modeseek.files import replacing
+from modeseek.checks import require
+from modeseek.files import read_json, replacing
 
 RESULT = "result.json"
 
@@ -46,7 +47,9 @@ def stage(folder: Path, name: str, make: Callable[[Path], dict[str, Any]], watch
     own = folder / name
     if (own / RESULT).exists():
         watch.say(f"{name}: done before")
-        return dict(json.loads((own / RESULT).read_text(encoding="utf-8")))
+        done = read_json(own / RESULT)
+        require(isinstance(done, dict), f"{own / RESULT} is damaged: delete the folder {own}, and it is made again")
+        return dict(done)
     shutil.rmtree(own, ignore_errors=True)
     own.mkdir(parents=True)
     watch.say(f"{name} …")

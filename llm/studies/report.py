@@ -13,7 +13,7 @@ from modeseek.bandit.studies.cells import Results, rates_at_edges
 from modeseek.bandit.studies.chart import verdict_figure
 from modeseek.bandit.studies.contrasts import fresh_values, level
 from modeseek.bandit.studies.document import deviations, note_of, numbers_table, tables
-from modeseek.files import replacing
+from modeseek.files import parse_json, replacing
 from modeseek.llm.studies.draw import figure_of
 from modeseek.llm.studies.lengths import lengths_figure, read_lengths
 from modeseek.llm.studies.measures import FINAL_LENGTH
@@ -35,7 +35,7 @@ def run_card(target: LanguageTarget, scale: Scale, results: Results) -> dict[str
             cell.name: {
                 **{name: float(d.attrs[name]) for name in ("learning_rate", "seconds")},
                 **{name: d.attrs[name] for name in ("created", "machine")},
-                **{name: json.loads(d.attrs[name]) for name in ("versions", "configuration")},
+                **{name: parse_json(d.attrs[name], name) for name in ("versions", "configuration")},
             }
             for cell, d in results.items()
         },

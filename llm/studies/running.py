@@ -17,7 +17,7 @@ from modeseek.bandit.simulator.results import load, processor, provenance, save
 from modeseek.bandit.simulator.summary import choose_learning_rate
 from modeseek.bandit.studies.cells import Results
 from modeseek.bandit.studies.store import cell_path, difference_in_identity, missing_cells
-from modeseek.files import replacing, writable_folder
+from modeseek.files import read_json, replacing, writable_folder
 from modeseek.llm.evaluation.evaluate import EvaluationConfig, evaluate
 from modeseek.llm.inference.batched import score_rows
 from modeseek.llm.inference.scoring import ModelWithParams
@@ -178,12 +178,12 @@ class _Unfinished:
         if not path.exists():
             return
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-        except json.JSONDecodeError as error:
+            found = read_json(path)
+            self.seconds, self._runs, stored = float(found["seconds"]), dict(found["runs"]), dict(found["identity"])
+        except (ValueError, TypeError, KeyError) as error:
             raise ValueError(f"{path} is damaged ({error}): delete it, and its runs are made again") from error
-        if another := difference_in_identity(found["identity"], identity(cell, scale)):
+        if another := difference_in_identity(stored, identity(cell, scale)):
             raise ValueError(f"{path} is of {another}. Choose another --out, or move it away")
-        self.seconds, self._runs = found["seconds"], found["runs"]
 
     def make(self, rate: float, seed: int, runner: Callable[[], Runner]) -> None:
         """Make a run that is not there yet, and keep it."""

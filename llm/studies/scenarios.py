@@ -6,7 +6,6 @@ length: `plain_words`, which prefers common tokens to rare ones.
 """
 
 import functools
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +14,7 @@ import jax
 import numpy as np
 
 from modeseek.checks import require
+from modeseek.files import read_json
 from modeseek.llm.data.scenarios import Gold, id_unit, label_pairs, min_length, mode_length, skew_lengths
 from modeseek.llm.data.tokenization import Example
 from modeseek.llm.inference.scoring import ModelWithParams
@@ -136,7 +136,7 @@ def _pairs(folder: Path, gold: Gold, eos: int, least: int) -> dict[str, Any]:
     Raises:
         ValueError: there are fewer than `least` pairs.
     """
-    answers = json.loads((folder / "samples" / RESULT).read_text(encoding="utf-8"))
+    answers = read_json(folder / "samples" / RESULT)
     judge: Gold = lambda ids: gold(without_end(ids, (eos,)))
     found = label_pairs(answers["prompts"], answers["responses"], judge, "best and worst")
     count = len(found.pairs)

@@ -9,6 +9,7 @@ import xarray
 
 from modeseek.bandit.simulator.results import load
 from modeseek.bandit.studies.store import Store, cell_path, difference_in_identity
+from modeseek.files import parse_json
 from modeseek.llm.studies.cells import LanguageCell
 from modeseek.llm.studies.scales import SCALES, Scale
 
@@ -44,7 +45,8 @@ def read_cell(cell: LanguageCell, scale: Scale, folder: Path) -> xarray.Dataset:
     """
     path = cell_path(folder, cell)
     dataset = load(path)
-    if another := difference_in_identity(json.loads(dataset.attrs["identity"]), identity(cell, scale)):
+    stored = parse_json(dataset.attrs["identity"], f"the identity in {path}")
+    if another := difference_in_identity(stored, identity(cell, scale)):
         raise ValueError(f"{path} is of {another}. Choose another --out, or move it away")
     return dataset
 

@@ -18,6 +18,7 @@ import orbax.checkpoint as ocp
 from jaxtyping import Array, UInt32
 
 from modeseek.checks import require, whole
+from modeseek.foreign import reason
 from modeseek.llm.training.run_folder import RunFolder
 
 FOLDER = "checkpoints"
@@ -98,7 +99,7 @@ class RunCheckpoints:
             found, note = self._restore(turns[-1], like)
         except Exception as error:
             before = f"to go on from turn {turns[-2]}" if turns[:-1] else "to begin anew"
-            damaged = f"the checkpoint {self.folder / str(turns[-1])} is damaged ({_line(error)})"
+            damaged = f"the checkpoint {self.folder / str(turns[-1])} is damaged ({reason(error)})"
             raise ValueError(f"{damaged}: delete this folder {before}") from error
         self.run.rewind(note["marks"])
         self.good = turns[-1]
@@ -145,8 +146,8 @@ class RunCheckpoints:
             act(self._manager)
         except Exception as error:
             raise ValueError(
-                f"the checkpoint {self.folder / str(turn)} could not be written ({_line(error)}): is there room on the "
-                f"disk? {self.how_to_go_on()}"
+                f"the checkpoint {self.folder / str(turn)} could not be written ({reason(error)}): is there room on "
+                f"the disk? {self.how_to_go_on()}"
             ) from error
 
     def how_to_go_on(self) -> str:
@@ -215,9 +216,3 @@ def _sums(arrays: list[Array]) -> UInt32[Array, "n"]:
 
 def _sum(note: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(note, sort_keys=True).encode()).hexdigest()
-
-
-def _line(error: Exception) -> str:
-    """The first line of what an exception says."""
-    first = (str(error).splitlines() or [""])[0]
-    return f"{first[:200]}…" if len(first) > 200 else first or type(error).__name__

@@ -9,7 +9,7 @@ from typing import IO, Any
 
 import jax
 
-from modeseek.files import differences, replacing, writable_folder
+from modeseek.files import differences, parse_json, read_json, replacing, writable_folder
 from modeseek.llm.parallel.distributed import together
 from modeseek.locks import lock_folder
 
@@ -135,9 +135,9 @@ class RunFolder:
                 temporary.write_text(json.dumps(wanted, indent=1) + "\n", encoding="utf-8")
             return
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise ValueError(f"{path} cannot be read ({error}): choose another folder") from error
+            found = read_json(path)
+        except ValueError as error:
+            raise ValueError(f"{error}: choose another folder") from error
         differing = sorted(differences(found, wanted))
         if differing:
             shown = "; ".join(differing[:6]) + ("; …" if len(differing) > 6 else "")
@@ -160,9 +160,22 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
 
     Args:
         path: of a run's folder, or of its file.
+
+    Raises:
+        ValueError: a line that is no JSON object, or what is no file (a pipe would be waited for); it is named.
     """
     path = path / METRICS if path.is_dir() else path
     if not path.exists():
         return []
-    *lines, _unfinished = path.read_text(encoding="utf-8").split("\n")
-    return [json.loads(line) for line in lines if line]
+    if not path.is_file():
+        raise ValueError(f"cannot read {path}: it is not a file")
+    *lines, _unfinished = path.read_bytes().split(b"\n")
+    return [read_line(line, f"line {number} of {path}") for number, line in enumerate(lines, 1) if line]
+
+
+def read_line(line: bytes, where: str) -> dict[str, Any]:
+    """One finished line. Raises ValueError for what is no JSON object; `where` it stands is said."""
+    record = parse_json(line, where)
+    if not isinstance(record, dict):
+        raise ValueError(f"{where} must be a JSON object, got {type(record).__name__}")
+    return record

@@ -20,7 +20,7 @@ from jaxtyping import Array, Float
 from modeseek.checks import whole
 from modeseek.llm.models.model import Model
 from modeseek.llm.models.parameters import Params
-from modeseek.llm.parallel.device_memory import check_fits
+from modeseek.llm.parallel.device_memory import check_fits, chunk_counted
 from modeseek.llm.parallel.memory import Work
 from modeseek.llm.parallel.mesh import MeshShape, optimizer_shardings, replicated, row_shards
 from modeseek.llm.training.optimizer import Adam, State, apply, optimizer_size, widened
@@ -247,7 +247,7 @@ def _check_memory(
     rows, devices = math.prod(rows_shape), MeshShape() if mesh is None else MeshShape(**mesh.shape)
     size = optimizer_size(optimizer, state.params)
     # The last token is predicted and not read.
-    work = Work(loss.model.compute, devices, rows, length - 1, loss.chunk, accumulate, size)
+    work = Work(loss.model.compute, devices, rows, length - 1, chunk_counted(loss.chunk), accumulate, size)
     check_fits(
         trainable.memory(state.params, frozen, work),
         f"a training step of {rows} rows of {length} tokens",

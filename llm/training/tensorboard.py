@@ -1,13 +1,12 @@
 """TensorBoard: a run's metrics.jsonl as event files. The lines are what counts; the events follow them."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from modeseek.checks import install
-from modeseek.llm.training.run_folder import RunFolder
+from modeseek.llm.training.run_folder import RunFolder, read_line
 
 EVENTS = "tensorboard"
 """The folder, within a run's, of event files; what was there is begun anew, as it is all in the lines."""
@@ -61,7 +60,7 @@ class Mirror:
         finished = new[: new.rfind(b"\n") + 1]
         self._read += len(finished)
         for line in finished.splitlines():
-            record = json.loads(line)
+            record = read_line(line, f"a line of {self._run.metrics}")
             before = f"{record['stage']}/" if "stage" in record else ""
             for name, value in record.items():
                 if name != "step" and isinstance(value, int | float):

@@ -112,16 +112,62 @@ def expanded(path: str | Path) -> Path:
         return Path(path)
 
 
-def parse_json(text: str | bytes) -> Any:
-    """What JSON holds.
+DEEPEST = 100
+"""Lists and objects within each other; what is nested deeper is damaged, and would end whatever walks through it."""
+
+
+def parse_json(text: str | bytes, where: str = "this") -> Any:
+    """What JSON holds, in UTF-8 if it is bytes.
+
+    Args:
+        text: the JSON.
+        where: it stands, for errors.
 
     Raises:
-        ValueError: it is not JSON, or is nested deeper than it can be read.
+        ValueError: it is not JSON, or is nested too deeply.
     """
     try:
-        return json.loads(text)
+        decoded = text if isinstance(text, str) else text.decode()
+        found = json.loads(decoded)
     except RecursionError:
-        raise ValueError("it is nested too deeply") from None
+        raise ValueError(f"{where} is nested too deeply to be read") from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{where} is not JSON: it is not text in UTF-8") from error
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno}, column {error.colno}" if "\n" in error.doc else f"column {error.colno}"
+        raise ValueError(f"{where} is not JSON: {error.msg} in {place}") from error
+    except ValueError as error:  # a number of thousands of digits
+        raise ValueError(f"{where} is not JSON that is read: {error}") from error
+    if decoded.count("[") + decoded.count("{") > DEEPEST and _deeper(found, DEEPEST):
+        raise ValueError(f"{where} is nested too deeply to be read")
+    return found
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file holds.
+
+    Raises:
+        ValueError: it is not there, is no file (a pipe would be waited for), cannot be read, or is not JSON.
+    """
+    path = Path(path)
+    try:
+        if path.exists() and not path.is_file():
+            raise ValueError(f"cannot read {path}: it is not a file")
+        content = path.read_bytes()
+    except OSError as error:
+        raise ValueError(f"cannot read {path}: {error.strerror or error}") from error
+    return parse_json(content, str(path))
+
+
+def _deeper(value: Any, most: int) -> bool:
+    """Whether lists and objects are within each other more than `most` times; taken level by level."""
+    level = [value]
+    for _ in range(most):
+        members = (each.values() if isinstance(each, dict) else each for each in level)
+        level = [each for within in members for each in within if isinstance(each, dict | list)]
+        if not level:
+            return False
+    return True
 
 
 def writable_folder(path: Path) -> Path:

@@ -11,6 +11,7 @@ import xarray as xr
 
 from modeseek.bandit.explore.toolkit.stored import store, stored
 from modeseek.bandit.simulator.experiment import Experiment
+from modeseek.files import parse_json
 
 CURVES = {
     "expected_reward": ("expected reward", "1"),
@@ -205,7 +206,7 @@ def bundled(file: str, name: str = "run") -> Recording:
     def large(each: str) -> np.ndarray:
         if each not in data:
             return np.zeros((0, 1, 1, 1))
-        values = data[each].values.reshape(json.loads(data[each].attrs["shapes"])[index])
+        values = data[each].values.reshape(parse_json(data[each].attrs["shapes"])[index])
         if each == "responses":
             return np.asarray(values, int)
         values = values.astype(np.float32)

@@ -19,7 +19,7 @@ from modeseek.bandit.studies.reproduce import endings
 from modeseek.bandit.studies.reproduce.draw import figure_of, problem_dataset
 from modeseek.bandit.studies.reproduce.measures import FINAL_REWARD
 from modeseek.bandit.studies.reproduce.targets import FIG2, STUDY, BanditTarget
-from modeseek.files import replacing
+from modeseek.files import parse_json, replacing
 from modeseek.report import Report
 
 
@@ -39,8 +39,8 @@ def run_card(target: BanditTarget, protocol: Protocol, conventions: str, results
                 "tuned_by": d.attrs.get("tuned_by", protocol.name),
                 "created": d.attrs["created"],
                 "machine": d.attrs["machine"],
-                "versions": json.loads(d.attrs["versions"]),
-                "experiment": json.loads(d.attrs["identity"])["experiment"],
+                "versions": parse_json(d.attrs["versions"]),
+                "experiment": parse_json(d.attrs["identity"])["experiment"],
             }
             for cell, d in results.items()
         },

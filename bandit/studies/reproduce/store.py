@@ -15,6 +15,7 @@ from modeseek.bandit.simulator.results import load
 from modeseek.bandit.studies.protocol import Protocol
 from modeseek.bandit.studies.reproduce.cells import BanditCell
 from modeseek.bandit.studies.store import Store, cell_path, difference_in_identity
+from modeseek.files import parse_json
 
 
 def identity(cell: BanditCell, base: Conventions, protocol: Protocol) -> dict[str, Any]:
@@ -31,7 +32,8 @@ def identity(cell: BanditCell, base: Conventions, protocol: Protocol) -> dict[st
 
 def difference_to(dataset: xarray.Dataset, cell: BanditCell, base: Conventions, protocol: Protocol) -> str:
     """In what a dataset is not of this cell, in words; empty if it is."""
-    return difference_in_identity(json.loads(dataset.attrs["identity"]), identity(cell, base, protocol))
+    stored = parse_json(dataset.attrs["identity"], "the identity of a cell")
+    return difference_in_identity(stored, identity(cell, base, protocol))
 
 
 def read_cell(cell: BanditCell, base: Conventions, protocol: Protocol, folder: Path) -> xarray.Dataset:
@@ -49,7 +51,7 @@ def read_cell(cell: BanditCell, base: Conventions, protocol: Protocol, folder: P
 
 def responses_in(dataset: xarray.Dataset) -> Responses | None:
     """What a stored cell's responses are drawn from and earn; None where its KL has no exact frontier."""
-    stored = json.loads(dataset.attrs["identity"])["experiment"]
+    stored = parse_json(dataset.attrs["identity"], "the identity of a cell")["experiment"]
     return responses_of(Experiment.from_json(json.dumps(stored)), stored["rewards"][0])
 
 

@@ -1,0 +1,270 @@
+"""Whatever stands in a file that `modeseek llm` reads, it is read or refused with one line, and soon.
+
+The same few examples are drawn every time; the tests that are marked slow search on, and print what they find.
+"""
+
+import functools
+import json
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from llm_cases import CASES, golden
+
+from modeseek.files import parse_json
+from modeseek.llm.checkpoints.adapters import open_adapter
+from modeseek.llm.checkpoints.checkpoint import INDEX, SINGLE, open_checkpoint
+from modeseek.llm.checkpoints.safetensors import DTYPES, read_header
+from modeseek.llm.commands.lines import read_records
+from modeseek.llm.commands.partial import PartialRows
+from modeseek.llm.data.columns import FORMS, normalize
+from modeseek.llm.data.read import read_rows
+from modeseek.llm.data.templates import PAPER
+from modeseek.llm.inference.language_model import eos_ids
+from modeseek.llm.inference.records import sequences
+from modeseek.llm.models.hugging_face import config_from, head_of, read_config
+from modeseek.llm.models.keys import KEYS, ROTARY_KEYS
+from modeseek.llm.models.model import Compute
+from modeseek.llm.models.parameters import parameters
+from modeseek.llm.parallel import memory
+from modeseek.llm.parallel.mesh import MeshShape
+from modeseek.llm.runs.recorded import grouped, read_runs, seconds, series
+
+SOON = 5000
+"""Milliseconds that an example may take."""
+FEW = settings(max_examples=60, deadline=SOON, database=None, derandomize=True)
+MANY = settings(max_examples=3000, deadline=SOON, database=None, print_blob=True)
+
+NUMBERS = st.one_of(
+    st.integers(-3, 70),
+    st.sampled_from([2**31 - 1, 2**31, 2**63, -(2**63), 10**30, 10**400]),
+    st.floats(),
+)
+TEXTS = st.one_of(
+    st.text(max_size=8),
+    st.sampled_from(["full_attention", "default", "linear", "llama3", "silu", "user", "assistant", "\ud800", "a\nb"]),
+)
+
+
+class Raw(NamedTuple):
+    """JSON as it stands."""
+
+    text: str
+
+
+RAW = st.one_of(st.sampled_from([99, 101, 3000]).map(lambda n: Raw("[" * n + "]" * n)), st.just(Raw("1" * 5000)))
+"""Lists within lists, and more digits than Python reads."""
+
+
+def values(others: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """All kinds of JSON, among them what a file is known to hold."""
+    plain = st.one_of(others, st.none(), st.booleans(), NUMBERS, TEXTS, RAW)
+    nest = lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(TEXTS, inner, max_size=3))
+    return st.recursive(plain, nest, max_leaves=6)
+
+
+def objects(known: dict[str, Any], keys: st.SearchStrategy[str], most: int = 3) -> st.SearchStrategy[dict[str, Any]]:
+    """A good object with some keys changed, added or taken away."""
+    inside = values(st.sampled_from([*known.values(), None]))
+    changes = st.lists(st.tuples(keys, st.one_of(st.just(GONE), inside)), min_size=1, max_size=most)
+    merged = lambda found: {k: v for k, v in (known | dict(found)).items() if v is not GONE}
+    return changes.map(merged)
+
+
+GONE = object()
+
+
+def written(value: Any) -> str:
+    """As JSON: numbers of any size, half pairs of surrogates, and what stands as it is."""
+    if isinstance(value, Raw):
+        return value.text
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(str(k))}: {written(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(written, value)) + "]"
+    return json.dumps(value)
+
+
+def refused(read: Callable[[], Any]) -> Any:
+    """What reading gives, None for a refusal; any other error is the test's."""
+    try:
+        return read()
+    except ValueError as error:
+        assert str(error).strip()
+        return None
+
+
+CONFIGS = st.sampled_from(sorted(CASES)).flatmap(
+    lambda case: objects(CASES[case] | {"rope_parameters": {"rope_theta": 500.0}}, st.sampled_from([*KEYS, *EXTRA]))
+)
+EXTRA = ("model_type", "quantization_config", "per_layer_config", "eos_token_id")
+ROTARIES = objects(CASES["llama3"]["rope_scaling"], st.sampled_from(sorted(ROTARY_KEYS)))
+
+
+def config(text: str) -> None:
+    """A config.json, up to what its model's tensors and memory are."""
+    raw = refused(lambda: parse_json(text))
+    if raw is None:
+        return
+    found = refused(lambda: (config_from(raw), head_of(raw)))
+    if found is None:
+        return
+    sizes = found[0]
+    assert all(np.isfinite([sizes.norm_epsilon, sizes.rotary_base, sizes.init_std]))
+    assert sum(len(p.tensors) for p in parameters(sizes)) > sizes.layers
+    assert memory.inference(sizes, Compute(), MeshShape(), 8, sizes.context).total > 0
+
+
+def header(data: bytes) -> None:
+    """A safetensors file: each of its tensors can be read, or is named."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / SINGLE
+        file.write_bytes(data)
+        found = refused(lambda: read_header(file))
+        for stored in () if found is None else found[0].values():
+            array = refused(stored.read)
+            assert array is None or (array.shape == stored.shape and array.dtype == DTYPES[stored.dtype])
+
+
+ENTRY = {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}
+ENTRIES = objects(ENTRY, st.sampled_from(sorted(ENTRY)), most=2)
+HEADERS = objects({"__metadata__": {"format": "pt"}, "a": ENTRY}, st.sampled_from(["a", "b", "__metadata__"]))
+
+
+def stored(entries: Any, tail: bytes = bytes(24), length: int = 0) -> bytes:
+    """A file with this header, its length off by so much."""
+    encoded = written(entries).encode()
+    return max(len(encoded) + length, 0).to_bytes(8, "little") + encoded + tail
+
+
+FILES = st.one_of(
+    st.builds(stored, HEADERS),
+    st.builds(lambda entry: stored({"a": entry}), ENTRIES),
+    st.builds(stored, st.just({"a": ENTRY}), st.binary(max_size=30), st.sampled_from([-1, 1, 2**40])),
+    st.binary(max_size=60),
+)
+
+COLUMNS = sorted({name for form in FORMS for name in form.columns} | {"input", "chosen_reward", "extra"})
+TURN = {"role": "user", "content": "why?"}
+GOOD_ROWS = st.sampled_from(FORMS).map(lambda form: dict.fromkeys(form.columns, "a"))
+ROWS = GOOD_ROWS.flatmap(lambda row: st.one_of(st.just(row), objects(row | {"b": [TURN]}, st.sampled_from(COLUMNS))))
+LINES = st.lists(st.one_of(ROWS.map(written), values(st.nothing()).map(written), st.text(max_size=9)), max_size=3)
+
+
+def data(lines: list[str], name: str) -> None:
+    """Rows of data, up to the texts that a model reads."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / name
+        file.write_bytes("\n".join(lines).encode(errors="surrogatepass"))
+        found = refused(lambda: normalize(read_rows(file)))
+        for record in () if found is None else found.records:
+            text = refused(functools.partial(PAPER.write, record))
+            assert text is None or [each.encode() for each in (text.prompt, *text.responses)]
+
+
+RECORDS = objects(
+    {"prompt": "a", "response": "b"},
+    st.sampled_from(["prompt", "messages", "prompt_ids", "response", "response_ids", "text", "text_ids", "stopped"]),
+).map(written)
+
+
+def prompts(lines: list[str], name: str) -> None:
+    """Records of `generate` and `score`, up to ids."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / name
+        file.write_bytes("\n".join(lines).encode(errors="surrogatepass"))
+        found = refused(lambda: read_records((), file))
+        known = [
+            r for r in found or () if set(r) <= {"prompt_ids", "response_ids", "text_ids"}
+        ]  # no tokenizer is asked
+        refused(lambda: sequences(known, lambda: None))
+
+
+def beside(name: str, text: str) -> None:
+    """What stands beside a model's weights or a run's results."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        for file in golden("pythia").iterdir():
+            (folder / file.name).symlink_to(file)
+        (folder / name).unlink(missing_ok=True)
+        (folder / name).write_bytes(text.encode(errors="surrogatepass"))
+        BESIDE[name](folder)
+
+
+def _index(folder: Path) -> None:
+    (folder / SINGLE).rename(folder / "part.safetensors")
+    refused(lambda: open_checkpoint(folder))
+
+
+def _adapter(folder: Path) -> None:
+    (folder / "adapter_model.safetensors").write_bytes(stored({}))
+    refused(lambda: open_adapter(str(folder), config_from(CASES["pythia"])))
+
+
+def _partial(folder: Path) -> None:
+    refused(lambda: PartialRows(folder / "out.jsonl", {"command": "this"}, lambda fields: dict(**fields)))
+
+
+def _runs(folder: Path) -> None:
+    for group in grouped(refused(lambda: read_runs(folder)) or []):
+        seconds(group)
+        found = series(group, "loss")
+        assert found is None or len(found.steps) == len(found.mean)
+
+
+BESIDE: dict[str, Callable[[Path], None]] = {
+    "config.json": lambda folder: refused(lambda: open_checkpoint(folder)),
+    "generation_config.json": lambda folder: refused(lambda: eos_ids(open_checkpoint(folder))),
+    INDEX: _index,
+    "adapter_config.json": _adapter,
+    "out.jsonl.partial": _partial,
+    "metrics.jsonl": _runs,
+}
+ROW = {"step": 1, "loss": 2.0, "update_seconds": 0.1, "row": 0, "fields": {"a": 1}, "command": "this"}
+FILES_BESIDE: dict[str, st.SearchStrategy[str]] = {
+    "config.json": objects(read_config(golden("pythia") / "config.json"), st.sampled_from([*KEYS, *EXTRA])).map(
+        written
+    ),
+    "generation_config.json": objects({"eos_token_id": 1}, st.just("eos_token_id")).map(written),
+    INDEX: objects({"weight_map": {"a": "part.safetensors"}}, st.just("weight_map")).map(written),
+    "adapter_config.json": objects(
+        {"peft_type": "LORA", "r": 2, "lora_alpha": 4, "target_modules": ["dense"], "bias": "none"},
+        st.sampled_from(["peft_type", "r", "lora_alpha", "target_modules", "bias", "init_lora_weights", "use_rslora"]),
+    ).map(written),
+    **dict.fromkeys(
+        ("out.jsonl.partial", "metrics.jsonl"),
+        st.lists(objects(ROW, st.sampled_from(sorted(ROW))).map(written), max_size=3).map(
+            lambda n: "\n".join([*n, ""])
+        ),
+    ),
+}
+ANY_BESIDE = st.sampled_from(sorted(BESIDE)).flatmap(
+    lambda name: st.tuples(st.just(name), st.one_of(FILES_BESIDE[name], values(st.nothing()).map(written), TEXTS))
+)
+NAMES = st.sampled_from(["rows.jsonl", "rows.json"])
+SEARCHES: dict[str, tuple[Callable[..., None], st.SearchStrategy[tuple[Any, ...]]]] = {
+    "config": (config, st.tuples(CONFIGS.map(written))),
+    "rotary": (config, st.tuples(ROTARIES.map(lambda found: written(CASES["llama3"] | {"rope_scaling": found})))),
+    "header": (header, st.tuples(FILES)),
+    "data": (data, st.tuples(LINES, NAMES)),
+    "prompts": (prompts, st.tuples(st.lists(st.one_of(RECORDS, TEXTS), max_size=3), NAMES)),
+    "beside": (beside, ANY_BESIDE),
+}
+
+
+@pytest.mark.parametrize("what", SEARCHES)
+def test_it_is_read_or_refused(what):
+    check, drawn = SEARCHES[what]
+    FEW(given(found=drawn)(lambda found: check(*found)))()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", SEARCHES)
+def test_it_is_read_or_refused_whatever_is_drawn(what):
+    check, drawn = SEARCHES[what]
+    MANY(given(found=drawn)(lambda found: check(*found)))()
