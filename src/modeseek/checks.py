@@ -35,8 +35,11 @@ def whole(name: str, value: Any, least: int) -> None:
 
 
 def finite(value: Any) -> bool:
-    """Whether it is a number at all, and neither infinite nor NaN."""
-    return isinstance(value, numbers.Real) and math.isfinite(value)
+    """Whether it is a number at all (no truth value), and neither infinite nor NaN, as a float."""
+    try:
+        return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:  # a whole number beyond every float
+        return False
 
 
 def positive(name: str, value: float) -> None:
