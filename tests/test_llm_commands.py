@@ -350,7 +350,10 @@ def test_sizes_beyond_reason_end_with_one_line(tmp_path, capsys):
         (tmp_path / "config.json").write_text(json.dumps(raw | {key: value}))
         assert command("info", str(tmp_path)) == 2
         assert "must be at most" in capsys.readouterr().err
-    assert command("info", str(golden("pythia")), "--batch", str(10**30), "--length", "8") == 0
+    assert command("info", str(golden("pythia")), "--batch", str(2**63 - 1), "--length", "8") == 0
+    for option in ("--batch", "--chunk", "--data", "--length"):
+        assert command("info", str(golden("pythia")), option, str(10**400)) == 2
+        assert f"{option[2:]} must be at most 9223372036854775807, got 1000" in capsys.readouterr().err
     (tmp_path / "ids.jsonl").write_text('{"prompt_ids": [3]}')
     rows = ["--file", str(tmp_path / "ids.jsonl"), "--samples", str(10**12)]
     assert command("generate", str(golden("pythia")), *rows, "--max-new-tokens", "2") == 2

@@ -37,18 +37,8 @@ from modeseek.llm.runs.recorded import grouped, read_runs, seconds, series
 
 SOON = 5000
 """Milliseconds that an example may take."""
-FEW = settings(max_examples=60, deadline=SOON, database=None, derandomize=True)
+FEW = settings(max_examples=150, deadline=SOON, database=None, derandomize=True)
 MANY = settings(max_examples=3000, deadline=SOON, database=None, print_blob=True)
-
-NUMBERS = st.one_of(
-    st.integers(-3, 70),
-    st.sampled_from([2**31 - 1, 2**31, 2**63, -(2**63), 10**30, 10**400]),
-    st.floats(),
-)
-TEXTS = st.one_of(
-    st.text(max_size=8),
-    st.sampled_from(["full_attention", "default", "linear", "llama3", "silu", "user", "assistant", "\ud800", "a\nb"]),
-)
 
 
 class Raw(NamedTuple):
@@ -61,22 +51,50 @@ RAW = st.one_of(st.sampled_from([99, 101, 3000]).map(lambda n: Raw("[" * n + "]"
 """Lists within lists, and more digits than Python reads."""
 
 
-def values(others: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    """All kinds of JSON, among them what a file is known to hold."""
-    plain = st.one_of(others, st.none(), st.booleans(), NUMBERS, TEXTS, RAW)
-    nest = lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(TEXTS, inner, max_size=3))
-    return st.recursive(plain, nest, max_leaves=6)
+WORDS = [
+    "full_attention",
+    "sliding_attention",
+    "default",
+    "linear",
+    "llama3",
+    "silu",
+    "user",
+    "",
+    "1",
+    "\ud800",
+    "a\nb",
+]
+SIZES = [10**400, 10**30, -(2**63), 2**63, 2**31, 2**31 - 1, 10_001, 128, 2, 1, 0, -1]
+OTHERS = [1.5, 2.0, -0.0, 1e-320, float("nan"), float("inf"), None, True, False, [], {}, [0], {"a": 1}]
+ODD = st.one_of(st.sampled_from(SIZES), st.sampled_from(OTHERS), st.sampled_from(WORDS), RAW)
+ANY = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(-3, 70), st.floats(), st.text(max_size=8)),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=8), inner, max_size=3)),
+    max_leaves=6,
+)
 
 
-def objects(known: dict[str, Any], keys: st.SearchStrategy[str], most: int = 3) -> st.SearchStrategy[dict[str, Any]]:
-    """A good object with some keys changed, added or taken away."""
-    inside = values(st.sampled_from([*known.values(), None]))
-    changes = st.lists(st.tuples(keys, st.one_of(st.just(GONE), inside)), min_size=1, max_size=most)
-    merged = lambda found: {k: v for k, v in (known | dict(found)).items() if v is not GONE}
-    return changes.map(merged)
+@st.composite
+def changed(draw: st.DrawFn, value: Any) -> Any:
+    """Another value in its place, or in the place of a part of it."""
+    if isinstance(value, dict | list) and value and draw(st.booleans()):
+        place = draw(st.sampled_from(sorted(value) if isinstance(value, dict) else range(len(value))))
+        part = draw(changed(value[place]))
+        return {**value, place: part} if isinstance(value, dict) else [*value[:place], part, *value[place + 1 :]]
+    return draw(st.one_of(ODD, ODD, ANY))
 
 
-GONE = object()
+@st.composite
+def objects(draw: st.DrawFn, known: dict[str, Any], keys: st.SearchStrategy[str]) -> dict[str, Any]:
+    """A good object of which one to three keys are changed, added or taken away."""
+    found = dict(known)
+    for _ in range(draw(st.integers(1, 3))):
+        key = draw(keys)
+        if draw(st.integers(0, 5)):
+            found[key] = draw(changed(found.get(key)))
+        else:
+            found.pop(key, None)
+    return found
 
 
 def written(value: Any) -> str:
@@ -132,7 +150,7 @@ def header(data: bytes) -> None:
 
 
 ENTRY = {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}
-ENTRIES = objects(ENTRY, st.sampled_from(sorted(ENTRY)), most=2)
+ENTRIES = objects(ENTRY, st.sampled_from(sorted(ENTRY)))
 HEADERS = objects({"__metadata__": {"format": "pt"}, "a": ENTRY}, st.sampled_from(["a", "b", "__metadata__"]))
 
 
@@ -153,7 +171,7 @@ COLUMNS = sorted({name for form in FORMS for name in form.columns} | {"input", "
 TURN = {"role": "user", "content": "why?"}
 GOOD_ROWS = st.sampled_from(FORMS).map(lambda form: dict.fromkeys(form.columns, "a"))
 ROWS = GOOD_ROWS.flatmap(lambda row: st.one_of(st.just(row), objects(row | {"b": [TURN]}, st.sampled_from(COLUMNS))))
-LINES = st.lists(st.one_of(ROWS.map(written), values(st.nothing()).map(written), st.text(max_size=9)), max_size=3)
+LINES = st.lists(st.one_of(ROWS.map(written), st.one_of(ODD, ANY).map(written), st.text(max_size=9)), max_size=3)
 
 
 def data(lines: list[str], name: str) -> None:
@@ -243,17 +261,17 @@ FILES_BESIDE: dict[str, st.SearchStrategy[str]] = {
         ),
     ),
 }
-ANY_BESIDE = st.sampled_from(sorted(BESIDE)).flatmap(
-    lambda name: st.tuples(st.just(name), st.one_of(FILES_BESIDE[name], values(st.nothing()).map(written), TEXTS))
-)
 NAMES = st.sampled_from(["rows.jsonl", "rows.json"])
 SEARCHES: dict[str, tuple[Callable[..., None], st.SearchStrategy[tuple[Any, ...]]]] = {
     "config": (config, st.tuples(CONFIGS.map(written))),
     "rotary": (config, st.tuples(ROTARIES.map(lambda found: written(CASES["llama3"] | {"rope_scaling": found})))),
     "header": (header, st.tuples(FILES)),
     "data": (data, st.tuples(LINES, NAMES)),
-    "prompts": (prompts, st.tuples(st.lists(st.one_of(RECORDS, TEXTS), max_size=3), NAMES)),
-    "beside": (beside, ANY_BESIDE),
+    "prompts": (prompts, st.tuples(st.lists(st.one_of(RECORDS, st.text(max_size=9)), max_size=3), NAMES)),
+    **{
+        name: (beside, st.tuples(st.just(name), st.one_of(found, found, st.one_of(ODD, ANY).map(written), st.text())))
+        for name, found in FILES_BESIDE.items()
+    },
 }
 
 

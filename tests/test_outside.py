@@ -1,10 +1,11 @@
 """What comes from outside the project, JSON and other people's code, ends with one line that says where."""
 
+import json
 import os
 import sys
 
 import pytest
-from llm_cases import CASES, copied, needs_transformers, write_word_tokenizer
+from llm_cases import CASES, command, copied, needs_transformers, write_word_tokenizer
 
 from modeseek.files import DEEPEST, parse_json, read_json
 from modeseek.foreign import foreign
@@ -162,3 +163,27 @@ def test_a_number_beyond_every_float_is_no_number():
         ValueError, match=r"^vocab_size must be a whole number of at least 1, got \[0, 0, 0, 0, 0, 0, \.\.\.\]$"
     ):
         config_from(CASES["mistral"] | {"vocab_size": [0] * 10**6})
+
+
+@needs_transformers
+def test_more_responses_than_a_run_holds_are_refused_before_the_model_is_loaded(tmp_path, monkeypatch, capsys):
+    """`generate` has its own test; a list of so many rows would take the machine's memory, and then its day."""
+    monkeypatch.setattr("modeseek.llm.checkpoints.load.load", lambda *_, **__: pytest.fail("it was loaded"))
+    folder = copied("pythia", tmp_path)
+    write_word_tokenizer(folder, [f"w{i}" for i in range(53)], "w1")
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings | {"eos_token": "w2"}))
+    (tmp_path / "asked.jsonl").write_text('{"prompt": "w3 w4"}\n')
+    how = [
+        "--data",
+        str(tmp_path / "asked.jsonl"),
+        "--max-prompt",
+        "8",
+        "--max-new-tokens",
+        "8",
+        "--samples",
+        "20000000",
+    ]
+    for arguments in (["evaluate", str(folder)], ["scenario", "min_length", "--model", str(folder)]):
+        assert command(*arguments, *how, "--out", str(tmp_path / "out")) == 2
+        assert "these would be 20000000 responses, and at most 10000000 are made" in capsys.readouterr().err

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from modeseek.checks import finite
+from modeseek.checks import finite, require, whole
 from modeseek.llm.checkpoints.checkpoint import damaged, not_finite, without_safetensors
 from modeseek.llm.checkpoints.hub import local_folder
 from modeseek.llm.checkpoints.safetensors import FLOATS, Pending, Stored, read_header, write_file
@@ -156,13 +156,13 @@ def _rank_and_scale(raw: dict[str, Any]) -> tuple[int, float]:
         said = value not in allowed if allowed else key not in NEUTRAL and bool(value)
         if said:
             raise ValueError(f"an adapter with {key} {value!r} is not read: only plain LoRA of the layers' kernels is")
-    rank, alpha = raw.get("r"), raw.get("lora_alpha")
-    if type(rank) is not int or rank < 1:
-        raise ValueError(f"the adapter's r must be a whole number of at least 1, got {rank!r}")
-    if isinstance(alpha, bool) or not finite(alpha):
-        raise ValueError(f"the adapter's lora_alpha must be a number, got {alpha!r}")
-    assert alpha is not None
-    return rank, float(alpha) / (rank**0.5 if raw.get("use_rslora") else rank)
+    rank, alpha, by_root = raw.get("r"), raw.get("lora_alpha"), raw.get("use_rslora", False)
+    whole("the adapter's r", rank, 1)
+    require(finite(alpha), f"the adapter's lora_alpha must be a number, got {alpha!r}")
+    require(isinstance(by_root, bool), f"the adapter's use_rslora must be true or false, got {by_root!r}")
+    assert isinstance(rank, int)
+    assert isinstance(alpha, int | float)
+    return rank, alpha / (rank**0.5 if by_root else rank)
 
 
 def _targets(modules: dict[str, tuple[str, ...]]) -> list[str]:

@@ -80,6 +80,7 @@ class Evaluate:
         from modeseek.llm.evaluation.evaluate import EvaluationConfig, evaluate
         from modeseek.llm.inference.batched import generation_memory
         from modeseek.llm.inference.language_model import (
+            check_count,
             check_seed,
             check_vocabularies,
             load_parameters,
@@ -106,6 +107,7 @@ class Evaluate:
         examples = examples_from(data, tokens, "prompts", template=template(self.template, tokenizer), limits=limits)
         print(examples.report)
         prompts = [example.prompt.tolist() for example in examples.training]
+        check_count(len(prompts) * self.samples)
         size = min(self.batch, len(prompts) * self.samples)
         needed = generation_memory(checkpoint.config, compute_counted(self.dtype), prompts, self.max_new_tokens, size)
         check_fits(needed, f"generating {size} responses at once", "take a smaller --batch or fewer --max-new-tokens")

@@ -166,7 +166,7 @@ class MakeScenario:
         from modeseek.llm.data.examples import records_from
         from modeseek.llm.data.tokenization import Limits, tokenize
         from modeseek.llm.inference.batched import generation_memory
-        from modeseek.llm.inference.language_model import check_seed, load_parameters, open_language_model
+        from modeseek.llm.inference.language_model import check_count, check_seed, load_parameters, open_language_model
         from modeseek.llm.inference.scoring import ModelWithParams
         from modeseek.llm.parallel.device_memory import check_fits, compute_counted
         from modeseek.llm.runs.answers import answered_by_model, sampled
@@ -180,6 +180,7 @@ class MakeScenario:
         asked = tokenize(records, tokens, template(self.template, tokenizer), Limits(self.max_prompt))
         asked.report.require_rows()
         prompts = [example.prompt.tolist() for example in asked.examples]
+        check_count(len(prompts) * self.samples)
         size = min(self.batch, len(prompts) * self.samples)
         needed = generation_memory(checkpoint.config, compute_counted(self.dtype), prompts, self.max_new_tokens, size)
         check_fits(needed, f"generating {size} responses at once", "take a smaller --batch or fewer --max-new-tokens")

@@ -21,17 +21,25 @@ def install(extra: str) -> str:
     return f"python -m pip install -c constraints.txt '.[{extra}]' in a clone of modeseek"
 
 
+LARGEST = 2**63 - 1
+"""No machine counts further; what is larger would overflow, or be worked on for ever."""
+
+
 def whole(name: str, value: Any, least: int) -> None:
-    """Require a whole number of at least `least`."""
+    """Require a whole number of at least `least`, and of at most `LARGEST`."""
     require(
         isinstance(value, int) and not isinstance(value, bool) and value >= least,
         f"{name} must be a whole number of at least {least}, got {value!r}",
     )
+    require(value <= LARGEST, f"{name} must be at most {LARGEST}, got {value}")
 
 
 def finite(value: Any) -> bool:
-    """Whether it is a number at all, and neither infinite nor NaN."""
-    return isinstance(value, numbers.Real) and math.isfinite(value)
+    """Whether it is a number at all (no truth value), and neither infinite nor NaN, as a float."""
+    try:
+        return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:  # a whole number beyond every float
+        return False
 
 
 def positive(name: str, value: float) -> None:
