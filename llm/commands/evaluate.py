@@ -96,7 +96,7 @@ class Evaluate:
         opened = [open_language_model(name) for name in (self.source, self.reference) if name is not None]
         checkpoint = opened[0]
         check_vocabularies([each.config for each in opened])
-        tokenizer, tokens, eos = reading_of(checkpoint)
+        tokenizer, tokens, eos = reading_of(checkpoint, self.template)
         scorer = None if self.reward_model is None else open_scorer(self.reward_model, checkpoint)
         for each in (*opened, *([] if scorer is None else [scorer])):
             lower = "--max-prompt or --max-new-tokens"
