@@ -72,7 +72,7 @@ class Evaluate:
             whole(name, getattr(self, name), 1)
         import jax
 
-        from modeseek.llm.commands.lines import check_new_file
+        from modeseek.files import check_new_file
         from modeseek.llm.commands.texts import reading_of, template
         from modeseek.llm.data.examples import Source as Data
         from modeseek.llm.data.examples import examples_from

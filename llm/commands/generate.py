@@ -57,7 +57,8 @@ class Generate(OnRows):
         self.check_counts("max_new_tokens", "samples", "batch")
         import jax
 
-        from modeseek.llm.commands.lines import READ, check_new_file, read_records, write
+        from modeseek.files import check_new_file
+        from modeseek.llm.commands.lines import READ, read_records, write
         from modeseek.llm.inference.batched import generate_rows, generation_memory, stops_of
         from modeseek.llm.inference.ends import chat_ends
         from modeseek.llm.inference.language_model import (

@@ -58,6 +58,26 @@ def writable_folder(path: Path) -> Path:
     return path
 
 
+def check_new_file(path: Path | None) -> None:
+    """Prove that a file that is to be is not there and can be written, before any work is done; None is no file.
+
+    Raises:
+        ValueError: it exists, its folder does not, or nothing can be written there under such a name.
+    """
+    if path is None:
+        return
+    try:
+        if path.exists():
+            raise ValueError(f"{path} is there already and is not overwritten")
+        if not path.parent.is_dir():
+            raise ValueError(f"there is no folder {path.parent}")
+        probe = temporary_beside(path)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise ValueError(f"cannot write to {path}: {error.strerror or error}") from error
+
+
 def lock_folder(folder: Path) -> IO[str]:
     """Keep other processes out for as long as the file is open: until this process ends, however it ends.
 
