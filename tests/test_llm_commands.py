@@ -1,6 +1,5 @@
 """`modeseek llm`: what goes in, what comes out, and what is refused."""
 
-import io
 import json
 import math
 import os
@@ -14,7 +13,6 @@ import pytest
 from llm_cases import command, copied, golden, needs_transformers, write_word_tokenizer
 
 from modeseek.llm.checkpoints.checkpoint import open_checkpoint
-from modeseek.llm.commands.lines import read_records
 
 
 @pytest.fixture
@@ -200,115 +198,10 @@ def test_ctrl_c_leaves_nothing_half_done(tmp_path):
     assert {file.name for file in tmp_path.iterdir()} <= {"prompts.jsonl", "out.jsonl.partial"}
 
 
-@pytest.mark.parametrize("name", ["generate", "score"])
-def test_what_is_interrupted_goes_on_by_the_same_command(name, tmp_path, capsys, monkeypatch):
-    """The same file as without the interruption, and no finished row made again."""
-    import modeseek.llm.inference.batched as batched
-
-    rows, made, whole = tmp_path / "ids.jsonl", [], batched.pad_right
-    rows.write_text("".join(json.dumps({"prompt_ids": [3, i], "response_ids": [4, i]}) + "\n" for i in range(5, 10)))
-    command_of = lambda out, *more: command(
-        name, str(golden("pythia")), "--file", str(rows), "--batch", "2", "--out", str(out), *more
-    )
-    more = ("--max-new-tokens", "4") if name == "generate" else ("--entropy",)
-    assert command_of(tmp_path / "whole.jsonl", *more) == 0
-
-    def interrupted(ids, *rest):
-        made.append(len(ids))
-        if len(made) == 2:
-            raise KeyboardInterrupt
-        return whole(ids, *rest)
-
-    monkeypatch.setattr(batched, "pad_right", interrupted)
-    out, kept = tmp_path / "out.jsonl", tmp_path / "out.jsonl.partial"
-    assert command_of(out, *more) == 130
-    assert f"2 finished rows are in {kept}; the same command goes on" in capsys.readouterr().err
-    assert not out.exists()
-    with kept.open("a") as file:
-        file.write('{"row": 4, "fie')  # a line that a kill has cut
-    made.clear()
-    monkeypatch.setattr(batched, "pad_right", lambda ids, *rest: made.append(len(ids)) or whole(ids, *rest))
-    other = ("--max-new-tokens", "5") if name == "generate" else ()
-    assert command_of(out, *other) == 2
-    said = capsys.readouterr().err
-    assert f"holds rows of another command ({'max_new_tokens' if name == 'generate' else 'entropy'} changed)" in said
-    assert made == []
-    assert command_of(out, *more) == 0
-    assert f"2 finished rows are taken from {kept}" in capsys.readouterr().err
-    assert made == [2, 2]  # of five rows, two were there
-    assert not kept.exists()
-    for ours, expected in zip(lines(out), lines(tmp_path / "whole.jsonl"), strict=True):
-        assert ours == expected | {"log_prob": pytest.approx(expected["log_prob"], abs=1e-5)} | (
-            {} if name == "generate" else {"entropy": pytest.approx(expected["entropy"], abs=1e-5)}
-        )
-
-
-def test_a_damaged_file_of_finished_rows_is_named(tmp_path, capsys):
-    (tmp_path / "ids.jsonl").write_text('{"prompt_ids": [3], "response_ids": [4]}')
-    for content in ("", "{}\n[3]\n", '{"a": 1}\n{"row": 1}\n', "[" * 100_000, "\x00\n"):
-        (tmp_path / "out.jsonl.partial").write_text(content)
-        options = ["--file", str(tmp_path / "ids.jsonl"), "--out", str(tmp_path / "out.jsonl")]
-        assert command("score", str(golden("pythia")), *options) == 2
-        assert "out.jsonl.partial is damaged (" in capsys.readouterr().err
-
-
 def test_a_reader_that_stops_early_is_no_error(tmp_path):
     program = f"{sys.executable} -m modeseek.cli llm info {golden('pythia')} | true; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", program], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-
-
-def test_records_from_files_and_standard_input(tmp_path, monkeypatch):
-    (tmp_path / "a.txt").write_text("one\n\ntwo {x}\n")
-    assert read_records([], tmp_path / "a.txt") == [{"prompt": "one"}, {"prompt": ""}, {"prompt": "two {x}"}]
-    monkeypatch.setattr("sys.stdin", io.StringIO('{"prompt": "a"}\n"b"\n'))
-    assert read_records([], Path("-")) == [{"prompt": "a"}, {"prompt": "b"}]
-    monkeypatch.setattr("sys.stdin", io.StringIO("a\nb\n"))
-    assert read_records([], Path("-")) == [{"prompt": "a"}, {"prompt": "b"}]
-    for wrong in ('{"prompt": 3}', "[1]", '{"prompt_ids": ["a"]}', '{"messages": ["a"]}'):
-        (tmp_path / "b.jsonl").write_text(wrong)
-        with pytest.raises(ValueError, match=r"line 1 of .*b.jsonl"):
-            read_records([], tmp_path / "b.jsonl")
-
-
-def test_json_is_read_as_json_whatever_its_file_is_called(tmp_path, monkeypatch):
-    row, rows = {"prompt": "a", "response": "b"}, [{"prompt": "a"}, {"prompt": "c"}]
-    for name, text, found in (
-        ("A.JSONL", json.dumps(row), [row]),
-        ("a.ndjson", json.dumps(row) + "\n", [row]),
-        ("a.json", json.dumps(rows, indent=1), rows),
-        ("b.json", "".join(json.dumps(each) + "\n" for each in rows), rows),
-        ("c.json", json.dumps(row, indent=1), [row]),
-        ("pipe", json.dumps(row), [row]),  # as /dev/fd/63 is called
-        ("bom.jsonl", "\ufeff" + json.dumps(row), [row]),
-        ("bom.txt", "\ufeffone", [{"prompt": "one"}]),
-        ("brace.txt", "{one", [{"prompt": "{one"}]),
-    ):
-        (tmp_path / name).write_text(text, encoding="utf-8")
-        assert read_records([], tmp_path / name) == found, name
-    monkeypatch.setattr("sys.stdin", io.StringIO('\ufeff{"prompt": "a"}'))
-    assert read_records([], Path("-")) == [{"prompt": "a"}]
-
-
-HALVES = [
-    ({"prompt": "a", "chosen": "b", "rejected": "c"}, "has chosen, rejected, which is not read: known are prompt, "),
-    ({"prompt": "a", "completion": "b"}, "has completion, which is not read: known are prompt, messages, prompt_ids, "),
-    ({"text": "a", "prompt": "b"}, "record 0 has text and prompt: give a text, or a prompt and its response"),
-    ({"prompt": "a", "messages": [], "response": "b"}, "record 0 has prompt and messages: give one of them"),
-]
-
-
-@pytest.mark.parametrize(("row", "message"), HALVES)
-def test_no_record_is_read_by_half(row, message, tmp_path, capsys):
-    (tmp_path / "a.jsonl").write_text(json.dumps(row))
-    assert command("score", str(golden("pythia")), "--file", str(tmp_path / "a.jsonl")) == 2
-    assert message in capsys.readouterr().err
-
-
-def test_generating_reads_no_texts(tmp_path, capsys):
-    (tmp_path / "a.jsonl").write_text('{"text": "a"}')
-    assert command("generate", str(golden("pythia")), "--file", str(tmp_path / "a.jsonl")) == 2
-    assert "has text, which is not read: known are prompt, messages, prompt_ids" in capsys.readouterr().err
 
 
 def test_an_output_that_cannot_be_written_is_known_before_any_work(tmp_path, capsys, monkeypatch):

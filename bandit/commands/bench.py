@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from modeseek.bandit.simulator.config import EvaluationConfig, Static
 from modeseek.bandit.simulator.experiment import Experiment
 from modeseek.checks import whole
-from modeseek.files import replacing, writable_folder
+from modeseek.files import check_new_file, replacing, writable_folder
 
 
 class Row(NamedTuple):
@@ -50,8 +50,7 @@ class Bench:
         whole("repeats", self.repeats, 2)
         if self.out is not None:
             writable_folder(self.out.parent)
-            if self.out.exists():
-                raise ValueError(f"{self.out} exists and is not overwritten: choose another output")
+            check_new_file(self.out)
         from modeseek.bandit.simulator.devices import use_host_devices
 
         use_host_devices()

@@ -33,7 +33,7 @@ class OnRows:
         batch: sequences at once.
         dtype: of computing.
         out: a new file; standard output, if not given.
-        format: of the output; auto writes JSON to a file whose name ends in .jsonl, else text.
+        format: of the output; auto writes JSON to a file whose name ends in .jsonl, .ndjson or .json, else text.
     """
 
     source: Source

@@ -72,7 +72,7 @@ class Evaluate:
             whole(name, getattr(self, name), 1)
         import jax
 
-        from modeseek.llm.commands.lines import check_new_file
+        from modeseek.files import check_new_file
         from modeseek.llm.commands.texts import reading_of, template
         from modeseek.llm.data.examples import Source as Data
         from modeseek.llm.data.examples import examples_from
@@ -97,7 +97,7 @@ class Evaluate:
         opened = [open_language_model(name) for name in (self.source, self.reference) if name is not None]
         checkpoint = opened[0]
         check_vocabularies([each.config for each in opened])
-        tokenizer, tokens, eos = reading_of(checkpoint)
+        tokenizer, tokens, eos = reading_of(checkpoint, self.template)
         scorer = None if self.reward_model is None else open_scorer(self.reward_model, checkpoint)
         for each in (*opened, *([] if scorer is None else [scorer])):
             lower = "--max-prompt or --max-new-tokens"

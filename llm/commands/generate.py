@@ -57,8 +57,10 @@ class Generate(OnRows):
         self.check_counts("max_new_tokens", "samples", "batch")
         import jax
 
-        from modeseek.llm.commands.lines import READ, check_new_file, read_records, write
+        from modeseek.files import check_new_file
+        from modeseek.llm.commands.lines import READ, read_records, write
         from modeseek.llm.inference.batched import generate_rows, generation_memory, stops_of
+        from modeseek.llm.inference.ends import chat_ends
         from modeseek.llm.inference.language_model import (
             check_count,
             check_seed,
@@ -71,7 +73,7 @@ class Generate(OnRows):
             with_texts,
         )
         from modeseek.llm.inference.padding import check_ids
-        from modeseek.llm.inference.records import prompt_ids
+        from modeseek.llm.inference.records import ends_turns, prompt_ids
         from modeseek.llm.inference.sampling import Sampling, check_sampling
         from modeseek.llm.parallel import memory
         from modeseek.llm.parallel.mesh import MeshShape
@@ -90,6 +92,8 @@ class Generate(OnRows):
         adapter = self.open_adapter(checkpoint.config)
         tokenizer = lazy_tokenizer(checkpoint.folder)
         ends = [] if self.ignore_eos else eos_ids(checkpoint)
+        if ends_turns(records, chat=self.chat) and not self.ignore_eos:
+            ends = chat_ends(ends, tokenizer(), checkpoint.config.vocab_size)
         ids = prompt_ids(records, tokenizer, chat=self.chat)
         check_ids(ids, checkpoint.config, new_tokens=self.max_new_tokens)
         stops = stops_of(ends, self.stop, tokenizer)

@@ -1,13 +1,14 @@
 """Lines in and lines out: prompts from arguments, files or standard input; results as text or JSON."""
 
 import codecs
+import io
 import json
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from modeseek.files import expanded, parse_json, replacing, temporary_beside
+from modeseek.files import expanded, parse_json, replacing
 from modeseek.llm.inference.records import PROMPT_KEYS, RESPONSE_KEYS, TEXT_KEYS, WRITTEN_KEYS, check_text
 
 Format = Literal["auto", "text", "jsonl"]
@@ -23,7 +24,8 @@ def read_records(
 
     Arguments are prompts. A file whose name ends in .jsonl or .ndjson holds one JSON object (or string) a line, one in
     .json those, or all of them in an array; any other file holds one prompt a line, as it stands but for the line's
-    end. Standard input (`-`) and what has no ending (a pipe) are read as JSON if they begin with a brace.
+    end. Standard input (`-`) and what has no ending (a pipe) are read as a .json file if they begin with a brace or are
+    an array of objects.
 
     Args:
         arguments: prompts.
@@ -42,23 +44,26 @@ def read_records(
         return [{"prompt": text} for text in arguments]
     if file is None:
         raise ValueError("there are no prompts: give some as arguments, or --file PATH (- for standard input)")
-    text = _read(file)
+    text, name = _read(file), _named(file)
     lines = text.split("\n")
-    if lines and lines[-1] == "":
+    if lines[-1] == "":
         lines.pop()
     ending = file.suffix.lower()
-    whole = _array(text) if ending == ".json" else None
-    if whole is not None:
-        found = [_record(value, f"record {n} of {_named(file)}", known) for n, value in enumerate(whole, 1)]
+    whole = None if ending and ending != ".json" else _whole(text)
+    if whole is not None and (ending or (whole and all(isinstance(each, dict) for each in whole))):
+        found = [_record(value, f"record {n} of {name}", known) for n, value in enumerate(whole, 1)]
     elif ending in JSON_LINES or (not ending and text.lstrip().startswith("{")):
-        named = [(f"line {n} of {_named(file)}", line) for n, line in enumerate(lines, 1) if line.strip()]
+        named = [(f"line {n} of {name}", line) for n, line in enumerate(lines, 1) if line.strip()]
         found = [_record(parse_json(line, where), where, known) for where, line in named]
     else:
         for number, line in enumerate(lines, 1):
-            check_text(line, f"line {number} of {_named(file)}")
-        found = [{"prompt": line.rstrip("\r")} for line in lines]
+            check_text(line, f"line {number} of {name}")
+        if lines and all(_whole(line) and line.lstrip().startswith("{") for line in lines):
+            note = "is a JSON object, and is read as a prompt: to have it read as a record, name the file .jsonl"
+            print(f"modeseek: note: every line of {name} {note}", file=sys.stderr)
+        found = [{"prompt": line} for line in lines]
     if not found:
-        raise ValueError(f"there are no prompts: {_named(file)} is empty")
+        raise ValueError(f"there are no prompts: {name} is empty")
     return found
 
 
@@ -67,17 +72,23 @@ def _named(file: Path) -> str:
 
 
 def _read(file: Path) -> str:
+    """The text of a file in UTF-8, whatever the terminal's encoding is; a byte order mark is no part of it."""
     try:
-        text = sys.stdin.read() if str(file) == "-" else expanded(file).read_text(encoding="utf-8")
-        return text.removeprefix("\ufeff")  # a byte order mark is no part of the first prompt
+        if str(file) != "-":
+            given = expanded(file).read_bytes()
+        elif sys.stdin is None:
+            raise ValueError("there are no prompts: standard input is closed")
+        else:
+            given = sys.stdin.buffer.read()
+        return io.StringIO(given.decode("utf-8-sig"), newline=None).read()
     except OSError as error:
-        raise ValueError(f"cannot read {file}: {error.strerror or error}") from error
+        raise ValueError(f"cannot read {_named(file)}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
-        raise ValueError(f"cannot read {file}: it is not text in UTF-8") from error
+        raise ValueError(f"cannot read {_named(file)}: it is not text in UTF-8") from error
 
 
-def _array(text: str) -> list[Any] | None:
-    """The records of a file that is one JSON array, or one object over several lines; None for lines of JSON."""
+def _whole(text: str) -> list[Any] | None:
+    """The records of a text that is one JSON array, or one object over several lines; None for lines of JSON."""
     try:
         whole = parse_json(text)
     except ValueError:
@@ -113,34 +124,18 @@ def _messages(value: object) -> bool:
     )
 
 
-def check_new_file(out: Path | None) -> None:
-    """Refuse to write over a file, before any work.
-
-    Raises:
-        ValueError: it exists, its folder does not, or nothing can be written there.
-    """
-    if out is None:
-        return
-    try:
-        if out.exists():
-            raise ValueError(f"{out} is there already and is not overwritten")
-        if not out.parent.is_dir():
-            raise ValueError(f"there is no folder {out.parent}")
-        probe = temporary_beside(out)
-        probe.touch()
-        probe.unlink(missing_ok=True)
-    except OSError as error:
-        raise ValueError(f"cannot write to {out}: {error.strerror or error}") from error
-
-
 def write(records: Iterable[dict[str, Any]], text: "list[str]", out: Path | None, format: Format) -> None:
-    """Print, or write to a file in one step: JSON Lines if asked for, or if the file's name ends so; else text."""
-    as_json = format == "jsonl" or (format == "auto" and out is not None and out.suffix == ".jsonl")
+    """Print, or write to a file in one step: JSON Lines if asked for, or if the file's name ends so (one array if it
+    ends in .json); else text."""
+    ending = "" if out is None else out.suffix.lower()
+    as_json = format == "jsonl" or (format == "auto" and ending in JSON_LINES)
     escaped = out is None and not _unicode(sys.stdout.encoding)
     lines = [json.dumps(record, ensure_ascii=escaped) for record in records] if as_json else text
     if out is None:
         print("\n".join(lines))
         return
+    if format == "auto" and ending == ".json":
+        lines = ["[", *(f"{line}," for line in lines[:-1]), lines[-1], "]"]
     with replacing(out) as temporary:
         temporary.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
     print(f"saved in {out}", file=sys.stderr)

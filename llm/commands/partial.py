@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,13 +14,13 @@ from typing import IO, Any, Generic, TypeVar
 import numpy as np
 
 from modeseek import __version__
-from modeseek.files import parse_json, replacing
+from modeseek.files import parse_json
 
 Result = TypeVar("Result")
 
 
 class PartialRows(Generic[Result]):
-    """Rows by number, in `<out>.partial`: a line that says of which command, then a line a row.
+    """Rows by number, in `<out>.partial`: a line that says of which command, then a line a row, with its digest.
 
     To be entered: on success the file is taken away, otherwise it stays and is named. A last line that was cut is not
     counted.
@@ -42,41 +43,50 @@ class PartialRows(Generic[Result]):
             ValueError: there are rows of another command, or the file cannot be read.
         """
         self.path = None if out is None else out.with_name(f"{out.name}.partial")
-        self.command: dict[str, Any] = json.loads(json.dumps({**command, "modeseek": __version__}))
+        self.header = json.dumps({**command, "modeseek": __version__}, sort_keys=True)
         self.found = {}
         self._file: IO[str] | None = None
         self._new = 0
-        if self.path is None or not self.path.exists():
-            return
+        if self.path is not None and self.path.exists():
+            self._go_on(self.path, read)
+
+    def _go_on(self, path: Path, read: Callable[[dict[str, Any]], Result]) -> None:
         try:
-            first, *lines = self.path.read_text(encoding="utf-8").split("\n")
-            before, rows = dict(parse_json(first)), [parse_json(line) for line in lines[:-1]]
-            self.found = {row["row"]: read(row["fields"]) for row in rows}
+            written = path.read_bytes()
         except OSError as error:
-            raise ValueError(f"cannot read {self.path}: {error.strerror or error}") from error
+            raise ValueError(f"cannot read {path}: {error.strerror or error}") from error
+        whole = written[: written.rfind(b"\n") + 1]  # without a line that was cut
+        if written and not (whole or self.header.encode().startswith(written)):
+            whole = written  # no beginning of ours
+        before: Any = json.loads(self.header)
+        try:
+            if whole:
+                first, *lines = whole.decode().removesuffix("\n").split("\n")
+                before = parse_json(first)
+                if not isinstance(before, dict):
+                    raise ValueError("its first line names no command")
+                self.found = dict(_row(line, first, read) for line in lines)
         except (ValueError, TypeError, KeyError) as error:
-            raise ValueError(f"{self.path} is damaged ({error}): delete it, or name another output") from error
-        changed = sorted(key for key in before.keys() | self.command.keys() if before.get(key) != self.command.get(key))
+            raise ValueError(f"{path} is damaged ({error}): delete it, or name another output") from error
+        now = json.loads(self.header)
+        changed = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
         if changed:
             raise ValueError(
-                f"{self.path} holds rows of another command ({', '.join(changed)} changed): give that command again, "
+                f"{path} holds rows of another command ({', '.join(changed)} changed): give that command again, "
                 "delete the file, or name another output"
             )
-        whole = "\n".join([first, *lines[:-1], ""])  # without a line that was cut
-        with replacing(self.path) as temporary:
-            temporary.write_text(whole, encoding="utf-8")
-        print(f"modeseek: {len(self.found)} finished rows are taken from {self.path}", file=sys.stderr)
+        os.truncate(path, len(whole))
+        if self.found:
+            print(f"modeseek: {len(self.found)} finished rows are taken from {path}", file=sys.stderr)
 
     def add(self, rows: Mapping[int, Result]) -> None:
         """Keep rows that are finished."""
+        self._new += len(rows.keys() - self.found.keys())
         if self.path is None:
             return
         file = self._open(self.path)
-        file.writelines(
-            json.dumps({"row": n, "fields": _fields(row)}, ensure_ascii=False) + "\n" for n, row in rows.items()
-        )
+        file.writelines(_line(number, _fields(row), self.header) for number, row in rows.items())
         file.flush()
-        self._new += len(rows)
 
     def __enter__(self) -> "PartialRows[Result]":
         return self
@@ -87,22 +97,34 @@ class PartialRows(Generic[Result]):
         if self._file is not None:
             with contextlib.suppress(*(() if kind is None else (OSError,))):  # a full disk has been told already
                 self._file.close()
-        if self.path is None:
-            return
+        finished = len(self.found) + self._new
         if kind is None:
-            self.path.unlink(missing_ok=True)
-        elif self.found or self._new:
-            kept = len(self.found) + self._new
-            print(f"\nmodeseek: {kept} finished rows are in {self.path}; the same command goes on", file=sys.stderr)
+            if self.path is not None:
+                self.path.unlink(missing_ok=True)
+        elif self.path is None and finished:
+            print(f"\nmodeseek: {finished} finished rows are lost; --out PATH would have kept them", file=sys.stderr)
+        elif finished:
+            print(f"\nmodeseek: {finished} finished rows are in {self.path}; the same command goes on", file=sys.stderr)
 
     def _open(self, path: Path) -> IO[str]:
-        if self._file is not None:
-            return self._file
-        new = not path.exists()
-        self._file = file = path.open("a", encoding="utf-8")
-        if new:
-            file.write(json.dumps(self.command) + "\n")
-        return file
+        if self._file is None:
+            self._file = path.open("a", encoding="utf-8", newline="\n")
+            if self._file.tell() == 0:
+                self._file.write(self.header + "\n")
+        return self._file
+
+
+def _line(number: int, fields: dict[str, Any], header: str) -> str:
+    """A row, and what shows that no letter of it has changed since, nor the command that it is of."""
+    row = {"row": number, "fields": fields}
+    return json.dumps({**row, "digest": digest([header, row])[:16]}) + "\n"
+
+
+def _row(line: str, header: str, read: Callable[[dict[str, Any]], Result]) -> tuple[int, Result]:
+    row = dict(parse_json(line))
+    if line + "\n" != _line(row["row"], row["fields"], header):
+        raise ValueError(f"its row {row['row']} is not as it was written")
+    return row["row"], read(row["fields"])
 
 
 def digest(*parts: Any) -> str:
@@ -113,9 +135,12 @@ def digest(*parts: Any) -> str:
     return found.hexdigest()
 
 
+OF_A_MODEL = (".json", ".safetensors", ".model", ".jinja")
+
+
 def state_of(folder: Path) -> list[list[Any]]:
     """Names, sizes and times of a model's files: another model in the same place is another command."""
-    files = sorted(file for file in folder.iterdir() if file.suffix in (".json", ".safetensors") and file.is_file())
+    files = sorted(file for file in folder.iterdir() if file.suffix in OF_A_MODEL and file.is_file())
     return [[file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files]
 
 

@@ -60,7 +60,7 @@ class RewardModel(Training):
         check_seed(self.config.seed)
         checkpoint = open_language_model(self.model)
         check_context(checkpoint, self.max_prompt, self.max_response, "--max-prompt or --max-response")
-        texts = reading_of(checkpoint)
+        texts = reading_of(checkpoint, self.template)
         examples = self.examples("pairs", texts, held_out=self.held_out, seed=self.config.seed)
         print(examples.report)
         self.config.optimizer.rate(self.config.steps(len(examples.training)))  # refused before anything is loaded

@@ -175,7 +175,7 @@ class MakeScenario:
         check_seed(self.seed)
         checkpoint = open_language_model(self.model)
         check_context(checkpoint, self.max_prompt, self.max_new_tokens, "--max-prompt or --max-new-tokens")
-        tokenizer, tokens, eos = reading_of(checkpoint)
+        tokenizer, tokens, eos = reading_of(checkpoint, self.template)
         records, read = records_from(source, "prompts")
         asked = tokenize(records, tokens, template(self.template, tokenizer), Limits(self.max_prompt))
         asked.report.require_rows()

@@ -43,7 +43,8 @@ class Score(OnRows):
             ValueError: bad numbers, rows that the model cannot read, no tokenizer for text, too little memory.
         """
         self.check_counts("batch", "chunk")
-        from modeseek.llm.commands.lines import check_new_file, read_records, write
+        from modeseek.files import check_new_file
+        from modeseek.llm.commands.lines import read_records, write
         from modeseek.llm.inference.batched import score_rows, scoring_memory
         from modeseek.llm.inference.language_model import (
             check_vocabularies,

@@ -57,7 +57,7 @@ class SFT(Training):
         from modeseek.llm.training.tensorboard import Mirror
 
         checkpoint = open_language_model(self.model)
-        texts = reading_of(checkpoint)
+        texts = reading_of(checkpoint, self.template)
         check_context(checkpoint, self.max_prompt, self.max_response, "--max-prompt or --max-response")
         examples = self.examples("completions", texts, held_out=self.held_out, seed=self.config.seed, turns=self.turns)
         print(examples.report)

@@ -18,18 +18,24 @@ class Reading(NamedTuple):
     eos: list[int]
 
 
-def reading_of(checkpoint: "Checkpoint") -> Reading:
-    """How a model reads texts and ends responses: by its generation settings, else by its tokenizer.
+def reading_of(checkpoint: "Checkpoint", template: TemplateName = "plain") -> Reading:
+    """How a model reads texts and ends responses: by its generation settings, else by its tokenizer; in a chat with
+    the end of a turn, as the chat template writes it.
 
     Raises:
         ValueError: no tokenizer can be read, or neither has an EOS.
     """
     from modeseek.llm.data.tokens import text_tokens
+    from modeseek.llm.inference.ends import chat_ends, end_of_turn
     from modeseek.llm.inference.language_model import eos_ids
     from modeseek.llm.inference.tokenizer import load_tokenizer
 
     tokenizer, eos = load_tokenizer(checkpoint.folder), eos_ids(checkpoint)
     learnt = eos[0] if eos and tokenizer.eos_token_id not in eos else None  # of several the tokenizer's own
+    if template == "chat":
+        turn = end_of_turn(tokenizer)
+        learnt = learnt if turn is None or turn >= checkpoint.config.vocab_size else turn
+        eos = chat_ends(eos, tokenizer, checkpoint.config.vocab_size)
     tokens = text_tokens(tokenizer, eos=learnt)
     return Reading(tokenizer, tokens, eos or [tokens.eos])
 
@@ -41,5 +47,9 @@ def template(name: TemplateName, tokenizer: Any) -> "Template":
         ValueError: the tokenizer has no chat template.
     """
     from modeseek.llm.data.templates import PAPER, PLAIN, Chat
+    from modeseek.llm.inference.ends import end_of_turn
 
-    return Chat(tokenizer) if name == "chat" else {"plain": PLAIN, "paper": PAPER}[name]
+    if name != "chat":
+        return {"plain": PLAIN, "paper": PAPER}[name]
+    turn = end_of_turn(tokenizer) if getattr(tokenizer, "chat_template", None) else None
+    return Chat(tokenizer, None if turn is None else str(tokenizer.convert_ids_to_tokens(turn)))

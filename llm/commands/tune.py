@@ -135,7 +135,7 @@ class Tune(Training):
         checkpoint = open_language_model(self.model)
         scorer = None if self.reward_model is None else open_scorer(self.reward_model, checkpoint)
         self._check_contexts(checkpoint, scorer)
-        texts = reading_of(checkpoint)
+        texts = reading_of(checkpoint, self.template)
         every = config.sampled_prompts == config.prompts_per_collection
         kind: Kind = "prompts" if every else "as they are"
         examples = self.examples(kind, texts, held_out=self.held_out, seed=config.seed)

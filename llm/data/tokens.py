@@ -4,6 +4,9 @@ A sentencepiece tokenizer (Mistral, Llama) puts a blank before every text, and i
 tokenised like a text of its own would gain a blank within the sequence, or lose the one that it begins with. Such a
 blank comes from the tokenizer's settings: `Metaspace`'s `prepend_scheme`, a `Prepend` normalizer, or `ByteLevel`'s
 `add_prefix_space`. Responses therefore go through a copy of the tokenizer that puts no blank there and takes none away.
+
+`Metaspace` puts no blank before a text that begins with one, and the decoder takes that one away: to such a text
+another is given, as sentencepiece itself gives it.
 """
 
 import json
@@ -26,13 +29,21 @@ class TextTokens:
         prefix: ids that the tokenizer puts before a text (Mistral's BOS; none for Pythia).
         eos: id that ends a response.
         pad: an id other than EOS that fills rows up. Nothing depends on which one: rows carry their lengths.
+        suffix: ids that the tokenizer puts behind a text that nothing follows (mostly none).
     """
 
     prefix: tuple[int, ...]
     eos: int
     pad: int
+    suffix: tuple[int, ...]
     _beginning: Any
     _continuation: Any
+    _whole: Any
+    _swallows: bool
+
+    def encode_texts(self, texts: Sequence[str]) -> list[list[int]]:
+        """Ids of texts that nothing follows, with all that the tokenizer adds, special tokens by their names."""
+        return [[*self.prefix, *ids, *self.suffix] for ids in self._begun(self._whole, texts)]
 
     @foreign("the tokenizer cannot read these texts")
     def encode_prompts(self, texts: Sequence[str], *, special: bool = False) -> list[list[int]]:
@@ -43,7 +54,7 @@ class TextTokens:
             special: the texts bring their own BOS; `prefix` is not added.
         """
         prefix = [] if special else list(self.prefix)
-        return [prefix + row.ids for row in self._beginning.encode_batch_fast(list(texts), add_special_tokens=False)]
+        return [prefix + ids for ids in self._begun(self._beginning, texts)]
 
     @foreign("the tokenizer cannot read these texts")
     def encode_responses(self, texts: Sequence[str], *, special: bool = False) -> list[list[int]]:
@@ -65,6 +76,10 @@ class TextTokens:
     def decode_responses(self, rows: Sequence[Ids]) -> list[str]:
         """The text that each row of ids writes behind a prompt: its leading blank stays."""
         return list(self._continuation.decode_batch(_lists(rows), skip_special_tokens=False))
+
+    def _begun(self, backend: Any, texts: Sequence[str]) -> list[list[int]]:
+        begun = [" " + text if self._swallows and text.startswith(" ") else text for text in texts]
+        return [row.ids for row in backend.encode_batch_fast(begun, add_special_tokens=False)]
 
 
 def text_tokens(tokenizer: Any, *, eos: int | None = None) -> TextTokens:
@@ -93,13 +108,17 @@ def text_tokens(tokenizer: Any, *, eos: int | None = None) -> TextTokens:
         pad = 0 if eos != 0 else 1
     settings = json.loads(backend.to_str())
     settings.update(truncation=None, padding=None)  # a file may switch either on
-    beginning = _backend(settings)
+    whole = _backend(settings)
+    prefix, suffix = _added(whole)
     return TextTokens(
-        prefix=_prefix(beginning),
+        prefix=prefix,
         eos=eos,
         pad=pad,
-        _beginning=beginning,
+        suffix=suffix,
+        _beginning=_backend(_continued(settings)),
         _continuation=_backend(_continuing(settings)),
+        _whole=whole,
+        _swallows=_swallows(whole),
     )
 
 
@@ -107,17 +126,28 @@ def _lists(rows: Sequence[Ids]) -> list[list[int]]:
     return [np.asarray(row, int).tolist() for row in rows]  # rows may be arrays of NumPy's own integers
 
 
-def _prefix(beginning: Any) -> tuple[int, ...]:
-    """What the tokenizer adds before a text. What it adds behind one (an EOS) has no place before a response."""
-    bare, full = (beginning.encode("a", add_special_tokens=special).ids for special in (False, True))
+def _added(backend: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """What the tokenizer adds before a text, and what behind one (an EOS), which has no place before a response."""
+    bare, full = (backend.encode("a", add_special_tokens=special).ids for special in (False, True))
     begins = next((i for i in range(len(full)) if full[i : i + len(bare)] == bare), 0)
-    return tuple(full[:begins])
+    return tuple(full[:begins]), tuple(full[begins + len(bare) :])
+
+
+def _swallows(backend: Any) -> bool:
+    """Whether a text loses the one blank that it begins with, and of two begins with one."""
+    ids = lambda text: backend.encode(text, add_special_tokens=False).ids
+    return bool(ids(" a") == ids("a") != ids("  a") and backend.decode(ids(" a")) == "a")
 
 
 def _backend(settings: dict[str, Any]) -> Any:
     from tokenizers import Tokenizer
 
     return Tokenizer.from_str(json.dumps(settings))
+
+
+def _continued(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a tokenizer whose texts others continue: the blanks that they end with are not stripped."""
+    return {**settings, "normalizer": _changed(settings["normalizer"], "normalizers", _no_right_strip)}
 
 
 def _continuing(settings: dict[str, Any]) -> dict[str, Any]:
@@ -140,7 +170,13 @@ def _changed(part: Any, members: str, change: Any) -> Any:
     return {**part, members: [member for member in inner if member is not None]}
 
 
+def _no_right_strip(normalizer: dict[str, Any]) -> dict[str, Any]:
+    return {**normalizer, "strip_right": False} if normalizer["type"] == "Strip" else normalizer
+
+
 def _no_prepend(normalizer: dict[str, Any]) -> dict[str, Any] | None:
+    if normalizer["type"] == "Strip":
+        return {**normalizer, "strip_left": False}
     return None if normalizer["type"] == "Prepend" else normalizer
 
 

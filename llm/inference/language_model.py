@@ -25,8 +25,9 @@ from modeseek.llm.inference.batched import (
     scoring_memory,
     stops_of,
 )
+from modeseek.llm.inference.ends import chat_ends
 from modeseek.llm.inference.padding import check_ids
-from modeseek.llm.inference.records import Record, check_text, prompt_ids, sequences
+from modeseek.llm.inference.records import Record, check_text, ends_turns, prompt_ids, sequences
 from modeseek.llm.inference.sampling import Sampling, check_sampling
 from modeseek.llm.inference.scoring import ModelWithParams
 from modeseek.llm.inference.tokenizer import FILES, Message, decode_responses, load_tokenizer, readings
@@ -113,9 +114,13 @@ class LanguageModel:
         check_sampling(sampling)
         check_seed(seed)
         check_stops(stop)
-        ids = prompt_ids(_records(prompts), self._tokenizer)
+        records = _records(prompts)
+        ids = prompt_ids(records, self._tokenizer)
         check_ids(ids, self.config, new_tokens=max_new_tokens)
-        stops = stops_of(() if ignore_eos else self.eos_ids, stop, self._tokenizer)
+        ends = [] if ignore_eos else list(self.eos_ids)
+        if ends_turns(records) and not ignore_eos:
+            ends = chat_ends(ends, self._tokenizer(), self.config.vocab_size)
+        stops = stops_of(ends, stop, self._tokenizer)
         check_count(len(ids) * samples)
         size = min(batch, len(ids) * samples)
         needed = generation_memory(self.config, compute_counted(self.model.compute.dtype), ids, max_new_tokens, size)

@@ -38,6 +38,11 @@ def check_text(text: str, where: str) -> None:
         raise ValueError(f"{where} is not text: it holds the lone surrogate {text[error.start]!a}") from error
 
 
+def ends_turns(records: Sequence[Record], *, chat: bool = False) -> bool:
+    """Whether some of the records are conversations, whose answers end with a turn of the model's chat template."""
+    return any("messages" in record or (chat and "prompt" in record) for record in records)
+
+
 def prompt_ids(records: Sequence[Record], tokenizer: Callable[[], Any], *, chat: bool = False) -> list[list[int]]:
     """Token ids of each record's prompt: `prompt_ids` as they are, `messages` through the chat template, `prompt` as
     text, or, with `chat`, as one message of the user.

@@ -8,6 +8,7 @@ from typing import Any
 from modeseek.checks import install
 from modeseek.foreign import foreign
 from modeseek.llm.data.tokens import TextTokens, text_tokens
+from modeseek.llm.inference.sentencepiece import as_sentencepiece
 
 Message = dict[str, str]
 """`{"role": …, "content": …}`."""
@@ -36,20 +37,21 @@ def load_tokenizer(folder: Path) -> Any:
     if pipes:  # they would be waited for
         raise ValueError(f"no tokenizer could be read from {folder}: {', '.join(sorted(pipes))} is not a file")
     with foreign(f"no tokenizer could be read from {folder}"):
-        return AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False, local_files_only=True)
+        return tokenizer if (folder / FILES[0]).is_file() else as_sentencepiece(tokenizer, folder / FILES[1])
 
 
 def encode(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
-    """Token ids of whole texts, with what the tokenizer itself adds (Mistral's BOS; nothing for Pythia)."""
-    return [list(ids) for ids in tokenizer(list(texts))["input_ids"]] if texts else []
-
-
-def encode_prompts(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
-    """Token ids of texts that something follows: with what the tokenizer puts before a text, not behind it.
+    """Token ids of whole texts, with what the tokenizer itself adds (Mistral's BOS; nothing for Pythia).
 
     Raises:
         ValueError: the tokenizer is written in Python alone (and so below).
     """
+    return readings(tokenizer).encode_texts(texts)
+
+
+def encode_prompts(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
+    """Token ids of texts that something follows: with what the tokenizer puts before a text, not behind it."""
     return readings(tokenizer).encode_prompts(texts)
 
 

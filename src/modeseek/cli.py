@@ -108,7 +108,7 @@ def read_config(path: Path) -> Experiment:
 
         return experiment_of(load(path))
     try:
-        return Experiment.from_json(path.read_text())
+        return Experiment.from_json(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ValueError(f"cannot read the configuration {path}: {error.strerror}") from error
 

@@ -187,6 +187,26 @@ def writable_folder(path: Path) -> Path:
     return path
 
 
+def check_new_file(path: Path | None) -> None:
+    """Prove that a file that is to be is not there and can be written, before any work is done; None is no file.
+
+    Raises:
+        ValueError: it exists, its folder does not, or nothing can be written there under such a name.
+    """
+    if path is None:
+        return
+    try:
+        if path.exists():
+            raise ValueError(f"{path} is there already and is not overwritten")
+        if not path.parent.is_dir():
+            raise ValueError(f"there is no folder {path.parent}")
+        probe = temporary_beside(path)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise ValueError(f"cannot write to {path}: {error.strerror or error}") from error
+
+
 def differences(found: Any, wanted: Any, name: str = "") -> list[str]:
     """Paths at which two JSON values differ, with both values: what a file has, and what is wanted here."""
     if isinstance(found, dict) and isinstance(wanted, dict):
