@@ -58,7 +58,7 @@ class PartialRows(Generic[Result]):
         whole = written[: written.rfind(b"\n") + 1]  # without a line that was cut
         if written and not (whole or self.header.encode().startswith(written)):
             whole = written  # no beginning of ours
-        before: Any = json.loads(self.header)
+        before: Any = parse_json(self.header)
         try:
             if whole:
                 first, *lines = whole.decode().removesuffix("\n").split("\n")
@@ -68,7 +68,7 @@ class PartialRows(Generic[Result]):
                 self.found = dict(_row(line, first, read) for line in lines)
         except (ValueError, TypeError, KeyError) as error:
             raise ValueError(f"{path} is damaged ({error}): delete it, or name another output") from error
-        now = json.loads(self.header)
+        now = parse_json(self.header)
         changed = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
         if changed:
             raise ValueError(
