@@ -9,6 +9,9 @@ from jax.sharding import Mesh
 
 from modeseek.files import writable_folder
 
+EIGEN_FLAG = "--xla_cpu_multi_thread_eigen"
+"""XLA's, whether one product on a CPU may use several threads."""
+
 
 def use_host_devices(count: int | None = None) -> None:
     """Split this computer's CPU into `count` JAX devices (its cores, if none is given), one thread each.
@@ -17,10 +20,9 @@ def use_host_devices(count: int | None = None) -> None:
     many runs as one device with two threads. Call it before JAX is first used; afterwards it cannot change and is
     left as it is. Does nothing to GPUs and TPUs. A flag of the user's own, set before, is kept.
     """
-    flag = "--xla_cpu_multi_thread_eigen"
     flags = os.environ.get("XLA_FLAGS", "")
-    if flag not in flags:
-        os.environ["XLA_FLAGS"] = f"{flags} {flag}=false".strip()
+    if EIGEN_FLAG not in flags:
+        os.environ["XLA_FLAGS"] = f"{flags} {EIGEN_FLAG}=false".strip()
     try:
         jax.config.update("jax_num_cpu_devices", count or available_cores())
     except RuntimeError:  # JAX has started already

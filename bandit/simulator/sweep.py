@@ -99,6 +99,10 @@ def run_group_size(runs: int) -> int:
     return mesh.devices.size * runs_per_device(mesh, runs)
 
 
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
 @contextmanager
 def _stop_on_interrupt() -> Iterator[threading.Event]:
     """Turn the first Ctrl-C into a flag that is read between collections; the second one interrupts at once."""
@@ -111,7 +115,7 @@ def _stop_on_interrupt() -> Iterator[threading.Event]:
         if stop.is_set():
             raise KeyboardInterrupt
         stop.set()
-        print("\nstopping after this collection (Ctrl-C again: at once)", file=sys.stderr)
+        _say("\nstopping after this collection (Ctrl-C again: at once)")
 
     previous = signal.signal(signal.SIGINT, handler)
     try:
@@ -203,6 +207,10 @@ class _Runner:
             done = saved.collections
             state = jax.device_put(jax.tree.unflatten(jax.tree.structure(state), saved.state), self.programs.sharding)
             history.restore(saved.metrics, done)
+        elif saved is not None and np.isin(saved.runs, rows).any():
+            _say(
+                f"note: {len(saved.runs)} runs in flight were saved, {self.group} are trained at once here: begun anew"
+            )
         algorithm = self.experiment.algorithm
         self._already_done(done * len(rows) * algorithm.steps_per_collection)
         last_saved = time.monotonic()
@@ -243,7 +251,10 @@ def run_sweep(experiment: Experiment, out: Path | None = None, *, progress: bool
     if out is None:
         return _run_sweep(experiment, None, None, progress)
     results.check_output(out)
-    with Store(out.with_suffix(".partial"), results.identity(experiment)) as store:
+    with Store(out.with_suffix(".partial"), results.identity(experiment), results.machine()) as store:
+        if store.moved:
+            before, here = store.machines[-2:]
+            _say(f"note: begun on {before}; it goes on here, on {here}: last bits may differ from an unbroken sweep's")
         sweep = _run_sweep(experiment, out, store, progress)
         if sweep.complete:
             store.delete()
@@ -278,7 +289,8 @@ def _run_sweep(experiment: Experiment, out: Path | None, store: Store | None, pr
             keep(rows, trained)
     reached = np.full(experiment.seeds, np.nan) if pretrained is None else pretrained.kl_to_reference
     seconds = store.seconds if store else time.monotonic() - started
-    dataset = results.assemble(experiment, plan, finished, reached, seconds=seconds)
+    machines = store.machines if store else ()
+    dataset = results.assemble(experiment, plan, finished, reached, seconds=seconds, machines=machines)
     complete = len(finished) == plan.total
     if out is not None:
         results.save(dataset, out if complete else out.with_suffix(".partial.nc"))
