@@ -18,7 +18,7 @@ EVERYWHERE = [
     *(path for room in ("tests", "benchmarks", "notebooks", "docs") for path in sorted((ROOT / room).rglob("*.py"))),
 ]
 
-BASE = {"modeseek.checks", "modeseek.files", "modeseek.markdown", "modeseek.progress"}
+BASE = {"modeseek.checks", "modeseek.files", "modeseek.markdown", "modeseek.memory", "modeseek.progress"}
 """What every room stands on, beside `modeseek.__version__`; they import nothing of ours but each other."""
 
 ALLOWED = {

@@ -14,7 +14,7 @@ from modeseek.llm.models.model import Compute, Model
 from modeseek.llm.models.parameters import shapes
 from modeseek.llm.parallel import device_memory, memory
 from modeseek.llm.parallel.device_memory import available_bytes, check_fits
-from modeseek.llm.parallel.memory import MemoryEstimate, parameter_count, readable
+from modeseek.llm.parallel.memory import MemoryEstimate, parameter_count
 from modeseek.llm.parallel.mesh import MeshShape
 from modeseek.llm.training import lora
 from modeseek.llm.training.cross_entropy import TokenBatch

@@ -14,6 +14,19 @@ OURS = ("results.nc", "results.partial", "results.partial.nc")
 """What an output folder of ours holds, finished or not."""
 
 
+def check_before(experiment: Experiment) -> None:
+    """Refuse, before a folder is made, what this machine cannot compute; says nothing else.
+
+    Raises:
+        ValueError: as `modeseek.bandit.simulator.sweep.check_before`.
+    """
+    from modeseek.bandit.simulator import sweep
+    from modeseek.bandit.simulator.devices import use_host_devices
+
+    use_host_devices()
+    sweep.check_before(experiment)
+
+
 def output_folder(out: Path | None, command: str) -> Path:
     """The folder asked for, or the first of `modeseek-results/COMMAND-1`, `-2`, … that is not there."""
     if out is not None:

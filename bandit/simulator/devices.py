@@ -1,6 +1,8 @@
 """Where runs are computed: one device per core on a CPU, many runs at once on an accelerator."""
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
@@ -27,6 +29,28 @@ def use_host_devices(count: int | None = None) -> None:
         jax.config.update("jax_num_cpu_devices", count or available_cores())
     except RuntimeError:  # JAX has started already
         return
+
+
+def check_platform() -> None:
+    """Start JAX's devices.
+
+    Raises:
+        ValueError: there is no such platform, or no device of it.
+    """
+    try:
+        jax.local_devices()
+    except (RuntimeError, AssertionError) as error:
+        asked = getattr(jax.config, "jax_platforms", None)
+        what = f"JAX finds no device of the platform {asked!r} (JAX_PLATFORMS)" if asked else "JAX finds no device"
+        reason = (str(error).splitlines() or [""])[0]
+        raise ValueError(f"{what}: name another, or cpu{f' ({reason})' if reason else ''}") from error
+
+
+@contextlib.contextmanager
+def in_float32() -> Iterator[None]:
+    """The simulator computes in float32, whatever JAX_ENABLE_X64 says: its numbers are those of every other process."""
+    with jax.enable_x64(False):
+        yield
 
 
 def available_cores() -> int:

@@ -23,8 +23,9 @@ from tqdm import tqdm
 
 from modeseek.bandit.simulator import results
 from modeseek.bandit.simulator.config import Static
-from modeseek.bandit.simulator.devices import run_mesh, runs_per_device
+from modeseek.bandit.simulator.devices import check_platform, in_float32, run_mesh, runs_per_device
 from modeseek.bandit.simulator.experiment import Experiment
+from modeseek.bandit.simulator.memory import check_room, sizes_of
 from modeseek.bandit.simulator.plan import Plan, make_plan
 from modeseek.bandit.simulator.pretrain import Pretrained
 from modeseek.bandit.simulator.problem import Problem
@@ -105,7 +106,8 @@ def _say(text: str) -> None:
 
 @contextmanager
 def _stop_on_interrupt() -> Iterator[threading.Event]:
-    """Turn the first Ctrl-C into a flag that is read between collections; the second one interrupts at once."""
+    """Turn the first Ctrl-C into a flag, read between collections and while programs compile; the second one
+    interrupts at once."""
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield stop
@@ -171,7 +173,7 @@ class _Runner:
             return loaded
         parts = []
         for rows in _groups(np.arange(len(self.seeds)), self.group):
-            if self.stop.is_set():
+            if not self.programs.wait("pretrain", self.stop):
                 return None
             padded = _padded(rows, self.group)
             part = self.programs("pretrain", self.programs.put(problem, padded), self.programs.put(self.seeds, padded))
@@ -197,6 +199,8 @@ class _Runner:
 
     def train(self, rows: np.ndarray, params: Any) -> list[np.ndarray] | None:
         """Train one group to its end; None if it was stopped, its state saved."""
+        if not self.programs.wait("start", self.stop):
+            return None
         padded = _padded(rows, self.group)
         run = self.programs.put(self.plan.runs, padded)
         state, *initial = self.programs("start", self.programs.put(params, self.seed_of_run[padded]), run)
@@ -213,6 +217,8 @@ class _Runner:
             )
         algorithm = self.experiment.algorithm
         self._already_done(done * len(rows) * algorithm.steps_per_collection)
+        if not self.programs.wait("collection", self.stop):
+            return None
         last_saved = time.monotonic()
         while done < algorithm.collections:
             state, metrics = self.programs("collection", state, run)
@@ -231,6 +237,20 @@ class _Runner:
         return leaves
 
 
+def check_before(experiment: Experiment) -> str:
+    """Refuse what cannot be computed here, before any work and any file.
+
+    Returns:
+        what is to be said of it at the start, or nothing.
+
+    Raises:
+        ValueError: there is no device, or too little memory.
+    """
+    check_platform()
+    return check_room(experiment, run_group_size(sizes_of(experiment).runs))
+
+
+@in_float32()
 def run_sweep(experiment: Experiment, out: Path | None = None, *, progress: bool = True) -> Sweep:
     """Run every run of an experiment, and keep the results.
 
@@ -245,8 +265,11 @@ def run_sweep(experiment: Experiment, out: Path | None = None, *, progress: bool
         the results, and whether they are complete; Ctrl-C ends a sweep early, with NaN where runs are missing.
 
     Raises:
-        ValueError: `out` exists already, cannot be written, or its partial folder is of another configuration.
+        ValueError: `out` exists already, cannot be written, or its partial folder is of another configuration; or as
+            `check_before`.
     """
+    if (said := check_before(experiment)) and progress:
+        _say(said)
     out = None if out is None else Path(out)
     if out is None:
         return _run_sweep(experiment, None, None, progress)

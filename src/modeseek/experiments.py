@@ -133,8 +133,9 @@ def _run(experiment: Experiment, command: str, out: str | Path | None, progress:
     use_host_devices()
     use_compilation_cache()
     if out is not None:
-        from modeseek.bandit.commands.common import output_folder, run_to_file
+        from modeseek.bandit.commands.common import check_before, output_folder, run_to_file
 
+        check_before(experiment)
         folder = output_folder(Path(out), command)
         finished = run_to_file(experiment, folder, progress=progress)
         return open_results(folder / "results.partial.nc") if finished is None else finished
