@@ -4,7 +4,7 @@ Counted by hand, and measured: docs/decisions/0080-memory-of-the-bandit.md.
 """
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 
@@ -167,7 +167,7 @@ def estimate(sizes: Sizes, at_once: int) -> dict[str, int]:
 
 
 def to_lower(sizes: Sizes, at_once: int) -> str:
-    """The name of the one size that needs least if it is set back to the default's, where it is above that."""
+    """The name of the one size that needs least if it is set back to the default's; empty if none is above that."""
     usual = sizes_of(Experiment())
     larger = [
         name
@@ -175,7 +175,7 @@ def to_lower(sizes: Sizes, at_once: int) -> str:
         if isinstance(size, int) and name not in ("heads", "evaluation_interval") and size > getattr(usual, name)
     ]
     if not larger:
-        return "seeds"
+        return ""
     needs = {name: sum(estimate(_with(sizes, name, getattr(usual, name)), at_once).values()) for name in larger}
     return min(needs, key=lambda name: needs[name])
 
@@ -222,11 +222,8 @@ def _require(sizes: Sizes, at_once: int, needed: int, there: int) -> None:
     if needed <= there:
         return
     name = to_lower(sizes, at_once)
-    value: Any = getattr(sizes, name)
-    raise ValueError(
-        f"this needs about {readable(needed)} of memory, and {readable(there)} are free: "
-        f"lower {NAMES.get(name, name)} (it is {value:,})"
-    )
+    advice = f"lower {NAMES.get(name, name)} (it is {getattr(sizes, name):,})" if name else "no size of it is large"
+    raise ValueError(f"this needs about {readable(needed)} of memory, and {readable(there)} are free: {advice}")
 
 
 def _device_bytes() -> int | None:

@@ -107,7 +107,7 @@ def _say(text: str) -> None:
 @contextmanager
 def _stop_on_interrupt() -> Iterator[threading.Event]:
     """Turn the first Ctrl-C into a flag, read between collections and while programs compile; the second one
-    interrupts at once."""
+    interrupts at once. Before training, when there is nothing to be saved, the first one does."""
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield stop
@@ -142,10 +142,8 @@ def _host(tree: Any) -> Any:
 class _Runner:
     """One sweep in progress."""
 
-    def __init__(
-        self, experiment: Experiment, plan: Plan, store: Store | None, bar: tqdm, stop: threading.Event
-    ) -> None:
-        self.experiment, self.plan, self.store, self.bar, self.stop = experiment, plan, store, bar, stop
+    def __init__(self, experiment: Experiment, plan: Plan, store: Store | None, bar: tqdm) -> None:
+        self.experiment, self.plan, self.store, self.bar = experiment, plan, store, bar
         self.group = run_group_size(plan.total)
         self.programs = _programs(experiment.static, self.group)
         self.programs.compile_for(plan.runs)
@@ -158,8 +156,8 @@ class _Runner:
             self.bar.n += steps
             self.bar.refresh()
 
-    def pretrained(self) -> Pretrained | None:
-        """One policy at the reference per seed, shared by all runs with it; None if it was stopped before."""
+    def pretrained(self) -> Pretrained:
+        """One policy at the reference per seed, shared by all runs with it."""
         first = np.asarray([np.flatnonzero(self.seed_of_run == i)[0] for i in range(len(self.seeds))])
         problem = Problem(*(np.asarray(leaf)[first] for leaf in self.plan.runs.problem))
         shapes = jax.eval_shape(
@@ -173,8 +171,6 @@ class _Runner:
             return loaded
         parts = []
         for rows in _groups(np.arange(len(self.seeds)), self.group):
-            if not self.programs.wait("pretrain", self.stop):
-                return None
             padded = _padded(rows, self.group)
             part = self.programs("pretrain", self.programs.put(problem, padded), self.programs.put(self.seeds, padded))
             parts.append(_host(part))
@@ -197,9 +193,9 @@ class _Runner:
                 "raise pretraining.steps or pretraining.tolerance"
             )
 
-    def train(self, rows: np.ndarray, params: Any) -> list[np.ndarray] | None:
+    def train(self, rows: np.ndarray, params: Any, stop: threading.Event) -> list[np.ndarray] | None:
         """Train one group to its end; None if it was stopped, its state saved."""
-        if not self.programs.wait("start", self.stop):
+        if not self.programs.wait("start", stop):
             return None
         padded = _padded(rows, self.group)
         run = self.programs.put(self.plan.runs, padded)
@@ -217,7 +213,7 @@ class _Runner:
             )
         algorithm = self.experiment.algorithm
         self._already_done(done * len(rows) * algorithm.steps_per_collection)
-        if not self.programs.wait("collection", self.stop):
+        if not self.programs.wait("collection", stop):
             return None
         last_saved = time.monotonic()
         while done < algorithm.collections:
@@ -226,10 +222,10 @@ class _Runner:
             done += 1
             self.bar.update(len(rows) * algorithm.steps_per_collection)
             late = time.monotonic() - last_saved > CHECKPOINT_SECONDS
-            if self.store and done < algorithm.collections and (self.stop.is_set() or late):
+            if self.store and done < algorithm.collections and (stop.is_set() or late):
                 self.store.save_in_flight(rows, done, _host(state), history.arrays())
                 last_saved = time.monotonic()
-            if self.stop.is_set() and done < algorithm.collections:
+            if stop.is_set() and done < algorithm.collections:
                 return None
         leaves = history.leaves(np.asarray(state.diverged_at), len(rows))
         if self.store:
@@ -237,6 +233,7 @@ class _Runner:
         return leaves
 
 
+@functools.lru_cache(maxsize=1)  # what is free shrinks while JAX starts, and a command asks before and within
 def check_before(experiment: Experiment) -> str:
     """Refuse what cannot be computed here, before any work and any file.
 
@@ -296,21 +293,19 @@ def _run_sweep(experiment: Experiment, out: Path | None, store: Store | None, pr
     for rows, leaves in store.load_finished() if store else ():
         keep(rows, leaves)
     steps = experiment.algorithm.gradient_steps
-    with (
-        _stop_on_interrupt() as stop,
-        tqdm(total=plan.total * steps, unit="step", disable=not progress, smoothing=0.05, desc="compiling") as bar,
-    ):
-        runner = _Runner(experiment, plan, store, bar, stop)
+    with tqdm(total=plan.total * steps, unit="step", disable=not progress, smoothing=0.05, desc="compiling") as bar:
+        runner = _Runner(experiment, plan, store, bar)
         runner._already_done(len(finished) * steps)
         pretrained = runner.pretrained()
         bar.set_description(f"{plan.total} run{'s' if plan.total > 1 else ''}")
         left = np.asarray([i for i in range(plan.total) if i not in finished], int)
-        for rows in _groups(left, runner.group):
-            trained = None if stop.is_set() or pretrained is None else runner.train(rows, pretrained.params)
-            if trained is None:
-                break
-            keep(rows, trained)
-    reached = np.full(experiment.seeds, np.nan) if pretrained is None else pretrained.kl_to_reference
+        with _stop_on_interrupt() as stop:
+            for rows in _groups(left, runner.group):
+                trained = None if stop.is_set() else runner.train(rows, pretrained.params, stop)
+                if trained is None:
+                    break
+                keep(rows, trained)
+    reached = pretrained.kl_to_reference
     seconds = store.seconds if store else time.monotonic() - started
     machines = store.machines if store else ()
     dataset = results.assemble(experiment, plan, finished, reached, seconds=seconds, machines=machines)
