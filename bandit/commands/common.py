@@ -50,7 +50,7 @@ def run_to_file(experiment: Experiment, folder: Path, *, progress: bool = True) 
 
     use_host_devices()
     use_compilation_cache()
-    from modeseek.bandit.simulator.summary import diverged_runs
+    from modeseek.bandit.simulator.summary import diverged_runs, idle_runs
     from modeseek.bandit.simulator.sweep import run_sweep
 
     path = folder / "results.nc"
@@ -60,7 +60,7 @@ def run_to_file(experiment: Experiment, folder: Path, *, progress: bool = True) 
     if path.with_suffix(".partial").exists():
         say(f"going on with the unfinished sweep in {folder}")
     sweep = run_sweep(experiment, path, progress=progress)
-    for line in diverged_runs(sweep.dataset):
+    for line in (*diverged_runs(sweep.dataset), *idle_runs(sweep.dataset, experiment)):
         say(f"warning: {line}")
     if sweep.complete:
         return sweep.dataset
