@@ -18,6 +18,19 @@ OURS = ("results.nc", "results.partial", "results.partial.nc", "kl.nc", "theory.
 """What an output folder of ours holds, finished or not."""
 
 
+def check_before(experiment: Experiment) -> None:
+    """Refuse, before a folder is made, what this machine cannot compute; says nothing else.
+
+    Raises:
+        ValueError: as `modeseek.bandit.simulator.sweep.check_before`.
+    """
+    from modeseek.bandit.simulator import sweep
+    from modeseek.bandit.simulator.devices import use_host_devices
+
+    use_host_devices()
+    sweep.check_before(experiment)
+
+
 def output_folder(out: Path | None, command: str) -> Path:
     """The folder asked for, or the first of `modeseek-results/COMMAND-1`, `-2`, … that is not there."""
     if out is not None:
@@ -48,7 +61,7 @@ def run_to_file(experiment: Experiment, folder: Path, *, progress: bool = True) 
 
     use_host_devices()
     use_compilation_cache()
-    from modeseek.bandit.simulator.summary import diverged_runs
+    from modeseek.bandit.simulator.summary import diverged_runs, idle_runs
     from modeseek.bandit.simulator.sweep import run_sweep
 
     path = folder / "results.nc"
@@ -58,7 +71,7 @@ def run_to_file(experiment: Experiment, folder: Path, *, progress: bool = True) 
     if path.with_suffix(".partial").exists():
         say(f"going on with the unfinished sweep in {folder}")
     sweep = run_sweep(experiment, path, progress=progress)
-    for line in diverged_runs(sweep.dataset):
+    for line in (*diverged_runs(sweep.dataset), *idle_runs(sweep.dataset, experiment)):
         say(f"warning: {line}")
     if sweep.complete:
         return sweep.dataset

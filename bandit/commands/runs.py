@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from modeseek.bandit.commands.common import output_folder, run_to_file, save_all
+from modeseek.bandit.commands.common import check_before, output_folder, run_to_file, save_all
 from modeseek.bandit.simulator.experiment import Experiment
 from modeseek.bandit.studies.reproduce.protocols import PAPER_LEARNING_RATES
 from modeseek.report import Report
@@ -60,7 +60,9 @@ class Bandit:
 
     def run(self) -> int:
         """Run, print, save."""
-        return run_and_report(with_axes(self.experiment, self.vary), output_folder(self.out, "bandit"))
+        experiment = with_axes(self.experiment, self.vary)
+        check_before(experiment)
+        return run_and_report(experiment, output_folder(self.out, "bandit"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +86,9 @@ class Sweep:
 
     def run(self) -> int:
         """Run, choose, print, save."""
-        return run_and_report(with_axes(self.experiment, self.vary), output_folder(self.out, "sweep"))
+        experiment = with_axes(self.experiment, self.vary)
+        check_before(experiment)
+        return run_and_report(experiment, output_folder(self.out, "sweep"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,8 +108,10 @@ class Repeat:
         from modeseek.bandit.simulator.results import experiment_of, load
 
         earlier = load(self.results)
+        experiment = experiment_of(earlier)
+        check_before(experiment)
         folder = output_folder(self.out, "repeat")
-        code = run_and_report(experiment_of(earlier), folder)
+        code = run_and_report(experiment, folder)
         if code == 0:
             differing = differences(earlier, load(folder / "results.nc"))
             print("\n" + ("every number is bit for bit the same" if not differing else "\n".join(differing)))

@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float
 
 from modeseek.bandit.objectives import pairs
 from modeseek.bandit.objectives.log_probs import kept, log_ratios, sequence_log_probs, token_counts
-from modeseek.checks import choices, finite, positive, require
+from modeseek.checks import finite, positive, require, typed
 
 
 class HyperRange(NamedTuple):
@@ -22,7 +22,8 @@ class HyperRange(NamedTuple):
         high: where a slider ends.
         unit: of its values; empty where they have none.
         log: whether a slider is logarithmic.
-        zero: whether 0 is allowed; anything finite above it is.
+        zero: whether 0 is allowed; anything above it that float32 holds is, from `least` on.
+        least: below it, values mean nothing.
     """
 
     label: str
@@ -31,17 +32,19 @@ class HyperRange(NamedTuple):
     unit: str = ""
     log: bool = True
     zero: bool = False
+    least: float = 0.0
 
     def check(self, name: str, value: float) -> None:
         """Require a value that is allowed.
 
         Raises:
-            ValueError: it is not finite, negative, or zero where zero means nothing.
+            ValueError: it is not finite, in float32 too, negative, or zero where zero means nothing.
         """
         if self.zero:
             require(finite(value) and value >= 0, f"{name} must be zero or more, got {value!r}")
-        else:
+        if not (self.zero and value == 0):
             positive(name, value)
+        require(value >= self.least, f"{name} must be at least {self.least:g}, got {value!r}")
 
 
 def _swept(default: float, allowed: HyperRange) -> Any:
@@ -64,7 +67,7 @@ class HyperParameters:
         clip_epsilon: ε of PPO.
         negative_weight: β of Best-of-N + negative gradient and of unlikelihood.
         negative_threshold: likelihood relative to the best response below which nothing is pushed down.
-        top_k: responses a prompt that ReST keeps.
+        top_k: responses a prompt that ReST keeps; a fraction counts as the next whole number.
         reward_gap: smallest difference in reward that makes a pair.
         kl_coefficient: β of eq. 2, the weight of KL(policy ‖ reference), nats to reward.
     """
@@ -76,7 +79,7 @@ class HyperParameters:
     clip_epsilon: float = _swept(0.2, HyperRange("ε of PPO", 0.01, 2.0, "ratio"))
     negative_weight: float = _swept(1.0, HyperRange("β of neg. gradient", 0.01, 10.0, zero=True))
     negative_threshold: float = _swept(0.01, HyperRange("threshold of neg. gradient", 1e-4, 1.0, "ratio", zero=True))
-    top_k: float = _swept(3.0, HyperRange("K of ReST", 1.0, 20.0, "responses", log=False))
+    top_k: float = _swept(3.0, HyperRange("K of ReST", 1.0, 20.0, "responses", log=False, least=1.0))
     reward_gap: float = _swept(0.0, HyperRange("least gap of a pair", 0.0, 1.0, "reward", log=False, zero=True))
     kl_coefficient: float = _swept(0.0, HyperRange("β of the KL", 0.0, 1.0, "reward a nat", log=False, zero=True))
 
@@ -138,7 +141,7 @@ class Options:
     self_normalize: bool = True
 
     def __post_init__(self) -> None:
-        choices(self)
+        typed(self)
 
 
 class Batch(NamedTuple):

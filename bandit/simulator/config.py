@@ -5,7 +5,7 @@ from typing import Literal
 
 from modeseek.bandit.objectives.pairs import PairScheme
 from modeseek.bandit.simulator.conventions import Conventions
-from modeseek.checks import choices, positive, require, whole
+from modeseek.checks import positive, require, typed, whole
 
 CONTEXTS = 2**31 - 1
 """How many contexts there are for a policy that reads contexts: so many that those of training and of evaluation
@@ -31,9 +31,9 @@ class PolicyConfig:
     width: int = 48
 
     def __post_init__(self) -> None:
+        typed(self)
         for name in ("layers", "heads", "width"):
             whole(name, getattr(self, name), 1)
-        choices(self)
         require(
             self.width % self.heads == 0,
             f"heads must divide width, got {self.heads} heads and width {self.width}",
@@ -57,6 +57,7 @@ class PretrainingConfig:
     rows: int = 100
 
     def __post_init__(self) -> None:
+        typed(self)
         positive("pretraining learning_rate", self.learning_rate)
         positive("pretraining tolerance", self.tolerance)
         whole("pretraining steps", self.steps, 1)
@@ -86,7 +87,7 @@ class AlgorithmConfig:
     pair_scheme: PairScheme = "all"
 
     def __post_init__(self) -> None:
-        choices(self)
+        typed(self)
         for name in (
             "samples_per_collection",
             "responses_per_prompt",
@@ -155,6 +156,7 @@ class EvaluationConfig:
     snapshots: bool = False
 
     def __post_init__(self) -> None:
+        typed(self)
         whole("evaluation prompts", self.prompts, 1)
         whole("samples_per_prompt", self.samples_per_prompt, 1)
         whole("interval", self.interval, 0)

@@ -7,7 +7,7 @@ from typing import Literal
 from modeseek.bandit.objectives.log_probs import Scoring
 from modeseek.bandit.objectives.pairs import Ties
 from modeseek.bandit.objectives.registry import Method
-from modeseek.checks import choices, require
+from modeseek.checks import require, typed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Conventions:
     self_normalize: bool = True
 
     def __post_init__(self) -> None:
-        choices(self)
+        typed(self)
         require(0 <= self.dropout < 1, f"dropout must be in [0, 1), got {self.dropout!r}")
         require(
             self.reference_model != "behavior" or self.frozen_copies == "whole",

@@ -1,6 +1,8 @@
 """Where runs are computed: one device per core on a CPU, many runs at once on an accelerator."""
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
@@ -8,6 +10,9 @@ import numpy as np
 from jax.sharding import Mesh
 
 from modeseek.files import expanded, writable_folder
+
+EIGEN_FLAG = "--xla_cpu_multi_thread_eigen"
+"""XLA's, whether one product on a CPU may use several threads."""
 
 
 def use_host_devices(count: int | None = None) -> None:
@@ -17,14 +22,35 @@ def use_host_devices(count: int | None = None) -> None:
     many runs as one device with two threads. Call it before JAX is first used; afterwards it cannot change and is
     left as it is. Does nothing to GPUs and TPUs. A flag of the user's own, set before, is kept.
     """
-    flag = "--xla_cpu_multi_thread_eigen"
     flags = os.environ.get("XLA_FLAGS", "")
-    if flag not in flags:
-        os.environ["XLA_FLAGS"] = f"{flags} {flag}=false".strip()
+    if EIGEN_FLAG not in flags:
+        os.environ["XLA_FLAGS"] = f"{flags} {EIGEN_FLAG}=false".strip()
     try:
         jax.config.update("jax_num_cpu_devices", count or available_cores())
     except RuntimeError:  # JAX has started already
         return
+
+
+def check_platform() -> None:
+    """Start JAX's devices.
+
+    Raises:
+        ValueError: there is no such platform, or no device of it.
+    """
+    try:
+        jax.local_devices()
+    except (RuntimeError, AssertionError) as error:
+        asked = getattr(jax.config, "jax_platforms", None)
+        what = f"JAX finds no device of the platform {asked!r} (JAX_PLATFORMS)" if asked else "JAX finds no device"
+        reason = (str(error).splitlines() or [""])[0]
+        raise ValueError(f"{what}: name another, or cpu{f' ({reason})' if reason else ''}") from error
+
+
+@contextlib.contextmanager
+def in_float32() -> Iterator[None]:
+    """The simulator computes in float32, whatever JAX_ENABLE_X64 says: its numbers are those of every other process."""
+    with jax.enable_x64(False):
+        yield
 
 
 def available_cores() -> int:

@@ -4,6 +4,7 @@ import dataclasses
 import json
 from typing import Annotated, Any
 
+import numpy as np
 import tyro
 
 from modeseek.bandit.objectives.batch import HYPER_RANGES, HyperParameters
@@ -16,9 +17,18 @@ from modeseek.bandit.simulator.config import (
     Static,
 )
 from modeseek.bandit.simulator.conventions import Conventions
-from modeseek.bandit.simulator.problem import ReferenceRecipe, reference_probs, token_rewards
-from modeseek.checks import positive, require, whole
+from modeseek.bandit.simulator.problem import (
+    ReferenceRecipe,
+    known_reward,
+    parse_reward,
+    reference_probs,
+    token_rewards,
+)
+from modeseek.checks import number, number_list, positive, require, typed, whole
 from modeseek.files import parse_json
+
+LARGEST_VOCABULARY = 1_000_000
+"""More has no machine: `sampling.draw` multiplies with a triangle of V × V, then of 4 TB."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +72,16 @@ class Experiment:
     vary: tyro.conf.Suppress[tuple[tuple[str, tuple[float, ...]], ...]] = ()
 
     def __post_init__(self) -> None:
+        self._check_vary()
+        typed(self)
+        hyper = {name: number(name, getattr(self.hyper, name)) for name in HYPER_RANGES}
+        object.__setattr__(self, "hyper", HyperParameters(**hyper))
         whole("vocab_size", self.vocab_size, 2)
+        require(
+            self.vocab_size <= LARGEST_VOCABULARY,
+            f"vocab_size must be at most {LARGEST_VOCABULARY:,}, got {self.vocab_size:,}: drawing a token takes "
+            "vocab_size² numbers",
+        )
         whole("response_length", self.response_length, 2 if self.conventions.prompt_in_response else 1)
         whole("seeds", self.seeds, 1)
         whole("first_seed", self.first_seed, 0)
@@ -78,11 +97,7 @@ class Experiment:
         )
         self._check_methods()
         self._check_numbers()
-        require(len(self.rewards) > 0, "rewards must name at least one reward")
-        for reward in self.rewards:
-            best = float(token_rewards(reward, self.vocab_size).max())
-            require(best > 0.01, f"{reward} peaks outside the vocabulary: no token earns more than {best:.2g}")
-        require(len(set(self.rewards)) == len(self.rewards), f"rewards must differ, got {self.rewards}")
+        self._check_rewards()
         reference_probs(self.reference, self.conventions.reference_recipe, self.vocab_size)
         interval = self.evaluation.interval or self.algorithm.steps_per_collection
         require(
@@ -90,6 +105,24 @@ class Experiment:
             "the evaluation interval must divide the gradient steps of a collection, "
             f"{self.algorithm.steps_per_collection}, got {interval}",
         )
+
+    def _check_rewards(self) -> None:
+        object.__setattr__(self, "rewards", tuple(known_reward(reward) for reward in self.rewards))
+        require(len(self.rewards) > 0, "rewards must name at least one reward")
+        for reward in self.rewards:
+            rewards = token_rewards(reward, self.vocab_size).astype(np.float32)
+            best = float(rewards.max())
+            require(best > 0.01, f"{reward} peaks outside the vocabulary: no token earns more than {best:.2g}")
+            require(float(rewards.min()) < best, f"{reward} is too wide: every token earns {best:.2g}")
+        bumps = [parse_reward(reward) for reward in self.rewards]
+        require(len(set(bumps)) == len(bumps), f"rewards must differ, got {', '.join(self.rewards)}")
+
+    def _check_vary(self) -> None:
+        pairs = isinstance(self.vary, tuple | list) and all(
+            isinstance(axis, tuple | list) and len(axis) == 2 for axis in self.vary
+        )
+        require(pairs, f"vary must say which values a hyper-parameter takes, {{'tau': [0.05, 0.1]}}, got {self.vary!r}")
+        object.__setattr__(self, "vary", tuple((name, number_list(name, values)) for name, values in self.vary))
 
     def _check_methods(self) -> None:
         require(len(self.methods) > 0, "methods must name at least one method")
@@ -115,8 +148,6 @@ class Experiment:
     def _check_numbers(self) -> None:
         for rate in (*self.learning_rates, *self.method_learning_rates):
             positive("learning_rate", rate)
-        pairs = isinstance(self.vary, tuple) and all(isinstance(axis, tuple) and len(axis) == 2 for axis in self.vary)
-        require(pairs, f"vary must say which values a hyper-parameter takes, {{'tau': [0.05, 0.1]}}, got {self.vary!r}")
         require(len({name for name, _ in self.vary}) == len(self.vary), "vary: each hyper-parameter can be varied once")
         require(
             not (self.learning_rates or self.method_learning_rates)

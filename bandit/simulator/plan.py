@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from modeseek.bandit.objectives.batch import HYPER_RANGES, HyperParameters
+from modeseek.bandit.simulator.devices import in_float32
 from modeseek.bandit.simulator.experiment import Experiment
 from modeseek.bandit.simulator.problem import make_problem, reference_probs, token_rewards
 from modeseek.bandit.simulator.run import Run, make_run
@@ -66,6 +67,7 @@ def axes_of(experiment: Experiment) -> tuple[Axis, ...]:
     return (*axes, Axis("seed", seeds, tuple({"seed": s} for s in seeds)))
 
 
+@in_float32()
 def make_plan(experiment: Experiment) -> Plan:
     """Lay out every run. No work starts here; the experiment has been checked."""
     static = experiment.static

@@ -9,6 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from modeseek.checks import require, typed, whole
+
+MOST_SAMPLES = 100_000_000
+"""Of the reference: some seconds of drawing, and a few hundred MB."""
+
+NARROWEST = 0.01
+"""The least width of a bump, in tokens: it rewards one token alone, as any narrower one would."""
+
 
 @dataclasses.dataclass(frozen=True)
 class ReferenceRecipe:
@@ -29,6 +37,16 @@ class ReferenceRecipe:
     seed: int = 0
     floor: float = 0.0
     probabilities: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        typed(self)
+        whole("reference seed", self.seed, 0)
+        require(self.samples >= 0, f"reference samples must be at least 1, or 0 for exact bins, got {self.samples}")
+        require(
+            self.samples <= MOST_SAMPLES,
+            f"reference samples must be at most {MOST_SAMPLES:,}, got {self.samples:,}: 0 takes the exact bins, to "
+            "which more samples come ever nearer",
+        )
 
 
 class Problem(NamedTuple):
@@ -57,7 +75,7 @@ def reference_probs(recipe: ReferenceRecipe, into_interval: str, vocab_size: int
         vocab_size: V, bins.
 
     Raises:
-        ValueError: a scale or sample count that is not positive, a vector of another length, with NaN, with
+        ValueError: a scale that is not positive, a vector of another length, with NaN, with
             negative or (without a floor) zero mass, or that does not sum to 1.
     """
     if recipe.probabilities:
@@ -94,8 +112,6 @@ def _cauchy_histogram(recipe: ReferenceRecipe, into_interval: str, vocab_size: i
         raise ValueError(
             f"reference scale must be positive and location finite, got {recipe.scale} and {recipe.location}"
         )
-    if recipe.samples < 0:
-        raise ValueError(f"reference samples must be at least 1, or 0 for exact bins, got {recipe.samples}")
     if into_interval not in ("clip", "discard", "tanh"):
         raise ValueError(f"reference_recipe must be 'clip', 'discard' or 'tanh', got {into_interval!r}")
     edges = np.linspace(-1, 1, vocab_size + 1)
@@ -116,23 +132,29 @@ def _cauchy_histogram(recipe: ReferenceRecipe, into_interval: str, vocab_size: i
 
 def gaussian_bump(center: float, width: float, vocab_size: int) -> Float[np.ndarray, "V"]:
     """R(a) = exp(-((a - center)/width)²), one token's reward. Paper I.1: R1 has center 70, R2 has 20, width 10."""
-    bump: Float[np.ndarray, "V"] = np.exp(-(((np.arange(vocab_size) - center) / width) ** 2))
+    with np.errstate(over="ignore"):  # far from the center, e to the power of minus infinity
+        bump: Float[np.ndarray, "V"] = np.exp(-(((np.arange(vocab_size) - center) / width) ** 2))
     return bump
 
 
 R1 = (70.0, 10.0)
 R2 = (20.0, 10.0)
+_KNOWN = {"R1": R1, "R2": R2}
+
+
+def known_reward(text: str) -> str:
+    """The one name of a reward: `r1` is `R1`."""
+    return text.upper() if text.upper() in _KNOWN else text
 
 
 def parse_reward(text: str) -> tuple[float, float]:
     """Center and width of `R1`, `R2` or `bump:CENTER:WIDTH`, in tokens.
 
     Raises:
-        ValueError: it is none of these, or a number is not finite, or the width not positive.
+        ValueError: it is none of these, or a number is not finite, or the width too small.
     """
-    known = {"R1": R1, "R2": R2}
-    if text.upper() in known:
-        return known[text.upper()]
+    if (name := known_reward(text)) in _KNOWN:
+        return _KNOWN[name]
     kind, *numbers = text.split(":")
     try:
         if kind != "bump" or len(numbers) != 2:
@@ -142,6 +164,7 @@ def parse_reward(text: str) -> tuple[float, float]:
         raise ValueError(f"a reward must be 'R1', 'R2' or 'bump:CENTER:WIDTH', got {text!r}") from None
     if not (math.isfinite(center) and math.isfinite(width) and width > 0):
         raise ValueError(f"a bump's center must be finite and its width positive, got {text!r}")
+    require(width >= NARROWEST, f"a bump's width must be at least {NARROWEST} tokens, got {text!r}")
     return center, width
 
 

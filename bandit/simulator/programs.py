@@ -1,10 +1,13 @@
 """Compiled programs by name: they begin to compile at once, in threads, and are waited for on first use."""
 
+import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
 import jax
+
+from modeseek.bandit.simulator.devices import in_float32
 
 
 class Programs:
@@ -36,13 +39,20 @@ class Programs:
         shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=self.sharding), args)
         jitted = jax.jit(function, donate_argnums=donate)
         if name not in self._compiled:
-            self._compiled[name] = self._pool.submit(lambda: jitted.lower(*shapes).compile())
-        return jax.eval_shape(jitted, *shapes)
+            self._compiled[name] = self._pool.submit(in_float32()(lambda: jitted.lower(*shapes).compile()))
+        return in_float32()(jax.eval_shape)(jitted, *shapes)
 
     @property
     def ready(self) -> bool:
         """Whether nothing is compiling any more."""
         return all(future.done() for future in self._compiled.values())
+
+    def wait(self, name: str, stop: threading.Event) -> bool:
+        """Wait until one is compiled, or there is reason to stop; whether it is compiled."""
+        while not stop.is_set():
+            if wait([self._compiled[name]], timeout=0.1).done:
+                return True
+        return False
 
     def __call__(self, name: str, *args: Any) -> Any:
         """Run one, and wait for it."""

@@ -4,6 +4,7 @@ import contextlib
 import datetime
 import io
 import json
+import os
 import platform
 import shlex
 import sys
@@ -18,6 +19,7 @@ import numpy as np
 import xarray
 
 from modeseek import __version__
+from modeseek.bandit.simulator.devices import EIGEN_FLAG
 from modeseek.bandit.simulator.evaluate import Evaluation
 from modeseek.bandit.simulator.experiment import Experiment
 from modeseek.bandit.simulator.objective import StepMetrics
@@ -86,12 +88,19 @@ def versions() -> dict[str, str]:
     return {"modeseek": __version__, "python": platform.python_version(), **packages}
 
 
+def settings() -> dict[str, Any]:
+    """JAX's own settings that change a number: which random bits a key gives, and how products are rounded."""
+    names = ("jax_default_prng_impl", "jax_threefry_partitionable", "jax_random_seed_offset")
+    return {name: getattr(jax.config, name, None) for name in (*names, "jax_default_matmul_precision")}
+
+
 def identity(experiment: Experiment) -> dict[str, Any]:
-    """What two sweeps must share for one to go on from the other, to the same bits."""
+    """What two sweeps must share for one to go on from the other, to the same bits if the machine is the same."""
     kept = {k: v for k, v in versions().items() if k in ("modeseek", "jax", "jaxlib", "flax", "optax")}
     return {
         "format": FORMAT,
         "versions": kept,
+        "settings": settings(),
         "platform": jax.default_backend(),
         "experiment": json.loads(experiment.to_json()),
     }
@@ -103,6 +112,7 @@ def assemble(
     finished: dict[int, list[Any]],
     pretraining_kl: Any,
     seconds: float,
+    machines: Sequence[str] = (),
 ) -> xarray.Dataset:
     """Finished runs as one dataset over the plan's axes; runs that are missing are NaN."""
     names = (*Evaluation._fields, *StepMetrics._fields)
@@ -144,7 +154,7 @@ def assemble(
     if "learning_rate" not in coords:
         rates = np.asarray([h.learning_rate for h in plan.hyper])
         coords["learning_rate"] = ("algorithm", grid(rates).reshape(plan.shape[0], -1)[:, 0])
-    return xarray.Dataset(data, coords=coords, attrs=provenance(experiment.to_json(), seconds))
+    return xarray.Dataset(data, coords=coords, attrs=provenance(experiment.to_json(), seconds, machines))
 
 
 def processor() -> str:
@@ -156,18 +166,27 @@ def processor() -> str:
     return ", ".join([platform.machine(), *sorted(names)])
 
 
-def provenance(configuration: str, seconds: float) -> dict[str, Any]:
+def machine() -> str:
+    """What computes here, with everything of it that may change a bit: processor, devices, the user's flags of XLA."""
+    devices = f"{jax.device_count()} {jax.devices()[0].device_kind} device(s)"
+    flags = [flag for flag in os.environ.get("XLA_FLAGS", "").split() if not flag.startswith(EIGEN_FLAG)]
+    return ", ".join([processor(), devices, *flags])
+
+
+def provenance(configuration: str, seconds: float, machines: Sequence[str] = ()) -> dict[str, Any]:
     """A results file's attributes. NetCDF's hold strings and numbers alone: what is nested becomes a JSON string.
 
     Args:
         configuration: what was run, as JSON.
         seconds: that it took.
+        machines: that it was computed on, one after the other; this one, if none is given.
     """
     return {
         "modeseek_format": FORMAT,
         "configuration": configuration,
         "versions": json.dumps(versions()),
-        "machine": f"{processor()}, {jax.device_count()} {jax.devices()[0].device_kind} device(s)",
+        "settings": json.dumps(settings()),
+        "machine": "; then ".join(machines or [machine()]),
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "seconds": float(seconds),

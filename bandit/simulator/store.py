@@ -1,23 +1,24 @@
 """What a sweep has done so far, on disk: finished runs, and the state of those in flight.
 
 A folder beside the results file. Every file is written under a temporary name and renamed, so that a kill at any
-moment leaves the last complete state; plain `.npz` without pickle.
+moment leaves the last complete state. Arrays are sealed with the identity of their sweep (`sealed`): a file that was
+damaged, or is another sweep's, is refused.
 """
 
-import contextlib
 import json
 import os
 import secrets
 import shutil
 import time
-import zipfile
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
+from modeseek.bandit.simulator.sealed import load_arrays, save_arrays
+from modeseek.checks import finite
 from modeseek.files import differences, parse_json, replacing, writable_folder
 from modeseek.locks import lock_folder
 
@@ -31,27 +32,12 @@ class InFlight(NamedTuple):
     metrics: list[np.ndarray]
 
 
-def _write(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    with replacing(path) as temporary:
-        np.savez(temporary, **arrays)  # type: ignore[arg-type]
-
-
 def _numbered(prefix: str, leaves: list[Any]) -> dict[str, np.ndarray]:
     return {f"{prefix}{i:06d}": np.asarray(leaf) for i, leaf in enumerate(leaves)}
 
 
-def _in_order(prefix: str, data: Any) -> list[np.ndarray]:
-    return [data[name] for name in sorted(data.files) if name.startswith(prefix)]
-
-
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    """An `.npz` file; a damaged one is a `ValueError` that says what to do."""
-    try:
-        with np.load(path, allow_pickle=False) as data:
-            yield data
-    except (OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} is damaged ({error}): delete it, and its runs are made again") from error
+def _in_order(prefix: str, data: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    return [data[name] for name in sorted(data) if name.startswith(prefix)]
 
 
 def _read_json(path: Path) -> Any:
@@ -67,16 +53,22 @@ class Store:
     Args:
         folder: where; made if it is not there.
         identity: JSON-able description of what is computed; a folder with another one is refused.
+        machine: what computes it. Bits differ from one machine to another, so that all are kept: `machines`.
+
+    Attributes:
+        machines: those that have worked on the sweep, this one last.
+        moved: whether another one has worked on it before this.
 
     Raises:
         ValueError: the folder belongs to another configuration or version; the message says what differs.
     """
 
-    def __init__(self, folder: Path, identity: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, identity: dict[str, Any], machine: str = "") -> None:
         self.folder = writable_folder(folder)
+        self._seal = json.dumps(identity, sort_keys=True)
         self._lock = lock_folder(self.folder)
         try:
-            self._identify(identity)
+            self.machines = self._identify(identity, machine)
             self._earlier = self._earlier_seconds()
         except BaseException:
             self._lock.close()
@@ -90,22 +82,41 @@ class Store:
 
     def _earlier_seconds(self) -> float:
         path = self.folder / "seconds.json"
-        return float(_read_json(path)) if path.exists() else 0.0
+        seconds = _read_json(path) if path.exists() else 0.0
+        if not (finite(seconds) and seconds >= 0):
+            raise ValueError(f"{path} is damaged (it holds no seconds): delete it, and their count begins anew")
+        return float(seconds)
+
+    def _load(self, path: Path) -> dict[str, np.ndarray]:
+        """A file of arrays; a damaged one is a `ValueError` that says what to do."""
+        try:
+            return load_arrays(path, self._seal)
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{path} is damaged ({error}): delete it, and its runs are made again") from error
 
     def _save(self, name: str, arrays: dict[str, np.ndarray]) -> None:
-        _write(self.folder / name, arrays)
+        save_arrays(self.folder / name, arrays, self._seal)
         with replacing(self.folder / "seconds.json") as temporary:
             temporary.write_text(json.dumps(self.seconds))
 
-    def _identify(self, identity: dict[str, Any]) -> None:
+    def _identify(self, identity: dict[str, Any], machine: str) -> list[str]:
         path = self.folder / "identity.json"
+        machines: list[str] = []
+        self.moved = False
         if path.exists():
-            self._check(_read_json(path), identity)
-            return
-        if any(self.folder.glob("*.npz")):
+            found = _read_json(path)
+            if not (isinstance(found, dict) and isinstance(before := found.pop("machines", []), list)):
+                raise ValueError(f"{path} is damaged (it says of no sweep): delete the folder {self.folder}")
+            self._check(found, identity)
+            machines = [str(each) for each in before]
+            self.moved = machines[-1:] not in ([], [machine])
+        elif any(self.folder.glob("*.npz")):
             raise ValueError(f"{self.folder} holds runs and does not say of which sweep: delete it")
-        with replacing(path) as temporary:
-            temporary.write_text(json.dumps(identity, indent=1))
+        if not path.exists() or machines[-1:] != [machine]:
+            machines = [*machines, machine]
+            with replacing(path) as temporary:
+                temporary.write_text(json.dumps({**identity, "machines": machines}, indent=1))
+        return machines
 
     def _check(self, found: dict[str, Any], wanted: dict[str, Any]) -> None:
         differing = sorted(differences(found, wanted))
@@ -132,8 +143,7 @@ class Store:
         path = self.folder / "pretrained.npz"
         if not path.exists():
             return None
-        with _opened(path) as data:
-            return _in_order("leaf", data)
+        return _in_order("leaf", self._load(path))
 
     def save_finished(self, runs: np.ndarray, leaves: list[np.ndarray]) -> None:
         """Keep the results of runs that are done; their in-flight state is dropped."""
@@ -144,8 +154,8 @@ class Store:
         """All finished runs: their indices and their results, a leading axis over the indices."""
         found = []
         for path in sorted(self.folder.glob("runs-*.npz")):
-            with _opened(path) as data:
-                found.append((data["runs"], _in_order("leaf", data)))
+            data = self._load(path)
+            found.append((data["runs"], _in_order("leaf", data)))
         return found
 
     def save_in_flight(self, runs: np.ndarray, collections: int, state: Any, metrics: Any) -> None:
@@ -159,8 +169,8 @@ class Store:
         path = self.folder / "in-flight.npz"
         if not path.exists():
             return None
-        with _opened(path) as data:
-            return InFlight(data["runs"], int(data["collections"]), _in_order("state", data), _in_order("metric", data))
+        data = self._load(path)
+        return InFlight(data["runs"], int(data["collections"]), _in_order("state", data), _in_order("metric", data))
 
     def delete(self) -> None:
         """Remove the folder: everything is in the results file now. First in one step by renaming, since a folder

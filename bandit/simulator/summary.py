@@ -3,7 +3,8 @@
 import numpy as np
 import xarray
 
-from modeseek.bandit.objectives.registry import variant
+from modeseek.bandit.objectives.registry import Method, variant
+from modeseek.bandit.simulator.experiment import Experiment
 
 
 def final_values(dataset: xarray.Dataset, share: float = 0.1) -> xarray.Dataset:
@@ -94,12 +95,51 @@ def diverged_runs(dataset: xarray.Dataset) -> list[str]:
     lines = []
     for index in np.argwhere(diverged.values >= 0):
         cell = diverged[tuple(index)]
-        labels = {d: cell[d].item() for d in diverged.dims} | {"learning_rate": float(cell["learning_rate"])}
-        named = ", ".join(
-            f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}" for name, value in labels.items()
-        )
-        lines.append(f"diverged at gradient step {cell.item()}: {named}")
+        labels = {str(d): cell[d].item() for d in diverged.dims} | {"learning_rate": float(cell["learning_rate"])}
+        lines.append(f"diverged at gradient step {cell.item()}: {_named(labels)}")
     return lines
+
+
+def idle_runs(dataset: xarray.Dataset, experiment: Experiment) -> list[str]:
+    """One line for each cell of the grid with runs whose loss had no weight: the gradient was 0 wherever it was taken.
+
+    Args:
+        dataset: of the experiment.
+        experiment: which may say why.
+    """
+    norms = dataset["gradient_norm"]
+    # At step 0 nothing was trained yet; after a divergence there is no gradient.
+    measured = norms.notnull().any("step")
+    idle = ((norms == 0) | norms.isnull()).all("step") & measured & (dataset["diverged_at"] < 0)
+    lines = []
+    over_runs = idle.transpose(..., "seed")
+    for index in np.ndindex(*over_runs.shape[:-1]):
+        cell = over_runs[index]
+        seeds = cell["seed"].values[cell.values]
+        if seeds.size:
+            labels = {str(d): cell[d].item() for d in over_runs.dims[:-1]} | {"learning_rate": float(cell["learning_rate"])}
+            which = f"{_named(labels)}, seed{'s' if seeds.size > 1 else ''} {', '.join(map(str, seeds[:10]))}"
+            which += ", …" if seeds.size > 10 else ""
+            why = _why_idle(variant(str(cell["algorithm"].item())).method, experiment, labels)
+            lines.append(f"nothing was learnt, the gradient was 0 at every step: {which}{f' ({why})' if why else ''}")
+    return lines
+
+
+def _why_idle(method: Method, experiment: Experiment, labels: dict[str, object]) -> str:
+    """What of a configuration leaves this method's loss no weight, where it is plain."""
+    of_one = experiment.algorithm.responses_per_prompt == 1
+    if of_one and experiment.conventions.standardization_of(method) == "per_prompt" and "advantages" in method.needs:
+        return "standardised per prompt, the advantage of a single response is 0"
+    gap = labels.get("reward_gap", experiment.hyper.reward_gap)
+    if "pairs" in method.needs and gap:
+        return f"no two responses to a prompt differ by reward_gap = {gap:g} or more"
+    return ""
+
+
+def _named(labels: dict[str, object]) -> str:
+    return ", ".join(
+        f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}" for name, value in labels.items()
+    )
 
 
 def table(dataset: xarray.Dataset) -> str:
@@ -139,4 +179,5 @@ def _missing(finite: int, seeds: int) -> str:
 def _plus_minus(mean: float, error: float, digits: int) -> str:
     if not np.isfinite(mean):
         return "—"
-    return f"{mean:.{digits}f}" if not np.isfinite(error) else f"{mean:.{digits}f} ± {error:.{digits}f}"
+    shown = f"{round(mean, digits) + 0.0:.{digits}f}"  # and not -0.0, of a rounding error below zero
+    return shown if not np.isfinite(error) else f"{shown} ± {error:.{digits}f}"

@@ -22,8 +22,9 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from modeseek.bandit.simulator import results
 from modeseek.bandit.simulator.config import Static
-from modeseek.bandit.simulator.devices import run_mesh, runs_per_device
+from modeseek.bandit.simulator.devices import check_platform, in_float32, run_mesh, runs_per_device
 from modeseek.bandit.simulator.experiment import Experiment
+from modeseek.bandit.simulator.memory import check_room, sizes_of
 from modeseek.bandit.simulator.plan import Plan, make_plan
 from modeseek.bandit.simulator.pretrain import Pretrained
 from modeseek.bandit.simulator.problem import Problem
@@ -102,9 +103,14 @@ def run_group_size(runs: int) -> int:
     return mesh.devices.size * runs_per_device(mesh, runs)
 
 
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
 @contextmanager
 def _stop_on_interrupt() -> Iterator[threading.Event]:
-    """Turn the first Ctrl-C into a flag that is read between collections; the second one interrupts at once."""
+    """Turn the first Ctrl-C into a flag, read between collections and while programs compile; the second one
+    interrupts at once. Before training, when there is nothing to be saved, the first one does."""
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield stop
@@ -114,7 +120,7 @@ def _stop_on_interrupt() -> Iterator[threading.Event]:
         if stop.is_set():
             raise KeyboardInterrupt
         stop.set()
-        print("\nstopping after this collection (Ctrl-C again: at once)", file=sys.stderr)
+        _say("\nstopping after this collection (Ctrl-C again: at once)")
 
     previous = signal.signal(signal.SIGINT, handler)
     try:
@@ -139,10 +145,8 @@ def _host(tree: Any) -> Any:
 class _Runner:
     """One sweep in progress."""
 
-    def __init__(
-        self, experiment: Experiment, plan: Plan, store: Store | None, bar: "tqdm[Any]", stop: threading.Event
-    ) -> None:
-        self.experiment, self.plan, self.store, self.bar, self.stop = experiment, plan, store, bar, stop
+    def __init__(self, experiment: Experiment, plan: Plan, store: Store | None, bar: "tqdm[Any]") -> None:
+        self.experiment, self.plan, self.store, self.bar = experiment, plan, store, bar
         self.group = run_group_size(plan.total)
         self.programs = _programs(experiment.static, self.group)
         self.programs.compile_for(plan.runs)
@@ -155,8 +159,8 @@ class _Runner:
             self.bar.n += steps
             self.bar.refresh()
 
-    def pretrained(self) -> Pretrained | None:
-        """One policy at the reference per seed, shared by all runs with it; None if it was stopped before."""
+    def pretrained(self) -> Pretrained:
+        """One policy at the reference per seed, shared by all runs with it."""
         first = np.asarray([np.flatnonzero(self.seed_of_run == i)[0] for i in range(len(self.seeds))])
         problem = Problem(*(np.asarray(leaf)[first] for leaf in self.plan.runs.problem))
         shapes = jax.eval_shape(
@@ -170,8 +174,6 @@ class _Runner:
             return loaded
         parts = []
         for rows in _groups(np.arange(len(self.seeds)), self.group):
-            if self.stop.is_set():
-                return None
             padded = _padded(rows, self.group)
             part = self.programs("pretrain", self.programs.put(problem, padded), self.programs.put(self.seeds, padded))
             parts.append(_host(part))
@@ -194,8 +196,10 @@ class _Runner:
                 "raise pretraining.steps or pretraining.tolerance"
             )
 
-    def train(self, rows: np.ndarray, params: Any) -> list[np.ndarray] | None:
+    def train(self, rows: np.ndarray, params: Any, stop: threading.Event) -> list[np.ndarray] | None:
         """Train one group to its end; None if it was stopped, its state saved."""
+        if not self.programs.wait("start", stop):
+            return None
         padded = _padded(rows, self.group)
         run = self.programs.put(self.plan.runs, padded)
         state, *initial = self.programs("start", self.programs.put(params, self.seed_of_run[padded]), run)
@@ -206,8 +210,14 @@ class _Runner:
             done = saved.collections
             state = jax.device_put(jax.tree.unflatten(jax.tree.structure(state), saved.state), self.programs.sharding)
             history.restore(saved.metrics, done)
+        elif saved is not None and np.isin(saved.runs, rows).any():
+            _say(
+                f"note: {len(saved.runs)} runs in flight were saved, {self.group} are trained at once here: begun anew"
+            )
         algorithm = self.experiment.algorithm
         self._already_done(done * len(rows) * algorithm.steps_per_collection)
+        if not self.programs.wait("collection", stop):
+            return None
         last_saved = time.monotonic()
         while done < algorithm.collections:
             state, metrics = self.programs("collection", state, run)
@@ -215,10 +225,10 @@ class _Runner:
             done += 1
             self.bar.update(len(rows) * algorithm.steps_per_collection)
             late = time.monotonic() - last_saved > CHECKPOINT_SECONDS
-            if self.store and done < algorithm.collections and (self.stop.is_set() or late):
+            if self.store and done < algorithm.collections and (stop.is_set() or late):
                 self.store.save_in_flight(rows, done, _host(state), history.arrays())
                 last_saved = time.monotonic()
-            if self.stop.is_set() and done < algorithm.collections:
+            if stop.is_set() and done < algorithm.collections:
                 return None
         leaves = history.leaves(np.asarray(state.diverged_at), len(rows))
         if self.store:
@@ -226,6 +236,21 @@ class _Runner:
         return leaves
 
 
+@functools.lru_cache(maxsize=1)  # what is free shrinks while JAX starts, and a command asks before and within
+def check_before(experiment: Experiment) -> str:
+    """Refuse what cannot be computed here, before any work and any file.
+
+    Returns:
+        what is to be said of it at the start, or nothing.
+
+    Raises:
+        ValueError: there is no device, or too little memory.
+    """
+    check_platform()
+    return check_room(experiment, run_group_size(sizes_of(experiment).runs))
+
+
+@in_float32()
 def run_sweep(experiment: Experiment, out: Path | None = None, *, progress: bool = True) -> Sweep:
     """Run every run of an experiment, and keep the results.
 
@@ -240,13 +265,19 @@ def run_sweep(experiment: Experiment, out: Path | None = None, *, progress: bool
         the results, and whether they are complete; Ctrl-C ends a sweep early, with NaN where runs are missing.
 
     Raises:
-        ValueError: `out` exists already, cannot be written, or its partial folder is of another configuration.
+        ValueError: `out` exists already, cannot be written, or its partial folder is of another configuration; or as
+            `check_before`.
     """
+    if (said := check_before(experiment)) and progress:
+        _say(said)
     out = None if out is None else Path(out)
     if out is None:
         return _run_sweep(experiment, None, None, progress)
     results.check_output(out)
-    with Store(out.with_suffix(".partial"), results.identity(experiment)) as store:
+    with Store(out.with_suffix(".partial"), results.identity(experiment), results.machine()) as store:
+        if store.moved:
+            before, here = store.machines[-2:]
+            _say(f"note: begun on {before}; it goes on here, on {here}: last bits may differ from an unbroken sweep's")
         sweep = _run_sweep(experiment, out, store, progress)
         if sweep.complete:
             store.delete()
@@ -265,25 +296,24 @@ def _run_sweep(experiment: Experiment, out: Path | None, store: Store | None, pr
     for rows, leaves in store.load_finished() if store else ():
         keep(rows, leaves)
     steps = experiment.algorithm.gradient_steps
-    with (
-        _stop_on_interrupt() as stop,
-        progress_bar(
-            total=plan.total * steps, unit="step", disable=not progress, smoothing=0.05, desc="compiling"
-        ) as bar,
-    ):
-        runner = _Runner(experiment, plan, store, bar, stop)
+    with progress_bar(
+        total=plan.total * steps, unit="step", disable=not progress, smoothing=0.05, desc="compiling"
+    ) as bar:
+        runner = _Runner(experiment, plan, store, bar)
         runner._already_done(len(finished) * steps)
         pretrained = runner.pretrained()
         bar.set_description(f"{plan.total} run{'s' if plan.total > 1 else ''}")
         left = np.asarray([i for i in range(plan.total) if i not in finished], int)
-        for rows in _groups(left, runner.group):
-            trained = None if stop.is_set() or pretrained is None else runner.train(rows, pretrained.params)
-            if trained is None:
-                break
-            keep(rows, trained)
-    reached = np.full(experiment.seeds, np.nan) if pretrained is None else pretrained.kl_to_reference
+        with _stop_on_interrupt() as stop:
+            for rows in _groups(left, runner.group):
+                trained = None if stop.is_set() else runner.train(rows, pretrained.params, stop)
+                if trained is None:
+                    break
+                keep(rows, trained)
+    reached = pretrained.kl_to_reference
     seconds = store.seconds if store else time.monotonic() - started
-    dataset = results.assemble(experiment, plan, finished, reached, seconds=seconds)
+    machines = store.machines if store else ()
+    dataset = results.assemble(experiment, plan, finished, reached, seconds=seconds, machines=machines)
     complete = len(finished) == plan.total
     if out is not None:
         results.save(dataset, out if complete else out.with_suffix(".partial.nc"))

@@ -39,7 +39,7 @@ class Convert:
         from modeseek.llm.checkpoints.checkpoint import open_checkpoint
         from modeseek.llm.checkpoints.hub import local_folder
         from modeseek.llm.checkpoints.save import check_new, convert
-        from modeseek.llm.parallel.memory import readable
+        from modeseek.memory import readable
         from modeseek.progress import progress
 
         check_new(self.out)

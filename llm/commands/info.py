@@ -99,7 +99,7 @@ def _sizes(config: "ModelConfig", head: str) -> str:
 
 
 def _table(title: str, memory: "MemoryEstimate") -> str:
-    from modeseek.llm.parallel.memory import readable
+    from modeseek.memory import readable
 
     lines = [f"{title:<84}{readable(memory.total):>12}"]
     lines += [f"  {part:<82}{readable(count):>12}" for part, count in memory.parts.items()]

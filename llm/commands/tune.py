@@ -224,8 +224,8 @@ class Tune(Training):
     def _check_memory(self, checkpoint: "Checkpoint", mesh: "MeshShape", prompts: Sequence[Sequence[int]]) -> None:
         """Say what sampling needs, and refuse what does not fit."""
         from modeseek.llm.parallel.device_memory import check_fits, compute_counted
-        from modeseek.llm.parallel.memory import readable
         from modeseek.llm.training.sampling_memory import sampling_memory
+        from modeseek.memory import readable
 
         needed = sampling_memory(checkpoint.config, compute_counted(self.dtype), prompts, self.config, mesh=mesh)
         what = f"sampling {self.config.generation_batch} responses at once, beside what is trained,"

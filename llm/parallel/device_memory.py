@@ -1,14 +1,12 @@
 """How much memory there is, compared with what work needs before anything is loaded or compiled."""
 
-import contextlib
-import os
-from pathlib import Path
 from typing import Any
 
 import jax
 
 from modeseek.llm.models.model import Compute
-from modeseek.llm.parallel.memory import MemoryEstimate, readable
+from modeseek.llm.parallel.memory import MemoryEstimate
+from modeseek.memory import free_bytes, readable
 
 
 def available_bytes(device: Any = None) -> int | None:
@@ -20,7 +18,7 @@ def available_bytes(device: Any = None) -> int | None:
     stats = device.memory_stats() or {}
     if "bytes_limit" in stats:
         return int(stats["bytes_limit"] - stats.get("bytes_in_use", 0))
-    free = _host_bytes() if device.platform == "cpu" else None
+    free = free_bytes() if device.platform == "cpu" else None
     return None if free is None else free // jax.local_device_count("cpu")
 
 
@@ -37,16 +35,6 @@ chunks were slower, the larger the more (`benchmarks/llm_results.md`)."""
 def chunk_counted(chunk: int) -> int:
     """Tokens whose logits exist at once where `chunk` are allowed, on this process's devices."""
     return min(chunk, CPU_CHUNK) if jax.default_backend() == "cpu" else chunk
-
-
-def _host_bytes() -> int | None:
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return 1024 * int(line.split()[1])
-    with contextlib.suppress(OSError, ValueError, AttributeError):  # systems without these names
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return None
 
 
 def check_fits(

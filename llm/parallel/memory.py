@@ -296,11 +296,3 @@ def _gathered(config: ModelConfig, mesh: MeshShape) -> int:
     """Numbers of one layer, whole along fsdp."""
     whole = mesh._replace(fsdp=1)
     return sum(numbers_per_device(p, whole) for p in parameters(config) if p.stacked) // config.layers
-
-
-def readable(count: int) -> str:
-    """Bytes in the unit that a person would choose."""
-    if count <= 0:
-        return "0 B"
-    step = min(int(math.log2(count) // 10), 4)
-    return f"{count / 1024**step:.{0 if step == 0 else 2}f} {('B', 'KiB', 'MiB', 'GiB', 'TiB')[step]}"

@@ -20,6 +20,7 @@ from modeseek.llm.parallel.mesh import MeshShape
 from modeseek.llm.parallel.roofline import decoding_bytes, training_flop
 from modeseek.llm.training.settings import EpochsConfig
 from modeseek.llm.training.tune_config import TuneConfig
+from modeseek.memory import readable
 
 WIDTH = {"float32": 4, "bfloat16": 2, "float16": 2}
 
@@ -266,12 +267,12 @@ def table(plan: Plan, rate: Rate, name: str) -> str:
         name: of the device.
     """
     lines = [_line(what, _number(count)) for what, count in plan.sizes.items()]
-    lines += ["", _line("memory, held all the time", memory.readable(sum(plan.held.values()))), *_parts(plan.held)]
+    lines += ["", _line("memory, held all the time", readable(sum(plan.held.values()))), *_parts(plan.held)]
     for phase, parts in plan.phases.items():
-        lines += [_line(f"memory, beside it to {phase}", memory.readable(sum(parts.values()))), *_parts(parts)]
-    room = memory.readable(int(rate.device.memory))
+        lines += [_line(f"memory, beside it to {phase}", readable(sum(parts.values()))), *_parts(parts)]
+    room = readable(int(rate.device.memory))
     fits = "fits" if plan.peak <= 0.95 * rate.device.memory else "does NOT fit"
-    lines += [_line(f"memory, most at once: {fits} one {name} of {room}", memory.readable(plan.peak)), ""]
+    lines += [_line(f"memory, most at once: {fits} one {name} of {room}", readable(plan.peak)), ""]
     lines += [_line(f"hours to {phase}", f"{spent / 3600:.2f}") for phase, spent in plan.seconds.items()]
     lines.append(_line("hours in all", f"{plan.hours:.2f}"))
     peak = f"{rate.device.flops / 1e12:g} TFLOP/s at {100 * rate.mfu:g} %"
@@ -282,7 +283,7 @@ def table(plan: Plan, rate: Rate, name: str) -> str:
 
 
 def _parts(parts: Mapping[str, int]) -> list[str]:
-    return [_line(f"  {name}", memory.readable(count)) for name, count in parts.items()]
+    return [_line(f"  {name}", readable(count)) for name, count in parts.items()]
 
 
 def _line(what: str, value: str) -> str:

@@ -133,14 +133,18 @@ def _run(experiment: Experiment, command: str, out: str | Path | None, progress:
     use_host_devices()
     use_compilation_cache()
     if out is not None:
-        from modeseek.bandit.commands.common import output_folder, run_to_file
+        from modeseek.bandit.commands.common import check_before, output_folder, run_to_file
 
+        check_before(experiment)
         folder = output_folder(Path(out), command)
         finished = run_to_file(experiment, folder, progress=progress)
         return open_results(folder / "results.partial.nc") if finished is None else finished
+    from modeseek.bandit.simulator.summary import diverged_runs, idle_runs
     from modeseek.bandit.simulator.sweep import run_sweep
 
     done = run_sweep(experiment, progress=progress)
+    for line in (*diverged_runs(done.dataset), *idle_runs(done.dataset, experiment)):
+        print(f"warning: {line}", file=sys.stderr)
     if not done.complete:
         print("stopped: runs that did not finish are NaN (give out=FOLDER to go on later)", file=sys.stderr)
     return done.dataset
