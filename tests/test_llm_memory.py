@@ -14,11 +14,12 @@ from modeseek.llm.models.model import Compute, Model
 from modeseek.llm.models.parameters import shapes
 from modeseek.llm.parallel import device_memory, memory
 from modeseek.llm.parallel.device_memory import available_bytes, check_fits, chunk_counted
-from modeseek.llm.parallel.memory import MemoryEstimate, parameter_count, readable
+from modeseek.llm.parallel.memory import MemoryEstimate, parameter_count
 from modeseek.llm.parallel.mesh import MeshShape
 from modeseek.llm.training import lora
 from modeseek.llm.training.cross_entropy import TokenBatch
 from modeseek.llm.training.optimizer import Adam, start
+from modeseek.memory import readable
 
 CHUNK = chunk_counted(1024)
 """Tokens whose logits exist at once where 1024 and more are allowed: on a CPU fewer."""

@@ -117,7 +117,9 @@ def idle_runs(dataset: xarray.Dataset, experiment: Experiment) -> list[str]:
         cell = over_runs[index]
         seeds = cell["seed"].values[cell.values]
         if seeds.size:
-            labels = {str(d): cell[d].item() for d in over_runs.dims[:-1]} | {"learning_rate": float(cell["learning_rate"])}
+            labels = {str(d): cell[d].item() for d in over_runs.dims[:-1]} | {
+                "learning_rate": float(cell["learning_rate"])
+            }
             which = f"{_named(labels)}, seed{'s' if seeds.size > 1 else ''} {', '.join(map(str, seeds[:10]))}"
             which += ", …" if seeds.size > 10 else ""
             why = _why_idle(variant(str(cell["algorithm"].item())).method, experiment, labels)
