@@ -133,8 +133,12 @@ def test_what_is_kept_changes_no_batch(size):
     run = lambda made: lambda numbers: made.append(tuple(numbers)) or [f"{n} in {numbers}" for n in numbers]
     every: list[tuple[int, ...]] = []
     expected = in_batches(rows, size, run(every))
-    for finished in range(len(every) + 1):
-        found = {n: expected[n] for batch in every[:finished] for n in batch}
-        made: list[tuple[int, ...]] = []
-        assert in_batches(rows, size, run(made), keeper=Kept(found)) == expected
-        assert made == every[finished:]
+    for finished, batch in enumerate(every):
+        before = {n: expected[n] for whole in every[:finished] for n in whole}
+        own = list(dict.fromkeys(batch))  # the last one is filled up with its first row
+        for cut in range(len(own)):  # a kill within the writing of a batch
+            made: list[tuple[int, ...]] = []
+            kept = Kept(before | {n: expected[n] for n in own[:cut]})
+            assert in_batches(rows, size, run(made), keeper=kept) == expected
+            assert made == every[finished:]
+    assert in_batches(rows, size, run([]), keeper=Kept(dict(enumerate(expected)))) == expected
