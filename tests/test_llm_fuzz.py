@@ -167,11 +167,14 @@ FILES = st.one_of(
     st.binary(max_size=60),
 )
 
-COLUMNS = sorted({name for form in FORMS for name in form.columns} | {"input", "chosen_reward", "extra"})
 TURN = {"role": "user", "content": "why?"}
-GOOD_ROWS = st.sampled_from(FORMS).map(lambda form: dict.fromkeys(form.columns, "a"))
-ROWS = GOOD_ROWS.flatmap(lambda row: st.one_of(st.just(row), objects(row | {"b": [TURN]}, st.sampled_from(COLUMNS))))
-LINES = st.lists(st.one_of(ROWS.map(written), st.one_of(ODD, ANY).map(written), st.text(max_size=9)), max_size=3)
+GOOD_ROWS = [
+    dict.fromkeys(form.columns, "a") | more
+    for form in FORMS
+    for more in ({}, {form.columns[-1]: [TURN, TURN | {"role": "assistant"}]}, {"input": "b", "chosen_reward": 1.0})
+]
+ROWS = st.sampled_from(GOOD_ROWS).flatmap(lambda row: objects(row, st.sampled_from([*row, "extra"]))).map(written)
+LINES = st.lists(st.one_of(ROWS, ROWS, ROWS, st.one_of(ODD, ANY).map(written), st.text(max_size=9)), max_size=2)
 
 
 def data(lines: list[str], name: str) -> None:
