@@ -44,7 +44,7 @@ with replacing(path / "tokens.png") as temporary, NewFolder(path / "model") as f
     temporary.write_text("half")
     (folder / "half").touch()
     print("now", flush=True)
-    time.sleep(60)
+    time.sleep(10)
 """
 
 
