@@ -38,6 +38,7 @@ def test_parameters_are_counted_as_jax_counts_them(policy, length):
     assert sizes_of(experiment).parameters == parameter_count(shapes)
 
 
+@pytest.mark.slow  # each case is a shape of its own to compile
 @pytest.mark.parametrize(
     "experiment",
     [
