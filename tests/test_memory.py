@@ -38,6 +38,7 @@ def test_parameters_are_counted_as_jax_counts_them(policy, length):
     assert sizes_of(experiment).parameters == parameter_count(shapes)
 
 
+@pytest.mark.slow  # each case is a shape of its own to compile
 @pytest.mark.parametrize(
     "experiment",
     [
@@ -92,7 +93,9 @@ def test_a_size_beyond_this_machine_is_refused_by_name(changes, advice):
 
 
 def test_a_grid_is_refused_for_its_cells_and_what_is_usual_for_the_machine():
-    grid = dataclasses.replace(Experiment(), vary=tuple((n, tuple(range(1, 1000))) for n in ("tau", "beta")))
+    grid = dataclasses.replace(
+        Experiment(), vary=tuple((n, tuple(map(float, range(1, 1000)))) for n in ("tau", "beta"))
+    )
     with pytest.raises(ValueError, match="lower the number of methods, rewards, learning rates and varied values"):
         check_room(grid, 2, free=16 * GiB)
     with pytest.raises(ValueError, match="no size of it is large"):
@@ -159,12 +162,12 @@ def test_an_interrupt_is_one_line_from_the_first_second_on(tmp_path):
     assert process.returncode == 130
     process = _command("--policy.kind", "gpt", "--out", str(tmp_path / "out"))
     said = ""
-    while "compiling" not in said:
-        said += process.stderr.read(1)
+    while "compiling" not in said and (more := process.stderr.read(1)):
+        said += more
     process.send_signal(signal.SIGINT)
     began = time.monotonic()
     _, more = process.communicate()
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 20
     assert process.returncode == 130
     assert more.endswith("\nmodeseek: interrupted\n")
     assert "Traceback" not in more
