@@ -49,7 +49,7 @@ def load_arrays(path: Path, seal: str) -> dict[str, np.ndarray]:
 
 
 def _sum(file: IO[bytes], end: int, name: str, seal: str) -> bytes:
-    """Of the name, the seal and the first `end` bytes, after which the file stands."""
+    """A sum over the name, the seal and the first `end` bytes, after which the file stands."""
     found = hashlib.sha256(f"{name}\n{seal}\n".encode())
     file.seek(0)
     left = end

@@ -49,7 +49,7 @@ def _of_system() -> int | None:
 
 
 def _of_container() -> int | None:
-    """Of a control group, version 2: its limit without what is in use and cannot be given back."""
+    """What a control group (version 2) leaves: its limit without what is in use and cannot be given back."""
     group = Path("/sys/fs/cgroup")
     with contextlib.suppress(OSError, ValueError):
         limit = int((group / "memory.max").read_text())  # "max": no limit
