@@ -45,7 +45,7 @@ def test_parameters_are_counted_as_jax_counts_them(policy, length):
         Experiment(evaluation=EvaluationConfig(prompts=5000)),
         Experiment(algorithm=AlgorithmConfig(samples_per_collection=6000, minibatch_size=6000)),
         Experiment(
-            algorithm=AlgorithmConfig(samples_per_collection=1200, minibatch_size=1200, responses_per_prompt=600)
+            algorithm=AlgorithmConfig(samples_per_collection=3000, minibatch_size=3000, responses_per_prompt=1500)
         ),
         Experiment(response_length=400),
     ],

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int
 from modeseek.checks import require, typed, whole
 
 MOST_SAMPLES = 100_000_000
-"""Of the reference: some seconds of drawing, and a few hundred MB."""
+"""The most samples of a reference: some seconds of drawing, and a few GB."""
 
 NARROWEST = 0.01
 """The least width of a bump, in tokens: it rewards one token alone, as any narrower one would."""

@@ -1,5 +1,8 @@
 """From curves to numbers: the end of each run, means and standard errors over seeds, the best learning rate."""
 
+from collections.abc import Hashable, Mapping
+from typing import Any
+
 import numpy as np
 import xarray
 
@@ -127,7 +130,7 @@ def idle_runs(dataset: xarray.Dataset, experiment: Experiment) -> list[str]:
     return lines
 
 
-def _why_idle(method: Method, experiment: Experiment, labels: dict[str, object]) -> str:
+def _why_idle(method: Method, experiment: Experiment, labels: Mapping[Hashable, Any]) -> str:
     """What of a configuration leaves this method's loss no weight, where it is plain."""
     of_one = experiment.algorithm.responses_per_prompt == 1
     if of_one and experiment.conventions.standardization_of(method) == "per_prompt" and "advantages" in method.needs:
@@ -138,7 +141,7 @@ def _why_idle(method: Method, experiment: Experiment, labels: dict[str, object])
     return ""
 
 
-def _named(labels: dict[str, object]) -> str:
+def _named(labels: Mapping[Hashable, Any]) -> str:
     return ", ".join(
         f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}" for name, value in labels.items()
     )

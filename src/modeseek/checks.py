@@ -131,7 +131,7 @@ def _held(name: str, value: Any, hint: Any) -> Any:
 
 
 def _something(arguments: tuple[Any, ...]) -> Any:
-    """X for `X | None`; what may be several things is taken as it is."""
+    """The X of `X | None`; what may be several things is taken as it is."""
     given = [each for each in arguments if each is not type(None)]
     return given[0] if len(given) == 1 else Any
 
