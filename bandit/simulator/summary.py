@@ -98,7 +98,7 @@ def diverged_runs(dataset: xarray.Dataset) -> list[str]:
     lines = []
     for index in np.argwhere(diverged.values >= 0):
         cell = diverged[tuple(index)]
-        labels = {str(d): cell[d].item() for d in diverged.dims} | {"learning_rate": float(cell["learning_rate"])}
+        labels = {d: cell[d].item() for d in diverged.dims} | {"learning_rate": float(cell["learning_rate"])}
         lines.append(f"diverged at gradient step {cell.item()}: {_named(labels)}")
     return lines
 
@@ -120,9 +120,7 @@ def idle_runs(dataset: xarray.Dataset, experiment: Experiment) -> list[str]:
         cell = over_runs[index]
         seeds = cell["seed"].values[cell.values]
         if seeds.size:
-            labels = {str(d): cell[d].item() for d in over_runs.dims[:-1]} | {
-                "learning_rate": float(cell["learning_rate"])
-            }
+            labels = {d: cell[d].item() for d in over_runs.dims[:-1]} | {"learning_rate": float(cell["learning_rate"])}
             which = f"{_named(labels)}, seed{'s' if seeds.size > 1 else ''} {', '.join(map(str, seeds[:10]))}"
             which += ", …" if seeds.size > 10 else ""
             why = _why_idle(variant(str(cell["algorithm"].item())).method, experiment, labels)
