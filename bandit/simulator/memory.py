@@ -1,6 +1,6 @@
 """How much memory an experiment needs, from its configuration alone: before anything is compiled or written.
 
-Counted by hand, and measured: docs/decisions/0080-memory-of-the-bandit.md.
+Counted by hand, and measured: docs/decisions/0075-memory-of-the-bandit.md.
 """
 
 import math
