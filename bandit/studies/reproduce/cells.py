@@ -291,6 +291,20 @@ REMEDIES = dict(
 )
 """By name; `none` is without any."""
 
+REGULARISED_BETA = {"R1": 0.0294, "R2": 0.0324}
+"""β at which KL-regularised RL has its optimum as far away as IPO at τ = .05, 7.00 nats (`frontier.beta_at`)."""
+
+REGULARISED = {
+    (name, r): BanditCell(f"regularised-{name}-{r}", "ppo", r, hyper=(("kl_coefficient", beta),), conventions=changed)
+    for name, changed in {
+        "kl-in-reward": (("kl_placement", "reward"),),
+        # Rewards as they are: of standardised ones β would be another multiple in every batch.
+        "exact-kl": (("kl_placement", "exact"), ("standardization", "none")),
+    }.items()
+    for r, beta in REGULARISED_BETA.items()
+} | {("ipo", "R1"): REMEDIES["none"].cell, ("ipo", "R2"): BanditCell("regularised-ipo-R2", "on_policy_ipo", "R2")}
+"""Where KL acts and reward → PPO with it, and on-policy IPO beside it."""
+
 CONTRASTIVE_METHODS = ("on_policy_dpo", "on_policy_ipo")
 SHORT_STEPS = 500
 WHOLE_RUN = 100 * SHORT_STEPS
