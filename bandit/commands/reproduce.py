@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 class Reproduce:
     """Reproduce a bandit figure of the paper, with a verdict on each of its claims.
 
-    fig2 fig4 fig14 fig16 fig18 fig19 table3 one-token, or all of them; and two of ours: ablation (from the released
-    code, one difference mended at a time) and remedies (on-policy IPO on R1). The full protocol is the paper's (I.3:
+    fig2 fig4 fig14 fig16 fig18 fig19 table3 one-token, or all of them; and four of ours: ablation (from the released
+    code, one difference mended at a time), remedies (on-policy IPO on R1), regularised (PPO with IPO's regularisation)
+    and whose-samples (DPO and IPO from the policy's samples or the reference's). The full protocol is the paper's (I.3:
     ten learning rates, five seeds) and twenty fresh seeds for the verdicts: two to three hours a figure on two cores.
     --more has a hundred fresh seeds, which outcomes that scatter need. Learning rates that stored results found are
     taken, so that fresh seeds alone are run. --short has three learning rates and six fresh seeds, --quick takes
@@ -31,7 +32,8 @@ class Reproduce:
     `report` writes reproduction.md, with a chapter for each of these, from the results that come with modeseek.
 
     Attributes:
-        target: fig2, fig4, fig14, fig16, fig18, fig19, table3, one-token, all, ablation, remedies or report.
+        target: fig2, fig4, fig14, fig16, fig18, fig19, table3, one-token, all, ablation, remedies, regularised,
+            whose-samples or report.
         conventions: paper, of the text, with the reference's tails piled up (without this option); figure2, the same
             with the tails discarded; or released_code. `modeseek bandit --help` lists the differences. Ours are about
             one of them alone.

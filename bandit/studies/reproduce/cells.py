@@ -290,3 +290,37 @@ REMEDIES = dict(
     )
 )
 """By name; `none` is without any."""
+
+REGULARISED_BETA = {"R1": 0.0294, "R2": 0.0324}
+"""β at which KL-regularised RL has its optimum as far away as IPO at τ = .05, 7.00 nats (`frontier.beta_at`)."""
+
+REGULARISED = {
+    (name, r): BanditCell(f"regularised-{name}-{r}", "ppo", r, hyper=(("kl_coefficient", beta),), conventions=changed)
+    for name, changed in {
+        "kl-in-reward": (("kl_placement", "reward"),),
+        # Rewards as they are: of standardised ones β would be another multiple in every batch.
+        "exact-kl": (("kl_placement", "exact"), ("standardization", "none")),
+    }.items()
+    for r, beta in REGULARISED_BETA.items()
+} | {("ipo", "R1"): REMEDIES["none"].cell, ("ipo", "R2"): BanditCell("regularised-ipo-R2", "on_policy_ipo", "R2")}
+"""Where KL acts and reward → PPO with it, and on-policy IPO beside it."""
+
+CONTRASTIVE_METHODS = ("on_policy_dpo", "on_policy_ipo")
+SHORT_STEPS = 500
+WHOLE_RUN = 100 * SHORT_STEPS
+"""Samples that a whole run of as many steps learns from, 100 a step: as one collection, all are the reference's."""
+
+
+def freshness(samples: int) -> AlgorithmConfig:
+    """B samples a collection, each learnt from once: B = 100 draws those of every step from the policy at that step."""
+    return AlgorithmConfig(
+        samples_per_collection=samples, inner_steps=1, collections=WHOLE_RUN // samples, prompts=WHOLE_RUN // 10
+    )
+
+
+FRESHNESS = {
+    (m, b): BanditCell(f"{m}-B{b}-R1", m, "R1", freshness(b), interval=1 if b == 100 else 10, protocols=EVERY - {QUICK})
+    for m in CONTRASTIVE_METHODS
+    for b in (100, 1000, 10_000, WHOLE_RUN)
+}
+"""Appendix C: method and B. As many samples and gradient steps for each, none of them used twice."""

@@ -22,6 +22,7 @@ from modeseek.bandit.studies.reproduce import claims, targets
 from modeseek.bandit.studies.reproduce.cells import (
     BATCHES,
     DISPLACEMENT,
+    FRESHNESS,
     HEADLINE_METHODS,
     HEADLINES,
     INNER_STEPS,
@@ -32,11 +33,13 @@ from modeseek.bandit.studies.reproduce.cells import (
     OFFLINE_METHODS,
     ONE_TOKEN,
     ONE_TOKEN_METHODS,
+    REGULARISED,
     RELEASED,
     REMEDIES,
     REUSE,
     REWARDS,
     STALENESS,
+    WHOLE_RUN,
     BanditCell,
 )
 from modeseek.bandit.studies.reproduce.measures import FINAL_REWARD
@@ -179,10 +182,30 @@ def _remedies(results: Results) -> list[Interval]:
     return [row for remedy in REMEDIES.values() for row in _final(results, remedy.cell, remedy.title)]
 
 
+def _regularised(results: Results) -> list[Interval]:
+    names = {"ipo": "on-policy IPO, τ = .05", "kl-in-reward": "PPO, β in the reward", "exact-kl": "PPO, exact KL"}
+    return [
+        row
+        for r in REWARDS
+        for name, title in names.items()
+        for row in _final(results, REGULARISED[name, r], f"{title}, {r}")
+    ]
+
+
+def _whose_samples(results: Results) -> list[Interval]:
+    rows = []
+    for (method, b), cell in FRESHNESS.items():
+        whose = {100: "the policy's", WHOLE_RUN: "the reference's"}.get(b, f"B = {b}")
+        rows += _final(results, cell, f"{variant(method).title}: {whose}")
+    return rows
+
+
 INTERVALS: dict[BanditTarget, tuple[str, Callable[[Results], list[Interval]], str]] = {
     targets.TABLE3: ("Table 3, R1; the bar | is the paper's", _table3, "expected reward at the end"),
     targets.ABLATION: ("From the released code, one difference mended", _ablation, "expected reward, R1"),
     targets.REMEDIES_TARGET: ("On-policy IPO on R1: what helps", _remedies, "expected reward at the end"),
+    targets.REGULARISED_TARGET: ("IPO and PPO, equally regularised", _regularised, "expected reward at the end"),
+    targets.WHOSE_SAMPLES: ("DPO and IPO on R1, by whose samples they learn from", _whose_samples, "expected reward"),
 }
 """Target of final rewards → its title, its rows and their axis; the row of a cell that is not there is left out."""
 

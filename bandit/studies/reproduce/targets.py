@@ -7,7 +7,9 @@ from modeseek.bandit.studies.claims import Claim, Trend
 from modeseek.bandit.studies.effects import Change
 from modeseek.bandit.studies.reproduce import claims
 from modeseek.bandit.studies.reproduce.cells import (
+    CONTRASTIVE_METHODS,
     DISPLACEMENT,
+    FRESHNESS,
     HEADLINE_METHODS,
     HEADLINES,
     HEADLINES_WITHIN,
@@ -17,10 +19,13 @@ from modeseek.bandit.studies.reproduce.cells import (
     OFFLINE,
     OFFLINE_WITHIN,
     ONE_TOKEN,
+    REGULARISED,
     RELEASED,
     REMEDIES,
     REUSE,
+    REWARDS,
     STALENESS,
+    WHOLE_RUN,
     BanditCell,
 )
 from modeseek.bandit.studies.reproduce.measures import FINAL_REWARD
@@ -155,9 +160,54 @@ REMEDIES_TARGET = _ours(
     deviations="Ours. 500 steps (2000 for `longer`), three learning rates, 2 tuning seeds.",
     only="paper",
 )
+REGULARISED_TARGET = _ours(
+    "regularised",
+    "PPO with the same regularisation as on-policy IPO: β KL(policy ‖ reference) in the reward, and exactly.",
+    REGULARISED.values(),
+    [
+        Change(f"{text}, {r}, against on-policy IPO", FINAL_REWARD, REGULARISED[name, r], REGULARISED["ipo", r])
+        for name, text in (("kl-in-reward", "β in the reward"), ("exact-kl", "exact KL in the loss"))
+        for r in REWARDS
+    ],
+    deviations="Ours. 500 steps, three learning rates, 2 tuning seeds. With that β the optimum of KL-regularised RL is "
+    "7.0 nats away, as far as that of IPO at τ = .05; networks that IPO trains rest farther.",
+    only="paper",
+)
+WHOSE_SAMPLES = _ours(
+    "whose-samples",
+    "DPO and IPO on R1 from as many samples: the policy's own, those of a policy ever longer ago, and, where one "
+    "collection holds them all, the reference's alone (appendix C on iterated DPO).",
+    FRESHNESS.values(),
+    [
+        Change(
+            f"{variant(m).title}: " + (f"B = {b}" if b < WHOLE_RUN else "all samples from the reference"),
+            FINAL_REWARD,
+            FRESHNESS[m, b],
+            FRESHNESS[m, 100],
+        )
+        for m in CONTRASTIVE_METHODS
+        for b in (1000, 10_000, WHOLE_RUN)
+    ],
+    deviations="Ours. 500 steps of 100 fresh samples, each used once; three learning rates, 2 tuning seeds. The "
+    "reference of the loss stays the reference.",
+    only="paper",
+)
 
 STUDY: Study[BanditCell] = Study(
-    (FIG2, FIG4, FIG14, FIG16, FIG18, FIG19, TABLE3, ONE_TOKEN_BANDIT, ABLATION, REMEDIES_TARGET),
+    (
+        FIG2,
+        FIG4,
+        FIG14,
+        FIG16,
+        FIG18,
+        FIG19,
+        TABLE3,
+        ONE_TOKEN_BANDIT,
+        ABLATION,
+        REMEDIES_TARGET,
+        REGULARISED_TARGET,
+        WHOSE_SAMPLES,
+    ),
     conditions={
         "paper": "text, tails piled up",
         "figure2": "text, tails discarded",
