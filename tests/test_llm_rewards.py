@@ -21,7 +21,16 @@ class Decoder:
         return [" ".join(WORDS[i] for i in row) for row in rows]
 
 
-TOKENS = TextTokens(prefix=(), eos=EOS, pad=PAD, _beginning=Decoder(), _continuation=Decoder())
+TOKENS = TextTokens(
+    prefix=(),
+    eos=EOS,
+    pad=PAD,
+    suffix=(),
+    _beginning=Decoder(),
+    _continuation=Decoder(),
+    _whole=None,
+    _swallows=False,
+)
 ROWS = pad_rows([PAIR, example([9], [EOS])], pad=EOS, prompts=3)
 RAGGED = responses_in(ROWS, TOKENS)
 

@@ -41,6 +41,7 @@ class TextTokens:
     _whole: Any
     _swallows: bool
 
+    @foreign("the tokenizer cannot read these texts")
     def encode_texts(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids of texts that nothing follows, with all that the tokenizer adds, special tokens by their names."""
         return [[*self.prefix, *ids, *self.suffix] for ids in self._begun(self._whole, texts)]
