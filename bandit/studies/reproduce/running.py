@@ -11,7 +11,7 @@ import xarray
 
 from modeseek.bandit.simulator.conventions import Conventions
 from modeseek.bandit.simulator.experiment import Experiment
-from modeseek.bandit.simulator.results import experiment_of, load, save
+from modeseek.bandit.simulator.results import experiment_of, load, save, versions
 from modeseek.bandit.simulator.summary import choose_learning_rate
 from modeseek.bandit.simulator.sweep import run_sweep
 from modeseek.bandit.studies.cells import Results
@@ -19,8 +19,9 @@ from modeseek.bandit.studies.protocol import Protocol
 from modeseek.bandit.studies.reproduce.cells import BanditCell
 from modeseek.bandit.studies.reproduce.measures import CURVES, MEASURES
 from modeseek.bandit.studies.reproduce.store import difference_to, identity, read_cell
-from modeseek.bandit.studies.store import cell_path, missing_cells
+from modeseek.bandit.studies.store import cell_path, made_elsewhere, missing_cells
 from modeseek.files import writable_folder
+from modeseek.machine import machine
 
 
 class Before(NamedTuple):
@@ -230,9 +231,14 @@ def run_cells(
     """
     absent = missing_cells(cells, folder)
     done = {cell: read_cell(cell, base, protocol, folder) for cell in cells if cell not in absent}
-    for cell in absent:
-        if (path := folder / f"{cell.name}.tuning.nc").exists():
-            _checked(path, tuning_of(cell, base, protocol))
+    tuned_before = [
+        _checked(path, tuning_of(cell, base, protocol))
+        for cell in absent
+        if (path := folder / f"{cell.name}.tuning.nc").exists()
+    ]
+    here = {"machine": machine(), "versions": versions()}
+    if note := made_elsewhere([*done.values(), *tuned_before], here):
+        say(note)
     for i, cell in enumerate(absent):
         say(f"cell {i + 1} of {len(absent)}: {cell.name}")
         result = run_cell(cell, base, protocol, folder, before=before)
