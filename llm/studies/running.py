@@ -17,6 +17,7 @@ from modeseek.bandit.simulator.results import load, provenance, save, versions
 from modeseek.bandit.simulator.summary import choose_learning_rate
 from modeseek.bandit.studies.cells import Results
 from modeseek.bandit.studies.store import cell_path, difference_in_identity, made_elsewhere, missing_cells
+from modeseek.checks import require
 from modeseek.files import read_json, replacing, writable_folder
 from modeseek.llm.evaluation.evaluate import EvaluationConfig, evaluate
 from modeseek.llm.inference.batched import score_rows
@@ -30,7 +31,7 @@ from modeseek.llm.studies.scales import Scale
 from modeseek.llm.studies.scenarios import Scenario, World, evaluation_key
 from modeseek.llm.studies.store import identity, read_cell
 from modeseek.llm.training.algorithm1 import Algorithm1
-from modeseek.llm.training.run_folder import LAST_BITS, here
+from modeseek.llm.training.run_folder import LAST_BITS, are_places, here
 from modeseek.llm.training.tune_config import TuneConfig
 from modeseek.machine import machine, moved, names_of
 
@@ -190,7 +191,8 @@ class _Unfinished:
         try:
             found = read_json(path)
             self.seconds, self._runs, stored = float(found["seconds"]), dict(found["runs"]), dict(found["identity"])
-            self.machines = [{**each, "machine": each["machine"]} for each in found.get("machines", [])]
+            self.machines = found.get("machines", [])  # of none, if it was begun before they were kept
+            require(are_places(self.machines), "it says of no machine")
         except (ValueError, TypeError, KeyError) as error:
             raise ValueError(f"{path} is damaged ({error}): delete it, and its runs are made again") from error
         if another := difference_in_identity(stored, identity(cell, scale)):

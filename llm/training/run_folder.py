@@ -174,9 +174,9 @@ class RunFolder:
         """None of a run that was begun before they were written down."""
         path = self.folder / MACHINES
         found = read_json(path) if path.exists() else []
-        if not (isinstance(found, list) and all(isinstance(each, dict) and "machine" in each for each in found)):
+        if not are_places(found):
             raise ValueError(f"{path} is damaged (it says of no machine): delete it")
-        return found
+        return list(found)
 
     def _mend(self) -> None:
         """Cut off a line that a killed process did not finish."""
@@ -195,6 +195,11 @@ LAST_BITS = "last bits may differ from what would have come there"
 def here() -> dict[str, Any]:
     """What computes here, with the versions that may change a bit of a language model's run."""
     return described("jax", "jaxlib", "flax", "optax", "transformers")
+
+
+def are_places(found: Any) -> bool:
+    """Whether something of JSON is a list of what `here` gives."""
+    return isinstance(found, list) and all(isinstance(each, dict) and "machine" in each for each in found)
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
