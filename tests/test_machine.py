@@ -109,10 +109,13 @@ def test_finished_results_of_elsewhere_are_counted_and_both_are_named():
     )
 
 
-@pytest.mark.parametrize("arguments", [["bench"], ["kl", "--out", "out"], ["llm", "demo", "--out", "out"]])
+@pytest.mark.parametrize(
+    "arguments",
+    ["bench", "kl --out out", "reproduce one-token --quick --out out", "llm demo --out out", "llm reproduce fig3"],
+)
 def test_a_platform_that_is_not_there_is_one_line_of_every_command(arguments, tmp_path):
     environment = {**os.environ, "MODESEEK_CACHE": "off", "JAX_PLATFORMS": "no-such-platform"}
-    command = [sys.executable, "-m", "modeseek", *arguments]
+    command = [sys.executable, "-m", "modeseek", *arguments.split()]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path)
     assert done.returncode == 2
     *_, last = done.stderr.splitlines()
