@@ -83,6 +83,13 @@ def test_a_stage_of_another_run_is_not_taken_over(tiny, tmp_path):
     assert said == []  # before any work
 
 
+def test_a_cell_keeps_the_machines_of_both_stages():
+    of = lambda *names: xarray.Dataset(attrs={"machine": "; then ".join(names)} if names else {})
+    assert running.machines_of(of("one"), of("one")) == "one"
+    assert running.machines_of(of("one", "two"), of("two", "one")) == "one; then two; then one"
+    assert running.machines_of(of(), of("two")) == "two"  # whose rate was taken from another command's cell
+
+
 def test_a_finished_cell_and_a_finished_stage_of_elsewhere_are_counted(tiny, tmp_path):
     small = dataclasses.replace(tiny, hyper=Experiment().hyper)
     protocol = Protocol("test", (0.001, 0.01), tuning_seeds=2, fresh_seeds=3)
@@ -121,6 +128,7 @@ def test_a_cell_is_tuned_judged_on_fresh_seeds_kept_and_refused_to_another_proto
     at = made["grid_final_reward"].sel(learning_rate=made.attrs["learning_rate"])
     np.testing.assert_allclose(FINAL_REWARD(made).values[:2], at.values, rtol=1e-6)
     assert [p.name for p in tmp_path.iterdir()] == ["tiny.nc"]
+    assert made.attrs["machine"] == machine()
     again = running.run_cell(cell, PAPER, protocol, tmp_path, progress=False)
     xarray.testing.assert_identical(again, made)
     later = running.run_cell(

@@ -1,6 +1,7 @@
 """Running cells into a folder: tune, judge on fresh seeds, keep what figures and claims need in one small file."""
 
 import dataclasses
+import itertools
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -73,7 +74,8 @@ def run_cell(
         return None
     dataset = with_fresh(tuning, fresh)
     dataset.attrs |= {
-        **{name: fresh.attrs[name] for name in ("modeseek_format", "versions", "machine", "command", "created")},
+        **{name: fresh.attrs[name] for name in ("modeseek_format", "versions", "command", "created")},
+        "machine": machines_of(tuning, fresh),
         "identity": json.dumps(identity(cell, base, protocol)),
     }
     save(dataset, path, small=True)
@@ -178,8 +180,15 @@ def tuned(runs: xarray.Dataset, tie: float) -> xarray.Dataset:
             "learning_rate": rate,
             "tuning_seeds": runs.sizes["seed"],
             "seconds": float(runs.attrs["seconds"]),
+            **({"machine": runs.attrs["machine"]} if "machine" in runs.attrs else {}),
         },
     )
+
+
+def machines_of(tuning: xarray.Dataset, fresh: xarray.Dataset) -> str:
+    """The machines of both stages, one after the other, in the form of `provenance`."""
+    names = [name for stage in (tuning, fresh) for name in stage.attrs.get("machine", "").split("; then ") if name]
+    return "; then ".join(name for name, _ in itertools.groupby(names))
 
 
 def with_fresh(tuning: xarray.Dataset, fresh: xarray.Dataset) -> xarray.Dataset:
