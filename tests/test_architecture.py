@@ -20,7 +20,18 @@ EVERYWHERE = [
 
 BASE = {
     f"modeseek.{name}"
-    for name in ("checks", "files", "foreign", "locks", "markdown", "memory", "progress", "report", "streams")
+    for name in (
+        "checks",
+        "files",
+        "foreign",
+        "locks",
+        "machine",
+        "markdown",
+        "memory",
+        "progress",
+        "report",
+        "streams",
+    )
 }
 """What every room stands on, beside `modeseek.__version__`; they import nothing of ours but each other."""
 

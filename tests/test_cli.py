@@ -163,6 +163,8 @@ def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path, capsys):
         (["--preset"], "--preset needs a value"),
         (["--config", "absent.nc"], "there is no results file absent.nc"),
         (["--config", "absent.json"], "cannot read the configuration absent.json"),
+        (["--reference.samples", "1000000000000"], "reference samples must be at most 100,000,000, got 1,000,000"),
+        (["--policy.width", "0"], "width must be a whole number of at least 1, got 0"),
     ],
 )
 def test_bad_options_end_in_one_line_and_status_2(arguments, message, capsys, tmp_path, monkeypatch):

@@ -10,7 +10,7 @@ from llm_study_cases import fake_cell
 
 from modeseek.bandit.studies.contrasts import fresh_values
 from modeseek.llm.data.tokenization import Example
-from modeseek.llm.studies import cells, claims
+from modeseek.llm.studies import cells, claims, running
 from modeseek.llm.studies.draw import PANELS, figure_of
 from modeseek.llm.studies.measures import FINAL_LENGTH, MARGIN, MEAN_GOLD, MEASURES, SECONDS_TO_SHORT
 from modeseek.llm.studies.running import run_cell, run_cells
@@ -170,6 +170,26 @@ def test_a_killed_cell_goes_on_where_it_was_and_is_what_it_would_have_been(tmp_p
     # What is done is read, and nothing is asked of a runner.
     again = run_cells([cell], LAPTOP, lambda: 1 / 0, tmp_path / "killed", say=lambda text: None)
     xarray.testing.assert_identical(again[cell], found)
+
+
+def test_a_cell_that_goes_on_elsewhere_says_so_and_keeps_both_machines(tmp_path, monkeypatch):
+    cell, said = cells.TOGETHER["rwr", "min_length"], []
+    place = lambda name: {"machine": name, "versions": {"jax": "0.9"}}
+    for name in ("one core", "two cores", "two cores"):
+        monkeypatch.setattr(running, "here", lambda name=name: place(name))
+        dies = FakeRunner(dies_after=3)
+        with pytest.raises(KeyboardInterrupt):
+            run_cells([cell], LAPTOP, lambda r=dies: r, tmp_path, say=said.append)
+    done = run_cells([cell], LAPTOP, FakeRunner, tmp_path, say=said.append)[cell]
+    assert done.attrs["machine"] == "one core; then two cores"
+    notes = [line for line in said if line.startswith("note: ")]
+    assert len(notes) == 1
+    assert "rwr-min was begun elsewhere (machine: there 'one core', here 'two cores'): last bits" in notes[0]
+    said.clear()
+    run_cells([cell], LAPTOP, lambda: 1 / 0, tmp_path, say=said.append)
+    assert said[0].startswith(
+        "note: 1 of 1 finished files were made elsewhere and are taken (machine: there 'one core; "
+    )
 
 
 def test_a_rate_that_diverges_is_not_chosen(tmp_path):

@@ -10,6 +10,8 @@ import time
 import jax
 import pytest
 
+from modeseek.bandit.commands.demo import Demo
+from modeseek.bandit.explore.toolkit.runs import train
 from modeseek.bandit.simulator import memory, results
 from modeseek.bandit.simulator.config import AlgorithmConfig, EvaluationConfig, PolicyConfig
 from modeseek.bandit.simulator.experiment import Experiment
@@ -79,7 +81,7 @@ def test_a_tabular_run_takes_what_the_compiler_sets_aside(experiment):
         ({"algorithm": AlgorithmConfig(inner_steps=10**12)}, "lower inner_steps"),
         ({"algorithm": AlgorithmConfig(prompts=10**12)}, "lower prompts"),
         ({"vocab_size": 200_000, "reference": ReferenceRecipe(samples=0)}, "lower vocab_size (it is 200,000)"),
-        ({"response_length": 10**400}, "lower response_length"),
+        ({"response_length": 2**62}, "lower response_length"),
     ],
 )
 def test_a_size_beyond_this_machine_is_refused_by_name(changes, advice):
@@ -115,6 +117,15 @@ def test_a_refusal_leaves_no_folder(tmp_path):
     with pytest.raises(ValueError, match="lower seeds"):
         run_sweep(huge, tmp_path / "results.nc")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_demo_and_an_explorer_that_have_no_room_are_refused_before_they_train(tmp_path):
+    with pytest.raises(ValueError, match="lower seeds"):
+        Demo(seeds=2 * 10**9, out=tmp_path / "demo").run()
+    assert list(tmp_path.iterdir()) == []
+    wide = dataclasses.replace(Experiment(), evaluation=EvaluationConfig(prompts=10**10))
+    with pytest.raises(ValueError, match=r"lower evaluation\.prompts"):
+        next(train(wide, "ipo"))
 
 
 def test_what_is_free_is_the_least_that_anything_leaves():

@@ -1,6 +1,7 @@
 """Running a cell: what is kept of it, what is taken over, refused, and made again."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import xarray
 
 from modeseek.bandit.simulator.conventions import PAPER
 from modeseek.bandit.simulator.experiment import Experiment
-from modeseek.bandit.simulator.results import FORMAT, save
+from modeseek.bandit.simulator.results import FORMAT, save, versions
 from modeseek.bandit.simulator.sweep import run_sweep
 from modeseek.bandit.studies.cells import fresh_runs
 from modeseek.bandit.studies.document import chapter
@@ -20,6 +21,7 @@ from modeseek.bandit.studies.reproduce.protocols import QUICK
 from modeseek.bandit.studies.reproduce.store import STORE, read_cell
 from modeseek.bandit.studies.reproduce.targets import FIG19, STUDY
 from modeseek.bandit.studies.store import cell_path
+from modeseek.machine import machine
 
 
 def test_what_is_kept_is_of_the_chosen_rate_and_counts_what_diverged():
@@ -81,6 +83,37 @@ def test_a_stage_of_another_run_is_not_taken_over(tiny, tmp_path):
     assert said == []  # before any work
 
 
+def test_a_cell_keeps_the_machines_of_both_stages():
+    of = lambda *names: xarray.Dataset(attrs={"machine": "; then ".join(names)} if names else {})
+    assert running.machines_of(of("one"), of("one")) == "one"
+    assert running.machines_of(of("one", "two"), of("two", "one")) == "one; then two; then one"
+    assert running.machines_of(of(), of("two")) == "two"  # whose rate was taken from another command's cell
+
+
+def test_a_finished_cell_and_a_finished_stage_of_elsewhere_are_counted(tiny, tmp_path):
+    small = dataclasses.replace(tiny, hyper=Experiment().hyper)
+    protocol = Protocol("test", (0.001, 0.01), tuning_seeds=2, fresh_seeds=3)
+    done, begun = (TinyCell(name, "ppo", "R1", small=small) for name in ("done", "begun"))
+    here = {"modeseek_format": FORMAT, "machine": machine(), "versions": json.dumps(versions())}
+    older = here | {"versions": json.dumps(versions() | {"jax": "0.1"})}
+    tuning = running.tuning_of(begun, PAPER, protocol).to_json()
+    stage = xarray.Dataset(attrs=here | {"machine": "an abacus", "configuration": tuning})
+    stage.to_netcdf(tmp_path / "begun.tuning.nc", engine="scipy")
+    for attrs, lines in ((here, 0), (older, 1)):
+        identity = json.dumps(running.identity(done, PAPER, protocol))
+        xarray.Dataset(attrs=attrs | {"identity": identity}).to_netcdf(tmp_path / "done.nc", engine="scipy")
+        said = []
+        assert list(running.run_cells([done], PAPER, protocol, tmp_path, say=said.append)) == [done]
+        assert len(said) == lines
+    assert "1 of 1 finished files" in said[0]
+    assert f"versions.jax: there '0.1', here '{versions()['jax']}'" in said[0]
+    said = []
+    with pytest.raises(KeyError):  # the stage holds nothing that could be gone on with
+        running.run_cells([done, begun], PAPER, protocol, tmp_path, say=said.append)
+    assert "2 of 2 finished files" in said[0]
+    assert "machine: there 'an abacus'" in said[0]
+
+
 def test_a_cell_is_tuned_judged_on_fresh_seeds_kept_and_refused_to_another_protocol(tiny, tmp_path, monkeypatch):
     # Both of its methods, the first of which is the cell's: the programs of the other tests serve here too.
     small = dataclasses.replace(tiny, hyper=dataclasses.replace(tiny.hyper, learning_rate=1e-3))
@@ -95,6 +128,7 @@ def test_a_cell_is_tuned_judged_on_fresh_seeds_kept_and_refused_to_another_proto
     at = made["grid_final_reward"].sel(learning_rate=made.attrs["learning_rate"])
     np.testing.assert_allclose(FINAL_REWARD(made).values[:2], at.values, rtol=1e-6)
     assert [p.name for p in tmp_path.iterdir()] == ["tiny.nc"]
+    assert made.attrs["machine"] == machine()
     again = running.run_cell(cell, PAPER, protocol, tmp_path, progress=False)
     xarray.testing.assert_identical(again, made)
     later = running.run_cell(

@@ -56,7 +56,7 @@ class Bench:
         use_host_devices()
         import jax
 
-        from modeseek.bandit.simulator.results import processor
+        from modeseek.machine import processor
 
         rate = matmul_gflops(self.repeats)
         rows, compile_seconds = measure(self.repeats)

@@ -32,7 +32,14 @@ def check_before(experiment: Experiment) -> None:
 
 
 def output_folder(out: Path | None, command: str) -> Path:
-    """The folder asked for, or the first of `modeseek-results/COMMAND-1`, `-2`, … that is not there."""
+    """The folder asked for, or the first of `modeseek-results/COMMAND-1`, `-2`, … that is not there.
+
+    Raises:
+        ValueError: it holds other files or cannot be written to; or JAX finds no device, and no folder is made.
+    """
+    from modeseek.bandit.simulator.devices import check_platform
+
+    check_platform()
     if out is not None:
         if out.is_dir():
             remove_abandoned(out)

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modeseek.bandit.commands.common import output_folder, run_to_file, save_all, say
+from modeseek.bandit.commands.common import check_before, output_folder, run_to_file, save_all, say
 from modeseek.bandit.simulator.config import AlgorithmConfig, EvaluationConfig
 from modeseek.bandit.simulator.experiment import Experiment
 from modeseek.report import Report
@@ -48,6 +48,7 @@ class Demo:
     def run(self) -> int:
         """Run, print, save."""
         experiment = self.experiment()
+        check_before(experiment)
         folder = output_folder(self.out, "demo")
         say(
             f"five methods x two rewards x {self.seeds} seeds, {self.collections} collections of 10 gradient steps.\n"

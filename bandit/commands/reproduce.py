@@ -75,7 +75,7 @@ class Reproduce:
         targets = self._targets()
         conventions = self._conventions(targets[0])
         from modeseek.bandit.simulator.conventions import PRESETS
-        from modeseek.bandit.simulator.devices import use_compilation_cache, use_host_devices
+        from modeseek.bandit.simulator.devices import check_platform, use_compilation_cache, use_host_devices
         from modeseek.bandit.studies.reproduce.report import write_target
         from modeseek.bandit.studies.reproduce.running import Before, run_cells
         from modeseek.bandit.studies.reproduce.store import STORE
@@ -83,6 +83,8 @@ class Reproduce:
 
         use_host_devices()
         use_compilation_cache()
+        if not self.stored:
+            check_platform()
         chosen = [(target, self._protocol(target, conventions)) for target in targets]
         if self.stored:
             for target, protocol in chosen:

@@ -10,9 +10,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from modeseek.files import expanded, writable_folder
-
-EIGEN_FLAG = "--xla_cpu_multi_thread_eigen"
-"""XLA's, whether one product on a CPU may use several threads."""
+from modeseek.machine import EIGEN_FLAG
 
 
 def use_host_devices(count: int | None = None) -> None:

@@ -1,15 +1,11 @@
 """Results as labelled arrays: an `xarray.Dataset` with named dimensions, and everything needed to repeat it."""
 
-import contextlib
 import datetime
 import io
 import json
-import os
-import platform
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +14,7 @@ import jax
 import numpy as np
 import xarray
 
-from modeseek import __version__
-from modeseek.bandit.simulator.devices import EIGEN_FLAG
+from modeseek import machine
 from modeseek.bandit.simulator.evaluate import Evaluation
 from modeseek.bandit.simulator.experiment import Experiment
 from modeseek.bandit.simulator.objective import StepMetrics
@@ -84,8 +79,7 @@ class Curves:
 
 def versions() -> dict[str, str]:
     """Versions of everything that may change a number."""
-    packages = {name: metadata.version(name) for name in ("jax", "jaxlib", "flax", "optax", "numpy", "xarray")}
-    return {"modeseek": __version__, "python": platform.python_version(), **packages}
+    return machine.versions("jax", "jaxlib", "flax", "optax", "numpy", "xarray")
 
 
 def settings() -> dict[str, Any]:
@@ -157,22 +151,6 @@ def assemble(
     return xarray.Dataset(data, coords=coords, attrs=provenance(experiment.to_json(), seconds, machines))
 
 
-def processor() -> str:
-    """The architecture, and the processor's name where the system tells it: rounding differs from one to another."""
-    names = set()
-    with contextlib.suppress(OSError):
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-        names = {line.partition(":")[2].strip() for line in lines if line.startswith("model name")}
-    return ", ".join([platform.machine(), *sorted(names)])
-
-
-def machine() -> str:
-    """What computes here, with everything of it that may change a bit: processor, devices, the user's flags of XLA."""
-    devices = f"{jax.device_count()} {jax.devices()[0].device_kind} device(s)"
-    flags = [flag for flag in os.environ.get("XLA_FLAGS", "").split() if not flag.startswith(EIGEN_FLAG)]
-    return ", ".join([processor(), devices, *flags])
-
-
 def provenance(configuration: str, seconds: float, machines: Sequence[str] = ()) -> dict[str, Any]:
     """A results file's attributes. NetCDF's hold strings and numbers alone: what is nested becomes a JSON string.
 
@@ -186,7 +164,7 @@ def provenance(configuration: str, seconds: float, machines: Sequence[str] = ())
         "configuration": configuration,
         "versions": json.dumps(versions()),
         "settings": json.dumps(settings()),
-        "machine": "; then ".join(machines or [machine()]),
+        "machine": "; then ".join(machines or [machine.machine()]),
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "seconds": float(seconds),

@@ -32,6 +32,7 @@ from modeseek.bandit.simulator.programs import Programs
 from modeseek.bandit.simulator.run import Run
 from modeseek.bandit.simulator.store import Store
 from modeseek.bandit.simulator.train import pretrain_seed, run_collection, start
+from modeseek.machine import machine
 from modeseek.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -274,7 +275,7 @@ def run_sweep(experiment: Experiment, out: Path | None = None, *, progress: bool
     if out is None:
         return _run_sweep(experiment, None, None, progress)
     results.check_output(out)
-    with Store(out.with_suffix(".partial"), results.identity(experiment), results.machine()) as store:
+    with Store(out.with_suffix(".partial"), results.identity(experiment), machine()) as store:
         if store.moved:
             before, here = store.machines[-2:]
             _say(f"note: begun on {before}; it goes on here, on {here}: last bits may differ from an unbroken sweep's")

@@ -2,7 +2,7 @@
 
 import dataclasses
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -11,7 +11,8 @@ import xarray
 from modeseek.bandit.studies.cells import Cell, Results
 from modeseek.bandit.studies.protocol import Protocol
 from modeseek.bandit.studies.study import Target
-from modeseek.files import replacing, writable_folder
+from modeseek.files import parse_json, replacing, writable_folder
+from modeseek.machine import moved
 
 StoredCell = TypeVar("StoredCell", bound=Cell)
 
@@ -49,6 +50,28 @@ def difference_in_identity(found: Mapping[str, Mapping[str, Any]], wanted: Mappi
         if differing:
             return f"another {part}: {', '.join(differing)} differ"
     return ""
+
+
+def made_elsewhere(results: Sequence[xarray.Dataset], here: Mapping[str, Any]) -> str:
+    """A note that counts finished results of other machines or versions, and names both; empty if there are none.
+
+    Args:
+        results: with what they were made on in their attributes, as `provenance` writes it.
+        here: `machine` and `versions` of this process.
+    """
+    differing = []
+    for attrs in (dataset.attrs for dataset in results):
+        there = dict(here)
+        if "machine" in attrs:
+            there["machine"] = attrs["machine"]
+        if "versions" in attrs:
+            there["versions"] = parse_json(attrs["versions"], "the versions of a cell")
+        differing += [difference] if (difference := moved(there, here)) else []
+    if not differing:
+        return ""
+    named = list(dict.fromkeys(differing))
+    shown = " | ".join(named[:3]) + (" | …" if len(named) > 3 else "")
+    return f"note: {len(differing)} of {len(results)} finished files were made elsewhere and are taken ({shown})"
 
 
 class Stored(NamedTuple):

@@ -42,6 +42,7 @@ class Demo:
         import sys
 
         from modeseek.bandit.commands.common import save_figures
+        from modeseek.bandit.simulator.devices import check_platform
         from modeseek.files import free_folder
         from modeseek.llm.runs.length_demo import run
         from modeseek.llm.runs.stages import Watch
@@ -49,6 +50,7 @@ class Demo:
         from modeseek.progress import progress
 
         say = lambda text: print(text, file=sys.stderr, flush=True)
+        check_platform()
         folder = free_folder(self.out, "llm-demo")
         say(
             "Sized down: the paper's policies have 1.4 B and 7 B parameters, write 256 tokens and are tuned over\n"

@@ -141,7 +141,7 @@ class Reproduce:
 
     def _run(self, targets: "tuple[LanguageTarget, ...]") -> int:
         """Run what is missing of each target in turn."""
-        from modeseek.bandit.simulator.devices import use_compilation_cache
+        from modeseek.bandit.simulator.devices import check_platform, use_compilation_cache
         from modeseek.llm.runs.stages import Watch
         from modeseek.llm.studies.lengths import SCENARIOS, write_lengths
         from modeseek.llm.studies.report import write_target
@@ -152,6 +152,7 @@ class Reproduce:
         from modeseek.progress import progress
 
         use_compilation_cache()
+        check_platform()
         scale, folder, report = self._scale(), self._folder(), Report()
         cells = [cell for target in targets for cell in target.cells_under(target.protocol(scale.name))]
         wanted = [*(cell.scenario for cell in cells), *(SCENARIOS if FIG3 in targets else ())]

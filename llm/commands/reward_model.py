@@ -45,7 +45,6 @@ class RewardModel(Training):
             return self.dry.show(self.plan())
         import jax
 
-        from modeseek.files import free_folder
         from modeseek.llm.checkpoints import load as reading
         from modeseek.llm.checkpoints.save import check_new, save
         from modeseek.llm.commands.texts import reading_of
@@ -54,7 +53,6 @@ class RewardModel(Training):
         from modeseek.llm.models.model import Compute, Model
         from modeseek.llm.rewards.reward_model import train
         from modeseek.llm.training.run_checkpoints import RunCheckpoints
-        from modeseek.llm.training.run_folder import RunFolder
         from modeseek.llm.training.tensorboard import Mirror
 
         check_seed(self.config.seed)
@@ -65,7 +63,7 @@ class RewardModel(Training):
         print(examples.report)
         self.config.optimizer.rate(self.config.steps(len(examples.training)))  # refused before anything is loaded
         with (
-            RunFolder(free_folder(self.out, "reward-model"), self.identity("reward-model")) as run,
+            self.run_folder("reward-model", self.identity("reward-model")) as run,
             RunCheckpoints(run, self.checkpoint_every, self.keep) as checkpoints,
             Mirror(run, tensorboard=self.tensorboard) as mirror,
         ):

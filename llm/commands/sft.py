@@ -44,7 +44,6 @@ class SFT(Training):
         """
         if self.dry.dry_run:
             return self.dry.show(self.plan())
-        from modeseek.files import free_folder
         from modeseek.llm.checkpoints import load as reading
         from modeseek.llm.checkpoints.save import check_new, save
         from modeseek.llm.commands.texts import reading_of
@@ -52,7 +51,6 @@ class SFT(Training):
         from modeseek.llm.inference.scoring import ModelWithParams
         from modeseek.llm.models.model import Compute, Model
         from modeseek.llm.training.run_checkpoints import RunCheckpoints
-        from modeseek.llm.training.run_folder import RunFolder
         from modeseek.llm.training.sft import sft
         from modeseek.llm.training.tensorboard import Mirror
 
@@ -63,7 +61,7 @@ class SFT(Training):
         print(examples.report)
         self.config.optimizer.rate(self.config.steps(len(examples.training)))  # refused before anything is loaded
         with (
-            RunFolder(free_folder(self.out, "sft"), self.identity("sft")) as run,
+            self.run_folder("sft", self.identity("sft")) as run,
             RunCheckpoints(run, self.checkpoint_every, self.keep) as checkpoints,
             Mirror(run, tensorboard=self.tensorboard) as mirror,
         ):

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from modeseek.llm.checkpoints.checkpoint import Checkpoint
     from modeseek.llm.commands.texts import Reading
     from modeseek.llm.data.examples import Examples, Kind
+    from modeseek.llm.training.run_folder import RunFolder
 
 
 NOT_OF_THE_RUN = ("out", "checkpoint_every", "keep", "tensorboard", "dry")
@@ -66,6 +67,19 @@ class Training:
         """What makes a run another one: all that was asked for but where and how it is written down."""
         asked = {name: value for name, value in dataclasses.asdict(self).items() if name not in NOT_OF_THE_RUN}
         return {"stage": stage, **asked}
+
+    def run_folder(self, stage: str, identity: Mapping[str, Any]) -> "RunFolder":
+        """The folder of the run, made only where JAX finds a device.
+
+        Raises:
+            ValueError: it finds none; or as `RunFolder`.
+        """
+        from modeseek.bandit.simulator.devices import check_platform
+        from modeseek.files import free_folder
+        from modeseek.llm.training.run_folder import RunFolder
+
+        check_platform()
+        return RunFolder(free_folder(self.out, stage), identity)
 
     def examples(
         self,

@@ -101,7 +101,6 @@ class Tune(Training):
             return self._run()
 
     def _run(self) -> int:
-        from modeseek.files import free_folder
         from modeseek.llm.checkpoints import load as reading
         from modeseek.llm.checkpoints.adapters import save_adapter
         from modeseek.llm.checkpoints.save import check_new, save
@@ -117,7 +116,6 @@ class Tune(Training):
         from modeseek.llm.training.idle import idle
         from modeseek.llm.training.phases import Phases
         from modeseek.llm.training.run_checkpoints import RunCheckpoints
-        from modeseek.llm.training.run_folder import RunFolder
         from modeseek.llm.training.tensorboard import Mirror
         from modeseek.llm.training.tune import tune
 
@@ -150,7 +148,7 @@ class Tune(Training):
             self._check_memory(checkpoint, shape, [e.prompt.tolist() for e in (*examples.training, *examples.held_out)])
         identity = {**self.identity("tune"), "optimizer": dataclasses.asdict(optimizer)}
         with (
-            RunFolder(free_folder(self.out, "tune"), identity) as run,
+            self.run_folder("tune", identity) as run,
             RunCheckpoints(run, self.checkpoint_every, self.keep) as checkpoints,
             Mirror(run, tensorboard=self.tensorboard) as mirror,
             ResultsFile(run, config, identity, self._gold() if gold else self._judge()),

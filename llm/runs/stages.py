@@ -12,8 +12,12 @@ from typing import Any, NamedTuple
 
 from modeseek.checks import require
 from modeseek.files import read_json, replacing
+from modeseek.llm.training.run_folder import LAST_BITS, here
+from modeseek.machine import moved
 
 RESULT = "result.json"
+MADE = "made.json"
+"""The file that says on which machine, and under which versions, a stage was done."""
 
 Record = Mapping[str, Any]
 
@@ -46,7 +50,7 @@ def stage(folder: Path, name: str, make: Callable[[Path], dict[str, Any]], watch
     """
     own = folder / name
     if (own / RESULT).exists():
-        watch.say(f"{name}: done before")
+        watch.say(f"{name}: done before{_elsewhere(own / MADE)}")
         done = read_json(own / RESULT)
         require(isinstance(done, dict), f"{own / RESULT} is damaged: delete the folder {own}, and it is made again")
         return dict(done)
@@ -54,6 +58,17 @@ def stage(folder: Path, name: str, make: Callable[[Path], dict[str, Any]], watch
     own.mkdir(parents=True)
     watch.say(f"{name} …")
     result = make(own)
-    with replacing(own / RESULT) as temporary:
-        temporary.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    for file, content in ((MADE, here()), (RESULT, result)):
+        with replacing(own / file) as temporary:
+            temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     return result
+
+
+def _elsewhere(path: Path) -> str:
+    """In what the place where a stage was done differs from this one, in words; nothing of one that did not say."""
+    if not path.exists():
+        return ""
+    found = read_json(path)
+    require(isinstance(found, dict), f"{path} is damaged: delete it")
+    differing = moved(found, here())
+    return f" elsewhere ({differing}): {LAST_BITS}" if differing else ""

@@ -74,7 +74,11 @@ def variable(name: str, dims: Sequence[str], values: Any) -> tuple[Sequence[str]
 
 
 def run_dataset(
-    records: Sequence[Record], config: TuneConfig, identity: Mapping[str, Any], reward: str
+    records: Sequence[Record],
+    config: TuneConfig,
+    identity: Mapping[str, Any],
+    reward: str,
+    machines: Sequence[str] = (),
 ) -> xarray.Dataset:
     """One run as a study's cell with one fresh seed, so that figures, measures and verdicts read it.
 
@@ -86,6 +90,7 @@ def run_dataset(
         config: its knobs.
         identity: all that makes it another run than others.
         reward: what the gold reward is, in words.
+        machines: that it was made on, as `provenance` takes them.
     """
     steps = [record for record in records if is_step(record)]
     collections = [record for record in records if is_collection(record)]
@@ -108,7 +113,7 @@ def run_dataset(
         "learning_rate": rate,
     }
     phases = sum(value for record in records for name, value in record.items() if name.endswith("_seconds"))
-    attributes = provenance(json.dumps(dataclasses.asdict(config)), phases)
+    attributes = provenance(json.dumps(dataclasses.asdict(config)), phases, machines)
     own = {"identity": json.dumps(identity), "learning_rate": rate, "tuning_seeds": 0}
     return xarray.Dataset(data, coords, attributes | own)
 

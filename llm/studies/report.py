@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from modeseek.bandit.figures.style import save_figure
-from modeseek.bandit.simulator.results import processor, versions
+from modeseek.bandit.simulator.results import versions
 from modeseek.bandit.studies.cells import Results, rates_at_edges
 from modeseek.bandit.studies.chart import verdict_figure
 from modeseek.bandit.studies.contrasts import fresh_values, level
@@ -19,6 +19,7 @@ from modeseek.llm.studies.lengths import lengths_figure, read_lengths
 from modeseek.llm.studies.measures import FINAL_LENGTH
 from modeseek.llm.studies.scales import Scale
 from modeseek.llm.studies.targets import FIG3, STUDY, LanguageTarget
+from modeseek.machine import processor
 from modeseek.report import Report
 
 

@@ -7,6 +7,7 @@ from modeseek.bandit.simulator.results import save
 from modeseek.llm.studies.curves import run_dataset
 from modeseek.llm.training.run_folder import RunFolder, read_metrics
 from modeseek.llm.training.tune_config import TuneConfig
+from modeseek.machine import names_of
 
 RESULTS = "results.nc"
 
@@ -41,9 +42,9 @@ class ResultsFile:
         records = read_metrics(self._run.folder) if self._run.writes else []
         if not records:
             return
-        path = self._run.folder / RESULTS
+        path, machines = self._run.folder / RESULTS, names_of(self._run.machines)
         try:
-            save(run_dataset(records, self._config, self._identity, self._reward), path)
+            save(run_dataset(records, self._config, self._identity, self._reward, machines), path)
         except OSError as error:
             if kind is None:
                 raise ValueError(f"{path} could not be written ({error}): is there room on the disk?") from error

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 import xarray
 
-from modeseek.bandit.simulator.results import load, processor, provenance, save
+from modeseek.bandit.simulator.results import load, provenance, save, versions
 from modeseek.bandit.simulator.summary import choose_learning_rate
 from modeseek.bandit.studies.cells import Results
-from modeseek.bandit.studies.store import cell_path, difference_in_identity, missing_cells
+from modeseek.bandit.studies.store import cell_path, difference_in_identity, made_elsewhere, missing_cells
+from modeseek.checks import require
 from modeseek.files import read_json, replacing, writable_folder
 from modeseek.llm.evaluation.evaluate import EvaluationConfig, evaluate
 from modeseek.llm.inference.batched import score_rows
@@ -30,7 +31,9 @@ from modeseek.llm.studies.scales import Scale
 from modeseek.llm.studies.scenarios import Scenario, World, evaluation_key
 from modeseek.llm.studies.store import identity, read_cell
 from modeseek.llm.training.algorithm1 import Algorithm1
+from modeseek.llm.training.run_folder import LAST_BITS, are_places, here
 from modeseek.llm.training.tune_config import TuneConfig
+from modeseek.machine import machine, moved, names_of
 
 Curve = dict[str, list[float]]
 """Name → its values at the evaluations of one run; NaN from where it diverged."""
@@ -123,6 +126,7 @@ def run_cell(
     runner: Callable[[], Runner],
     folder: Path,
     *,
+    say: Callable[[str], None] = lambda text: None,
     progress: Callable[[Any], Any] = lambda items: items,
 ) -> xarray.Dataset:
     """Run a cell, or read it if it was run before.
@@ -132,6 +136,7 @@ def run_cell(
         scale: see there.
         runner: makes what runs; called only if something is to be run.
         folder: holds `NAME.nc` once done, and until then `NAME.runs.json` with the runs that are.
+        say: takes a line if the runs that are done were made elsewhere.
         progress: wraps the runs.
 
     Raises:
@@ -141,6 +146,8 @@ def run_cell(
     if path.exists():
         return read_cell(cell, scale, folder)
     done, protocol = _Unfinished(writable_folder(folder) / f"{cell.name}.runs.json", cell, scale), scale.protocol
+    if done.moved:
+        say(f"note: {cell.name} was begun elsewhere ({done.moved}): {LAST_BITS}")
     tuning = [(rate, seed) for rate in protocol.learning_rates for seed in range(protocol.tuning_seeds)]
     for rate, seed in progress(tuning):
         done.make(rate, seed, runner)
@@ -154,8 +161,7 @@ def run_cell(
     dataset = curves.assign({name: values.drop_vars("step", errors="ignore") for name, values in grids.items()})
     configuration = json.dumps(dataclasses.asdict(cell.config(scale, rate)))
     dataset.attrs = {
-        **provenance(configuration, done.seconds),
-        "machine": processor(),
+        **provenance(configuration, done.seconds, names_of(done.machines)),
         "identity": json.dumps(identity(cell, scale)),
         "learning_rate": rate,
         "tuning_seeds": protocol.tuning_seeds,
@@ -168,6 +174,10 @@ def run_cell(
 class _Unfinished:
     """The runs of a cell that are done, in a file that is replaced after each.
 
+    Attributes:
+        machines: that made them, one after the other (`here`).
+        moved: in what this one differs from the last of them; empty if in nothing.
+
     Raises:
         ValueError: the file is of another protocol or configuration, or damaged.
     """
@@ -175,15 +185,19 @@ class _Unfinished:
     def __init__(self, path: Path, cell: LanguageCell, scale: Scale) -> None:
         self.path, self.cell, self.scale = path, cell, scale
         self.seconds, self._runs = 0.0, dict[str, Curve]()
+        self.machines, self.moved = list[dict[str, Any]](), ""
         if not path.exists():
             return
         try:
             found = read_json(path)
             self.seconds, self._runs, stored = float(found["seconds"]), dict(found["runs"]), dict(found["identity"])
+            self.machines = found.get("machines", [])  # of none, if it was begun before they were kept
+            require(are_places(self.machines), "it says of no machine")
         except (ValueError, TypeError, KeyError) as error:
             raise ValueError(f"{path} is damaged ({error}): delete it, and its runs are made again") from error
         if another := difference_in_identity(stored, identity(cell, scale)):
             raise ValueError(f"{path} is of {another}. Choose another --out, or move it away")
+        self.moved = moved(self.machines[-1], here()) if self.machines else ""
 
     def make(self, rate: float, seed: int, runner: Callable[[], Runner]) -> None:
         """Make a run that is not there yet, and keep it."""
@@ -193,7 +207,14 @@ class _Unfinished:
         began = time.monotonic()
         self._runs[_name(rate, seed)] = working.run(self.cell, rate, seed)
         self.seconds += time.monotonic() - began
-        kept = {"identity": identity(self.cell, self.scale), "seconds": self.seconds, "runs": self._runs}
+        if not self.machines or moved(self.machines[-1], here()):
+            self.machines.append(here())
+        kept = {
+            "identity": identity(self.cell, self.scale),
+            "machines": self.machines,
+            "seconds": self.seconds,
+            "runs": self._runs,
+        }
         with replacing(self.path) as temporary:
             temporary.write_text(json.dumps(kept), encoding="utf-8")
 
@@ -236,7 +257,9 @@ def run_cells(
     """
     absent = missing_cells(cells, folder)
     done = {cell: read_cell(cell, scale, folder) for cell in cells if cell not in absent}
+    if note := made_elsewhere(list(done.values()), {"machine": machine(), "versions": versions()}):
+        say(note)
     for i, cell in enumerate(absent):
         say(f"cell {i + 1} of {len(absent)}: {cell.name}")
-        done[cell] = run_cell(cell, scale, runner, folder, progress=progress)
+        done[cell] = run_cell(cell, scale, runner, folder, say=say, progress=progress)
     return {cell: done[cell] for cell in cells}

@@ -102,6 +102,7 @@ class RunCheckpoints:
             damaged = f"the checkpoint {self.folder / str(turns[-1])} is damaged ({reason(error)})"
             raise ValueError(f"{damaged}: delete this folder {before}") from error
         self.run.rewind(note["marks"])
+        self.run.go_on()
         self.good = turns[-1]
         restored: T = jax.tree_util.tree_unflatten(structure, [found[name] for name in like])
         return restored

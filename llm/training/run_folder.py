@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,12 +13,15 @@ import jax
 from modeseek.files import differences, parse_json, read_json, replacing, writable_folder
 from modeseek.llm.parallel.distributed import together
 from modeseek.locks import lock_folder
+from modeseek.machine import described, moved
 
 CONFIG = "config.json"
 METRICS = "metrics.jsonl"
 SAMPLES = "samples.jsonl"
 LINES = (METRICS, SAMPLES)
 """The files of lines."""
+MACHINES = "machines.json"
+"""What the run was made on, one after the other, each as `here` has it."""
 
 
 class RunFolder:
@@ -40,6 +44,8 @@ class RunFolder:
 
     def __init__(self, folder: Path, configuration: Mapping[str, Any]) -> None:
         self.folder = folder
+        self.machines: list[dict[str, Any]] = []
+        """What the run was made on up to now; the writing process has it."""
         self._lock: IO[str] | None = None
         with together():
             if jax.process_index() == 0:
@@ -94,13 +100,26 @@ class RunFolder:
 
     def begin(self) -> None:
         """Start the lines anew: those of an earlier attempt, which did not come to its end, are kept in
-        `metrics-1.jsonl`, `-2`, …"""
+        `metrics-1.jsonl`, `-2`, …; nothing of the machines that it was made on is left."""
         for path in self._lines():
             if path.exists():
                 number = 1
                 while (kept := path.with_stem(f"{path.stem}-{number}")).exists():
                     number += 1
                 path.rename(kept)
+        if self.writes:
+            self._made_on([here()])
+
+    def go_on(self) -> None:
+        """The run goes on from a checkpoint: if that is another machine's or other versions', say so, and keep both."""
+        if not self.writes:
+            return
+        at_work = here()
+        differing = moved(self.machines[-1], at_work) if self.machines else ""
+        if differing:
+            print(f"note: {self.folder} was begun elsewhere ({differing}): {LAST_BITS}", file=sys.stderr, flush=True)
+        if differing or not self.machines:
+            self._made_on([*self.machines, at_work])
 
     def marks(self) -> dict[str, int]:
         """How far the files of lines reach now, in bytes."""
@@ -118,6 +137,7 @@ class RunFolder:
         try:
             self._identify(json.loads(json.dumps(dict(configuration), default=str)))
             self._mend()
+            self.machines = self._read_machines()
         except BaseException:
             self._lock.close()
             raise
@@ -145,6 +165,19 @@ class RunFolder:
                 f"{self.folder} holds a run with another configuration ({shown}): use the same, or another folder"
             )
 
+    def _made_on(self, machines: list[dict[str, Any]]) -> None:
+        self.machines = machines
+        with replacing(self.folder / MACHINES) as temporary:
+            temporary.write_text(json.dumps(machines, indent=1) + "\n", encoding="utf-8")
+
+    def _read_machines(self) -> list[dict[str, Any]]:
+        """None of a run that was begun before they were written down."""
+        path = self.folder / MACHINES
+        found = read_json(path) if path.exists() else []
+        if not are_places(found):
+            raise ValueError(f"{path} is damaged (it says of no machine): delete it")
+        return list(found)
+
     def _mend(self) -> None:
         """Cut off a line that a killed process did not finish."""
         for path in self._lines():
@@ -153,6 +186,20 @@ class RunFolder:
                 whole = written.rfind(b"\n") + 1
                 if whole < len(written):
                     os.truncate(path, whole)
+
+
+LAST_BITS = "last bits may differ from what would have come there"
+"""What going on elsewhere means, in words."""
+
+
+def here() -> dict[str, Any]:
+    """What computes here, with the versions that may change a bit of a language model's run."""
+    return described("jax", "jaxlib", "flax", "optax", "transformers")
+
+
+def are_places(found: Any) -> bool:
+    """Whether something of JSON is a list of what `here` gives."""
+    return isinstance(found, list) and all(isinstance(each, dict) and "machine" in each for each in found)
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

@@ -3,8 +3,10 @@
 import contextlib
 import dataclasses
 import inspect
+import io
 import os
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -164,6 +166,50 @@ def _drawing_to_files() -> Iterator[None]:
             os.environ["MPLBACKEND"] = given
 
 
+@contextlib.contextmanager
+def _refusals_in_one_line() -> Iterator[None]:
+    """What a configuration of ours refuses while it is parsed is that one line, without the parser's box around it."""
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            yield
+    except SystemExit as ended:
+        if refusal := _refusal(ended):
+            said = io.StringIO()
+            raise ValueError(str(refusal)) from refusal
+        raise
+    finally:
+        sys.stderr.write(said.getvalue())
+
+
+def _refusal(ended: SystemExit) -> ValueError | None:
+    """The error of ours that the parser ended for: it was raised in a module of ours, not by a type such as int."""
+    cause: BaseException | None = ended
+    while cause is not None:
+        *_, (frame, _) = [(None, 0), *traceback.walk_tb(cause.__traceback__)]
+        if isinstance(cause, ValueError) and frame and frame.f_globals.get("__name__", "").startswith("modeseek."):
+            return cause
+        cause = cause.__cause__ or cause.__context__
+    return None
+
+
+@contextlib.contextmanager
+def _devices_that_are_there() -> Iterator[None]:
+    """Where JAX finds no device, each version and place says so in its own way: here it is one line for all commands.
+
+    Raises:
+        ValueError: there is none of the platform that was asked for.
+    """
+    try:
+        yield
+    except (RuntimeError, AssertionError):
+        if "jax" in sys.modules:  # a command that needs none does not wait for it
+            from modeseek.bandit.simulator.devices import check_platform
+
+            check_platform()
+        raise
+
+
 def _code(given: list[str]) -> int:
     """Do what is asked for; the status that the process ends with."""
     if given == ["--version"]:
@@ -173,7 +219,10 @@ def _code(given: list[str]) -> int:
         print(overview())
         return 0
     try:
-        code: int = _parse(given).run()
+        with _refusals_in_one_line():
+            command = _parse(given)
+        with _devices_that_are_there():
+            code: int = command.run()
     except SystemExit as ended:  # of the parser, which has said why
         return ended.code if isinstance(ended.code, int) else 0
     except (ValueError, OSError) as error:

@@ -15,6 +15,7 @@ from modeseek.bandit.simulator.config import AlgorithmConfig, EvaluationConfig, 
 from modeseek.bandit.simulator.devices import use_compilation_cache
 from modeseek.bandit.simulator.evaluate import Evaluation
 from modeseek.bandit.simulator.experiment import Experiment
+from modeseek.bandit.simulator.memory import check_room
 from modeseek.bandit.simulator.objective import response_weights
 from modeseek.bandit.simulator.plan import make_plan
 from modeseek.bandit.simulator.policy import Params, make_policy
@@ -167,8 +168,10 @@ def train(experiment: Experiment, method: str) -> Iterator[Progress]:
     caller stops it by not asking for more; there is a yield after each piece of work.
 
     Raises:
-        ValueError: the method is none of them, or pretraining has not come near enough to the reference.
+        ValueError: the method is none of them, there is too little memory, or pretraining has not come near enough to
+            the reference.
     """
+    check_room(experiment, experiment.seeds)  # their states are held abreast
     use_compilation_cache()
     plan = make_plan(experiment)
     names = plan.axes[0].labels

@@ -9,7 +9,7 @@ import numpy as np
 from modeseek.bandit.figures.style import save_figure
 from modeseek.bandit.simulator.conventions import PRESETS
 from modeseek.bandit.simulator.problem import ReferenceRecipe, reference_probs
-from modeseek.bandit.simulator.results import processor, save, versions
+from modeseek.bandit.simulator.results import save, versions
 from modeseek.bandit.studies.cells import Results, rates_at_edges
 from modeseek.bandit.studies.chart import verdict_figure
 from modeseek.bandit.studies.contrasts import fresh_values, level
@@ -20,6 +20,7 @@ from modeseek.bandit.studies.reproduce.draw import figure_of, problem_dataset
 from modeseek.bandit.studies.reproduce.measures import FINAL_REWARD
 from modeseek.bandit.studies.reproduce.targets import FIG2, STUDY, BanditTarget
 from modeseek.files import parse_json, replacing
+from modeseek.machine import processor
 from modeseek.report import Report
 
 

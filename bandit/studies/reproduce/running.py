@@ -1,6 +1,7 @@
 """Running cells into a folder: tune, judge on fresh seeds, keep what figures and claims need in one small file."""
 
 import dataclasses
+import itertools
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ import xarray
 
 from modeseek.bandit.simulator.conventions import Conventions
 from modeseek.bandit.simulator.experiment import Experiment
-from modeseek.bandit.simulator.results import experiment_of, load, save
+from modeseek.bandit.simulator.results import experiment_of, load, save, versions
 from modeseek.bandit.simulator.summary import choose_learning_rate
 from modeseek.bandit.simulator.sweep import run_sweep
 from modeseek.bandit.studies.cells import Results
@@ -19,8 +20,9 @@ from modeseek.bandit.studies.protocol import Protocol
 from modeseek.bandit.studies.reproduce.cells import BanditCell
 from modeseek.bandit.studies.reproduce.measures import CURVES, MEASURES
 from modeseek.bandit.studies.reproduce.store import difference_to, identity, read_cell
-from modeseek.bandit.studies.store import cell_path, missing_cells
+from modeseek.bandit.studies.store import cell_path, made_elsewhere, missing_cells
 from modeseek.files import writable_folder
+from modeseek.machine import machine
 
 
 class Before(NamedTuple):
@@ -72,7 +74,8 @@ def run_cell(
         return None
     dataset = with_fresh(tuning, fresh)
     dataset.attrs |= {
-        **{name: fresh.attrs[name] for name in ("modeseek_format", "versions", "machine", "command", "created")},
+        **{name: fresh.attrs[name] for name in ("modeseek_format", "versions", "command", "created")},
+        "machine": machines_of(tuning, fresh),
         "identity": json.dumps(identity(cell, base, protocol)),
     }
     save(dataset, path, small=True)
@@ -177,8 +180,15 @@ def tuned(runs: xarray.Dataset, tie: float) -> xarray.Dataset:
             "learning_rate": rate,
             "tuning_seeds": runs.sizes["seed"],
             "seconds": float(runs.attrs["seconds"]),
+            **({"machine": runs.attrs["machine"]} if "machine" in runs.attrs else {}),
         },
     )
+
+
+def machines_of(tuning: xarray.Dataset, fresh: xarray.Dataset) -> str:
+    """The machines of both stages, one after the other, in the form of `provenance`."""
+    names = [name for stage in (tuning, fresh) for name in stage.attrs.get("machine", "").split("; then ") if name]
+    return "; then ".join(name for name, _ in itertools.groupby(names))
 
 
 def with_fresh(tuning: xarray.Dataset, fresh: xarray.Dataset) -> xarray.Dataset:
@@ -230,9 +240,14 @@ def run_cells(
     """
     absent = missing_cells(cells, folder)
     done = {cell: read_cell(cell, base, protocol, folder) for cell in cells if cell not in absent}
-    for cell in absent:
-        if (path := folder / f"{cell.name}.tuning.nc").exists():
-            _checked(path, tuning_of(cell, base, protocol))
+    tuned_before = [
+        _checked(path, tuning_of(cell, base, protocol))
+        for cell in absent
+        if (path := folder / f"{cell.name}.tuning.nc").exists()
+    ]
+    here = {"machine": machine(), "versions": versions()}
+    if note := made_elsewhere([*done.values(), *tuned_before], here):
+        say(note)
     for i, cell in enumerate(absent):
         say(f"cell {i + 1} of {len(absent)}: {cell.name}")
         result = run_cell(cell, base, protocol, folder, before=before)
