@@ -53,11 +53,11 @@ def _lines() -> "type[tqdm[Any]]":
             return write
 
         def close(self) -> None:
-            """Say the last state, if the bar is one that stays."""
-            if not self.disable:
+            """Say the last state, if the bar is one that stays; one that an interrupt left half made has none."""
+            if not getattr(self, "disable", True):
                 self.disable = True
                 self._decr_instances(self)
-                if self.leave and self.last_print_t >= self.start_t + self.delay:
+                if self.leave and hasattr(self, "last_print_t") and self.last_print_t >= self.start_t + self.delay:
                     self.display()
 
     return Lines
