@@ -9,9 +9,9 @@ from reproduce_cases import fake_cell
 
 from modeseek.bandit.categorical.frontier import point_mass_nats, reward_at
 from modeseek.bandit.studies.reproduce import endings
-from modeseek.bandit.studies.reproduce.cells import HEADLINES, HEADLINES_WITHIN
+from modeseek.bandit.studies.reproduce.cells import FRESHNESS, HEADLINES, HEADLINES_WITHIN
 from modeseek.bandit.studies.reproduce.store import responses_in
-from modeseek.bandit.studies.reproduce.targets import FIG2, FIG19
+from modeseek.bandit.studies.reproduce.targets import FIG2, FIG19, WHOSE_SAMPLES
 
 IPO, RWR = HEADLINES["on_policy_ipo", "R1"], HEADLINES["rwr", "R1"]
 
@@ -67,8 +67,15 @@ def test_the_better_of_two_runs_is_counted_for_claims_about_ends():
 def test_claims_on_the_same_cell_are_named():
     said = endings.shared_cells(FIG19, {IPO: lottery(), RWR: fake_cell(0.5)})
     wanted = sum(IPO in claim.contrast.cells for claim in FIG19.claims)
-    assert said == f"Claims that share a cell are not independent: {IPO.name} ({wanted})."
-    assert endings.shared_cells(FIG2, {}) == "No two of these claims share a cell."
+    assert said == f"Verdicts that share a cell are not independent: {IPO.name} ({wanted})."
+    assert endings.shared_cells(FIG19, {}) == "No two verdicts share a cell."
+    assert endings.shared_cells(FIG2, {}) == ""
+
+
+def test_changes_of_one_cell_are_named_too():
+    results = {cell: fake_cell(0.5) for cell in FRESHNESS.values()}
+    shared = "on_policy_dpo-B100-R1 (3), on_policy_ipo-B100-R1 (3)"
+    assert endings.shared_cells(WHOSE_SAMPLES, results) == f"Verdicts that share a cell are not independent: {shared}."
 
 
 def test_a_trade_off_stands_beside_the_most_that_its_budget_allows():

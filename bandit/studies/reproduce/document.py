@@ -56,7 +56,7 @@ three readings by itself; it does not assume that outcomes scatter normally, whi
   in which the same seeds choose and judge), and one rate up; — where there is no such rate, a run diverged, or the
   cell is older than the measure. Rates are tuned for the end and the trade-off alone, not for peaks or first steps.
 
-The changes of the ablation and of the remedies are judged by the same rule, each target's together, with 5 % of its
+The changes of the four targets that are ours are judged by the same rule, each target's together, with 5 % of its
 own.
 """
 

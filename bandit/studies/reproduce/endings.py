@@ -1,5 +1,7 @@
 """How runs end, seed by seed, beside the means that verdicts are about: tables under a target's verdicts."""
 
+from collections import Counter
+
 import numpy as np
 import xarray
 
@@ -96,16 +98,22 @@ def improvements(target: BanditTarget, results: Results) -> str:
 
 
 def shared_cells(target: BanditTarget, results: Results) -> str:
-    """A sentence: cells that more than one of a target's claims rests on, so that their verdicts fall together."""
-    counts: dict[str, int] = {}
-    for claim in target.claims:
-        for cell in claim.contrast.cells:
-            if cell in results:
-                counts[cell.name] = counts.get(cell.name, 0) + 1
-    shared = sorted((name for name in counts if counts[name] > 1), key=lambda name: -counts[name])
+    """A sentence: cells that more than one claim or change of a target rests on, so that their verdicts fall together.
+
+    Args:
+        target: whose claims and changes; with none of either there is nothing to say.
+        results: those whose cells are not there are not counted.
+    """
+    judged = [claim.contrast.cells for claim in target.claims]
+    judged += [(change.changed, change.plain) for change in target.changes]
+    if not judged:
+        return ""
+    counts = Counter(cell.name for cells in judged for cell in cells if cell in results)
+    shared = [(name, count) for name, count in counts.most_common() if count > 1]
     if not shared:
-        return "No two of these claims share a cell."
-    return "Claims that share a cell are not independent: " + ", ".join(f"{n} ({counts[n]})" for n in shared) + "."
+        return "No two verdicts share a cell."
+    named = ", ".join(f"{name} ({count})" for name, count in shared)
+    return f"Verdicts that share a cell are not independent: {named}."
 
 
 def trade_off(results: Results) -> str:
