@@ -184,6 +184,12 @@ def test_every_target_draws_its_cells(target):
     json.dumps(card)
 
 
+def test_a_figure_of_which_some_cells_are_there_has_a_panel_for_each():
+    cells = fakes(FIG18, FULL, lambda i: 0.5 + 0.01 * i)
+    for there in range(1, len(cells) + 1):
+        assert len(DRAWINGS[FIG18](dict(list(cells.items())[:there]), "note").axes) == there
+
+
 def test_rates_at_an_edge_of_the_grid_are_named():
     inside, edge = fake_cell(0.5), fake_cell(0.5)
     edge.attrs["learning_rate"] = 0.1

@@ -88,13 +88,16 @@ def draw_panel(axes: Axes, panel: Panel) -> None:
 
 
 def panels_figure(title: str, panels: Sequence[Sequence[Panel]]) -> Figure:
-    """Rows of panels under one title, with one legend for all of them."""
+    """Rows of panels under one title, with one legend for all of them; a row may be shorter than others."""
     with style():
-        width = 3.9 if len(panels[0]) > 1 else 6.2  # a single column has the title and the legend above and below it
-        figure, axes = new_figure(len(panels), len(panels[0]), panel=(width, 2.7))
+        columns = max(map(len, panels))
+        width = 3.9 if columns > 1 else 6.2  # a single column has the title and the legend above and below it
+        figure, axes = new_figure(len(panels), columns, panel=(width, 2.7))
         found: dict[str, Any] = {}
         for row, drawn in zip(axes, panels, strict=True):
-            for one, panel in zip(row, drawn, strict=True):
+            for one in row[len(drawn) :]:
+                one.remove()
+            for one, panel in zip(row, drawn, strict=False):
                 draw_panel(one, panel)
                 if panel.signed and one is not axes[0, 0]:
                     one.sharey(axes[0, 0])
