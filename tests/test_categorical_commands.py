@@ -92,6 +92,9 @@ def test_the_flow_states_its_accuracy(tmp_path, capsys):
         (["--step-size", "-1"], "step_size must be a positive number"),
         (["--beta", "0"], "beta must be a positive number"),
         (["--steps", "0"], "steps must be a whole number"),
+        (["--categories", "1000000000"], "categories must be at most 5,000, got 1,000,000,000"),
+        (["--beta", "1e-320"], "beta must be at least 1e-300"),
+        (["--problem", "dirichlet:1e-320"], "concentration must be at least 1e-300"),
         (["--steps", "1000000"], "objectives × steps × categories must be at most"),
         (["--also", "kl"], "unknown objective 'kl'"),
         (["--also", "alpha", "alpha"], "each once, got 'alpha' again"),
@@ -103,6 +106,12 @@ def test_bad_arguments_are_refused_before_anything_is_written(tmp_path, argument
     with pytest.raises(ValueError, match=message):
         tyro.cli(KL, args=[*arguments, "--out", str(folder)]).run()
     assert not folder.exists()
+
+
+def test_a_search_without_end_is_refused_before_anything_is_written(tmp_path):
+    with pytest.raises(ValueError, match="instances must be at most 10,000,000, got 1,000,000,000"):
+        Theory(instances=10**9, out=tmp_path / "out").run()
+    assert not (tmp_path / "out").exists()
 
 
 def test_theory_prints_the_table_and_saves_it(tmp_path, capsys):

@@ -163,6 +163,8 @@ def test_bad_vectors_are_refused(message):
         (lambda: simulate(PROBLEM, optimizer="sgd"), "unknown optimizer 'sgd'"),
         (lambda: simulate(from_target([0.0, 1.0]), [1.0, 0.0]), "the start has no mass where the target has"),
         (lambda: dirichlet(1, 1.0, seed=0), "at least 2 categories"),
+        (lambda: Knobs(beta=1e-320), "beta must be at least 1e-300, got 1e-320"),
+        (lambda: dirichlet(3, 1e-320, seed=0), "concentration must be at least 1e-300"),
     ],
 )
 def test_bad_input_is_refused_in_words(call, message):

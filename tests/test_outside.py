@@ -31,6 +31,10 @@ def nested(depth: int, opened: str = "[", closed: str = "]") -> str:
         ('{\n"a": }', r"it is not JSON: Expecting value in line 2, column 6"),
         (b"\xff", "it is not JSON: it is not text in UTF-8"),
         ("9" * 5000, r"it is not JSON that is read: .*digits"),
+        (
+            '[{"a": 1, "b": 2}, {"b": 1, "a": 2, "b": 3}]',
+            "it is not JSON that is read: an object has the key 'b' twice",
+        ),
         (nested(DEEPEST + 1), "it is nested too deeply to be read"),
         (nested(100_000), "it is nested too deeply to be read"),
         ('{"a": [0, ' * 60 + "0" + "]}" * 60, "it is nested too deeply to be read"),

@@ -74,6 +74,8 @@ def test_a_configuration_of_another_version_is_refused(tiny):
     data["algorithm"]["inner_step"] = 3
     with pytest.raises(ValueError, match=r"not a configuration of this version.*inner_step"):
         type(tiny).from_json(json.dumps(data))
+    with pytest.raises(ValueError, match="not a configuration of this version of modeseek: it has no 'reference'"):
+        type(tiny).from_json("{}")
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path, tiny_results, monkeypatch):

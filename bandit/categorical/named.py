@@ -12,7 +12,8 @@ from modeseek.bandit.categorical.options import KLOptions
 from modeseek.bandit.categorical.presets import Named, named_problem
 from modeseek.bandit.categorical.problem import Knobs, from_target
 from modeseek.bandit.categorical.simplex import check_distribution
-from modeseek.bandit.categorical.study import check_size, kl_study
+from modeseek.bandit.categorical.study import MOST_CATEGORIES, check_size, kl_study
+from modeseek.checks import require
 
 
 def settings_of(options: KLOptions) -> Settings:
@@ -31,6 +32,10 @@ def checked(options: KLOptions) -> Named:
     if repeated:
         raise ValueError(f"also must name further objectives, each once, got {repeated[0]!r} again")
     check_names(options.also, options.optimizer)
+    require(
+        options.categories <= MOST_CATEGORIES,
+        f"categories must be at most {MOST_CATEGORIES:,}, got {options.categories:,}",
+    )
     if options.target:
         problem = from_target(options.target, options.start or None, knobs=knobs)
         named = Named(problem, np.exp(problem.log_reference), "from the given start")

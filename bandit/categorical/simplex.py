@@ -119,8 +119,12 @@ def check_rewards(rewards: Any, categories: int) -> Float[np.ndarray, "K"]:
     return vector
 
 
+LEAST = 1e-300
+"""Of a positive number: what is smaller is 1/0 to float64, or nearly."""
+
+
 def check_positive(name: str, value: Any) -> float:
-    """A finite number above 0.
+    """A finite number above 0, and not so near to it that dividing by it overflows.
 
     Raises:
         ValueError: it is not.
@@ -128,6 +132,8 @@ def check_positive(name: str, value: Any) -> float:
     number = float(value)
     if not (math.isfinite(number) and number > 0):
         raise ValueError(f"{name} must be a positive number, got {value!r}")
+    if number < LEAST:
+        raise ValueError(f"{name} must be at least {LEAST:g}, got {value!r}")
     return number
 
 

@@ -16,6 +16,8 @@ from modeseek.bandit.categorical.problem import Problem, from_target
 FRACTIONS = (0.1, 0.5, 0.9)
 PAIR_TOLERANCE = 0.02
 """Two categories count as equally likely, for the region map, if they differ by at most 2 %."""
+MOST_CATEGORIES = 5_000
+"""All pairs of them are looked at: some 300 MB."""
 MOST_ENTRIES = 40_000_000
 """Largest objectives × steps × categories: 320 MB of log-probabilities."""
 

@@ -8,9 +8,11 @@ import numpy as np
 
 from modeseek.bandit.categorical.search import Instances, Statement, simplest, vector_text
 from modeseek.bandit.categorical.statements import STATEMENTS
-from modeseek.checks import whole
+from modeseek.checks import require, whole
 
 CATEGORIES = (2, 3, 4, 5, 10, 30, 100)
+MOST_INSTANCES = 10_000_000
+"""Of each statement: a quarter of an hour on one core."""
 BATCH = 10_000
 CANDIDATES = 40
 """Counter-examples of the smallest K that are shortened, to show the one with the fewest decimals."""
@@ -111,9 +113,10 @@ def check_search(instances: int, seed: int) -> None:
     """The search's numbers.
 
     Raises:
-        ValueError: fewer than one instance a number of categories, or a negative seed.
+        ValueError: fewer than one instance a number of categories, more than `MOST_INSTANCES`, or a negative seed.
     """
     whole("instances", instances, len(CATEGORIES))
+    require(instances <= MOST_INSTANCES, f"instances must be at most {MOST_INSTANCES:,}, got {instances:,}")
     whole("seed", seed, 0)
 
 

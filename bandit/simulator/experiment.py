@@ -214,7 +214,9 @@ class Experiment:
             for name, kind in nested.items():
                 data[name] = kind(**{k: _tuples(v) for k, v in data[name].items()})
             return cls(**{k: _tuples(v) if k not in nested else v for k, v in data.items()})
-        except (KeyError, TypeError, AttributeError) as error:
+        except KeyError as error:
+            raise ValueError(f"not a configuration of this version of modeseek: it has no {error}") from error
+        except (TypeError, AttributeError) as error:
             raise ValueError(f"not a configuration of this version of modeseek: {error}") from error
 
 

@@ -48,10 +48,15 @@ def read_rows(
         require(not streaming and configuration is None, "streaming and configuration are for data on the hub")
         rows = _folder(path, split) if path.is_dir() else _file(path)
     else:
-        looks_local = str(source).startswith((".", "/", "~")) or str(source).lower().endswith(SUFFIXES)
-        require(not looks_local and str(source).count("/") <= 1, f"there is no file or folder {source}")
+        require(is_of_hub(source), f"there is no file or folder {source}")
         rows = _hub(str(source), configuration, split or "train", streaming)
     return itertools.islice(rows, limit)
+
+
+def is_of_hub(source: str | Path) -> bool:
+    """Whether a name that is no file here can be that of a data set on the hub."""
+    looks_local = str(source).startswith((".", "/", "~")) or str(source).lower().endswith(SUFFIXES)
+    return not looks_local and str(source).count("/") <= 1
 
 
 def _folder(folder: Path, split: str | None) -> Iterator[dict[str, Any]]:

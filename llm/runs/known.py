@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from modeseek.checks import require
 from modeseek.files import expanded
 from modeseek.llm.models.config import ModelConfig
 
@@ -77,6 +78,17 @@ def model_sizes(source: str) -> ModelConfig:
     if not expanded(source).is_dir() and name in KNOWN_MODELS:
         return config_from(KNOWN_MODELS[name])
     return config_from(read_config(local_folder(source, CONFIGURATION) / "config.json"))
+
+
+def check_data(data: str) -> None:
+    """What can be known of a data set's name without a download.
+
+    Raises:
+        ValueError: it is that of a file, and the file is not there.
+    """
+    from modeseek.llm.data.read import is_of_hub
+
+    require(expanded(data).exists() or is_of_hub(data), f"there is no file or folder {data}")
 
 
 def data_rows(data: str, split: str | None, limit: int | None) -> int | None:

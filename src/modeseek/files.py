@@ -124,11 +124,11 @@ def parse_json(text: str | bytes, where: str = "this") -> Any:
         where: it stands, for errors.
 
     Raises:
-        ValueError: it is not JSON, or is nested too deeply.
+        ValueError: it is not JSON, is nested too deeply, or has a key twice: one of its values would be ignored.
     """
     try:
         decoded = text if isinstance(text, str) else text.decode()
-        found = json.loads(decoded)
+        found = json.loads(decoded, object_pairs_hook=_once)
     except RecursionError:
         raise ValueError(f"{where} is nested too deeply to be read") from None
     except UnicodeDecodeError as error:
@@ -136,7 +136,7 @@ def parse_json(text: str | bytes, where: str = "this") -> Any:
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}" if "\n" in error.doc else f"column {error.colno}"
         raise ValueError(f"{where} is not JSON: {error.msg} in {place}") from error
-    except ValueError as error:  # a number of thousands of digits
+    except ValueError as error:  # a number of thousands of digits, a key that is there twice
         raise ValueError(f"{where} is not JSON that is read: {error}") from error
     if decoded.count("[") + decoded.count("{") > DEEPEST and _deeper(found, DEEPEST):
         raise ValueError(f"{where} is nested too deeply to be read")
@@ -157,6 +157,15 @@ def read_json(path: Path) -> Any:
     except OSError as error:
         raise ValueError(f"cannot read {path}: {error.strerror or error}") from error
     return parse_json(content, str(path))
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object, whose keys differ."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"an object has the key {next(n for n in names if names.count(n) > 1)!r} twice")
+    return found
 
 
 def _deeper(value: Any, most: int) -> bool:
