@@ -61,11 +61,10 @@ class DryRun:
         Raises:
             ValueError: nobody knows them.
         """
-        from modeseek.llm.runs.known import check_data, data_rows
+        from modeseek.llm.runs.known import data_rows
 
         if self.rows is not None:
             whole("rows", self.rows, 1)
-        check_data(data)
         rows = self.rows if self.rows is not None else data_rows(data, split, limit)
         require(rows is not None, f"how many rows {data} has is not known before it is downloaded: give --rows")
         assert rows is not None

@@ -80,31 +80,21 @@ def model_sizes(source: str) -> ModelConfig:
     return config_from(read_config(local_folder(source, CONFIGURATION) / "config.json"))
 
 
-def check_data(data: str) -> None:
-    """What can be known of a data set's name without a download.
-
-    Raises:
-        ValueError: it is that of a file, and the file is not there.
-    """
-    from modeseek.llm.data.read import is_of_hub
-
-    require(expanded(data).exists() or is_of_hub(data), f"there is no file or folder {data}")
-
-
 def data_rows(data: str, split: str | None, limit: int | None) -> int | None:
     """Rows of a data set: of a file or folder by counting, of the hub by the table above; None if it is not known.
 
     Raises:
-        ValueError: a file that cannot be read.
+        ValueError: a file that is not there or cannot be read.
     """
     from modeseek.llm.data.examples import PYTHON_DOCSTRINGS
     from modeseek.llm.data.python_docstrings import python_docstrings
-    from modeseek.llm.data.read import read_rows
+    from modeseek.llm.data.read import is_of_hub, read_rows
 
     if data == PYTHON_DOCSTRINGS:
         rows: int | None = len(python_docstrings())
     elif expanded(data).exists():
         rows = sum(1 for _ in read_rows(data, split=split, limit=limit))
     else:
+        require(is_of_hub(data), f"there is no file or folder {data}: where it is to come, give --rows")
         rows = KNOWN_ROWS.get((data, split))
     return limit if rows is None else rows if limit is None else min(rows, limit)
