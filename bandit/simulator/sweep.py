@@ -20,7 +20,7 @@ import numpy as np
 import xarray
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from modeseek.bandit.simulator import results
+from modeseek.bandit.simulator import duration, results
 from modeseek.bandit.simulator.config import Static
 from modeseek.bandit.simulator.devices import check_platform, in_float32, run_mesh, runs_per_device
 from modeseek.bandit.simulator.experiment import Experiment
@@ -242,13 +242,18 @@ def check_before(experiment: Experiment) -> str:
     """Refuse what cannot be computed here, before any work and any file.
 
     Returns:
-        what is to be said of it at the start, or nothing.
+        what is to be said of it at the start, of memory and of time, or nothing.
 
     Raises:
         ValueError: there is no device, or too little memory.
     """
     check_platform()
-    return check_room(experiment, run_group_size(sizes_of(experiment).runs))
+    sizes = sizes_of(experiment)
+    at_once = run_group_size(sizes.runs)
+    memory = check_room(experiment, at_once)
+    # An accelerator's rate is another one, and nobody has measured it.
+    time = duration.said(sizes, at_once) if run_mesh().devices.flat[0].platform == "cpu" else ""
+    return "\n".join(line for line in (memory, time) if line)
 
 
 @in_float32()
