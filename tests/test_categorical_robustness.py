@@ -89,11 +89,11 @@ def test_exact_zeros_make_no_nan_anywhere(k, seed, name, optimizer, step_size, a
     _exact_zeros(k, seed, name, optimizer, step_size, alpha)
 
 
-@pytest.mark.slow
+@pytest.mark.search
 @given(*SETTINGS)
 @settings(max_examples=6000, deadline=None, derandomize=False)
 def test_exact_zeros_make_no_nan_searched_on(k, seed, name, optimizer, step_size, alpha):
-    """Other examples each time, where CI's own are always the same."""
+    """Other examples each time, where the default suite's are always the same."""
     _exact_zeros(k, seed, name, optimizer, step_size, alpha)
 
 
