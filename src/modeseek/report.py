@@ -5,6 +5,8 @@ import os
 import sys
 from collections.abc import Iterator
 
+from modeseek.foreign import reason
+
 
 class Report:
     """The parts of a report.
@@ -24,8 +26,7 @@ class Report:
         except Exception as error:  # whatever it is: the results are saved, and the other parts are wanted
             if os.environ.get("MODESEEK_TRACEBACK"):
                 raise
-            reason = (str(error).strip() or "no reason was given").splitlines()[0]
-            print(f"modeseek: {what} is missing: {type(error).__name__}: {reason}", file=sys.stderr)
+            print(f"modeseek: {what} is missing: {type(error).__name__}: {reason(error)}", file=sys.stderr)
             self.missing.append(what)
 
     @property
