@@ -104,6 +104,15 @@ def test_a_grid_is_refused_for_its_cells_and_what_is_usual_for_the_machine():
         check_room(Experiment(), 2, free=1000)
 
 
+def test_the_host_holds_each_seeds_policy_and_each_runs_results():
+    """A policy at the reference and the copy that is sent to a device, in float32, for each seed."""
+    one, ten = (sizes_of(Experiment(seeds=seeds)) for seeds in (1, 10))
+    held = memory.of_the_host(ten)
+    assert held["policies at the reference"] == 10 * 2 * 4 * one.parameters
+    for name in ("all runs", "results"):
+        assert held[name] == 10 * memory.of_the_host(one)[name] > 0
+
+
 def test_what_is_needed_is_said_if_it_is_much():
     small = Experiment(policy=PolicyConfig(kind="tabular"))
     assert check_room(small, 2, free=64 * GiB) == ""
