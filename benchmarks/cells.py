@@ -11,8 +11,8 @@ import numpy as np
 
 from modeseek.bandit.simulator.conventions import PRESETS
 from modeseek.bandit.simulator.devices import use_host_devices
+from modeseek.bandit.simulator.groups import GroupPrograms
 from modeseek.bandit.simulator.plan import make_plan
-from modeseek.bandit.simulator.sweep import GroupPrograms
 from modeseek.bandit.studies.reproduce.protocols import FULL
 from modeseek.bandit.studies.reproduce.targets import TARGETS
 

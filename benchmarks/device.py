@@ -107,8 +107,8 @@ def floors(record, size):
 def _bandit_numbers():
     """Two collections of on-policy IPO, one seed."""
     from modeseek.bandit.simulator.experiment import Experiment
+    from modeseek.bandit.simulator.groups import GroupPrograms
     from modeseek.bandit.simulator.plan import make_plan
-    from modeseek.bandit.simulator.sweep import GroupPrograms
 
     experiment = Experiment(methods=("on_policy_ipo",), seeds=1)
     runs = make_plan(experiment).runs
@@ -170,8 +170,8 @@ def smoke(record, size):
 def sweep(record, size):
     """Milliseconds a run and gradient step of the bandit, by the number of runs at once."""
     from modeseek.bandit.simulator.experiment import Experiment
+    from modeseek.bandit.simulator.groups import GroupPrograms
     from modeseek.bandit.simulator.plan import make_plan
-    from modeseek.bandit.simulator.sweep import GroupPrograms
 
     for count in (2,) if size == "tiny" else (64, 512, 4096, 10_000):
         experiment = Experiment(methods=("on_policy_ipo",), seeds=count)

@@ -1,20 +1,33 @@
-"""How long the notebooks' explorers take: first picture, change of preset, redraw; wall time in the kernel alone.
+"""How long the notebooks' explorers take: first picture, another preset, a player's step, a slider; the kernel alone.
 
-    python benchmarks/explorers.py            # all of them, each in a process of its own
-    python benchmarks/explorers.py KLExplorer
+    python benchmarks/explorers.py                        # all of them, each in a process of its own
+    python benchmarks/explorers.py KLExplorer PhaseExplorer
+    python benchmarks/explorers.py --before CHECKOUT/src  # each in turn with another checkout's, row by row
 
-The browser's share, input to decoded picture, is measured by `python -m pytest -s tests/test_browser.py`.
+Processor time of the process, so that other work on the machine counts little; the first picture in wall time. The
+browser's share, input to decoded picture, is measured by `python -m pytest -s tests/test_browser.py`.
 """
 
+import argparse
+import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from statistics import median
+from statistics import median, quantiles
 from typing import Any
 
-GOALS = {"first picture": 3000, "preset": 300, "redraw": 50}
+GOALS = {"first picture": 3000, "preset": 300, "player, p95": 100, "slider": 50}
 """Milliseconds."""
+HEADS = (
+    "explorer",
+    "first picture",
+    "preset, first time: median · most",
+    "preset, again: median · most",
+    "player: median · p95",
+    "sliders: median",
+    "slowest slider",
+)
 
 
 def explorers() -> list[str]:
@@ -24,13 +37,13 @@ def explorers() -> list[str]:
 
 
 def timed(action: Callable[..., Any], **arguments: Any) -> float:
-    start = time.perf_counter()
+    start = time.process_time()
     action(**arguments)
-    return 1000 * (time.perf_counter() - start)
+    return 1000 * (time.process_time() - start)
 
 
 def first_picture(name: str) -> tuple[float, Any]:
-    """From nothing imported to the picture's bytes, milliseconds; and the explorer."""
+    """From nothing imported to the picture's bytes, milliseconds of the clock; and the explorer."""
     start = time.perf_counter()
     import modeseek.bandit.explore
 
@@ -41,52 +54,71 @@ def first_picture(name: str) -> tuple[float, Any]:
 
 
 def presets(explorer: Any) -> list[float]:
-    """Every preset after every one before it in the list, twice around: the second time nothing is new."""
-    times = [timed(explorer.set, preset=name) for name in [*explorer.presets()] * 2]
-    return times[len(explorer.presets()) :]
+    """Every preset after every one before it in the list."""
+    return [timed(explorer.set, preset=name) for name in explorer.presets()]
 
 
-def redraws(explorer: Any, moves: int = 10) -> dict[str, list[float]]:
+def places(explorer: Any, control: Any, count: int) -> list[float]:
+    """So many values along a number's range."""
+    low, high = explorer.model.limits(control.name)
+    values = [low + (high - low) * (i + 1) / (count + 1) for i in range(count)]
+    return [round(x) if control.whole else x for x in values]
+
+
+def played(explorer: Any) -> list[float]:
+    """What the player does, or a reader who goes through the rows: twenty of its steps."""
+    explorer.reset()
+    control = next(c for c in explorer.model.controls if c.name in ("step", "row"))
+    return [timed(explorer.set, **{control.name: value}) for value in places(explorer, control, 20)]
+
+
+def sliders(explorer: Any, moves: int = 8) -> dict[str, list[float]]:
     """Each number moved along its range: what a slider does, the computation and all widgets included."""
     from modeseek.bandit.explore.toolkit.controls import Number
 
     found = {}
     for control in explorer.model.controls:
-        if not isinstance(control, Number):
-            continue
-        explorer.reset()
-        low, high = explorer.model.limits(control.name)
-        places = [low + (high - low) * (i + 1) / (moves + 1) for i in range(moves)]
-        values = [round(x) if control.whole else x for x in places]
-        # What is out of range by then is mended by the view-model, as it is under a slider.
-        found[control.name] = [timed(explorer.set, **{control.name: value}) for value in values]
+        if isinstance(control, Number):
+            explorer.reset()
+            # What is out of range by then is mended by the view-model, as it is under a slider.
+            values = places(explorer, control, moves)
+            found[control.name] = [timed(explorer.set, **{control.name: value}) for value in values]
     return found
 
 
-def measure(name: str) -> None:
+def measure(name: str, label: str) -> None:
     first, explorer = first_picture(name)
-    switches = presets(explorer)
-    moved = redraws(explorer)
+    new, again, steps, moved = presets(explorer), presets(explorer), played(explorer), sliders(explorer)
     every = [t for times in moved.values() for t in times]
-    worst = max(moved, key=lambda control: median(moved[control])) if moved else ""
-    slowest = f"{worst} {median(moved[worst]):.0f}" if moved else ""
-    print(
-        f"| {name} | {first:.0f} | {median(switches):.0f} | {max(switches):.0f} | "
-        f"{f'{median(every):.0f}' if every else ''} | {slowest} |",
-        flush=True,
+    worst = max(moved, key=lambda control: median(moved[control]))
+    cells = (
+        f"`{name}`{label}",
+        f"{first:.0f}",
+        f"{median(new):.0f} · {max(new):.0f}",
+        f"{median(again):.0f} · {max(again):.0f}",
+        f"{median(steps):.0f} · {quantiles(steps, n=20)[-1]:.0f}",
+        f"{median(every):.0f}",
+        f"{worst} {median(moved[worst]):.0f}",
     )
+    print(f"| {' | '.join(cells)} |", flush=True)
 
 
 def main() -> None:
-    if sys.argv[1:]:
-        measure(sys.argv[1])
+    asked = argparse.ArgumentParser(description=__doc__)
+    asked.add_argument("names", nargs="*", help="explorers; all, if none is named")
+    asked.add_argument("--before", help="the src folder of another checkout, measured in turn")
+    asked.add_argument("--alone", help=argparse.SUPPRESS)
+    options = asked.parse_args()
+    if options.alone is not None:
+        measure(options.names[0], options.alone)
         return
-    goals = ", ".join(f"{what} under {ms} ms" for what, ms in GOALS.items())
-    print(f"goals: {goals}\n")
-    print("| explorer | first picture, ms | preset, median | preset, slowest | redraw, median | slowest control |")
-    print("|---|---:|---:|---:|---:|---|")
-    for name in explorers():
-        subprocess.run([sys.executable, __file__, name], check=True)
+    print(f"goals, ms: {', '.join(f'{what} under {ms}' for what, ms in GOALS.items())}\n")
+    print(f"| {' | '.join(HEADS)} |\n|---|{'---:|' * (len(HEADS) - 2)}---|", flush=True)
+    versions = {"": {}, ", before": {"PYTHONPATH": options.before}} if options.before else {"": {}}
+    for name in options.names or explorers():
+        for label, settings in reversed(versions.items()):
+            command = [sys.executable, __file__, name, "--alone", label]
+            subprocess.run(command, check=True, env={**os.environ, **settings})
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 Sphinx's warnings are errors. Then every link between the built pages is followed, anchors included, and a page that
 would fetch a script, a style, a font or a picture from the network is refused: the site opens from a file, offline.
+The explorers' pages are drawn beside the site and copied into it: they are drawn again only where the bandit's code or
+data have changed.
 """
 
 import argparse
@@ -82,6 +84,22 @@ def remove_built(folder: Path) -> None:
         shutil.rmtree(folder)
 
 
+def add_explorers(folder: Path, drawn: Path) -> None:
+    """Put the explorers' pages into a built site.
+
+    Args:
+        folder: of the site.
+        drawn: where the pages are kept from one build to the next.
+    """
+    from modeseek.bandit.explore.pages.write import write
+    from modeseek.progress import progress
+
+    drawn.mkdir(parents=True, exist_ok=True)
+    (folder / "explorers").mkdir()
+    for path in write(drawn, home="../generated/explorers.html", progress=progress("explorers' pages")):
+        shutil.copy(path, folder / "explorers" / path.name)
+
+
 def main() -> int:
     """Build, then check; the number of the first step that failed, or zero."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -96,6 +114,7 @@ def main() -> int:
     code = sphinx(["-E", *given] if options.fresh else given)
     if code:
         return code
+    add_explorers(options.out, options.out.parent / "explorers")
     found = faults(options.out)
     print(*found, f"{options.out / 'index.html'}: {len(list(options.out.rglob('*.html')))} pages", sep="\n")
     return 1 if found else 0

@@ -3,11 +3,13 @@
 A source is a jupytext `py:percent` file in `notebooks/src`. Building executes it on a fresh kernel, in the fast mode
 (`MODESEEK_FAST=1`), with the solutions of its exercises, and writes `notebooks/NAME.ipynb` without them: PNG and text
 outputs, no widget state. It fails on an error, on anything on standard error, on a stub that passes its check, and on a
-solution that does not.
+solution that does not. A source defines no function, loop or plot, but in a cell with the tag `own`: there the reader
+writes a method.
 """
 
 import argparse
 import base64
+import html
 import json
 import os
 import re
@@ -16,6 +18,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from modeseek.bandit.explore import course
 from modeseek.bandit.explore.toolkit.canvas import LARGEST_PICTURE
 
 HERE = Path(__file__).resolve().parent
@@ -24,6 +27,16 @@ LARGEST = 400_000
 """Bytes of a committed notebook."""
 SOLUTION = re.compile(r"<details><summary>A solution</summary>.*?```python\n(.*?)```.*?</details>", re.DOTALL)
 KEPT = ("image/png", "text/markdown", "text/html", "text/plain")
+WIDGETS = "application/vnd.jupyter.widget-view+json"
+SAVED = re.compile(r'<style>[^<]*</style><div class="modeseek-saved[^"]*">(.*)</div>', re.DOTALL)
+"""What stands in the place of widgets, as `toolkit/display.py` writes it."""
+FIGURE = re.compile(
+    r'<figure[^>]*><img alt="(?P<alt>[^"]*)" src="data:image/png;base64,(?P<png>[^"]*)"[^>]*>'
+    r"(?:<figcaption[^>]*>(?P<caption>.*)</figcaption>)?</figure>",
+    re.DOTALL,
+)
+OWN = "own"
+"""Tag of a cell that may define a function: where the subject is a method of the reader's."""
 FORBIDDEN = re.compile(r"^\s*(def|class|for|while|lambda|import matplotlib|from matplotlib)\b", re.MULTILINE)
 
 
@@ -39,20 +52,35 @@ def names() -> list[str]:
 
 
 def source(name: str) -> Any:
-    """The notebook without outputs, with cell ids that do not change from build to build.
+    """The notebook without outputs, framed by its place in the course, with cell ids that stay from build to build.
 
     Raises:
-        ValueError: a cell of it defines a function, a loop or a plot.
+        ValueError: a cell that is not tagged `own` defines a function, a loop or a plot; or it has no place in the
+            course.
     """
     import jupytext
 
     notebook = jupytext.read(SOURCES / f"{name}.py")
     for i, cell in enumerate(notebook.cells):
         cell["id"] = f"cell-{i:02d}"
-        if cell.cell_type == "code" and FORBIDDEN.search(cell.source):
+        own = OWN in cell.metadata.get("tags", ())
+        if cell.cell_type == "code" and not own and FORBIDDEN.search(cell.source):
             raise ValueError(f"{name}, cell {i}: notebooks import everything and define no function, loop or plot")
+    _frame(name, notebook)
     notebook.metadata = METADATA
     return notebook
+
+
+def _frame(name: str, notebook: Any) -> None:
+    """Put the course's lines below the title and into a last cell."""
+    import nbformat
+
+    title, mark, rest = notebook.cells[0].source.partition("\n\n")
+    here = [stop for stop in course.COURSE if stop.name == name]
+    if not here or title != f"# {here[0].title}":
+        raise ValueError(f"{name} begins with {title!r}: expected a title that modeseek.bandit.explore.course has")
+    notebook.cells[0].source = f"{title}\n\n{course.head(name)}{mark}{rest}"
+    notebook.cells.append(nbformat.v4.new_markdown_cell(course.way(name), id="course"))
 
 
 def with_solutions(notebook: Any) -> tuple[Any, list[int]]:
@@ -123,7 +151,7 @@ def normalised(notebook: Any) -> Any:
             continue
         count += 1
         cell.execution_count = count
-        cell.outputs = joined(cell.outputs)
+        cell.outputs = [made for output in joined(cell.outputs) for made in standing(output)]
         for output in cell.outputs:
             if "data" in output:
                 output.data = {kind: output.data[kind] for kind in KEPT if kind in output.data}
@@ -131,6 +159,32 @@ def normalised(notebook: Any) -> Any:
             if "execution_count" in output:
                 output.execution_count = count
     return notebook
+
+
+def standing(output: Any) -> list[Any]:
+    """What is committed of an output: no widgets, and of what stands in their place no tie to them.
+
+    A picture becomes PNG, with its alt text in the metadata and its caption in an output of its own: GitHub shows that
+    in any case, and pictures inside HTML perhaps not.
+    """
+    import nbformat
+
+    data = output.get("data", {})
+    if WIDGETS in data:
+        return []
+    saved = SAVED.fullmatch(data.get("text/html", ""))
+    if saved is None:
+        return [output]
+    drawn = FIGURE.fullmatch(saved.group(1))
+    if drawn is None:
+        return [nbformat.v4.new_output("display_data", {**data, "text/html": saved.group(1)})]
+    picture = {"image/png": drawn["png"], "text/plain": data["text/plain"]}
+    alt = {"image/png": {"alt": html.unescape(drawn["alt"])}}
+    captions = [f'<p style="line-height:1.4;max-width:1100px">{drawn["caption"]}</p>'] * bool(drawn["caption"])
+    return [
+        nbformat.v4.new_output("display_data", picture, metadata=alt),
+        *(nbformat.v4.new_output("display_data", {"text/html": caption, "text/plain": ""}) for caption in captions),
+    ]
 
 
 def joined(outputs: list[Any]) -> list[Any]:
@@ -201,7 +255,7 @@ def problems(name: str, *, run: bool = True) -> list[str]:
 def main() -> int:
     """Build or check; 0 if all is well."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", help="such as 01_kl_explorer; all of them if none is given")
+    parser.add_argument("names", nargs="*", help="such as 07_kl_explorer; all of them if none is given")
     parser.add_argument("--check", action="store_true", help="compare with what is committed, and write nothing")
     given = parser.parse_args()
     failed = False

@@ -36,6 +36,29 @@ from modeseek.bandit.simulator.sweep import run_sweep  # noqa: E402
 
 use_host_devices(2)
 
+MOST_MAPPINGS = 30_000
+"""Of a process's memory. A compiled program takes some 30; at 65 530, Linux's limit, the next one ends the process."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _costly_passes(request: pytest.FixtureRequest) -> None:
+    """LLVM's costly passes are left to the slow tests: compilation is most of this suite, and XLA's passes stay on.
+
+    Objectives on a dozen numbers are compiled for one call, so that there nothing is gained by them at all.
+    """
+    quick = "not slow" in request.config.getoption("markexpr")
+    once = request.module.__name__.startswith("test_objectives_")
+    jax.config.update("jax_disable_most_optimizations", quick or once)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _programs_that_pile_up() -> Iterator[None]:
+    """After each file, compiled programs are dropped where there are too many of them."""
+    yield
+    mappings = Path("/proc/self/maps")
+    if mappings.exists() and mappings.read_text().count("\n") > MOST_MAPPINGS:
+        jax.clear_caches()
+
 
 @pytest.fixture
 def float64() -> Iterator[None]:

@@ -100,18 +100,18 @@ def explorer_class(kind: str) -> type[Explorer]:
 READY_EXPLORER = ".modeseek [data-ready]"
 
 RUN_MS = 600_000
-"""For all cells of a notebook. The slowest, notebook 09, took 75 s of a core, and 410 s of one that others shared."""
+"""For all cells of a notebook. The slowest, notebook 10, took 75 s of a core, and 410 s of one that others shared."""
 
 
 class Notebook:
-    """An open notebook all of whose cells were run.
+    """An open notebook all of whose cells were run, and all of whose gates opened unless `anyway` is false.
 
     Attributes:
         page: of the browser's driver.
         console: errors that the browser has reported.
     """
 
-    def __init__(self, page: Any, address: str, name: str) -> None:
+    def __init__(self, page: Any, address: str, name: str, *, anyway: bool = True) -> None:
         self.page = page
         self.console: list[str] = []
         page.on("console", self._said)
@@ -123,10 +123,20 @@ class Notebook:
         page.evaluate(RUN_ALL)
         page.wait_for_function("() => window.ran", timeout=RUN_MS)
         self.idle()
+        if anyway:
+            self.show_all()
 
     def _said(self, message: Any) -> None:
         if message.type == "error":
             self.console.append(f"{message.text} {message.location}")
+
+    def show_all(self) -> None:
+        """Open everything that waits for a prediction."""
+        waiting = self.page.get_by_role("button", name="Show me anyway")
+        while left := waiting.count():
+            waiting.first.click()
+            waiting.nth(left - 1).wait_for(state="detached")
+        self.idle()
 
     def idle(self) -> None:
         self.page.wait_for_function(IDLE)
@@ -202,7 +212,8 @@ class Shown:
             self.page.wait_for_function(IDLE)
 
     def box(self, label: str) -> Any:
-        return self.root.get_by_label(label, exact=True)
+        """What is typed into or chosen from; a slider may have the same name."""
+        return self.root.locator("input, select").and_(self.root.get_by_label(label, exact=True))
 
     def type(self, label: str, text: str) -> float:
         """Into a labelled box, with Enter; milliseconds to the picture."""
@@ -280,14 +291,14 @@ class Shown:
 
 
 @contextlib.contextmanager
-def opening(root: Path, *, height: int = 1300) -> Iterator[Callable[[str], Notebook]]:
+def opening(root: Path, *, height: int = 1300) -> Iterator[Callable[..., Notebook]]:
     """Opens notebooks by name, in windows of this height, and runs them; one server and one browser for all."""
     from playwright.sync_api import sync_playwright
 
     with lab(root, sorted(NOTEBOOKS.glob("*.ipynb"))) as address, sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield lambda name: Notebook(
-            browser.new_page(viewport={"width": 1500, "height": height}), address, f"{name}.ipynb"
+        yield lambda name, **how: Notebook(
+            browser.new_page(viewport={"width": 1500, "height": height}), address, f"{name}.ipynb", **how
         )
         browser.close()
 

@@ -256,7 +256,7 @@ def on_devices(result):
 
 def one_process(address, index, folder, result):
     """Load a checkpoint over two processes of two devices each, take gradients, save it again, and again in vain."""
-    from modeseek.llm.parallel.distributed import initialize
+    from modeseek.processes import initialize
 
     assert initialize(address, 2, index, timeout=60)
     import jax

@@ -21,11 +21,11 @@ def tuned(config, folder):
 
     from modeseek.llm.inference.scoring import ModelWithParams
     from modeseek.llm.models.model import Model
-    from modeseek.llm.parallel.distributed import gathered
     from modeseek.llm.parallel.mesh import MeshShape, make_mesh
     from modeseek.llm.training.run_checkpoints import RunCheckpoints
     from modeseek.llm.training.run_folder import RunFolder
     from modeseek.llm.training.tune import tune
+    from modeseek.processes import gathered
 
     sizes = cases()["pythia"]
     policy = ModelWithParams(Model(sizes), random_params(sizes, std=0.1))
@@ -51,7 +51,7 @@ def tuned(config, folder):
 
 def main(folder, address=None, index="0"):
     if address is not None:
-        from modeseek.llm.parallel.distributed import initialize
+        from modeseek.processes import initialize
 
         assert initialize(address, 2, int(index), timeout=60)
     from llm_tune_on_devices import OFFLINE, ON_POLICY

@@ -13,7 +13,7 @@ from modeseek.bandit.objectives.registry import METHODS
 
 OPTIONS = Options()
 # Chosen so that every one matters on the batches below: some ratios are clipped, some negatives fall below the
-# threshold, and the gap drops some pairs.
+# threshold, the gap drops some pairs, and the bound cuts some margins.
 HYPER = HyperParameters(
     beta=0.3,
     tau=0.2,
@@ -23,10 +23,23 @@ HYPER = HyperParameters(
     negative_threshold=0.5,
     top_k=2.0,
     reward_gap=0.15,
+    target_margin=0.4,
+    sft_weight=0.6,
+    label_noise=0.15,
+    positive_weight=2.0,
+    reward_bound=0.1,
+    kl_coefficient=0.3,
+    clip_epsilon_high=0.35,
+    eta=3.0,
 )
 TOKEN_RATIO = Options(ratio="token")
 TOKEN_UNITS = Options(ratio="token", margin="token", negatives="token")
 every_method = pytest.mark.parametrize("name", METHODS)
+SELDOM = pytest.mark.slow
+"""Of a test that goes over all methods: what repeats it for further options is left to the slow tests."""
+every_unit = pytest.mark.parametrize(
+    "options", [pytest.param(OPTIONS, id="sequence"), pytest.param(TOKEN_UNITS, id="token", marks=SELDOM)]
+)
 
 
 def random_batch(seed=0, prompts=3, responses=4, tokens=2):

@@ -31,9 +31,9 @@ def left_alone(shown: Shown) -> None:
 
 
 TAKEN: dict[str, Callable[[Shown], None]] = {
-    "01_kl_explorer": bars_dragged,
-    "02_bandit_explorer": scrubbed,
-    "08_reproduce_paper": left_alone,
+    "07_kl_explorer": bars_dragged,
+    "05_bandit_explorer": scrubbed,
+    "09_reproduce_paper": left_alone,
 }
 """Notebook → what is done to its first explorer before the picture."""
 

@@ -22,12 +22,14 @@ BASE = {
     f"modeseek.{name}"
     for name in (
         "checks",
+        "cluster",
         "files",
         "foreign",
         "locks",
         "machine",
         "markdown",
         "memory",
+        "processes",
         "progress",
         "report",
         "streams",
@@ -132,7 +134,7 @@ ALLOWED = {
         "modeseek.llm.runs",
         "modeseek.llm.studies",
     },
-    # What notebook 09 shows: predictions, checks and pictures are the bandit's toolkit; one live run besides.
+    # What notebook 10 shows: predictions, checks and pictures are the bandit's toolkit; one live run besides.
     "modeseek.llm.explore": {
         "modeseek.bandit.objectives",
         "modeseek.bandit.figures",

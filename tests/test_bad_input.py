@@ -26,7 +26,7 @@ from modeseek.bandit.simulator.problem import ReferenceRecipe
         (lambda: Experiment(methods=("ppoo",)), "unknown method 'ppoo'; did you mean 'ppo'"),
         (lambda: Experiment(methods=()), "methods must name at least one"),
         (lambda: Experiment(methods=("ppo", "on_policy_ppo")), "methods must differ"),
-        (lambda: Experiment(rewards=("R3",)), "a reward must be 'R1', 'R2' or 'bump:CENTER:WIDTH', got 'R3'"),
+        (lambda: Experiment(rewards=("R3",)), "'R2', 'bump:CENTER:WIDTH' or 'knots:V,V,…', got 'R3'"),
         (lambda: Experiment(rewards=("bump:nan:1",)), "center must be finite"),
         (lambda: Experiment(rewards=("bump:5:0",)), "width positive"),
         (lambda: Experiment(rewards=("R1", "R1")), "rewards must differ"),
@@ -57,6 +57,14 @@ from modeseek.bandit.simulator.problem import ReferenceRecipe
                 algorithm=AlgorithmConfig(responses_per_prompt=1),
             ),
             "ipo compares responses: responses_per_prompt must be at least 2, got 1",
+        ),
+        (
+            lambda: Experiment(methods=("kto",), algorithm=AlgorithmConfig(responses_per_prompt=1)),
+            "kto compares responses: responses_per_prompt must be at least 2, got 1",
+        ),
+        (
+            lambda: Experiment(methods=("nash_md",), conventions=Conventions(frozen_copies="live_mlp")),
+            "nash_md draws from a mixture .* and conventions.frozen_copies 'whole'",
         ),
         (
             lambda: AlgorithmConfig(minibatch_size=30),

@@ -55,6 +55,7 @@ def test_kl_writes_figures_and_a_dataset_that_reads_back(tmp_path, capsys):
         assert str(tmp_path / "kl.nc") in printed
 
 
+@pytest.mark.slow
 def test_the_flow_states_its_accuracy(tmp_path, capsys):
     arguments = [
         "--target",
@@ -136,6 +137,7 @@ def test_theory_prints_the_table_and_saves_it(tmp_path, capsys):
         tyro.cli(Theory, args=["--instances", "701", "--out", str(tmp_path)]).run()
 
 
+@pytest.mark.slow
 def test_a_killed_study_goes_on_and_two_in_one_folder_do_not_mix(tmp_path, monkeypatch, capsys):
     study = KL(steps=20, animation=False, out=tmp_path)
     with alone_in(tmp_path), pytest.raises(ValueError, match="another process is at work"):
@@ -203,6 +205,7 @@ def test_the_region_map_is_the_criterion():
     assert regions.sizes["pair"] == 6
 
 
+@pytest.mark.slow
 def test_figures_read_the_dataset_and_change_nothing(tmp_path):
     problem, start, _ = named_problem("case-2")
     data = kl_study(problem, start, steps=30)

@@ -55,6 +55,10 @@ def method_loss(name, log_p, frozen_log_p):
     if method == "reinforce":
         shaped = rewards - 0.5 * (jnp.log(mu) - log_reference)
         return -(mu * (shaped - mu @ shaped) * log_p).sum()
+    if method == "ppo":
+        shaped = rewards - 0.5 * (jnp.log(mu) - log_reference)
+        advantages, past = shaped - mu @ shaped, jnp.exp(log_p) / mu
+        return -(mu * jnp.minimum(past * advantages, jnp.clip(past, 0.8, 1.2) * advantages)).sum()
     if method == "rwr":
         weights = jnp.exp(rewards / 0.5)
         return -(mu * weights * log_p).sum() / (mu @ weights)

@@ -16,7 +16,9 @@ PROBLEM = from_rewards(REFERENCE, REWARDS, Knobs(beta=0.5, tau=0.8, alpha=0.3))
 START = np.array([0.1, 0.2, 0.3, 0.15, 0.25])
 
 
-@pytest.mark.parametrize("name", ["forward_kl", "reverse_kl", "jensen_shannon", "alpha", "on_policy_reinforce"])
+@pytest.mark.parametrize(
+    "name", ["forward_kl", "reverse_kl", "jensen_shannon", "alpha", "on_policy_reinforce", "on_policy_ppo"]
+)
 def test_the_target_is_where_they_rest(name):
     at_target = OBJECTIVES[name](PROBLEM).gradient(policy(PROBLEM.log_target))
     np.testing.assert_allclose(at_target, 0, atol=1e-15)
@@ -35,6 +37,14 @@ def test_dpo_rests_at_the_optimal_policy_whatever_data_it_sees():
     skewed = PROBLEM._replace(log_behavior=np.log([0.1, 0.1, 0.1, 0.2, 0.5]))
     for name, problem in (("offline_dpo", PROBLEM), ("offline_dpo", skewed), ("on_policy_dpo", PROBLEM)):
         np.testing.assert_allclose(rest(name, problem, 40.0), optimum, atol=1e-8)
+
+
+def test_ppo_on_samples_of_one_policy_stops_past_its_clip_on_the_side_that_each_response_is_pulled_to():
+    ratios = rest("offline_ppo", steps=400) / REFERENCE
+    good = REWARDS > REFERENCE @ REWARDS
+    assert (ratios[good] > 1.2).all()
+    assert (ratios[~good] < 0.8).all()
+    np.testing.assert_array_equal(rest("offline_ppo", steps=500) / REFERENCE, ratios)
 
 
 def test_offline_rwr_rests_at_the_optimum_only_of_its_data():

@@ -43,7 +43,7 @@ def test_a_run_is_its_steps_collections_and_evaluations():
 
 def test_what_is_long_is_said_before_it_begins():
     assert said(sizes_of(Experiment()), 2) == ""
-    sweep = Experiment(seeds=100_000, policy=PolicyConfig(kind="tabular"))
+    sweep = Experiment(seeds=50_000, policy=PolicyConfig(kind="tabular"))
     assert estimate(sizes_of(sweep), 2) > SAID
     assert "\ntakes about" in f"\n{check_before(sweep)}"
 

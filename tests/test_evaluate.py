@@ -1,5 +1,6 @@
 """Rao-Blackwellised estimators against enumeration of every response on a vocabulary of three."""
 
+import dataclasses
 import itertools
 
 import jax
@@ -7,8 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from modeseek.bandit.objectives.batch import HyperParameters
 from modeseek.bandit.simulator.evaluate import evaluate, evaluation_prompts
-from modeseek.bandit.simulator.policy import gpt_policy
+from modeseek.bandit.simulator.mixture import learners_mix
+from modeseek.bandit.simulator.plan import make_plan
+from modeseek.bandit.simulator.policy import gpt_policy, make_policy
 from modeseek.bandit.simulator.problem import make_problem
 from modeseek.bandit.simulator.sampling import sample, score
 
@@ -51,14 +55,47 @@ def _estimates(truth, keys, prompt_in_response=False):
             )[0]
         )
     )
-    return np.stack([np.asarray(m) for m in one(jax.random.split(jax.random.key(7), keys))])
+    return np.stack(jax.tree.leaves(one(jax.random.split(jax.random.key(7), keys))))
 
 
+@pytest.mark.slow
 def test_estimators_lie_within_four_standard_errors_of_enumeration(truth):
     estimates = _estimates(truth, 2000)
     errors = estimates.std(axis=1, ddof=1) / np.sqrt(2000)
     assert (errors > 0).all()
     assert (np.abs(estimates.mean(axis=1) - truth[2][:4]) < 4 * errors + 1e-6).all()
+
+
+@pytest.mark.parametrize(("method", "mixed"), [(1, True), (2, False), (0, False)])
+def test_staleness_is_to_the_mixture_that_sampled_by_enumeration(tabular, method, mixed):
+    """Of IPO-MD. Nash-MD learns from the policy's own half, on-policy IPO from nothing else."""
+    asked = dataclasses.replace(
+        tabular, methods=("on_policy_ipo", "nash_md", "ipo_md"), hyper=HyperParameters(mixture=0.4), vary=()
+    )
+    run = jax.tree.map(lambda a: jnp.asarray(a[0]), make_plan(asked).runs)
+    names = [each.name for each in asked.static.methods]
+    run = run._replace(method=jnp.asarray(names.index(("ipo", "ipo_md", "nash_md")[method])))
+    rng = np.random.default_rng(0)
+    now, then = (np.log(rng.dirichlet(np.ones(4), size=2)) for _ in range(2))
+    reference = np.asarray(run.problem.reference_log_probs, np.float64)
+    sampled = then
+    if mixed:
+        product = np.exp(0.6 * then + 0.4 * reference)
+        sampled = np.log(product / product.sum(axis=1, keepdims=True))
+    responses = list(itertools.product(range(4), repeat=2))
+    log_p, log_b = (np.array([p[0, a] + p[1, b] for a, b in responses]) for p in (now, sampled))
+    means, _ = evaluate(
+        make_policy(asked.static),
+        {"logits": jnp.asarray(now, jnp.float32)},
+        run.problem,
+        evaluation_prompts(4, 1, 4),
+        2,
+        key=jax.random.key(0),
+        behavior_params={"logits": jnp.asarray(then, jnp.float32)},
+        behavior=run.behavior,
+        mix=learners_mix(run, asked.static),
+    )
+    np.testing.assert_allclose(means.kl_to_behavior, np.exp(log_p) @ (log_p - log_b), rtol=1e-5)
 
 
 def test_the_prompts_reward_counts_where_asked(truth):

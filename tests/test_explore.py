@@ -4,8 +4,6 @@ import csv
 import io
 import json
 import re
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -165,28 +163,6 @@ def test_a_busy_picture_gets_fewer_colours_rather_than_too_many_bytes():
     assert colors(whole) > 64 >= colors(smaller) > 32
     assert len(smaller) < len(whole)
     assert 0 < colors(encode_small(pixels, 1)) <= 32  # as small as it gets
-
-
-def test_a_picture_without_widgets_has_its_caption_and_is_small():
-    explorer = KLExplorer("R1", step=40)
-    data, metadata = explorer._repr_mimebundle_()
-    assert explorer.caption() in data["text/plain"]
-    assert explorer.to_state() in data["text/plain"]
-    assert metadata["image/png"]["alt"] == explorer.caption()
-    assert len(data["image/png"]) < 60_000
-    assert Image.open(io.BytesIO(data["image/png"])).height > explorer.pixels().shape[0]  # the caption's strip
-
-
-def test_without_ipywidgets_there_is_still_a_picture():
-    code = (
-        "import sys; sys.modules['ipywidgets'] = None\n"
-        "from modeseek.bandit.explore import DemoExplorer\n"
-        "data, _ = DemoExplorer()._repr_mimebundle_()\n"
-        "print(*sorted(data)); print(data['text/plain'])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[0] == "image/png text/plain"
-    assert "python -m pip install -c constraints.txt '.[notebooks]' in a clone" in done.stdout
 
 
 def test_export_writes_what_it_takes_to_do_it_again(tmp_path):

@@ -1,4 +1,4 @@
-"""Notebooks 04 to 06: their view-models against finite differences, brute force and closed forms."""
+"""Notebooks 02 to 04: their view-models against finite differences, brute force and closed forms."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def softmax(logits):
     return weights / weights.sum()
 
 
-# Notebook 04.
+# Notebook 03.
 
 
 @pytest.mark.parametrize("rejected", range(5))
@@ -100,7 +100,7 @@ def test_what_notebook_04_says_of_figure_16():
     assert one.reward[3, -1] > one.reward[0, -1]
 
 
-# Notebook 05.
+# Notebook 04.
 
 
 def brute_displacement(b, c, length, prompts, moved):
@@ -184,7 +184,7 @@ def test_figure_18_is_what_was_recorded_and_what_the_notebook_says():
     assert (model.result.mean[1, :, -1] < 0).all()
 
 
-# Notebook 06.
+# Notebook 02.
 
 
 @pytest.mark.parametrize("preset", OutOfDistributionExplorer.presets())

@@ -1,4 +1,4 @@
-"""Notebooks 04 to 06 as their reader meets them: states, pictures, their speed, and answers to wrong predictions."""
+"""Notebooks 01 to 04 as their reader meets them: states, pictures, their speed, and answers to wrong predictions."""
 
 import subprocess
 import sys
@@ -12,6 +12,9 @@ from modeseek.bandit.explore.displacement import questions as displacement_asks
 from modeseek.bandit.explore.displacement.scene import DisplacementScene
 from modeseek.bandit.explore.figure18 import Figure18Explorer
 from modeseek.bandit.explore.figure18.scene import Figure18Scene
+from modeseek.bandit.explore.first_steps import FirstStepsExplorer
+from modeseek.bandit.explore.first_steps import questions as first_steps_asks
+from modeseek.bandit.explore.first_steps.scene import FirstStepsScene
 from modeseek.bandit.explore.four_methods import FourMethodsExplorer
 from modeseek.bandit.explore.four_methods.scene import FourMethodsScene
 from modeseek.bandit.explore.negative import NegativeGradientExplorer
@@ -25,6 +28,11 @@ from modeseek.bandit.explore.toolkit.canvas import Canvas
 # All of them.
 
 EXPLORERS = (
+    (
+        FirstStepsExplorer,
+        FirstStepsScene,
+        {"step": 9, "reference": (0.2, 0.2, 0.2, 0.3, 0.1), "other": "y3", "beta": 2},
+    ),
     (NegativeGradientExplorer, NegativeScene, {"step": 9, "start": (0.3, 0.3, 0.4), "c2": 0.3, "rejected": 2}),
     (FourMethodsExplorer, FourMethodsScene, {"step": 9, "steps": 40, "tau": 0.3, "draws": 20}),
     (DisplacementExplorer, DisplacementScene, {"step": 9, "length": 4, "b": 0.3, "prompts": 3}),
@@ -87,6 +95,15 @@ def test_the_first_picture_is_there_in_three_seconds(capsys):
 
 
 WRONG = [
+    (first_steps_asks.check_gap(1), "probability 0.731"),
+    (first_steps_asks.check_gap("much"), "is a number"),
+    (first_steps_asks.check_kl(0.131), "the other way round"),
+    (first_steps_asks.check_kl(0.2075), "in bits"),
+    (first_steps_asks.check_kl(-0.2), "never is"),
+    (first_steps_asks.check_kl(1), "less than 1"),
+    (first_steps_asks.check_draws(13), "0.487"),
+    (first_steps_asks.check_draws(20), "so is one less"),
+    (first_steps_asks.check_draws(2.5), "whole number"),
     (negative_asks.check_everybody_gains(..., ...), "no answer here yet"),
     (negative_asks.check_everybody_gains((0.5, 0.3, 0.2), 1), "4 to 100 categories"),
     (negative_asks.check_everybody_gains((0.4, 0.3, 0.2, 0.1), 7), "index of one of the 4"),
@@ -123,6 +140,8 @@ def test_a_wrong_answer_is_told_what_is_wrong(feedback, says):
 
 def test_predictions_are_computed():
     asked = (
+        first_steps_asks.predict_first,
+        first_steps_asks.predict_end,
         negative_asks.predict_winners,
         negative_asks.predict_figure16,
         displacement_asks.predict_length,
@@ -130,7 +149,7 @@ def test_predictions_are_computed():
         ood_asks.predict_unseen,
         ood_asks.predict_stopping,
     )
-    expected = (2, 1, 1, 1, 2, 1)
+    expected = (1, 2, 2, 1, 1, 1, 2, 1)
     for make, option in zip(asked, expected, strict=True):
         prediction = make()
         assert prediction.truth().option == option

@@ -1,4 +1,4 @@
-"""The phase diagram: identities of the recorded runs, winners and ties, the place that can be chosen, notebook 07."""
+"""The phase diagram: identities of the recorded runs, winners and ties, the place that can be chosen, notebook 08."""
 
 import json
 import math
@@ -11,7 +11,13 @@ from modeseek.bandit.explore import BanditExplorer
 from modeseek.bandit.explore.bandit import presets as bandit_presets
 from modeseek.bandit.explore.phase import PhaseExplorer, bake
 from modeseek.bandit.explore.phase.model import PhaseModel, centers, recorded
-from modeseek.bandit.explore.phase.questions import check_change, check_half, check_tie, predict_far, predict_offline
+from modeseek.bandit.explore.phase.questions import (
+    check_change,
+    check_half,
+    check_tie,
+    predict_crossing,
+    predict_offline,
+)
 from modeseek.bandit.explore.phase.scene import NAMES, PhaseScene
 from modeseek.bandit.explore.toolkit.canvas import Canvas
 from modeseek.bandit.explore.toolkit.stored import DATA
@@ -109,12 +115,15 @@ def test_the_blitted_picture_is_the_fresh_one():
 
 def test_predictions_are_read_off_the_runs():
     data = recorded()["expected_reward"].isel(step=-1).mean("seed")
-    far = predict_far()
-    truth = far.truth()
-    assert far.options[truth.option] == "On-policy IPO"
-    lowest = data.sel(reward=70, algorithm=["best_of_n", "rwr", "ppo", "on_policy_ipo"])
-    assert str(lowest["algorithm"].values[int(lowest.values.argmin())]) == "on_policy_ipo"
-    assert f"{float(lowest.min()):.2f}" in truth.because
+    crossing = predict_crossing()
+    truth = crossing.truth()
+    place = int(crossing.options[truth.option].removeprefix("Token ").removesuffix("."))
+    best, ipo = (data.sel(algorithm=name) for name in ("best_of_n", "on_policy_ipo"))
+    assert float(ipo.sel(reward=place)) < float(best.sel(reward=place))
+    nearer = [center for center in centers() if center < place]
+    assert nearer
+    assert all(float(ipo.sel(reward=center)) >= float(best.sel(reward=center)) for center in nearer)
+    assert f"{float(ipo.sel(reward=70)):.2f} at 70" in truth.because
     offline = predict_offline()
     change = np.diff(data.sel(algorithm="ipo").values)
     assert change.sum() < 0 < change.max()

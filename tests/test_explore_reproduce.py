@@ -1,4 +1,4 @@
-"""The explorer of the reproduction: stored cells and their identities, missing cells, notebook 08's answers."""
+"""The explorer of the reproduction: stored cells and their identities, missing cells, notebook 09's answers."""
 
 import re
 from pathlib import Path
@@ -19,7 +19,7 @@ from modeseek.bandit.explore.reproduce.questions import (
     check_no_effect,
     check_remedies,
     check_tau,
-    predict_on_policy_ipo,
+    predict_discarded,
     predict_remedy,
     remedied,
 )
@@ -228,11 +228,8 @@ def test_errata_name_statements_and_what_is_right_holds():
 
 
 def test_what_the_notebooks_say_of_figure_19_is_what_the_stored_cells_say():
-    """Typed numbers of notebooks 02 and 08, under two readings of the text."""
-    sources = Path(__file__).parents[1] / "notebooks" / "src"
-    bandit, book = (
-        (sources / f"{name}.py").read_text(encoding="utf-8") for name in ("02_bandit_explorer", "08_reproduce_paper")
-    )
+    """Typed numbers of notebook 09, under two readings of the text."""
+    book = (Path(__file__).parents[1] / "notebooks" / "src" / "09_reproduce_paper.py").read_text(encoding="utf-8")
     results = {name: ReproduceModel("fig19", conventions=name).result for name in ("paper", "figure2")}
     piled, discarded = ({row.name: row.assessment.verdict for row in each.rows} for each in results.values())
     size = lambda value: f"{abs(value):.2f}".lstrip("0")
@@ -265,7 +262,7 @@ def test_what_the_notebooks_say_of_figure_19_is_what_the_stored_cells_say():
         row for row in ReproduceModel("table3", conventions="figure2").result.rows if "on_policy" in row.name
     )
     ends = fresh_values(level(FINAL_REWARD, HEADLINES["on_policy_ipo", "R1"]), most_seeds.cells)
-    assert f"{(ends > CEILING).sum()} of {ends.size} seeds do" in bandit
+    assert f"{(ends > CEILING).sum()} of {ends.size} seeds do" in book
     for conventions, (reward, nats) in {"paper": (".47", "11.4"), "figure2": (".62", "14.8")}.items():
         rest = ipo_product_rest(responses_in(results[conventions].cells[HEADLINES["ipo", "R1"]]), 0.05)
         assert (size(rest.reward), f"{rest.nats:.1f}") == (reward, nats)
@@ -282,11 +279,12 @@ def test_remedies_and_their_prediction():
     found = remedied()
     assert 0.4 < found["none"].reward < 0.55
     assert min(found[name].reward for name in ("large-margin", "moving", "dpo")) > 0.98
-    prediction = predict_on_policy_ipo()
+    prediction = predict_discarded()
     because = prediction.truth().because
-    assert f"over {found['none'].seeds} fresh seeds" in because
+    assert f"over {found['none'].seeds}, at the best of three" in because
+    assert prediction.truth().option == 2
     assert "piled up" in prediction.question
-    for conventions, words in (("paper", "which tuning"), ("figure2", "tails discarded"), ("released_code", "code's")):
+    for conventions, words in (("paper", "which tuning"), ("figure2", ""), ("released_code", "code's")):
         with xarray_file(STORE.folder(stored_of_table3(conventions), conventions) / "on_policy_ipo-R1.nc") as data:
             rewards = data["expected_reward"].values[int(data.attrs["tuning_seeds"]) :]
         own = rewards[:, -max(1, round(0.1 * rewards.shape[1])) :].mean(1)
@@ -303,8 +301,9 @@ WRONG = [
     (check_no_effect(0.3, 0.1), "runs from its lower"),
     (check_no_effect(0.01, 0.03), "should contain zero"),
     (check_no_effect(-0.01, 0.3), "is undecided"),
-    (check_remedies("dpo"), "a set of names"),
-    (check_remedies({"magic"}), "no remedy 'magic'"),
+    (check_remedies("dpo"), "there are more: 1 of 4"),
+    (check_remedies(7), "names are asked for"),
+    (check_remedies({"magic"}), "a remedy must be one of none, gap"),
     (check_remedies({"dpo", "longer"}), "longer ends at"),
     (check_remedies({"dpo"}), "there are more: 1 of 4"),
     (check_tau(0.05), "smallest at 10 nats"),

@@ -1,5 +1,6 @@
 """`import modeseek`: what a newcomer finds there, and what it costs."""
 
+import contextlib
 import subprocess
 import sys
 
@@ -132,6 +133,25 @@ def test_a_sweep_keeps_every_rate_and_its_table_the_best_ones(tabular):
     best = results["expected_reward"].isel(step=-1)
     assert np.isfinite(best).all()
     assert isinstance(modeseek.plot(results, "learning_rates"), matplotlib.figure.Figure)
+
+
+def test_what_computes_can_be_chosen(tabular, monkeypatch):
+    """One device, a cluster (here this process stands for its workers), both, and more devices than there are."""
+    mapped = []
+
+    def here(function, items):
+        mapped.append(function.__name__)
+        return enumerate(map(function, items))
+
+    plain = modeseek.run(tabular, progress=False)
+    assert modeseek.run(tabular, progress=False, devices=2).equals(plain)
+    monkeypatch.setattr("modeseek.bandit.commands.common.workers_at", lambda _: contextlib.nullcontext(here))
+    assert modeseek.sweep(tabular, progress=False, cluster="tcp://10.0.0.1:8786").equals(plain)
+    assert mapped
+    with pytest.raises(ValueError, match="with a cluster others compute: give one"):
+        modeseek.run(tabular, devices=1, cluster="local:1")
+    with pytest.raises(ValueError, match="devices must be at most 2"):
+        modeseek.run(tabular, devices=3)
 
 
 def test_the_default_sweep_is_the_papers_protocol(monkeypatch):

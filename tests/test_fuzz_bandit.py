@@ -125,7 +125,7 @@ def _check_command(arguments, monkeypatch, capsys):
     """Whatever stands on the command line: it is run, or refused with status 2 and in words."""
     ran = []
     with monkeypatch.context() as patch:
-        patch.setattr(runs, "run_and_report", lambda experiment, folder: ran.append(experiment) or 0)
+        patch.setattr(runs, "run_and_report", lambda experiment, folder, **_: ran.append(experiment) or 0)
         patch.setattr(runs, "output_folder", lambda out, command: out)
         with pytest.raises(SystemExit) as ended:
             cli.main(["bandit", *arguments])

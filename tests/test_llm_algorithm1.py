@@ -1,77 +1,32 @@
-"""Algorithm 1 on a language model: collections, passes, minibatches, sampling, mixing, adapters, refusals."""
+"""Algorithm 1 on a language model: collections, passes, minibatches, sampling, mixing, adapters."""
 
 import dataclasses
-import functools
 import math
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
-from llm_cases import CASES, random_params
+from algorithm1_cases import EOS, MODEL, OFFLINE, ON_POLICY, SGD, length_reward, pairs, policy, run, same
 
 from modeseek.bandit.objectives.batch import HyperParameters, Options
+from modeseek.bandit.objectives.reduce import response_weights
 from modeseek.bandit.objectives.registry import METHODS
 from modeseek.llm.data.order import order
 from modeseek.llm.data.rows import pad_rows
 from modeseek.llm.data.tokenization import Example
 from modeseek.llm.evaluation.evaluate import EvaluationConfig, evaluate
 from modeseek.llm.inference.scoring import ModelWithParams
-from modeseek.llm.models.hugging_face import config_from
-from modeseek.llm.models.model import Model
 from modeseek.llm.training.algorithm1 import Algorithm1
 from modeseek.llm.training.collection import minibatches, preferences, rewards_of, trimmed
 from modeseek.llm.training.cross_entropy import CrossEntropy
 from modeseek.llm.training.idle import idle
-from modeseek.llm.training.objective import Labelled, make_method_step
+from modeseek.llm.training.objective import Labelled, as_batch, make_method_step
 from modeseek.llm.training.optimizer import start
 from modeseek.llm.training.run_checkpoints import RunCheckpoints
 from modeseek.llm.training.run_folder import RunFolder
 from modeseek.llm.training.trainable import AllParameters
-from modeseek.llm.training.tune import tune
-from modeseek.llm.training.tune_config import TuneConfig
-
-MODEL = Model(config_from(CASES["pythia"] | {"num_hidden_layers": 2, "hidden_size": 24}))
-EOS = 2
-OFFLINE = TuneConfig("dpo", 8, 2, 8, collections=2, length_multiple=16, hyper=HyperParameters(learning_rate=1e-3))
-ON_POLICY = TuneConfig(
-    "ppo", 8, 2, 4, inner_steps=2, collections=1, max_new_tokens=6, length_multiple=16, generation_batch=8, critic=False
-)
-SGD = optax.sgd(0.01)
-
-
-@functools.cache
-def policy(std=0.15):
-    return ModelWithParams(MODEL, random_params(MODEL.config, std=std))
-
-
-@functools.cache
-def pairs(count=10):
-    rng = np.random.default_rng(0)
-    ids = lambda low, high: rng.integers(3, 53, rng.integers(low, high)).astype(np.int32)
-    end = lambda ids: np.append(ids, np.int32(EOS))
-    return [Example(ids(2, 5), (end(ids(1, 8)), end(ids(1, 8)))) for _ in range(count)]
-
-
-def length_reward(examples):
-    """Shorter is better, EOS not counted; of equal lengths, ids that are high: no two samples are tied."""
-    rewards = np.full((len(examples), 2), np.nan)  # what stands where there is no response is not read
-    for p, example in enumerate(examples):
-        for n, ids in enumerate(example.responses):
-            rewards[p, n] = ids.mean() / 53 - len(ids) + (ids[-1] == EOS)
-    return rewards
-
-
-def run(config, data=None, **how):
-    records = []
-    how = {"reward": length_reward, "eos": [EOS]} | how
-    tuned = tune(policy(), pairs() if data is None else data, config, report=records.append, **how)
-    return tuned, records
-
-
-def same(ours, theirs):
-    return all(jax.tree.leaves(jax.tree.map(lambda a, b: bool((a == b).all()), ours, theirs)))
+from modeseek.llm.training.tune_config import LANGUAGE_OPTIONS, TuneConfig
 
 
 def test_offline_is_steps_on_the_data_in_its_order():
@@ -317,6 +272,12 @@ def test_the_data_s_own_preferences():
     good, bad = Example(np.array([1]), (np.array([2]),), True), Example(np.array([1]), (np.array([2]),), False)
     assert preferences([good, bad]).tolist() == [[1.0], [0.0]]
     assert preferences(pairs()[:2]).tolist() == [[1.0, 0.0], [1.0, 0.0]]
+    # What KTO makes of lone judgements: the good one goes up, the bad one down.
+    tokens, ones = np.ones((2, 1, 3), np.int32), np.ones((2, 1), np.int32)
+    log_probs = jnp.full((2, 1, 2), -1.0)
+    lone = Labelled(tokens, 3 * ones, ones, ones > 0, None, log_probs, preferences([good, bad]))
+    weights = response_weights(METHODS["kto"], as_batch(lone, log_probs), HyperParameters(), LANGUAGE_OPTIONS)
+    np.testing.assert_allclose(weights, [[0.1 / 4 / 2], [-0.1 / 4 / 2]], rtol=1e-6)  # ±β/4, mean of two
 
 
 def test_rows_of_a_minibatch_are_as_long_as_they_need_to_be():
@@ -331,70 +292,7 @@ def test_rows_of_a_minibatch_are_as_long_as_they_need_to_be():
     assert (short.tokens == tokens[1:, :, :32]).all()
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"method": "rest"}, "top_k must be below responses_per_prompt, 2, got 3"),
-        ({"method": "best_of_n", "responses_per_prompt": 1}, "best_of_n ranks a prompt's responses"),
-        ({"hyper": HyperParameters(beta=-1.0)}, "beta must be a positive number"),
-        ({"method": "dppo"}, "did you mean"),
-        ({"samples_per_collection": 7}, "responses_per_prompt must divide samples_per_collection"),
-        ({"minibatch_size": 6}, "minibatch_size must divide samples_per_collection"),
-        ({"responses_per_prompt": 1}, "dpo compares responses"),
-        ({"accumulate": 3}, "accumulate must divide minibatch_size"),
-        ({"reference_decay": 0.5}, "reference_every must be at least 1, got 0"),
-        ({"reference_decay": 1.0, "reference_every": 1}, "reference_decay must be at least 0 and less than 1"),
-        ({"mixing": 1.5}, "mixing must be between 0 and 1"),
-        ({"hyper": HyperParameters(kl_coefficient=0.1)}, "kl_coefficient shapes the rewards of samples"),
-        ({"inner_steps": 0}, "inner_steps must be a whole number of at least 1"),
-    ],
-)
-def test_numbers_that_do_not_go_together_are_refused(change, message):
-    with pytest.raises(ValueError, match=message):
-        dataclasses.replace(OFFLINE, **change)
-
-
-def test_data_that_cannot_be_learnt_from_is_refused():
-    prompt, response = np.array([4, 5], np.int32), np.array([6, EOS], np.int32)
-    with pytest.raises(ValueError, match=r"a collection takes 4 prompts .* but there are 3"):
-        run(OFFLINE, pairs()[:3])
-    with pytest.raises(ValueError, match="prompt 0 has 0 responses"):
-        run(OFFLINE, [Example(prompt, ())] * 4)
-    with pytest.raises(ValueError, match="dpo compares responses, and prompt 0 has 1"):
-        run(OFFLINE, [Example(prompt, (response,))] * 4)
-    with pytest.raises(ValueError, match="nothing says how good the response to prompt 0 is"):
-        run(dataclasses.replace(OFFLINE, method="offline_rwr"), [Example(prompt, (response,))] * 4, reward=None)
-    judged = [Example(prompt, (response,), label=False)] * 8
-    with pytest.raises(ValueError, match="ranks a prompt's responses: prompt 0 has one"):
-        run(dataclasses.replace(OFFLINE, method="offline_best_of_n"), judged, reward=None)
-    with pytest.raises(ValueError, match="a reward function must judge them"):
-        run(ON_POLICY, reward=None)
-    with pytest.raises(ValueError, match="no EOS"):
-        run(ON_POLICY, eos=[])
-    with pytest.raises(ValueError, match="more than the context of 64"):
-        run(dataclasses.replace(ON_POLICY, max_new_tokens=63))
-    with pytest.raises(ValueError, match="outside the vocabulary"):
-        run(OFFLINE, [Example(prompt, (np.array([99], np.int32), response))] * 4)
-
-
-def test_faulty_rewards_name_the_response():
-    def nan(examples):
-        rewards = length_reward(examples)
-        rewards[1, 0] = np.nan
-        return rewards
-
-    with pytest.raises(ValueError, match="the reward of prompt 1, response 0 is nan"):
-        run(OFFLINE, reward=nan)
-    with pytest.raises(ValueError, match=r"one number a response, \(4, 2\), got the shape \(4,\)"):
-        run(OFFLINE, reward=lambda examples: length_reward(examples)[:, 0])
-
-
-def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step():
-    broken = ModelWithParams(MODEL, jax.tree.map(lambda a: a * jnp.nan, policy().params))
-    with pytest.raises(ValueError, match=r"the loss of dpo is nan at update 1 \(collection 1, prompts 0, 1, 2, 3 of"):
-        tune(broken, pairs(), OFFLINE)
-
-
+@pytest.mark.slow
 def test_nothing_is_compiled_after_the_second_collection(tmp_path):
     """Sampling, labels, steps, a reference that moves, evaluation and checkpoint of four collections."""
     compiled = [0]

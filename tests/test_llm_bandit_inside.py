@@ -36,7 +36,8 @@ EXPERIMENT = Experiment(
     methods=tuple(METHODS),
     rewards=("R1",),
     algorithm=AlgorithmConfig(samples_per_collection=30, responses_per_prompt=5, minibatch_size=30),
-    hyper=HyperParameters(kl_coefficient=0.05, top_k=2.0, negative_threshold=0.001),
+    # This policy is far from the reference, log z up to 17: at R = 1 all pairs are beyond χPO's clip, without gradient.
+    hyper=HyperParameters(kl_coefficient=0.05, top_k=2.0, negative_threshold=0.001, reward_bound=1e4),
 )
 
 
@@ -96,6 +97,7 @@ def as_labelled(data):
 def test_every_method_has_the_simulators_loss_and_gradient(inside):
     """Same network, samples, labels and conventions: `simulator.objective.loss_and_batch` against three programs."""
     params, _, static, run, data = inside
+    data = data._replace(opponents=None)  # Nash-MD as language models have it: everyone plays against all the others
 
     @jax.jit
     def simulated(method):
@@ -104,10 +106,10 @@ def test_every_method_has_the_simulators_loss_and_gradient(inside):
         return jax.value_and_grad(loss)(params)
 
     optimizer = optax.trace(decay=0.0)
-    for number, name in enumerate(static.methods):
+    for number, method in enumerate(static.methods):
         loss, gradient = simulated(jnp.asarray(number))
         taken = make_method_step(
-            METHODS[name],
+            method,
             CrossEntropy(MODEL),
             AllParameters(MODEL.config),
             options=objective_options(static),
@@ -115,11 +117,11 @@ def test_every_method_has_the_simulators_loss_and_gradient(inside):
             accumulate=3,
         )
         state, numbers = taken(start(jax.tree.map(jnp.copy, params), optimizer), as_labelled(data), run.hyper)
-        np.testing.assert_allclose(numbers["loss"], loss, rtol=1e-5, err_msg=name)
+        np.testing.assert_allclose(numbers["loss"], loss, rtol=1e-5, atol=1e-6, err_msg=method.name)
         scale = max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(gradient))
-        assert scale > 0, name
+        assert scale > 0, method.name
         for ours, theirs in zip(jax.tree.leaves(state.optimizer.trace), jax.tree.leaves(gradient), strict=True):
-            assert float(jnp.abs(ours - theirs).max()) <= 1e-5 * scale, name
+            assert float(jnp.abs(ours - theirs).max()) <= 1e-5 * scale, method.name
 
 
 def test_a_collection_is_labelled_as_the_simulator_labels_it(inside):

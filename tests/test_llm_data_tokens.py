@@ -324,6 +324,7 @@ def real_tokenizers(folder: Path) -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     not (DATA / "pythia_tokenizer.json").is_file(), reason="real tokenizers are not in shared/data beside this clone"
 )

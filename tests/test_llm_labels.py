@@ -13,7 +13,7 @@ from modeseek.llm.training.tune_config import KLControl, TuneConfig, ValueConfig
 
 P, N, T = 3, 2, 4
 CONFIG = TuneConfig(
-    "reinforce", 6, 2, 6, hyper=HyperParameters(kl_coefficient=0.5), kl=KLControl(target=2.0, horizon=12)
+    "reinforce", 6, 2, 6, hyper=HyperParameters(kl_coefficient=0.5, mixture=0.0), kl=KLControl(target=2.0, horizon=12)
 )
 PPO = dataclasses.replace(CONFIG, method="ppo")
 RNG = np.random.default_rng(3)
@@ -40,6 +40,15 @@ def test_without_a_value_function_the_kl_is_in_the_rewards_that_are_standardised
     expected = (shaped - shaped[REAL].mean()) / shaped[REAL].std(ddof=1)
     np.testing.assert_allclose(found.advantages[REAL], expected[REAL], rtol=1e-4, atol=1e-6)
     assert found.returns is None
+
+
+@pytest.mark.parametrize(("method", "shaped"), [("rloo", True), ("grpo", False), ("nash_md", False)])
+def test_a_method_with_a_kl_in_its_loss_has_none_in_its_rewards(method, shaped):
+    """And its coefficient follows the KL all the same."""
+    found, carried = labelled(dataclasses.replace(CONFIG, method=method))
+    expected = REWARDS - (0.5 if shaped else 0.0) * (POLICY - REFERENCE).sum(-1)
+    np.testing.assert_allclose(found.rewards[REAL], expected[REAL], rtol=1e-5)
+    assert carried.kl_coefficient != 0.5
 
 
 def test_with_one_rewards_are_standardised_first_and_tokens_bear_the_kl():

@@ -20,6 +20,7 @@ def model() -> LanguageModel:
 PROMPTS = [[5, 6], [7], [8, 9, 10]]
 
 
+@pytest.mark.slow
 def test_responses_are_the_commands_and_score_what_they_were_sampled_at(model, tmp_path):
     (tmp_path / "ids.jsonl").write_text("".join(json.dumps({"prompt_ids": ids}) + "\n" for ids in PROMPTS))
     options = ["--samples", "2", "--max-new-tokens", "9", "--seed", "3", "--out", str(tmp_path / "out.jsonl")]

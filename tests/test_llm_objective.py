@@ -14,7 +14,8 @@ from llm_cases import CASES, random_params
 
 from modeseek.bandit.objectives import advantages, reduce
 from modeseek.bandit.objectives.batch import HyperParameters, Losses, Options, per_response
-from modeseek.bandit.objectives.registry import METHODS, Method
+from modeseek.bandit.objectives.method import Method
+from modeseek.bandit.objectives.registry import METHODS
 from modeseek.llm.models.hugging_face import config_from
 from modeseek.llm.models.model import Model
 from modeseek.llm.training import lora
@@ -243,6 +244,7 @@ def test_a_method_that_is_new_in_the_registry_needs_no_line_here(monkeypatch):
         on_policy=False,
         sample_reuse=None,
         negative_gradient=True,
+        seeking=None,
         source="this test",
         needs=frozenset(),
     )
@@ -307,7 +309,7 @@ def test_llm_defines_no_objective_no_advantage_and_no_pair_rule():
     objectives = {
         node.name
         for path in (root / "bandit" / "objectives").glob("*.py")
-        if path.stem not in ("batch", "log_probs", "divergences", "metrics", "reduce", "registry")
+        if path.stem not in ("batch", "log_probs", "divergences", "metrics", "reduce", "registry", "inspection")
         for node in ast.parse(path.read_text()).body
         if isinstance(node, ast.FunctionDef | ast.ClassDef)
     }

@@ -40,6 +40,7 @@ def trained(folder, out):
     return tune(folder / "pythia", folder / "pairs.jsonl", out, "rwr", *EVALUATED, *PASSES)
 
 
+@pytest.mark.slow
 def test_every_number_of_the_lines_is_there_under_the_bandits_name(out):
     results, lines = modeseek.open_results(out), records(out)
     evaluations = [line for line in lines if "share_eos" in line]
@@ -107,6 +108,7 @@ def test_seeds_and_methods_are_put_together_by_xarray(out):
     assert len(modeseek.plot(both).axes[0].lines) == 2
 
 
+@pytest.mark.slow
 def test_a_run_that_was_stopped_has_one_too_and_ends_with_the_uninterrupted_ones(folder, out, tmp_path, monkeypatch):
     again, turn = tmp_path / "again", Algorithm1.turn
 

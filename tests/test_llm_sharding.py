@@ -15,6 +15,7 @@ from jax.sharding import AbstractMesh
 from llm_cases import CASES, random_params
 from llm_on_devices import MESHES, batch, cases, found
 
+from modeseek import processes
 from modeseek.llm.checkpoints.safetensors import read_header
 from modeseek.llm.checkpoints.save import save
 from modeseek.llm.commands.tune import Tune
@@ -22,12 +23,11 @@ from modeseek.llm.inference.scoring import ModelWithParams
 from modeseek.llm.models.hugging_face import config_from
 from modeseek.llm.models.model import Model
 from modeseek.llm.models.parameters import shapes
-from modeseek.llm.parallel import distributed
-from modeseek.llm.parallel.distributed import gathered, initialize, one_voice
 from modeseek.llm.parallel.mesh import MeshShape, make_mesh, mesh_shape, parameter_shardings
 from modeseek.llm.training.placement import check_placement
 from modeseek.llm.training.run_folder import RunFolder
 from modeseek.llm.training.tune_config import TuneConfig
+from modeseek.processes import gathered, initialize, one_voice
 
 slow = pytest.mark.slow  # two minutes of compiling in processes of their own
 
@@ -279,7 +279,7 @@ def test_what_one_process_has_is_not_gathered():
 
 
 def test_several_hosts_need_a_mesh_and_a_folder(monkeypatch):
-    monkeypatch.setattr(distributed, "initialize", lambda: True)
+    monkeypatch.setattr(processes, "initialize", lambda: True)
     for given in ({"mesh": "fsdp=2"}, {"out": Path("run")}, {}):
         with pytest.raises(ValueError, match=r"several hosts share a run: give --mesh, .* and --out, a folder"):
             Tune(model="model", data="data", config=TuneConfig("dpo"), **given).run()

@@ -192,6 +192,7 @@ def test_the_import_reads_the_tensors_that_transformers_writes(name):
 
 
 # Four devices do not divide Qwen2.5-0.5B's two key heads.
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(REAL.keys() - {"qwen2.5-0.5b"}))
 @pytest.mark.parametrize("sizes", [MeshShape(8, 1, 1), MeshShape(1, 8, 1), MeshShape(2, 2, 2), MeshShape(1, 2, 4)])
 def test_eight_devices_share_the_real_shapes(name, sizes):

@@ -235,6 +235,7 @@ def test_ranks_that_no_kernel_has_are_refused():
     assert lora.init(config, 48, key=jax.random.key(0))["expand"]["lora_a"].shape == (3, 48, 48)
 
 
+@pytest.mark.slow
 def test_fresh_adapters_have_the_spread_of_their_inputs():
     """A's entries are N(0, 1 / in), within four standard errors, and no two kernels' are the same numbers."""
     adapters = lora.init(config_from(CASES["pythia"]), 8, key=jax.random.key(3))

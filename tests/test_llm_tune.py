@@ -63,6 +63,7 @@ def test_offline_dpo_learns_the_pairs_and_leaves_a_model(words, pairs, tmp_path,
     assert chosen(tuned) - rejected(tuned) > chosen(before) - rejected(before)
 
 
+@pytest.mark.slow
 def test_on_policy_samples_and_is_judged(words, pairs, tmp_path):
     out = tmp_path / "run"
     assert tune(words, pairs, out, "on_policy_rwr", "--reward", "min_length") == 0
@@ -71,6 +72,7 @@ def test_on_policy_samples_and_is_judged(words, pairs, tmp_path):
     assert all(1 <= record["length"] <= 6 and record["reward"] <= 0 for record in collections)
 
 
+@pytest.mark.slow
 def test_a_reward_model_judges_and_the_learning_rate_falls(words, pairs, tmp_path):
     """The first collection, all six pairs, has the mean score of its rows; two steps go as far as η + η/2."""
     before, scorer, out = open_checkpoint(words), tmp_path / "scorer", tmp_path / "run"
@@ -88,6 +90,7 @@ def test_a_reward_model_judges_and_the_learning_rate_falls(words, pairs, tmp_pat
     assert f"| reward | {scorer} |" in (out / "policy" / "README.md").read_text()
 
 
+@pytest.mark.slow
 def test_gold_and_proxy_are_measured_on_the_same_held_out_samples(words, pairs, tmp_path, capsys):
     """The reward model judges what is trained on; both judge held-out samples, whose texts are logged."""
     before, scorer, out = open_checkpoint(words), tmp_path / "scorer", tmp_path / "run"

@@ -216,6 +216,7 @@ def judge(examples):
     return np.array([[float((ids >= 27).mean()) for ids in e.responses] for e in examples])
 
 
+@pytest.mark.slow
 def test_the_first_step_of_ppo_and_what_the_state_carries():
     """Ratio 1, KL 0, values 0; then the coefficient follows the KL, and the head is in the state and not in the policy.
 

@@ -109,6 +109,7 @@ def test_finished_results_of_elsewhere_are_counted_and_both_are_named():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments",
     ["bench", "kl --out out", "reproduce one-token --quick --out out", "llm demo --out out", "llm reproduce fig3"],

@@ -14,11 +14,13 @@ from modeseek.bandit.commands.demo import Demo
 from modeseek.bandit.explore.toolkit.runs import train
 from modeseek.bandit.simulator import memory, results
 from modeseek.bandit.simulator.config import AlgorithmConfig, EvaluationConfig, PolicyConfig
+from modeseek.bandit.simulator.devices import run_mesh
 from modeseek.bandit.simulator.experiment import Experiment
+from modeseek.bandit.simulator.groups import group_programs
 from modeseek.bandit.simulator.memory import check_room, estimate, of_a_run, sizes_of
 from modeseek.bandit.simulator.policy import make_policy, parameter_count
 from modeseek.bandit.simulator.problem import ReferenceRecipe
-from modeseek.bandit.simulator.sweep import _programs, run_group_size, run_sweep
+from modeseek.bandit.simulator.sweep import run_sweep
 from modeseek.memory import address_space, free_bytes
 
 GiB = 1024**3
@@ -61,7 +63,8 @@ def test_a_tabular_run_takes_what_the_compiler_sets_aside(experiment):
     )
     experiment = dataclasses.replace(experiment, policy=policy, algorithm=one)
     run_sweep(experiment, progress=False)
-    programs = _programs(experiment.static, run_group_size(1))._compiled.values()
+    mesh = run_mesh()
+    programs = group_programs(experiment.static, mesh.devices.size, mesh)._compiled.values()
     taken = max(program.result().memory_analysis().temp_size_in_bytes for program in programs)
     assert taken > 30 * memory.MiB
     assert taken / 2 < sum(of_a_run(sizes_of(experiment)).values()) < 2 * taken
@@ -98,7 +101,9 @@ def test_a_grid_is_refused_for_its_cells_and_what_is_usual_for_the_machine():
     grid = dataclasses.replace(
         Experiment(), vary=tuple((n, tuple(map(float, range(1, 1000)))) for n in ("tau", "beta"))
     )
-    with pytest.raises(ValueError, match="lower the number of methods, rewards, learning rates and varied values"):
+    with pytest.raises(
+        ValueError, match="lower the number of methods, rewards, behaviors, learning rates and varied values"
+    ):
         check_room(grid, 2, free=16 * GiB)
     with pytest.raises(ValueError, match="no size of it is large"):
         check_room(Experiment(), 2, free=1000)
@@ -193,11 +198,12 @@ def test_an_interrupt_is_one_line_from_the_first_second_on(tmp_path):
     assert "Traceback" not in more
 
 
+@pytest.mark.slow
 def test_the_numbers_are_of_float32_whatever_jax_is_told(tabular):
     once = dataclasses.replace(tabular, algorithm=dataclasses.replace(tabular.algorithm, collections=2))
     with jax.enable_x64(True):
         wide = run_sweep(once, progress=False).dataset
-    _programs.cache_clear()
+    group_programs.cache_clear()
     usual = run_sweep(once, progress=False).dataset
     assert wide["expected_reward"].dtype == "float32"
     assert usual.drop_attrs().identical(wide.drop_attrs())

@@ -92,6 +92,7 @@ def _one_token(**changed):
     )
 
 
+@pytest.mark.slow
 def test_pretraining_on_the_prompt_set_takes_a_hundred_steps_and_reaches_other_contexts_too():
     experiment = _one_token(conventions=dataclasses.replace(PAPER, pretraining="prompt_set"))
     config, run = experiment.static, jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), make_plan(experiment).runs)

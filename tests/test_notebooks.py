@@ -3,16 +3,18 @@
 import dataclasses
 import importlib.util
 import json
+import re
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 
 from modeseek.bandit.commands import lab
 from modeseek.bandit.commands.lab import Lab, copy_notebooks, shipped
+from modeseek.bandit.explore.demo.model import recorded
 from modeseek.bandit.explore.demo.questions import check_distance, check_fastest
-from modeseek.bandit.explore.kl.questions import check_boundary, check_counter_example, check_overtaking, predict_race
-from modeseek.bandit.explore.toolkit.prediction import Prediction, Truth
+from modeseek.bandit.explore.kl.questions import check_boundary, check_counter_example, check_overtaking
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 _spec = importlib.util.spec_from_file_location("build", NOTEBOOKS / "build.py")
@@ -25,10 +27,10 @@ _spec.loader.exec_module(build)
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 
 
-LONGEST = ("02_bandit_explorer", "08_reproduce_paper", "09_llm_length")
+LONGEST = ("05_bandit_explorer", "09_reproduce_paper", "10_llm_length", "11_make_your_own")
 """Built with the slow tests: half a minute each, and a whole one for a language model."""
 
-NEEDS = {"09_llm_length": "transformers"}
+NEEDS = {"10_llm_length": "transformers"}
 """Notebook → what it cannot be built without."""
 
 
@@ -45,8 +47,27 @@ def test_there_is_a_source_for_each_notebook():
     assert sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb")) == build.names()
 
 
+def test_what_notebook_00_says_of_the_reference_is_so():
+    reference = recorded()["reference_probs"].values
+    text = " ".join(build.source("00_start_here").cells[0].source.split())
+    said = {  # words → the tokens that they are about
+        r"(\.\d+) of its mass on tokens 1 to 35": range(1, 36),
+        r"(\.\d+) on the two outermost ones, 0 and 99": (0, 99),
+        r"tokens 60 to 80, has (\.\d+) of the reference's mass": range(60, 81),
+        r"tokens 10 to 30, it has (\.\d+)": range(10, 31),
+    }
+    for words, tokens in said.items():
+        found = re.search(words, text)
+        assert found, words
+        assert float(found.group(1)) == round(float(reference[list(tokens)].sum()), 2), words
+    for reward, tokens in (("R1", range(60, 81)), ("R2", range(10, 31))):
+        liked = np.flatnonzero(recorded()["token_rewards"].sel(reward=reward).values > 0.5)
+        assert set(liked) <= set(tokens)
+        assert liked.mean() == np.mean(tokens)
+
+
 def test_a_stale_notebook_is_noticed(tmp_path, monkeypatch):
-    name = "01_kl_explorer"
+    name = "07_kl_explorer"
     committed = json.loads((NOTEBOOKS / f"{name}.ipynb").read_text())
     committed["cells"][0]["source"] = ["# Something else"]
     committed["metadata"]["widgets"] = {}
@@ -111,36 +132,6 @@ def test_a_wrong_answer_is_told_what_is_wrong(feedback, says: str):
     assert not feedback.right
     assert says in str(feedback)
     assert "✗ Not yet" in feedback._repr_html_()
-
-
-def test_a_prediction_is_committed_once_and_before_its_reveal():
-    prediction = Prediction("Which?", ("this", "that"), lambda: Truth(1, "because."))
-    data = prediction.reveal._repr_mimebundle_()
-    (shown,) = prediction.reveal._shown
-    assert "Closed until you commit" in shown.value
-    assert "because" not in shown.value
-    assert data["text/markdown"] == "**that** because."  # where nobody can commit it is open
-    with pytest.raises(ValueError, match="option must be from 0 to 1"):
-        prediction.commit(2)
-    prediction.commit(0)
-    assert "You predicted otherwise" in shown.value
-    assert "because" in shown.value
-    with pytest.raises(ValueError, match="already committed: this"):
-        prediction.commit(1)
-
-
-def test_committing_needs_a_choice_and_is_done_with_the_widgets():
-    prediction = predict_race()
-    box = prediction._widget()
-    _, radio, button, said = box.children
-    button.click()
-    assert "choose one of the options first" in said.value
-    assert prediction.chosen is None
-    radio.index = 2
-    button.click()
-    assert prediction.chosen == 2
-    assert "You predicted it." in prediction.reveal.text()
-    assert button.disabled
 
 
 def test_lab_copies_and_leaves_a_readers_work_alone(tmp_path, capsys, monkeypatch):

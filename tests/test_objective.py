@@ -22,6 +22,7 @@ from modeseek.bandit.simulator.sampling import score
 from modeseek.bandit.simulator.train import _shuffled_rows, gradient_step, initial_state, run_collection
 
 
+@pytest.mark.slow
 def test_weights_are_the_gradients(tabular: Experiment):
     """∇L = -Σ w ∇ log π(y | x), of every method, by two different derivatives; negative only where Table 1 says so."""
     asked = dataclasses.replace(tabular, methods=tuple(METHODS), seeds=1, hyper=HyperParameters(top_k=2.0))
@@ -71,6 +72,7 @@ def problem(released: Experiment):
     return jax.tree.map(lambda a: jnp.asarray(a[0]), make_plan(released).runs.problem)
 
 
+@pytest.mark.slow
 def test_frozen_copies_are_scored_where_they_are_read_or_reported(released: Experiment, three_policies, problem):
     """Against scoring them all by hand, for methods that read one, the other or none, with and without a KL term."""
     static, policy = released.static, make_policy(released.static)
@@ -98,6 +100,7 @@ def test_frozen_copies_are_scored_where_they_are_read_or_reported(released: Expe
                     np.testing.assert_allclose(log_probs, expected, rtol=1e-5, err_msg=f"{name}, {kl}, {reported}")
 
 
+@pytest.mark.slow
 def test_what_is_not_read_changes_no_step_and_no_report(released: Experiment, three_policies, problem):
     """A collection, and the same steps one by one with everything scored anew: one policy, one last report."""
     static, policy = released.static, make_policy(released.static)
@@ -118,6 +121,7 @@ def test_what_is_not_read_changes_no_step_and_no_report(released: Experiment, th
             np.testing.assert_allclose(one[0], two, rtol=2e-4, atol=1e-5, err_msg=f"{name}: {field}")
 
 
+@pytest.mark.slow
 def test_a_collection_is_scored_where_its_rewards_want_it(released: Experiment, three_policies, problem):
     """As released no step reads a collection's own scores; the KL that shapes rewards is of the whole copies."""
     live, _, reference = three_policies

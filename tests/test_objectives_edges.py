@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from method_cases import HYPER, OPTIONS, TOKEN_UNITS, every_method, loss_of, slope_of
+from method_cases import HYPER, OPTIONS, every_method, every_unit, loss_of, slope_of
 
 from modeseek.bandit.objectives import advantages
 from modeseek.bandit.objectives.batch import Batch
@@ -20,6 +20,7 @@ from modeseek.bandit.objectives.likelihood import (
 )
 from modeseek.bandit.objectives.metrics import METRICS
 from modeseek.bandit.objectives.policy_gradient import LARGEST_LOG_RATIO, ppo
+from modeseek.bandit.objectives.registry import METHODS
 from modeseek.bandit.objectives.token_advantages import token_rewards, whiten
 
 INF = float("inf")
@@ -67,11 +68,16 @@ def extreme_batches(draw, values=POSSIBLE):
     return Batch(*arrays, rewards, way(rewards, present), mask, present)
 
 
+SIGNED = {"reinforce", "rloo", "nash_md", "robust_dpo"}
+"""Losses with a logarithm whose coefficient has two signs."""
+SQUARED = {"ipo", "ipo_md", "sppo", "nash_md"}
+"""Losses with the square of a logarithm."""
+
 properties = settings(max_examples=60, deadline=None, derandomize=True)
 
 
 @every_method
-@pytest.mark.parametrize("options", [OPTIONS, TOKEN_UNITS], ids=["sequence", "token"])
+@every_unit
 def test_loss_and_gradient_are_finite_whatever_is_possible(name, options):
     @properties
     @given(extreme_batches())
@@ -84,13 +90,14 @@ def test_loss_and_gradient_are_finite_whatever_is_possible(name, options):
 
 
 @every_method
-@pytest.mark.parametrize("options", [OPTIONS, TOKEN_UNITS], ids=["sequence", "token"])
+@every_unit
 def test_impossible_responses_make_the_infinities_that_are_documented_and_no_other(name, options):
-    """A gradient is finite (but IPO's, whose target is infinitely far); a loss is infinite only if what is impossible
-    counts. REINFORCE alone may add +inf, of a good response, to the -inf of a bad one.
+    """A gradient is finite (but that of squares, IPO's for one, whose target is infinitely far); a loss is infinite
+    only if what is impossible counts. REINFORCE and its like may add a good response's +inf to a bad one's -inf.
 
-    Left out: two impossible responses under DPO or IPO, whose margin, inf - inf, is undefined.
+    Left out: two impossible responses where pairs are contrasted, whose margin, inf - inf, is undefined.
     """
+    contrasts = "pairs" in METHODS[name].needs and METHODS[name].negative_gradient
 
     @properties
     @given(extreme_batches((*POSSIBLE, -INF)))
@@ -98,13 +105,13 @@ def test_impossible_responses_make_the_infinities_that_are_documented_and_no_oth
         value = np.asarray(loss_of(name, batch, options=options))
         slope = np.asarray(slope_of(name, batch, options=options))
         impossible = np.isneginf(batch.token_log_probs) & np.asarray(batch.token_mask)
-        assume(name not in {"dpo", "ipo"} or (impossible.any(axis=-1).sum(axis=-1) < 2).all())
+        assume(not contrasts or (impossible.any(axis=-1).sum(axis=-1) < 2).all())
         if np.isfinite(value):
             assert np.isfinite(slope).all()
         else:
-            assert value == INF or name == "reinforce"
+            assert value == INF or name in SIGNED
             assert (slope[impossible] != 0).any()
-            assert np.isfinite(slope).all() or name == "ipo"
+            assert np.isfinite(slope).all() or name in SQUARED
 
     holds()
 

@@ -7,10 +7,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from method_cases import HYPER, OPTIONS, TOKEN_UNITS, compiled, every_method, loss_of, random_batch, slope_of
+from method_cases import (
+    HYPER,
+    OPTIONS,
+    TOKEN_UNITS,
+    compiled,
+    every_method,
+    every_unit,
+    loss_of,
+    random_batch,
+    slope_of,
+)
+from policy_gradient_formulas import PolicyGradientFormulas
+from preference_formulas import PreferenceFormulas
 
 from modeseek.bandit.objectives.batch import HYPER_RANGES, HyperParameters, Options
-from modeseek.bandit.objectives.registry import LOOP_HYPER, METHODS
+from modeseek.bandit.objectives.method import SAMPLER_HYPER
+from modeseek.bandit.objectives.registry import METHODS
 
 every_objective = pytest.mark.parametrize(
     ("name", "options"),
@@ -21,11 +34,13 @@ every_objective = pytest.mark.parametrize(
 )
 
 
-class _Formulas:
+class _Formulas(PreferenceFormulas, PolicyGradientFormulas):
     """The paper's formulas with plain loops over prompts and responses; one method for each method."""
 
     def __init__(self, batch):
         self.log_probs, self.behavior, self.reference = (np.asarray(a).sum(axis=-1) for a in batch[:3])
+        self.tokens = batch[0].shape[-1]
+        self.token_log_probs, self.behavior_tokens, self.reference_tokens = (np.asarray(a) for a in batch[:3])
         self.rewards, self.advantages = np.asarray(batch.rewards), np.asarray(batch.advantages)
         self.best = self.rewards.argmax(axis=1)
         self.prompts = range(len(self.rewards))
@@ -119,6 +134,18 @@ def test_the_batch_reaches_both_sides_of_every_threshold():
     assert 0 < (relative < HYPER.negative_threshold).sum() < 9
     assert np.abs(relative - HYPER.negative_threshold).min() > 1e-3
     assert 0 < len(formulas._pairs()) < 18
+    ratios = formulas._ratios
+    margins = np.array(
+        [ratios[p, w] - ratios[p, l] + np.exp(ratios[p, w]) - np.exp(ratios[p, l]) for p, w, l in formulas._pairs()]
+    )
+    own = np.array([formulas.log_probs[p, w] - formulas.log_probs[p, l] for p, w, l in formulas._pairs()])
+    kinks = [
+        HYPER.beta * np.abs(margins) - 2 * HYPER.reward_bound,
+        own - HYPER.target_margin,
+        ratios,
+    ]  # χPO, SLiC, DPOP
+    for distance in kinks:
+        assert distance.min() < -1e-3 and distance.max() > 1e-3 and np.abs(distance).min() > 1e-3
 
 
 @every_objective
@@ -137,7 +164,8 @@ def test_gradient_matches_finite_differences(name, options, float64):
         np.testing.assert_allclose((up - down) / (2 * step), slope[position], rtol=1e-6, atol=1e-8)
 
 
-@every_objective
+@every_method
+@every_unit
 def test_only_the_policy_receives_a_gradient(name, options):
     """Behavior, reference, rewards and advantages are constants of every loss."""
     batch = random_batch(0)
@@ -171,8 +199,8 @@ def test_jit_is_eager(name):
 # A second and a third set of hyper-parameters, each number changed.
 SWEPT = (
     HYPER,
-    HyperParameters(1e-2, 0.1, 0.05, 0.2, 0.05, 2.0, 0.9, 1.0, 0.0, 0.5),
-    HyperParameters(1e-1, 1.0, 1.0, 5.0, 0.5, 0.1, 0.1, 3.0, 0.4, 0.1),
+    HyperParameters(1e-2, 0.1, 0.05, 0.2, 0.05, 2.0, 0.9, 1.0, 0.0, 0.5, 0.0, 0.0, 0.0, 0.0, 2.0, 0.1, 1.0, 0.5),
+    HyperParameters(1e-1, 1.0, 1.0, 5.0, 0.5, 0.1, 0.1, 3.0, 0.4, 0.1, 2.0, 3.0, 0.4, 5.0, 0.02, 0.7, 20.0, 0.9),
 )
 
 
@@ -206,6 +234,15 @@ SECOND_VALUES = {
     "top_k": 1.0,
     "reward_gap": 0.65,
     "kl_coefficient": 1.0,
+    "target_margin": 1.1,
+    "sft_weight": 0.0,
+    "label_noise": 0.3,
+    "positive_weight": 0.5,
+    "reward_bound": 1.0,
+    "clip_epsilon_high": 0.01,
+    "eta": 1.0,
+    "mixture": 0.5,
+    "label_temperature": 0.3,
 }
 
 
@@ -224,8 +261,19 @@ def test_the_list_of_hyper_parameters_is_complete():
 
 
 def test_the_loops_hyper_parameters_are_every_methods():
-    """Those that no loss reads are the loop's, and a row reads its own and these."""
-    assert set(HYPER_RANGES) - {h for m in METHODS.values() for h in m.hyper} == set(LOOP_HYPER)
+    """Those that no loss reads are the loop's, the labels' or the sampler's, and a row reads its own and the loop's.
+
+    The KL coefficient is the loop's and, where a loss has the KL itself, that loss's instead.
+    """
+    assert set(HYPER_RANGES) - {h for m in METHODS.values() for h in m.own_hyper} == {
+        "learning_rate",
+        "label_temperature",
+    }
+    in_losses = {h for m in METHODS.values() for h in m.hyper}
+    assert set(SAMPLER_HYPER).isdisjoint(in_losses)
+    assert {n for n, m in METHODS.items() if m.has_kl_in_its_loss} == {"grpo", "nash_md"}
+    assert METHODS["ipo_md"].reads("mixture")
+    assert not METHODS["ipo"].reads("mixture")
     assert [h for h in HYPER_RANGES if METHODS["ppo"].reads(h)] == ["learning_rate", "clip_epsilon", "kl_coefficient"]
     with pytest.raises(ValueError, match="'clip' is not a hyper-parameter; they are learning_rate, beta"):
         METHODS["ppo"].reads("clip")
@@ -234,13 +282,14 @@ def test_the_loops_hyper_parameters_are_every_methods():
 FIELDS = {
     "behavior_token_log_probs": {"behavior"},
     "reference_token_log_probs": {"reference"},
-    "rewards": {"groups", "pairs"},
+    "rewards": {"groups", "group rewards", "pairs", "unpaired labels"},
     "advantages": {"advantages"},
 }
 """Each array of a batch, and the needs of a method that reads it."""
 
 
-@every_objective
+@every_method
+@every_unit
 @pytest.mark.parametrize("field", FIELDS)
 def test_a_row_says_which_arrays_its_loss_reads(name, options, field):
     """Another array in a needed one's place is another loss; one that is not needed may be anything, or missing."""
@@ -258,20 +307,28 @@ def test_a_row_says_which_arrays_its_loss_reads(name, options, field):
         np.testing.assert_array_equal(slope_of(name, missing, options=options), before)
 
 
+BY_DIFFERENCES = {"rloo", "grpo", "dr_grpo", "dapo", "gspo"}
+"""Methods of groups that ask how far rewards are apart; to the others their order is all."""
+
+
 @every_method
 def test_needs_of_pairs_groups_and_advantages(name):
-    """Pairs: the pair scheme matters. Groups: ranks within a prompt alone. Advantages: across prompts too."""
+    """Pairs: the pair scheme matters. Groups: rewards within a prompt alone, by their order or, for some, by how far
+    they are apart. Advantages: across prompts too."""
     batch, row = random_batch(0), METHODS[name]
     scheme = slope_of(name, batch, options=Options(pair_scheme="adjacent"))
     assert bool((scheme != slope_of(name, batch)).any()) == ("pairs" in row.needs)
     one = jnp.asarray([[0.0], [5.0], [0.0]])
     shifted = batch._replace(rewards=batch.rewards + one, advantages=batch.advantages + one)
     no_gap = dataclasses.replace(HYPER, reward_gap=0.0)
-    moved = bool((slope_of(name, shifted, no_gap) != slope_of(name, batch, no_gap)).any())
+    before = slope_of(name, batch, no_gap)
+    moved = not np.allclose(slope_of(name, shifted, no_gap), before, rtol=1e-4, atol=1e-6)
     assert moved == ("advantages" in row.needs)
     squeezed = batch._replace(rewards=jnp.exp(batch.rewards))
-    assert bool((slope_of(name, squeezed, no_gap) == slope_of(name, batch, no_gap)).all())
-    assert sum(need in row.needs for need in ("pairs", "groups", "advantages")) == 1
+    assert bool((slope_of(name, squeezed, no_gap) != before).any()) == (name in BY_DIFFERENCES)
+    assert ("group rewards" in row.needs) == (name in BY_DIFFERENCES)
+    kinds = ("pairs", "groups", "group rewards", "advantages", "unpaired labels")
+    assert sum(need in row.needs for need in kinds) == 1
 
 
 @every_method
@@ -297,5 +354,9 @@ def test_table_1():
     }
     table = {n: (m.on_policy, m.sample_reuse, m.negative_gradient) for n, m in METHODS.items()}
     assert {name: table[name] for name in rows} == rows
-    assert {name for name, method in METHODS.items() if method.policy_gradient} == {"ppo", "reinforce"}
+    assert {name for name, method in METHODS.items() if method.policy_gradient} == {
+        *("reinforce", "ppo", "topr", "nash_md"),
+        *BY_DIFFERENCES,
+    }
+    assert {name for name, method in METHODS.items() if method.token_advantages} == {"reinforce", "ppo", "topr"}
     assert all((method.sample_reuse is None) == (not method.on_policy) for method in METHODS.values())

@@ -57,6 +57,29 @@ def test_clipped_ratios_are_of_responses_or_of_tokens():
     assert metrics.fraction_clipped(batch, HYPER, TOKEN_RATIO) == 1
 
 
+def test_a_method_counts_the_ratios_that_it_clips_itself():
+    """ε = .2, above .28. Tokens' ratios 1.25, 1.3, .7 and 1, 1.5 of two responses, the last place padded.
+
+    DAPO clips 1.3, .7, 1.5: three of five; with one ε, as GRPO, 1.25 too. GSPO's are the cube root of 1.1375, 1.04, and
+    the square root of 1.5, 1.22: one of two, where PPO's ratio of a response has 1.1375 and 1.5, one of two as well,
+    and its tokens' are GRPO's. At ε = .25 GSPO clips none.
+    """
+    mask = jnp.asarray([[[True, True, True], [True, True, False]]])
+    ratios = np.log([[[1.25, 1.3, 0.7], [1.0, 1.5, 9.0]]])
+    batch = _batch(ratios, 0 * ratios, 0 * ratios, [[0.0, 1.0]], mask=mask)
+    batch = batch._replace(advantages=jnp.asarray([[1.0, -1.0]]))
+
+    def share(name, options=OPTIONS, **hyper):
+        chosen = HyperParameters(**{"clip_epsilon": 0.2, "clip_epsilon_high": 0.28} | hyper)
+        return float(metrics.step_metrics(METHODS[name], batch, chosen, options)["fraction_clipped"])
+
+    assert share("dapo") == pytest.approx(3 / 5)
+    assert share("grpo") == share("dr_grpo") == share("ppo", TOKEN_RATIO) == pytest.approx(4 / 5)
+    assert share("dapo", clip_epsilon=0.31) == pytest.approx(2 / 5)  # .7 is inside again, 1.3 is not
+    assert share("gspo") == share("gspo", TOKEN_RATIO) == share("ppo") == 0.5
+    assert (share("gspo", clip_epsilon=0.25), share("ppo", clip_epsilon=0.25)) == (0.0, 0.5)
+
+
 def _enumerated(seed, sampler):
     """All responses of two tokens of three: chain-rule tables of three policies, and the chance of each response."""
     rng = np.random.default_rng(seed)

@@ -4,11 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from method_cases import HYPER, OPTIONS, TOKEN_UNITS, every_method, loss_of, random_batch, slope_of
+from method_cases import HYPER, OPTIONS, every_method, every_unit, loss_of, random_batch, slope_of
 
 from modeseek.bandit.objectives.batch import Losses
+from modeseek.bandit.objectives.method import Method
 from modeseek.bandit.objectives.reduce import loss, response_weights, token_weights, weighted_mean
-from modeseek.bandit.objectives.registry import METHODS, Method
+from modeseek.bandit.objectives.registry import METHODS
 
 
 def test_weighted_mean_divides_by_the_weights():
@@ -31,7 +32,7 @@ def test_an_infinite_loss_of_weight_zero_is_left_out(bad):
 
 
 @every_method
-@pytest.mark.parametrize("options", [OPTIONS, TOKEN_UNITS])
+@every_unit
 def test_token_weights_are_the_losss_derivative_turned_round(name, options, float64):
     batch = random_batch(0)
     value, weights = token_weights(METHODS[name], batch, HYPER, options)
@@ -42,7 +43,7 @@ def test_token_weights_are_the_losss_derivative_turned_round(name, options, floa
 
 
 @every_method
-@pytest.mark.parametrize("options", [OPTIONS, TOKEN_UNITS])
+@every_unit
 def test_weighted_cross_entropy_a_prompt_at_a_time_has_the_whole_batchs_gradient(name, options, float64):
     """Direct differentiation through a small softmax model, against weights and then one part after the other."""
     batch = random_batch(0)
@@ -77,6 +78,7 @@ def _of_tokens(weigh):
         on_policy=True,
         sample_reuse=True,
         negative_gradient=True,
+        seeking=None,
         source="this test",
         needs=frozenset({"advantages"}),
     )

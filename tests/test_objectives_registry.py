@@ -79,5 +79,10 @@ def test_what_is_not_allowed_is_said(name):
             HYPER_RANGES[name].check(name, value)
 
 
+def test_half_of_all_labels_cannot_be_wrong():
+    with pytest.raises(ValueError, match=r"label_noise must be less than 0\.5, got 0\.5"):
+        dataclasses.replace(HyperParameters(), label_noise=0.5).check()
+
+
 def test_every_hyper_parameter_has_a_range():
     assert list(HYPER_RANGES) == [field.name for field in dataclasses.fields(HyperParameters)]

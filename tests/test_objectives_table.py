@@ -27,6 +27,7 @@ def test_the_table_of_methods():
         "on-policy": "yes",
         "sample reuse": "yes",
         "negative gradient": "yes",
+        "seeks": "mode",
         "hyper-parameters": "clip_epsilon",
         "needs": "advantages, behavior",
         "source": "paper I.2.4",
@@ -34,6 +35,8 @@ def test_the_table_of_methods():
     assert rows["reinforce"]["sample reuse"] == "no"
     assert rows["ipo"]["sample reuse"] == "-"
     assert rows["best_of_n"]["hyper-parameters"] == ""
+    # On its own side: from its own samples a policy seeks modes.
+    assert [rows[name]["seeks"] for name in ("rwr", "pref_ft", "dpo")] == ["mode", "mass", "mass"]
     lines = markdown_table([(title, "left") for title in METHOD_COLUMNS], method_rows()).splitlines()
     assert len(lines) == 2 + len(METHODS) + len(NOT_RUN)
 

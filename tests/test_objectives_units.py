@@ -11,8 +11,22 @@ from modeseek.bandit.objectives.batch import Batch, Options
 
 TOKEN_MARGIN, TOKEN_NEGATIVES = Options(margin="token"), Options(negatives="token")
 READ_BY = {
-    "ratio": {"ppo"},
-    "margin": {"dpo", "ipo"},
+    "ratio": {"ppo", "topr"},
+    "margin": {
+        "dpo",
+        "ipo",
+        "ipo_md",
+        "cdpo",
+        "robust_dpo",
+        "exo",
+        "dpo_sft",
+        "dpop",
+        "chi_po",
+        "nca",
+        "slic",
+        "cpo",
+        "kto",
+    },
     "negatives": {
         "unlikelihood",
         "best_of_n_negative",
@@ -30,6 +44,7 @@ def test_at_one_token_both_units_are_the_same(name):
     np.testing.assert_allclose(slope_of(name, batch, options=TOKEN_UNITS), slope_of(name, batch), rtol=1e-6)
 
 
+@pytest.mark.slow
 @every_method
 @pytest.mark.parametrize("option", READ_BY)
 def test_each_option_is_of_its_family(name, option):

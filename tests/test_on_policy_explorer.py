@@ -43,6 +43,31 @@ def test_the_ratios_are_of_the_chosen_collection_and_the_band_counts_them():
     np.testing.assert_array_equal(model.ratios(), run.log_ratios[1].ravel())
 
 
+def test_the_saw_tooth_is_drawn_back_to_zero_at_each_refresh():
+    explorer = OnPolicyExplorer("R1-best-of-n", inner_steps="5")
+    explorer.pixels()
+    lines = {line.get_label(): line for axes in explorer._canvas.figure.axes[1:2] for line in axes.lines}
+    for samples, run in explorer.model.run.items():
+        steps, values = lines[f"B = {samples}"].get_data()
+        refreshes = np.arange(samples, BUDGET, samples) // MINIBATCH * 5
+        np.testing.assert_array_equal(steps[1:][values[1:] == 0], refreshes)
+        kept = np.append(True, values[1:] != 0)
+        np.testing.assert_array_equal(steps[kept], run.steps)
+        np.testing.assert_array_equal(values[kept], run.mean("kl_to_behavior"))
+        for step in refreshes:  # up to there, then down to zero, and on from there
+            assert list(values[steps == step]) == [run.mean("kl_to_behavior")[run.steps == step][0], 0]
+
+
+def test_a_caption_is_of_the_grid_that_is_drawn():
+    model = OnPolicyModel("R1-ppo", inner_steps="5")
+    model.set("method", "rwr")
+    model.set("inner_steps", "20")
+    model.set("center", 20)
+    assert model.caption().startswith("On-policy PPO, reward peak at 70, 1000 samples, T = 5 passes")
+    assert "gradient step 50 of 50" in model.caption()
+    assert "(method, reward peak, T, passes)" in model.caption()
+
+
 def test_states_and_what_is_not_trained():
     model = OnPolicyModel("R1-best-of-n", inner_steps="5", samples="500", step=7)
     again = OnPolicyModel.from_state(model.to_state())

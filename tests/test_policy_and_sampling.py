@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from modeseek.bandit.simulator import gpt
-from modeseek.bandit.simulator.gpt import dropout_masks
+from modeseek.bandit.simulator.gpt import Norm, dropout_masks, product_by_rows
 from modeseek.bandit.simulator.policy import gpt_policy, parameter_count, tabular_policy
 from modeseek.bandit.simulator.sampling import draw, sample, score
 
@@ -46,7 +46,7 @@ def test_same_token_scoring_is_no_distribution(params, all_sequences):
 def test_sampled_and_scored_log_probs_agree(params):
     prompts = jnp.arange(30) % V
     rollout = sample(POLICY, params, prompts, T, key=jax.random.key(1))
-    np.testing.assert_allclose(rollout.token_log_probs, score(POLICY, params, rollout.tokens), atol=2e-6)
+    np.testing.assert_allclose(rollout.token_log_probs, score(POLICY, params, rollout.tokens), atol=4e-6)
     assert (rollout.tokens[:, 0] == prompts).all()
 
 
@@ -108,6 +108,25 @@ def _float64_gpt(params, tokens, heads):
     return np.asarray(logits)
 
 
+def test_norms_by_products_and_products_by_rows_are_what_they_say():
+    key = jax.random.key(0)
+    x = 3.0 + jax.random.normal(key, (7, 48)) * jnp.asarray([[0.0], [1e-3], [1.0], [1.0], [10.0], [1e3], [1e4]])
+    scale, bias = np.linspace(0.5, 2, 48), np.linspace(-1, 1, 48)
+    params = {"params": {"scale": jnp.float32(scale), "bias": jnp.float32(bias)}}
+    wide = np.asarray(x, np.float64)
+    centered = wide - wide.mean(-1, keepdims=True)
+    expected = centered / np.sqrt((centered**2).mean(-1, keepdims=True) + 1e-5) * scale + bias
+    np.testing.assert_allclose(
+        Norm().apply(params, x), expected, rtol=2e-5, atol=1e-4
+    )  # a constant row's rounding over √1e-5
+    kernel, seen = jax.random.normal(key, (192, 48)), jax.random.normal(key, (20, 192))
+    dimensions = (((1,), (0,)), ((), ()))
+    loss = lambda product: lambda x, kernel: jnp.sin(product(x, kernel, dimensions)).sum()
+    found = jax.value_and_grad(loss(product_by_rows), (0, 1))(seen, kernel)
+    plain = jax.value_and_grad(loss(jax.lax.dot_general), (0, 1))(seen, kernel)
+    jax.tree.map(lambda one, other: np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4), found, plain)
+
+
 def test_gpt_agrees_with_a_float64_reference():
     policy = gpt_policy(7, 5, layers=2, heads=3, width=12)
     weights = jax.tree.map(lambda p: p * 15.0, policy.init(jax.random.key(3)))
@@ -123,7 +142,7 @@ def test_cached_steps_equal_the_whole_sequence():
     whole, cache = policy.logits(weights, tokens), policy.empty_cache(4)
     for t in range(5):
         logits, cache = policy.step(weights, tokens[:, t], jnp.asarray(t), cache)
-        np.testing.assert_allclose(logits, whole[:, t], atol=1e-5)
+        np.testing.assert_allclose(logits, whole[:, t], atol=1e-6 * np.abs(whole).max())  # logits of 30
 
 
 def test_a_position_does_not_see_later_tokens(params):

@@ -54,8 +54,9 @@ def test_programs_keep_their_sharding():
 
 def test_a_runs_keys_are_one_split_in_the_order_of_their_names():
     """Golden by derivation: results that are stored were made with `split(key(seed), 6)`, in this order."""
-    split = jax.random.split(jax.random.key(7), 6)
-    names = ("pretraining", "prompts", "collections", "minibatches", "dropout", "evaluation")
+    root = jax.random.key(7)
+    split = [*jax.random.split(root, 6), jax.random.fold_in(root, 6)]
+    names = ("pretraining", "prompts", "collections", "minibatches", "dropout", "evaluation", "reward_model")
     assert RunKeys._fields == names
     keys = run_keys(jnp.asarray(7))
     at = keys.at(jnp.asarray(3))
@@ -63,4 +64,4 @@ def test_a_runs_keys_are_one_split_in_the_order_of_their_names():
         assert (jax.random.key_data(getattr(keys, name)) == jax.random.key_data(split[i])).all()
         folded = jax.random.key_data(jax.random.fold_in(split[i], 3))
         assert (jax.random.key_data(getattr(at, name)) == folded).all()
-    assert len({tuple(np.asarray(jax.random.key_data(k))) for k in (*keys, *at)}) == 12
+    assert len({tuple(np.asarray(jax.random.key_data(k))) for k in (*keys, *at)}) == 14

@@ -88,7 +88,7 @@ def test_no_stored_cell_as_released_gains_by_the_restriction(released):
     for cell, dataset in released.items():
         ours, theirs = at_rate(dataset, dataset.attrs["learning_rate"]), within_released_grid(cell, dataset)
         assert theirs.reward <= ours.reward + TEN.tie
-        name = cell.experiment(RELEASED_CODE, TEN).static.methods[0]
+        name = cell.experiment(RELEASED_CODE, TEN).static.methods[0].name
         assert (cell.name in outside) == (ours.learning_rate not in RELEASED_RATES[name])
         assert theirs.learning_rate in RELEASED_RATES[name]
 

@@ -30,6 +30,7 @@ from modeseek.bandit.studies.study import Study
 from modeseek.cli import main
 
 
+@pytest.mark.slow
 def test_the_documentation_is_what_the_stored_cells_say():
     """To the character; the figures are not drawn again."""
     written = Path(__file__).parents[1] / "docs" / "reproduction.md"
@@ -39,6 +40,7 @@ def test_the_documentation_is_what_the_stored_cells_say():
     assert pictures == {path.name for path in (written.parent / "reproduction").iterdir()}
 
 
+@pytest.mark.slow
 def test_the_report_says_what_is_stored_and_what_is_not(tmp_path, monkeypatch, capsys):
     real = Store.folder
 
@@ -97,6 +99,7 @@ def test_a_part_is_shown_where_nothing_is_complete_and_what_has_the_most_seeds_i
     assert len(judged) == 2  # in brief, and under `full`, which would run it
 
 
+@pytest.mark.slow
 def test_seeds_that_diverged_are_named_wherever_a_verdict_or_a_number_stands(tmp_path, monkeypatch):
     cells = {cell: fake_cell(0.5, seed=i) for i, cell in enumerate(FIG19.cells)}
     ppo = HEADLINES_WITHIN["ppo", "R2"]

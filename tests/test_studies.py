@@ -21,7 +21,7 @@ def test_a_study_of_language_models_goes_from_files_to_a_document(tmp_path):
     text, imported = done.stdout.split("imported: ")
     ours = {name for name in imported.split() if name.count(".") > 1}
     rooms = {name.rpartition(".")[0] for name in ours} - {"modeseek.bandit"}
-    assert rooms == {"modeseek.bandit.studies", "modeseek.bandit.figures"}
+    assert rooms == {"modeseek.bandit.studies", "modeseek.bandit.figures", "modeseek.bandit.objectives"}
     assert "modeseek.bandit.studies.reproduce" not in ours
     assert "| PPO wins more on chat. | us | reproduced | undecided, needs 20 seeds (brief) |" in text
     assert "| DPO wins more on chat. | us | reversed |" in text

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from modeseek.bandit.objectives.batch import HyperParameters
-from modeseek.bandit.simulator import results, sweep
+from modeseek.bandit.simulator import groups, results, runner, sweep
 from modeseek.bandit.simulator.store import Store
 from modeseek.bandit.simulator.sweep import run_sweep
 
@@ -49,7 +49,7 @@ def test_a_run_of_the_sweep_is_the_run_alone(tiny, tiny_results):
 
 def test_numbers_compile_nothing(tiny, tiny_results):
     """Other learning rates, temperatures, rewards and seeds: the compiled programs are found, not made."""
-    before = sweep._programs.cache_info()
+    before = groups.group_programs.cache_info()
     other = dataclasses.replace(
         tiny,
         rewards=("bump:1:2",),
@@ -60,7 +60,7 @@ def test_numbers_compile_nothing(tiny, tiny_results):
         seeds=1,
     )
     dataset = run_sweep(other, progress=False).dataset
-    after = sweep._programs.cache_info()
+    after = groups.group_programs.cache_info()
     assert (after.misses, after.currsize) == (before.misses, before.currsize)
     assert dataset["expected_reward"].dims == ("algorithm", "reward", "learning_rate", "tau", "seed", "step")
     ipo = dataset["expected_reward"].sel(algorithm="on_policy_ipo").isel(step=-1)
@@ -75,7 +75,8 @@ class _Killed(Exception):
 def test_a_killed_sweep_resumes_to_the_same_bits(tiny, tiny_results, tmp_path, monkeypatch):
     """Killed right after the state in flight was saved, in the second group, between two collections."""
     path = tmp_path / "results.nc"
-    monkeypatch.setattr(sweep, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(runner, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(runner, "SAVING_SHARE", np.inf)
     real = Store.save_in_flight
     saved = []
 
@@ -116,7 +117,7 @@ def test_stopping_keeps_finished_runs_and_goes_on(tiny, tiny_results, tmp_path, 
             return None
 
     with monkeypatch.context() as patch:
-        patch.setattr(sweep, "_stop_on_interrupt", Stopped)
+        patch.setattr(runner, "stop_on_interrupt", Stopped)
         patch.setattr(Store, "save_finished", save_and_stop)
         stopped = run_sweep(tiny, path, progress=False)
     assert not stopped.complete
@@ -133,7 +134,7 @@ def test_an_interrupt_is_a_flag_first():
     import signal
 
     before = signal.getsignal(signal.SIGINT)  # of a shell's background job: ignored
-    with sweep._stop_on_interrupt() as stop:
+    with runner.stop_on_interrupt() as stop:
         signal.raise_signal(signal.SIGINT)
         assert stop.is_set()
         with pytest.raises(KeyboardInterrupt):
@@ -174,7 +175,7 @@ def test_divergence_is_named_and_the_others_go_on(tiny, tmp_path):
 @pytest.mark.slow  # half a minute of compiling: another layout is another program
 def test_the_batched_layout_of_accelerators_gives_the_same_curves(tiny, tiny_results, monkeypatch):
     """Two runs a device at once, as on a GPU, against one by one: equal to rounding, which training amplifies."""
-    monkeypatch.setattr(sweep, "runs_per_device", lambda mesh, runs: 2)
+    monkeypatch.setattr(sweep, "runs_at_once", lambda sizes, mesh: 2 * mesh.devices.size)
     batched = run_sweep(tiny, progress=False).dataset
     for name in ("expected_reward", "kl_to_reference", "entropy"):
         np.testing.assert_allclose(batched[name], tiny_results[name], rtol=2e-3, atol=2e-3)

@@ -68,6 +68,7 @@ def test_exact_kl_regularised_gradient_reaches_the_optimum():
     np.testing.assert_allclose(found, np.broadcast_to(optimum / optimum.sum(), (length, vocab)), atol=2e-5)
 
 
+@pytest.mark.slow
 def test_reinforce_with_kl_in_the_reward_ends_at_that_optimum():
     """The same optimum through Algorithm 1 itself: REINFORCE, unstandardised rewards, KL in the reward."""
     beta = 0.3

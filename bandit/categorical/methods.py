@@ -8,6 +8,7 @@ Where each comes to rest, from a start at the reference (tested):
 | method | off-policy | on-policy |
 |---|---|---|
 | RL (REINFORCE + β KL) | runs away to argmax μ (A - E_μ A) | the target π* ∝ π_ref exp(r/β): Lemma E.1 |
+| PPO | every ratio p/μ past its clip: 1 + ε where A > 0, if there is room, 1 - ε where A < 0 | as RL: ratios are 1 |
 | RWR | ∝ μ exp(r/β), which is π* if μ = π_ref: Lemma E.3 | a best response: every policy gradient's vertex |
 | Best-of-N | the best of N draws from μ | a best response |
 | Best-of-N + negative gradient | as Best-of-N if that leaves no worse response above its threshold | a best response |
@@ -20,7 +21,7 @@ from typing import Any
 
 from modeseek.bandit.categorical.divergences import Field, centered, everywhere, support_of
 from modeseek.bandit.categorical.problem import Problem
-from modeseek.bandit.categorical.simplex import LOG_ZERO, CategoricalPolicy, Vector, finite, namespace, policy
+from modeseek.bandit.categorical.simplex import LOG_ZERO, CategoricalPolicy, Vector, finite, namespace, policy, total
 
 Data = Callable[[CategoricalPolicy], CategoricalPolicy]
 """From the current policy to the distribution that the data comes from."""
@@ -62,6 +63,32 @@ def reinforce(problem: Problem, data: Data) -> Field:
         return -centered(mu, rewards - beta * (mu.log_probs - log_reference))
 
     return Field(gradient, support_of(log_reference))
+
+
+def ppo_weights(problem: Problem, mu: CategoricalPolicy, current: CategoricalPolicy) -> Vector:
+    """w_j = -∂L/∂log p_j of PPO's surrogate, -E_μ[min(ρ A, clip(ρ, 1-ε, 1+ε) A)]: p_j A_j, and 0 past the clip. I.2.4.
+
+    ρ = p/μ, and A as in `reinforce`, constants; `Problem.clip_epsilon` is ε. Nothing is drawn where μ = 0.
+    """
+    xp = namespace(current.log_probs)
+    gain = problem.rewards - problem.beta * (mu.log_probs - finite(problem.log_reference))
+    drawn = mu.log_probs > LOG_ZERO / 2
+    advantages = xp.where(drawn, gain - total(mu.probs * gain, keepdims=True), 0.0)
+    log_ratios = current.log_probs - mu.log_probs
+    above, below = xp.log1p(problem.clip_epsilon), xp.log(xp.maximum(1.0 - problem.clip_epsilon, 1e-37))
+    free = xp.where(advantages >= 0, log_ratios < above, log_ratios > below)
+    return xp.where(free, current.probs * advantages, 0.0)
+
+
+def ppo(problem: Problem, data: Data) -> Field:
+    """`reinforce` that may reuse its samples: μ is a policy of some steps ago, and what has moved far enough rests."""
+    support = support_of(finite(problem.log_reference))
+
+    def gradient(current: CategoricalPolicy) -> Vector:
+        pulled = ppo_weights(problem, data(current), current)
+        return current.probs * total(pulled, keepdims=True) - pulled
+
+    return Field(gradient, support)
 
 
 def rwr(problem: Problem, data: Data) -> Field:
@@ -189,6 +216,7 @@ def ipo(problem: Problem, data: Data) -> Field:
 
 _METHODS = {
     "reinforce": reinforce,
+    "ppo": ppo,
     "rwr": rwr,
     "best_of_n": best_of_n,
     "best_of_n_negative": best_of_n_negative,

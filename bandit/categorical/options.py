@@ -23,8 +23,8 @@ class KLOptions:
         step_size: η; for the flow, the time of one recorded step.
         damping: λ of the natural gradient.
         steps: how many.
-        also: further objectives beside the two: jensen_shannon, alpha, and on_policy_ or offline_ with reinforce, rwr,
-            best_of_n, dpo, ipo.
+        also: further objectives beside the two: jensen_shannon, alpha, and on_policy_ or offline_ with reinforce, ppo,
+            rwr, best_of_n, dpo, ipo.
         seed: for a random problem.
     """
 

@@ -101,14 +101,16 @@ def _random(name: str, categories: int, seed: int, knobs: Knobs | None) -> Named
 
 
 def _bandit(name: str, categories: int, into_interval: str, knobs: Knobs | None) -> Named:
-    from modeseek.bandit.simulator.problem import ReferenceRecipe, parse_reward, reference_probs, token_rewards
+    from modeseek.bandit.simulator.problem import Bump, ReferenceRecipe, parse_reward, reference_probs, token_rewards
 
     try:
-        center, _ = parse_reward(name)
+        reward = parse_reward(name)
     except ValueError:
         near = suggestion(name, ["R1", "R2", "bimodal", *PRESETS])
         raise ValueError(f"unknown problem {name!r}; there are {KINDS}{near}") from None
     # Exact bin probabilities: every category has mass, whatever K.
     reference = reference_probs(ReferenceRecipe(samples=0), into_interval, categories)
     problem = from_rewards(reference, token_rewards(name, categories), knobs)
-    return Named(problem, reference, f"the bandit's reference, and a reward that peaks at category {center:g}")
+    best = int(np.argmax(token_rewards(name, categories)))
+    peak = f"{reward.center:g}" if isinstance(reward, Bump) else f"{best}"
+    return Named(problem, reference, f"the bandit's reference, and a reward that peaks at category {peak}")

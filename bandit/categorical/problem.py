@@ -23,6 +23,7 @@ class Problem(NamedTuple):
         draws: N of Best-of-N, any positive number.
         negative_weight: β of Best-of-N + negative gradient.
         negative_threshold: its threshold on π(y)/π(best).
+        clip_epsilon: ε of PPO.
     """
 
     log_target: Vector
@@ -35,6 +36,7 @@ class Problem(NamedTuple):
     draws: Any
     negative_weight: Any = 1.0
     negative_threshold: Any = 0.01
+    clip_epsilon: Any = 0.2
 
     @property
     def categories(self) -> int:
@@ -57,6 +59,7 @@ class Knobs:
         draws: N of Best-of-N.
         negative_weight: β of Best-of-N + negative gradient, paper I.2.1.
         negative_threshold: likelihood relative to the best response below which nothing is pushed down.
+        clip_epsilon: ε of PPO.
     """
 
     beta: float = 0.1
@@ -65,9 +68,10 @@ class Knobs:
     draws: float = 4.0
     negative_weight: float = 1.0
     negative_threshold: float = 0.01
+    clip_epsilon: float = 0.2
 
     def __post_init__(self) -> None:
-        for name in ("beta", "tau", "draws", "negative_weight", "negative_threshold"):
+        for name in ("beta", "tau", "draws", "negative_weight", "negative_threshold", "clip_epsilon"):
             check_positive(name, getattr(self, name))
         if not math.isfinite(self.alpha):
             raise ValueError(f"alpha must be a finite number, got {self.alpha!r}")

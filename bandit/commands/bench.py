@@ -123,11 +123,13 @@ def measure(repeats: int) -> tuple[list[Row], float]:
     import numpy as np
 
     from modeseek.bandit.simulator.collect import collect
+    from modeseek.bandit.simulator.devices import run_mesh
+    from modeseek.bandit.simulator.groups import GroupPrograms
+    from modeseek.bandit.simulator.memory import runs_at_once, sizes_of
     from modeseek.bandit.simulator.objective import loss_and_batch
     from modeseek.bandit.simulator.plan import make_plan
     from modeseek.bandit.simulator.policy import make_policy
     from modeseek.bandit.simulator.sampling import sample
-    from modeseek.bandit.simulator.sweep import GroupPrograms, run_group_size
     from modeseek.bandit.simulator.train import gradient_step, initial_state
 
     rows = []
@@ -157,7 +159,7 @@ def measure(repeats: int) -> tuple[list[Row], float]:
     steps = config.algorithm.steps_per_collection
     for behavior_kl, label in ((False, ""), (True, " and KL to behavior")):
         unit = Experiment(evaluation=EvaluationConfig(behavior_kl=behavior_kl))
-        group = run_group_size(64)
+        group = runs_at_once(sizes_of(dataclasses.replace(unit, seeds=64)), run_mesh())
         programs = GroupPrograms(unit.static, group)
         start = time.perf_counter()
         programs.compile_for(plan.runs)

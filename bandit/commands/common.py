@@ -1,34 +1,91 @@
 """What the commands share: output folders, running a sweep with its messages, saving figures."""
 
+import contextlib
+import dataclasses
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modeseek.bandit.simulator.experiment import Experiment
+from modeseek.checks import require
+from modeseek.cluster import MapItems, workers_at
 from modeseek.files import free_folder, writable_folder
 from modeseek.locks import TEMPORARY, remove_abandoned
 from modeseek.report import Report
 
 if TYPE_CHECKING:
     import xarray
+    from jax.sharding import Mesh
     from matplotlib.figure import Figure
 
 OURS = ("results.nc", "results.partial", "results.partial.nc", "kl.nc", "theory.nc")
 """What an output folder of ours holds, finished or not."""
 
 
-def check_before(experiment: Experiment) -> None:
-    """Refuse, before a folder is made, what this machine cannot compute; says nothing else.
+@dataclasses.dataclass(frozen=True)
+class Where:
+    """What computes.
+
+    Attributes:
+        devices: how many of this machine's devices; all of them, without.
+        cluster: the workers of a Dask scheduler instead, by its address (tcp://10.0.0.1:8786), or local:N, N workers on
+            this machine.
+    """
+
+    devices: int | None = None
+    cluster: str | None = None
+
+    @contextlib.contextmanager
+    def workers(self) -> "Iterator[MapItems | None]":
+        """The cluster's workers, if there is to be one.
+
+        Raises:
+            ValueError: as `modeseek.cluster.workers_at`; devices were chosen as well.
+        """
+        if self.cluster is None:
+            yield None
+            return
+        require(self.devices is None, "devices are of this machine, and with a cluster others compute: give one")
+        with workers_at(self.cluster) as workers:
+            yield workers
+
+
+def join_processes(out: Path | None) -> None:
+    """Join the other processes that share this command, if the environment names any (`modeseek.processes`).
 
     Raises:
-        ValueError: as `modeseek.bandit.simulator.sweep.check_before`.
+        ValueError: it names some of what it must, or there is no folder for all of them.
     """
-    from modeseek.bandit.simulator import sweep
     from modeseek.bandit.simulator.devices import use_host_devices
+    from modeseek.processes import initialize
 
     use_host_devices()
-    sweep.check_before(experiment)
+    several = initialize()
+    require(not several or out is not None, "several processes share a sweep: give --out, a folder that all see")
+
+
+def check_before(experiment: Experiment, devices: int | None = None) -> "Mesh":
+    """Refuse, before a folder is made, what this machine cannot compute; says nothing else.
+
+    Args:
+        experiment: what shall be run.
+        devices: on how many devices; all, if not given.
+
+    Returns:
+        the devices.
+
+    Raises:
+        ValueError: as `run_mesh` and `check_before` of `modeseek.bandit.simulator`.
+    """
+    from modeseek.bandit.simulator import sweep
+    from modeseek.bandit.simulator.devices import check_platform, run_mesh, use_host_devices
+
+    use_host_devices()
+    check_platform()
+    mesh = run_mesh(devices)
+    sweep.check_before(experiment, mesh)
+    return mesh
 
 
 def output_folder(out: Path | None, command: str) -> Path:
@@ -62,8 +119,23 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def run_to_file(experiment: Experiment, folder: Path, *, progress: bool = True) -> "xarray.Dataset | None":
-    """Run an experiment into `folder/results.nc`; None if it was stopped, after saying how to go on."""
+def run_to_file(
+    experiment: Experiment,
+    folder: Path,
+    *,
+    progress: bool = True,
+    mesh: "Mesh | None" = None,
+    workers: MapItems | None = None,
+) -> "xarray.Dataset | None":
+    """Run an experiment into `folder/results.nc`; None if it was stopped, after saying how to go on.
+
+    Args:
+        experiment: what to run.
+        folder: is there.
+        progress: show a bar.
+        mesh: as for `run_sweep`.
+        workers: as for `run_sweep`.
+    """
     from modeseek.bandit.simulator.devices import use_compilation_cache, use_host_devices
 
     use_host_devices()
@@ -77,7 +149,7 @@ def run_to_file(experiment: Experiment, folder: Path, *, progress: bool = True) 
         return finished
     if path.with_suffix(".partial").exists():
         say(f"going on with the unfinished sweep in {folder}")
-    sweep = run_sweep(experiment, path, progress=progress)
+    sweep = run_sweep(experiment, path, progress=progress, mesh=mesh, workers=workers)
     for line in (*diverged_runs(sweep.dataset), *idle_runs(sweep.dataset, experiment)):
         say(f"warning: {line}")
     if sweep.complete:

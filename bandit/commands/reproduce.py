@@ -1,12 +1,13 @@
 """`modeseek reproduce`: a figure of the paper, what it claimed, what comes out, and how sure that is."""
 
 import dataclasses
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import tyro
 
-from modeseek.bandit.commands.common import say
+from modeseek.bandit.commands.common import Where, say
 from modeseek.files import DEFAULT_ROOT
 from modeseek.report import Report
 
@@ -44,6 +45,8 @@ class Reproduce:
         stored: draw and judge the results that come with modeseek, the fullest unless a protocol is named, and run
             nothing.
         out: folder; without, modeseek-results/reproduce/PROTOCOL/CONVENTIONS.
+        cluster: the workers of a Dask scheduler run the cells, by its address (tcp://10.0.0.1:8786); or local:N, N
+            workers on this machine.
     """
 
     target: tyro.conf.Positional[str]
@@ -53,6 +56,7 @@ class Reproduce:
     quick: bool = False
     stored: bool = False
     out: Path | None = None
+    cluster: str | None = None
 
     def run(self) -> int:
         """Run what is missing, draw, judge, save; 130 if stopped.
@@ -76,6 +80,7 @@ class Reproduce:
         conventions = self._conventions(targets[0])
         from modeseek.bandit.simulator.conventions import PRESETS
         from modeseek.bandit.simulator.devices import check_platform, use_compilation_cache, use_host_devices
+        from modeseek.bandit.studies.reproduce.on_cluster import run_cells_on_workers
         from modeseek.bandit.studies.reproduce.report import write_target
         from modeseek.bandit.studies.reproduce.running import Before, run_cells
         from modeseek.bandit.studies.reproduce.store import STORE
@@ -90,23 +95,24 @@ class Reproduce:
             for target, protocol in chosen:
                 self._check_stored(target, protocol, conventions)
         report = Report()
-        for target, protocol in chosen:
-            folder = self._folder(protocol, conventions)
-            cells = target.cells_under(protocol)
-            if self.stored:
-                results = STORE.results(target, protocol, conventions)
-                copy_cells(cells, STORE.folder(protocol, conventions), folder / "stored-cells")
-            else:
-                say(f"{target.name}: {len(cells)} cells, protocol {protocol.name}, conventions {conventions}")
-                before = [
-                    Before(each, STORE.folder(each, conventions)) for each in target.protocols if each != protocol
-                ]
-                found = run_cells(cells, PRESETS[conventions], protocol, folder / "cells", say=say, before=before)
-                if found is None:
-                    say("stopped; what was done is kept, and the same command goes on from here")
-                    return 130
-                results = found
-            print(write_target(target, protocol, conventions, results, folder, report))
+        with Where(cluster=None if self.stored else self.cluster).workers() as workers:
+            for target, protocol in chosen:
+                folder = self._folder(protocol, conventions)
+                cells = target.cells_under(protocol)
+                if self.stored:
+                    results = STORE.results(target, protocol, conventions)
+                    copy_cells(cells, STORE.folder(protocol, conventions), folder / "stored-cells")
+                else:
+                    say(f"{target.name}: {len(cells)} cells, protocol {protocol.name}, conventions {conventions}")
+                    others = [each for each in target.protocols if each != protocol]
+                    before = [Before(each, STORE.folder(each, conventions)) for each in others]
+                    run = run_cells if workers is None else partial(run_cells_on_workers, workers=workers)
+                    found = run(cells, PRESETS[conventions], protocol, folder / "cells", say=say, before=before)
+                    if found is None:
+                        say("stopped; what was done is kept, and the same command goes on from here")
+                        return 130
+                    results = found
+                print(write_target(target, protocol, conventions, results, folder, report))
         return report.code
 
     def _conventions(self, target: "BanditTarget") -> str:

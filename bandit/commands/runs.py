@@ -8,13 +8,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from modeseek.bandit.commands.common import check_before, output_folder, run_to_file, save_all
+from modeseek.bandit.commands.common import (
+    Where,
+    check_before,
+    join_processes,
+    output_folder,
+    run_to_file,
+    save_all,
+)
 from modeseek.bandit.simulator.experiment import Experiment
 from modeseek.bandit.studies.reproduce.protocols import PAPER_LEARNING_RATES
+from modeseek.cluster import MapItems
 from modeseek.report import Report
 
 if TYPE_CHECKING:
     import xarray
+    from jax.sharding import Mesh
     from matplotlib.figure import Figure
 
 
@@ -52,17 +61,17 @@ class Bandit:
         experiment: the experiment.
         vary: further axes of the grid, NAME=VALUE,VALUE,… for any hyper-parameter.
         out: output folder; without, the first free modeseek-results/bandit-N.
+        where: what computes.
     """
 
     experiment: Annotated[Experiment, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Experiment)
     vary: tuple[str, ...] = ()
     out: Path | None = None
+    where: Annotated[Where, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Where)
 
     def run(self) -> int:
         """Run, print, save."""
-        experiment = with_axes(self.experiment, self.vary)
-        check_before(experiment)
-        return run_and_report(experiment, output_folder(self.out, "bandit"))
+        return _run(self, "bandit")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,6 +85,7 @@ class Sweep:
         experiment: the experiment.
         vary: further axes of the grid, NAME=VALUE,VALUE,… for any hyper-parameter.
         out: output folder; without, the first free modeseek-results/sweep-N.
+        where: what computes.
     """
 
     experiment: Annotated[Experiment, tyro.conf.arg(name="")] = dataclasses.field(
@@ -83,12 +93,24 @@ class Sweep:
     )
     vary: tuple[str, ...] = ()
     out: Path | None = None
+    where: Annotated[Where, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Where)
 
     def run(self) -> int:
         """Run, choose, print, save."""
-        experiment = with_axes(self.experiment, self.vary)
-        check_before(experiment)
-        return run_and_report(experiment, output_folder(self.out, "sweep"))
+        return _run(self, "sweep")
+
+
+def _run(command: Bandit | Sweep, name: str) -> int:
+    """What both do: one of several processes does its share and says nothing, and the first reports."""
+    from modeseek.processes import one_voice, together
+
+    experiment = with_axes(command.experiment, command.vary)
+    join_processes(command.out)
+    with one_voice(), command.where.workers() as workers:
+        with together():  # a cluster's workers see for themselves whether they have room
+            mesh = check_before(experiment, command.where.devices) if workers is None else None
+            folder = output_folder(command.out, name)
+        return run_and_report(experiment, folder, mesh=mesh, workers=workers)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,11 +157,17 @@ def differences(first: "object", second: "object") -> list[str]:
     return lines
 
 
-def run_and_report(experiment: Experiment, folder: Path) -> int:
-    """Run an experiment into a folder; print its table; draw its figures."""
-    dataset = run_to_file(experiment, folder)
+def run_and_report(
+    experiment: Experiment, folder: Path, *, mesh: "Mesh | None" = None, workers: MapItems | None = None
+) -> int:
+    """Run an experiment into a folder; print its table; draw its figures. Devices or workers: as for `run_sweep`."""
+    from jax import process_index
+
+    dataset = run_to_file(experiment, folder, mesh=mesh, workers=workers)
     if dataset is None:
         return 130
+    if process_index() > 0:
+        return 0
     report = Report()
     with report.part("the table"):
         _print_table(dataset)

@@ -10,6 +10,7 @@ from typing import Any
 _WHERE = {
     "KLExplorer": "modeseek.bandit.explore.kl",
     "DemoExplorer": "modeseek.bandit.explore.demo",
+    "FirstStepsExplorer": "modeseek.bandit.explore.first_steps",
     "PhaseExplorer": "modeseek.bandit.explore.phase",
     "ReproduceExplorer": "modeseek.bandit.explore.reproduce",
     "BanditExplorer": "modeseek.bandit.explore.bandit",

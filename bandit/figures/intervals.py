@@ -24,6 +24,16 @@ class Interval(NamedTuple):
     emphasis: bool = False
     cell: Hashable = None
     """Whose runs they are; drawn nowhere."""
+    short: str = ""
+    """Another label, for where there is little room."""
+    lost: int = 0
+    """Runs that diverged, which the value leaves out."""
+
+    def brief(self) -> "Interval":
+        """The row for where there is little room."""
+        paper = f", paper {self.mark:.2f}" if self.mark is not None else ""
+        lost = f", {self.lost} diverged" if self.lost else ""
+        return self._replace(label=self.short or self.label, note=f"{self.value:z.2f}{paper}{lost}")
 
 
 def intervals_figure(title: str, rows: Sequence[Interval], xlabel: str, zero: bool = False) -> Figure:
@@ -39,7 +49,9 @@ def intervals_figure(title: str, rows: Sequence[Interval], xlabel: str, zero: bo
     return figure
 
 
-def draw_intervals(axes: Axes, rows: Sequence[Interval], xlabel: str, zero: bool = False) -> None:
+def draw_intervals(
+    axes: Axes, rows: Sequence[Interval], xlabel: str, zero: bool = False, *, fontsize: float = 8.0
+) -> None:
     """The rows of `intervals_figure`, the first on top, at heights `len(rows) - 1` to 0."""
     at = np.arange(len(rows))[::-1]
     finite = [v for r in rows for v in (r.low, r.high, r.value, r.mark) if v is not None and np.isfinite(v)]
@@ -59,8 +71,8 @@ def draw_intervals(axes: Axes, rows: Sequence[Interval], xlabel: str, zero: bool
     marked = [(row.mark, y) for row, y in zip(rows, at, strict=True) if row.mark is not None]
     axes.plot(*np.array(marked, float).reshape(-1, 2).T, "|", color=BLACK, markersize=13, markeredgewidth=2)
     for y, row in zip(at, rows, strict=True):
-        axes.text(right + 0.03 * width, y, row.note, va="center", fontsize=8)
+        axes.text(right + 0.03 * width, y, row.note, va="center", fontsize=fontsize)
     axes.set(yticks=at, xlim=(left - 0.03 * width, right + 0.42 * width), ylim=(-0.7, len(rows) - 0.3), xlabel=xlabel)
-    axes.set_yticklabels([row.label for row in rows], fontsize=8)
+    axes.set_yticklabels([row.label for row in rows], fontsize=fontsize)
     axes.tick_params(axis="y", left=False)
     axes.grid(axis="y", visible=False)

@@ -21,8 +21,9 @@ Draw = Callable[[xarray.Dataset], Figure]
 
 
 def _first(dataset: xarray.Dataset) -> xarray.Dataset:
-    """The first value of each further hyper-parameter, in the configuration's order: a figure has room for one."""
-    return dataset.isel({name: 0 for name, _ in experiment_of(dataset).vary})
+    """The first value of each further axis, in the configuration's order: a figure has room for one."""
+    further = ("behavior", *(name for name, _ in experiment_of(dataset).vary))
+    return dataset.isel({name: 0 for name in further if name in dataset.dims})
 
 
 def _learning_rates(dataset: xarray.Dataset) -> Figure:

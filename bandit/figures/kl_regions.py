@@ -17,9 +17,9 @@ def draw_regions(axis: Axes, data: xr.Dataset | None = None) -> None:
     axis.contourf(u, v, mean, levels=[0, 1], colors=["#F6D5C3"])
     axis.contourf(u, v, mean, levels=[1, 1e9], colors=["#CFE3F0"], hatches=["...."])
     axis.contour(u, v, mean, levels=[1], colors=BLACK, linewidths=1.6)
-    axis.text(0.06, 0.014, "reverse KL separates\nthe pair more", fontsize=8)
+    axis.text(0.05, 0.013, "reverse KL\nseparates more")
     box = {"fc": "white", "ec": "none", "pad": 1}
-    axis.text(95, 0.05, "forward KL separates\nthe pair more", fontsize=8, ha="right", bbox=box)
+    axis.text(90, 0.05, "forward KL\nseparates more", ha="right", bbox=box)
     axis.annotate("p = L(q₁, q₂)", (1, 1), (0.05, 1.6), arrowprops={"arrowstyle": "-", "color": GREY})
     axis.set(xscale="log", yscale="log", xlim=(u[0], u[-1]), ylim=(v[0], v[-1]))
     axis.set(xlabel="q₁ / p   (larger target)", ylabel="q₂ / p   (smaller target)")

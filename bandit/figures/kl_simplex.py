@@ -25,7 +25,7 @@ def draw_triangle(axis: Axes, corners: Sequence[str]) -> list[Text]:
     axis.set(aspect="equal", xlim=(-0.1, 1.1), ylim=(-0.1, 0.98))
     axis.axis("off")
     places = CORNERS + np.array([[-0.03, -0.05], [0.03, -0.05], [0, 0.03]])
-    return [axis.text(x, y, name, ha="center", fontsize=8) for (x, y), name in zip(places, corners, strict=True)]
+    return [axis.text(x, y, name, ha="center") for (x, y), name in zip(places, corners, strict=True)]
 
 
 def _triangle(axis: Axes, data: xr.Dataset) -> None:

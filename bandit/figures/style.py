@@ -6,6 +6,7 @@ Figures are matplotlib's object-oriented ones: no pyplot, no global state, safe 
 
 import contextlib
 import itertools
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from modeseek.bandit.objectives.own import own_names
 from modeseek.files import replacing
 
 BLUE, VERMILLION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
@@ -53,7 +55,7 @@ METHOD_STYLES = {
     "best_of_n": LineStyle(BLUE, "o"),
     "best_of_n_negative": LineStyle(SKY, "D", "--"),
     "best_of_n_negative_mean": LineStyle(SKY, "d", _DASHES["dot"]),
-    "best_of_n_negative_worst": LineStyle(SKY, "d", _DASHES["dashdot"]),
+    "best_of_n_negative_worst": LineStyle(SKY, "H", _DASHES["dashdot"]),
     "unlikelihood": LineStyle(SKY, "p", _DASHES["long"]),
     "rwr": LineStyle(GREEN, "^", _DASHES["long"]),
     "rest": LineStyle(GREEN, "v", _DASHES["dot"]),
@@ -63,12 +65,48 @@ METHOD_STYLES = {
     "ipo": LineStyle(VERMILLION, "s", "--"),
     "pref_ft": LineStyle(BLACK, "<", _DASHES["long"]),
     "binary_feedme": LineStyle(BLACK, ">", _DASHES["dot"]),
+    "cdpo": LineStyle(PURPLE, "h", _DASHES["dot"]),
+    "robust_dpo": LineStyle(PURPLE, "H", _DASHES["long"]),
+    "exo": LineStyle(PURPLE, "8", _DASHES["long"]),
+    "dpo_sft": LineStyle(VERMILLION, "v", "--"),
+    "dpop": LineStyle(VERMILLION, "^", _DASHES["dashdot"]),
+    "chi_po": LineStyle(VERMILLION, "X", _DASHES["long"]),
+    "nca": LineStyle(BLACK, "o", _DASHES["dashdot"]),
+    "slic": LineStyle(GREY, "<", "--"),
+    "simpo": LineStyle(GREY, ">", _DASHES["long"]),
+    "cpo": LineStyle(GREY, "D", _DASHES["dot"]),
+    "orpo": LineStyle(GREY, "d", _DASHES["dashdot"]),
+    "kto": LineStyle(BLACK, "s", _DASHES["long"]),
+    "topr": LineStyle(ORANGE, "v", _DASHES["long"]),
+    "rloo": LineStyle(ORANGE, "h", "--"),
+    "grpo": LineStyle(ORANGE, "o", "--"),
+    "dr_grpo": LineStyle(ORANGE, "p", "--"),
+    "dapo": LineStyle(ORANGE, "D", _DASHES["dashdot"]),
+    "gspo": LineStyle(ORANGE, "s", _DASHES["dot"]),
+    "sppo": LineStyle(VERMILLION, "<"),
+    "nash_md": LineStyle(VERMILLION, "P", _DASHES["dashdot"]),
+    "ipo_md": LineStyle(VERMILLION, "D", _DASHES["long"]),
 }
+
+
+WINE = "#882255"
+"""The colour of methods of one's own, and of nothing else: dark, beside Okabe and Ito's."""
+
+_OWN_MARKERS = ("D", "o", "s", "^", "v", "P", "X")
+_OWN_DASHES: tuple[Any, ...] = ((0, (7, 2, 1.2, 2)), "-", "--", _DASHES["dot"], _DASHES["long"])
+
+
+def own_style(number: int) -> LineStyle:
+    """The style of the method of one's own that was defined as that one, from 0: 35 are told apart."""
+    marker = _OWN_MARKERS[number % len(_OWN_MARKERS)]
+    return LineStyle(WINE, marker, _OWN_DASHES[number % len(_OWN_DASHES)])
 
 
 def method_style(name: str) -> LineStyle:
     """A method's style, whichever its side."""
-    return METHOD_STYLES[name.removeprefix("on_policy_").removeprefix("offline_")]
+    name = name.removeprefix("on_policy_").removeprefix("offline_")
+    own = own_names()
+    return own_style(own.index(name)) if name in own else METHOD_STYLES[name]
 
 
 _LADDER = (BLUE, GREEN, ORANGE, VERMILLION, PURPLE, BLACK)
@@ -92,38 +130,59 @@ def ladder(count: int) -> list[LineStyle]:
 OF_THE_SESSION = ("backend", "backend_fallback", "interactive")
 """What matplotlib's defaults do not change while we draw: how the user's own figures come to a screen."""
 
-_RC: dict[Any, Any] = {
-    **{name: value for name, value in matplotlib.rcParamsDefault.items() if name not in OF_THE_SESSION},
-    "font.size": 9,
-    "axes.titlesize": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.color": "#E6E6E6",
-    "grid.linewidth": 0.6,
-    "axes.axisbelow": True,
-    "legend.frameon": False,
-    "figure.dpi": 120,
-    "savefig.dpi": 160,
-    "hatch.linewidth": 0.5,
-    "svg.hashsalt": "modeseek",
-    "svg.fonttype": "none",
-}
+_RC = dict(
+    matplotlib.RcParams(
+        {
+            **{name: value for name, value in matplotlib.rcParamsDefault.items() if name not in OF_THE_SESSION},
+            "font.size": 9,
+            "axes.titlesize": 10,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.grid": True,
+            "grid.color": "#E6E6E6",
+            "grid.linewidth": 0.6,
+            "axes.axisbelow": True,
+            "legend.frameon": False,
+            "figure.dpi": 120,
+            "savefig.dpi": 160,
+            "hatch.linewidth": 0.5,
+            "svg.hashsalt": "modeseek",
+            "svg.fonttype": "none",
+        }
+    )
+)
+"""Validated once: an explorer enters `style` for every picture."""
+
+
+_DRAWING = threading.RLock()
+"""Settings are the whole process's: of two threads that drew at once, one would draw with what the other restores."""
 
 
 @contextlib.contextmanager
 def style() -> Iterator[None]:
     """The grammar's settings on matplotlib's defaults, whatever the user's are, for the time of drawing and saving."""
-    with matplotlib.rc_context(_RC):
-        yield
+    with _DRAWING:
+        own = dict(matplotlib.rcParams.copy())
+        del own["backend"]  # what is chosen meanwhile remains
+        try:
+            dict.update(matplotlib.rcParams, _RC)  # as `rc_context` restores: what is valid needs no second look
+            yield
+        finally:
+            dict.update(matplotlib.rcParams, own)
 
 
 class StyledFigure(Figure):
-    """A figure that is drawn and saved in our style wherever that happens: texts of ticks are made only then."""
+    """A figure that is drawn and saved in our style wherever that happens: texts of ticks are made only then.
+
+    Attributes:
+        letters: how an SVG holds text: `none`, as text in a font that the reader has; `path`, as outlines.
+    """
+
+    letters: str = "none"
 
     def draw(self, renderer: Any) -> None:
         """As any figure is drawn."""
-        with style():
+        with style(), matplotlib.rc_context({"svg.fonttype": self.letters}):
             super().draw(renderer)
 
     def savefig(self, fname: Any, **kwargs: Any) -> None:

@@ -61,6 +61,11 @@ def standardize_per_prompt(
     return _standardized(rewards, -1, present, ddof=0)
 
 
+def center_per_prompt(rewards: Float[Array, "P N"], present: Bool[Array, "P N"] | None = None) -> Float[Array, "P N"]:
+    """r less the mean of the prompt's responses, in units of reward; 0 where all are equal."""
+    return _centered(rewards, -1, present)[0]
+
+
 def standardize_running(
     rewards: Float[Array, "P N"], moments: RunningMoments, present: Bool[Array, "P N"] | None = None
 ) -> tuple[Float[Array, "P N"], RunningMoments]:

@@ -1,6 +1,7 @@
 """What an objective takes and gives: a batch of responses, the numbers that may be swept, static options, losses."""
 
 import dataclasses
+import math
 from collections.abc import Iterable
 from typing import Any, Literal, NamedTuple
 
@@ -24,6 +25,7 @@ class HyperRange(NamedTuple):
         log: whether a slider is logarithmic.
         zero: whether 0 is allowed; anything above it that float32 holds is, from `least` on.
         least: below it, values mean nothing.
+        below: from it on, values mean nothing.
     """
 
     label: str
@@ -33,6 +35,7 @@ class HyperRange(NamedTuple):
     log: bool = True
     zero: bool = False
     least: float = 0.0
+    below: float = math.inf
 
     def check(self, name: str, value: float) -> None:
         """Require a value that is allowed.
@@ -45,6 +48,7 @@ class HyperRange(NamedTuple):
         if not (self.zero and value == 0):
             positive(name, value)
         require(value >= self.least, f"{name} must be at least {self.least:g}, got {value!r}")
+        require(value < self.below, f"{name} must be less than {self.below:g}, got {value!r}")
 
 
 def _swept(default: float, allowed: HyperRange) -> Any:
@@ -61,15 +65,24 @@ class HyperParameters:
 
     Attributes:
         learning_rate: step size of Adam.
-        beta: β of DPO, per nat of margin.
+        beta: β of DPO and of its relatives, per nat of margin.
         tau: τ of IPO; its target margin is 1/(2τ) nats.
         temperature: β of RWR, in units of the standardised reward.
         clip_epsilon: ε of PPO.
-        negative_weight: β of Best-of-N + negative gradient and of unlikelihood.
+        negative_weight: β of Best-of-N + negative gradient and of unlikelihood; λ_U/λ_D of KTO.
         negative_threshold: likelihood relative to the best response below which nothing is pushed down.
         top_k: responses a prompt that ReST keeps; a fraction counts as the next whole number.
         reward_gap: smallest difference in reward that makes a pair.
         kl_coefficient: β of eq. 2, the weight of KL(policy ‖ reference), nats to reward.
+        target_margin: nats that a chosen response is to be likelier by: δ of SLiC-HF, γ/β of SimPO.
+        sft_weight: weight of -log π(y_w | x), a token, beside a preference loss: α of RPO, λ of SLiC-HF, 1/λ of ORPO.
+        label_noise: ε, the share of pairs whose label is taken to be wrong.
+        positive_weight: λ of DPO-Positive.
+        reward_bound: R_max of χPO, the largest reward that is believed; in units of β times nats.
+        clip_epsilon_high: ε above 1 where DAPO's clip has two of them; `clip_epsilon` is then the one below.
+        eta: η of SPPO, nats that a win rate of one moves a response by.
+        mixture: α of Nash-MD's and IPO-MD's mixture π^(1-α) π_ref^α: the reference's share in what is sampled.
+        label_temperature: of Bradley-Terry preferences, in units of reward; 0 prefers the better response always.
     """
 
     learning_rate: float = _swept(1e-3, HyperRange("learning rate", 1e-5, 1e-1))
@@ -82,6 +95,17 @@ class HyperParameters:
     top_k: float = _swept(3.0, HyperRange("K of ReST", 1.0, 20.0, "responses", log=False, least=1.0))
     reward_gap: float = _swept(0.0, HyperRange("least gap of a pair", 0.0, 1.0, "reward", log=False, zero=True))
     kl_coefficient: float = _swept(0.0, HyperRange("β of the KL", 0.0, 1.0, "reward a nat", log=False, zero=True))
+    target_margin: float = _swept(1.0, HyperRange("target margin", 0.0, 10.0, "nats", log=False, zero=True))
+    sft_weight: float = _swept(1.0, HyperRange("weight of SFT", 0.01, 100.0, zero=True))
+    label_noise: float = _swept(0.1, HyperRange("ε of noisy labels", 0.0, 0.45, log=False, zero=True, below=0.5))
+    positive_weight: float = _swept(50.0, HyperRange("λ of DPO-Positive", 0.5, 500.0, zero=True))
+    reward_bound: float = _swept(1.0, HyperRange("R_max of χPO", 0.1, 100.0, "reward"))
+    clip_epsilon_high: float = _swept(0.28, HyperRange("ε above 1 of DAPO", 0.01, 2.0, "ratio"))
+    eta: float = _swept(10.0, HyperRange("η of SPPO", 0.1, 1000.0, "nats"))
+    mixture: float = _swept(0.125, HyperRange("α of the mixture", 0.0, 0.9, "share", log=False, zero=True, below=1.0))
+    label_temperature: float = _swept(
+        0.0, HyperRange("temperature of labels", 0.0, 1.0, "reward", log=False, zero=True)
+    )
 
     def check(self) -> None:
         """Require values that are allowed, as `HYPER_RANGES` has them.
@@ -124,9 +148,10 @@ class Options:
     Attributes:
         pair_scheme: which responses of a prompt are compared.
         ties: whether equal rewards make a pair, or a negative (`keep` is the released code's way).
-        ratio: PPO's importance ratio: π(y | x)/π_gen(y | x) of a response (paper), or π(y_t | y_<t)/π_gen(y_t | y_<t)
-            of each token (released code, most libraries).
-        margin: DPO's and IPO's log-ratios: Σ_t log π(y_t | y_<t)/π_ref(y_t | y_<t) (paper), or its mean over tokens.
+        ratio: PPO's and TOPR's importance ratio: π(y | x)/π_gen(y | x) of a response (paper), or
+            π(y_t | y_<t)/π_gen(y_t | y_<t) of each token (released code, most libraries).
+        margin: DPO's and IPO's log-ratios: Σ_t log π(y_t | y_<t)/π_ref(y_t | y_<t) (paper), or its mean over tokens; so
+            those of their relatives, but SimPO and ORPO, which are of means.
         negatives: what pushes a response down: unlikelihood's log(1 - π(y | x)), or Σ_t log(1 - π(y_t | y_<t))
             (Welleck et al., 2020); and the likelihood that Best-of-N + negative gradient compares with the best
             response's, π(y | x) or its geometric mean over tokens, π(y | x)^(1/|y|).
@@ -158,6 +183,8 @@ class Batch(NamedTuple):
         advantages: standardised rewards; for policy gradients also of single tokens (those of a value function).
         mask: which tokens are real; None if all are.
         response_mask: which responses are real, where prompts have fewer than N; None if all are.
+        opponents: which responses the others play against, where a game has two sides: they are no learners themselves.
+            None if all play against all.
     """
 
     token_log_probs: Float[Array, "P N T"]
@@ -167,6 +194,7 @@ class Batch(NamedTuple):
     advantages: Float[Array, "P N"] | Float[Array, "P N T"] | None
     mask: Bool[Array, "P N T"] | None = None
     response_mask: Bool[Array, "P N"] | None = None
+    opponents: Bool[Array, "P N"] | None = None
 
     def required(self, name: str) -> Any:
         """The array of that name.

@@ -50,6 +50,18 @@ def sampled_kl(log_ratios: Float[Array, "*B"]) -> Float[Array, "*B"]:
     return jnp.expm1(log_ratios) - _bounded(log_ratios)
 
 
+def bounded_sampled_kl(log_ratios: Float[Array, "*B"], largest: float) -> Float[Array, "*B"]:
+    """`sampled_kl`, and its tangent from log r = `largest` on: a loss whose gradient is finite whatever log r is.
+
+    Args:
+        log_ratios: log r, nats; r = reference/policy for samples of the policy, where this estimates KL(policy ‖
+            reference).
+        largest: nats.
+    """
+    beyond = jnp.maximum(log_ratios - largest, 0.0)
+    return jnp.expm1(jnp.minimum(log_ratios, largest)) + math.exp(largest) * beyond - _bounded(log_ratios)
+
+
 def sampled_reverse_kl(log_ratios: Float[Array, "*B"]) -> Float[Array, "*B"]:
     """Unbiased, never negative estimate of KL(policy ‖ behavior) from samples of the behavior policy.
 

@@ -63,6 +63,11 @@ def weighted(log_probs: Float[Array, "*B"], weights: Float[Array, "*B"]) -> Floa
     return weights * kept(log_probs, weights != 0)
 
 
+def scaled(losses: Float[Array, "*B"], weight: Float[Array, ""] | float) -> Float[Array, "*B"]:
+    """A term of a loss times its weight, and 0 where the weight is 0, even of an infinite term."""
+    return weight * jnp.where(weight != 0, losses, 0.0)
+
+
 def token_counts(tokens: Float[Array, "*B T"], mask: Bool[Array, "*B T"] | None = None) -> Float[Array, "*B"]:
     """Real tokens of each response, of an array with one number a token."""
     return kept(jnp.ones_like(tokens), mask).sum(axis=-1)

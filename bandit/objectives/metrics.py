@@ -9,10 +9,10 @@ from jaxtyping import Array, Float
 from modeseek.bandit.objectives.batch import Batch, HyperParameters, Options, pair_weights
 from modeseek.bandit.objectives.divergences import sampled_kl, sampled_reverse_kl
 from modeseek.bandit.objectives.log_probs import kept, sequence_log_probs
+from modeseek.bandit.objectives.method import PPO_CLIP, Clip, Method
 from modeseek.bandit.objectives.policy_gradient import outside_clip
 from modeseek.bandit.objectives.preference import implicit_log_ratios, margins
 from modeseek.bandit.objectives.reduce import loss, response_weights, weighted_mean
-from modeseek.bandit.objectives.registry import Method
 
 
 def _mean(values: Array, mask: Array | None) -> Array:
@@ -20,15 +20,21 @@ def _mean(values: Array, mask: Array | None) -> Array:
     return values.mean() if mask is None else weighted_mean(values, mask.astype(values.dtype))
 
 
-def fraction_clipped(batch: Batch, hyper: HyperParameters, options: Options) -> Float[Array, ""]:
-    """Share of ratios policy/behavior outside [1-ε, 1+ε], of responses or of tokens as `options.ratio` says."""
-    if options.ratio == "sequence":
-        policy, behavior, mask = batch.log_probs, batch.behavior_log_probs, batch.response_mask
-    else:
+def fraction_clipped(batch: Batch, hyper: HyperParameters, options: Options, clip: Clip = PPO_CLIP) -> Float[Array, ""]:
+    """Share of ratios policy/behavior outside [1-ε, 1+ε], of the ratio and with the ε above 1 that `clip` says.
+
+    That of PPO if nothing else is said: ratios of responses or of tokens as `options.ratio` says.
+    """
+    if clip.ratio == "token" or (clip.ratio == "options" and options.ratio == "token"):
         mask = batch.token_mask
         policy = kept(batch.token_log_probs, mask)
         behavior = kept(batch.required("behavior_token_log_probs"), mask)
-    return _mean(outside_clip(policy, behavior, hyper.clip_epsilon).astype(policy.dtype), mask)
+    else:
+        policy, behavior, mask = batch.log_probs, batch.behavior_log_probs, batch.response_mask
+        if clip.ratio == "geometric mean":
+            policy, behavior = policy / batch.lengths, behavior / batch.lengths
+    outside = outside_clip(policy, behavior, hyper.clip_epsilon, getattr(hyper, clip.above))
+    return _mean(outside.astype(policy.dtype), mask)
 
 
 def _over_pairs(values: Float[Array, "P N N"], weights: Float[Array, "P N N"]) -> Float[Array, ""]:
@@ -83,7 +89,8 @@ def kl_to_behavior(batch: Batch, hyper: HyperParameters, options: Options) -> Fl
     """Estimate of KL(policy ‖ behavior), nats a response: how stale the samples are.
 
     The sum over tokens of `sampled_reverse_kl`: its mean over the behavior policy's samples is the KL of the next-token
-    distributions along the prefixes that those have. Infinite where a token's ratio is: e^84 in float32.
+    distributions along the prefixes that those have. Where the policy's mixture with the reference has sampled, its
+    log-probs are the behavior's. Infinite where a token's ratio is: e^84 in float32.
     """
     log_ratios = kept(batch.token_log_probs - batch.required("behavior_token_log_probs"), batch.token_mask)
     return _over_responses(sampled_reverse_kl(log_ratios), batch)
@@ -108,7 +115,7 @@ class Metric(NamedTuple):
 
     Attributes:
         function: `(batch, hyper, options) → number`; no method has a part in it, so one program that holds several
-            methods computes it once.
+            methods computes it once. Of `fraction_clipped` it is PPO's; `step_metrics` asks for the method's own.
         needs: the arrays of the batch that it reads.
     """
 
@@ -139,12 +146,15 @@ def step_metrics(method: Method, batch: Batch, hyper: HyperParameters, options: 
         ValueError: the batch holds None where the method needs an array.
     """
     value = loss(method, batch, hyper, options)
+    own: dict[str, Callable[[Batch, HyperParameters, Options], Array]] = {
+        "fraction_clipped": lambda batch, hyper, options: fraction_clipped(batch, hyper, options, method.clip)
+    }
     pushed_down = response_weights(method, batch, hyper, options) < 0
     return {
         "loss": value,
         "fraction_pushed_down": _mean(pushed_down.astype(value.dtype), batch.response_mask),
         **{
-            name: metric.function(batch, hyper, options)
+            name: own.get(name, metric.function)(batch, hyper, options)
             for name, metric in METRICS.items()
             if all(getattr(batch, array) is not None for array in metric.needs)
         },

@@ -1,4 +1,6 @@
-"""REINFORCE and PPO: unreduced losses whose gradient is a policy gradient."""
+"""REINFORCE, PPO and TOPR: unreduced losses whose gradient is a policy gradient."""
+
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -35,6 +37,7 @@ def ppo(
     behavior_log_probs: Float[Array, "*B"],
     advantages: Float[Array, "*B"],
     clip_epsilon: Float[Array, ""] | float,
+    clip_epsilon_high: Float[Array, ""] | float | None = None,
 ) -> Float[Array, "*B"]:
     """Clipped surrogate (Schulman et al., 2017): REINFORCE that may reuse its samples.
 
@@ -53,28 +56,59 @@ def ppo(
         behavior_log_probs: the same under the policy that sampled them; constants.
         advantages: r̄, broadcast to the same shape; constants.
         clip_epsilon: ε > 0.
+        clip_epsilon_high: another ε above 1 (DAPO's clip-higher); None for the same one.
 
     Returns:
         The loss of each element, shaped as `log_probs`.
     """
+    high = clip_epsilon if clip_epsilon_high is None else clip_epsilon_high
     advantages = jax.lax.stop_gradient(advantages)
     log_ratios = log_probs - jax.lax.stop_gradient(behavior_log_probs)
     # min(ρ r̄, clip(ρ) r̄) is min(ρ, 1+ε) r̄ where r̄ ≥ 0 and max(ρ, 1-ε) r̄ where r̄ < 0. Bounding log ρ before the
     # exponential keeps the clipped side finite however far the policy has moved: inf · 0 would be a NaN gradient.
-    above, below = jnp.log1p(clip_epsilon), jnp.log(jnp.maximum(1.0 - clip_epsilon, 0.0))
+    above, below = jnp.log1p(high), jnp.log(jnp.maximum(1.0 - clip_epsilon, 0.0))
     bounded = jnp.where(advantages >= 0, jnp.minimum(log_ratios, above), jnp.maximum(log_ratios, below))
     beyond = jnp.maximum(bounded - LARGEST_LOG_RATIO, 0.0)
     return -jnp.exp(jnp.minimum(bounded, LARGEST_LOG_RATIO)) * (1.0 + beyond) * advantages
+
+
+def topr(
+    log_probs: Float[Array, "*B"], behavior_log_probs: Float[Array, "*B"], advantages: Float[Array, "*B"]
+) -> Float[Array, "*B"]:
+    """Tapered off-policy REINFORCE (Le Roux et al., 2025): what is bad is pushed down only as far as it is still said.
+
+    ∇ℓ = -r̄ ∇ log π            where r̄ ≥ 0,
+    ∇ℓ = -r̄ min(ρ, 1) ∇ log π  where r̄ < 0,    ρ = π(y | x)/π_gen(y | x)
+
+    REINFORCE on-policy. On samples of another policy a good response is learnt as by maximum likelihood, without a
+    ratio that could vanish, and a bad one is let go as it vanishes: REINFORCE pushes it down for ever, and PPO stops at
+    a clip. The loss with this gradient: log π, and for bad responses ρ below ρ = 1 and 1 + log ρ above. Infinite where
+    `reinforce` is, but for bad responses that are impossible: ρ = 0.
+
+    Args:
+        log_probs: log π of responses, nats; or of tokens, each with its own ρ.
+        behavior_log_probs: the same under the policy that sampled them; constants.
+        advantages: r̄; constants. The paper's are rewards less a baseline, of which it says that it matters.
+    """
+    advantages = jax.lax.stop_gradient(advantages)
+    log_ratios = log_probs - jax.lax.stop_gradient(behavior_log_probs)
+    tapered = jnp.exp(jnp.minimum(log_ratios, 0.0)) + jnp.maximum(log_ratios, 0.0)
+    return -weighted(jnp.where(advantages < 0, tapered, log_probs), advantages)
 
 
 def outside_clip(
     log_probs: Float[Array, "*B"],
     behavior_log_probs: Float[Array, "*B"],
     clip_epsilon: Float[Array, ""] | float,
+    clip_epsilon_high: Float[Array, ""] | float | None = None,
 ) -> Bool[Array, "*B"]:
-    """Which ratios are outside [1-ε, 1+ε]: how far the policy has left the one that sampled, in PPO's own unit."""
-    ratios = jnp.exp(log_probs - behavior_log_probs)
-    return jnp.abs(ratios - 1.0) > clip_epsilon
+    """Which ratios are outside [1-ε, 1+ε]: how far the policy has left the one that sampled, in PPO's own unit.
+
+    The two ε are those of `ppo`.
+    """
+    moved = jnp.exp(log_probs - behavior_log_probs) - 1.0
+    high = clip_epsilon if clip_epsilon_high is None else clip_epsilon_high
+    return jnp.where(moved > 0, moved > high, -moved > clip_epsilon)
 
 
 def reinforce_losses(batch: Batch, hyper: HyperParameters, options: Options) -> Losses:
@@ -86,22 +120,35 @@ def reinforce_losses(batch: Batch, hyper: HyperParameters, options: Options) -> 
     return per_response(sequence_log_probs(tokens, batch.token_mask), batch)
 
 
+def _losses_of_ratios(surrogate: Callable[[Array, Array, Array], Array], batch: Batch, options: Options) -> Losses:
+    """The mean over responses of a loss of the whole response's ratio, or of the sums of its tokens' losses."""
+    advantages = batch.required("advantages")
+    if options.ratio == "sequence":
+        if advantages.ndim != 2:
+            raise ValueError("advantages of tokens need ratios of tokens: Options(ratio='token')")
+        return per_response(surrogate(batch.log_probs, batch.behavior_log_probs, advantages), batch)
+    # Masked before the ratio: a pad's log-prob may be -inf under both.
+    mask = batch.token_mask
+    policy, behavior = (kept(a, mask) for a in (batch.token_log_probs, batch.required("behavior_token_log_probs")))
+    if advantages.ndim == 2:
+        advantages = jnp.broadcast_to(advantages[..., None], policy.shape)
+    return per_response(sequence_log_probs(surrogate(policy, behavior, advantages), mask), batch)
+
+
 def ppo_losses(batch: Batch, hyper: HyperParameters, options: Options) -> Losses:
     """PPO: the mean over responses, whose ratio is the whole response's, or over the sums of their tokens' losses.
 
     Raises:
         ValueError: advantages of tokens come with ratios of whole responses.
     """
-    advantages = batch.required("advantages")
-    if options.ratio == "sequence":
-        if advantages.ndim != 2:
-            raise ValueError("advantages of tokens need ratios of tokens: Options(ratio='token')")
-        losses = ppo(batch.log_probs, batch.behavior_log_probs, advantages, hyper.clip_epsilon)
-        return per_response(losses, batch)
-    # Masked before the ratio: a pad's log-prob may be -inf under both.
-    mask = batch.token_mask
-    policy, behavior = (kept(a, mask) for a in (batch.token_log_probs, batch.required("behavior_token_log_probs")))
-    if advantages.ndim == 2:
-        advantages = jnp.broadcast_to(advantages[..., None], policy.shape)
-    tokens = ppo(policy, behavior, advantages, hyper.clip_epsilon)
-    return per_response(sequence_log_probs(tokens, mask), batch)
+    clipped = lambda policy, behavior, advantages: ppo(policy, behavior, advantages, hyper.clip_epsilon)
+    return _losses_of_ratios(clipped, batch, options)
+
+
+def topr_losses(batch: Batch, hyper: HyperParameters, options: Options) -> Losses:
+    """TOPR: as PPO's; the paper's ratio is the whole response's.
+
+    Raises:
+        ValueError: advantages of tokens come with ratios of whole responses.
+    """
+    return _losses_of_ratios(topr, batch, options)

@@ -65,7 +65,13 @@ def implicit_log_ratios(batch: Batch, options: Options) -> Float[Array, "P N"]:
     return batch.log_ratios / batch.lengths if options.margin == "token" else batch.log_ratios
 
 
-def _compared(batch: Batch, hyper: HyperParameters, options: Options) -> tuple[Array, Array]:
+def sides(values: Float[Array, "P N"], weights: Float[Array, "P N N"]) -> tuple[Array, Array]:
+    """A number of the chosen and of the rejected response of each pair that is compared, `[P, N, N]`, 0 elsewhere."""
+    chosen, rejected = jnp.broadcast_arrays(values[..., :, None], values[..., None, :])
+    return kept(chosen, weights > 0), kept(rejected, weights > 0)
+
+
+def compared(batch: Batch, hyper: HyperParameters, options: Options) -> tuple[Array, Array]:
     """Margins of the pairs that are compared, 0 elsewhere (what is impossible has none with itself), and weights."""
     weights = pair_weights(batch, hyper, options)
     return kept(margins(implicit_log_ratios(batch, options)), weights > 0), weights
@@ -73,11 +79,11 @@ def _compared(batch: Batch, hyper: HyperParameters, options: Options) -> tuple[A
 
 def dpo_losses(batch: Batch, hyper: HyperParameters, options: Options) -> Losses:
     """DPO: the mean over pairs."""
-    compared, weights = _compared(batch, hyper, options)
-    return Losses(dpo(compared, hyper.beta), weights)
+    of_pairs, weights = compared(batch, hyper, options)
+    return Losses(dpo(of_pairs, hyper.beta), weights)
 
 
 def ipo_losses(batch: Batch, hyper: HyperParameters, options: Options) -> Losses:
     """IPO: the mean over pairs."""
-    compared, weights = _compared(batch, hyper, options)
-    return Losses(ipo(compared, hyper.tau), weights)
+    of_pairs, weights = compared(batch, hyper, options)
+    return Losses(ipo(of_pairs, hyper.tau), weights)

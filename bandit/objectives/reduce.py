@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from modeseek.bandit.objectives.batch import Batch, HyperParameters, Options
 from modeseek.bandit.objectives.log_probs import kept
-from modeseek.bandit.objectives.registry import Method
+from modeseek.bandit.objectives.method import Method
 
 
 def weighted_mean(losses: Float[Array, "*B"], weights: Float[Array, "*B"]) -> Float[Array, ""]:

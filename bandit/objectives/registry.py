@@ -3,77 +3,12 @@
 The only place that knows methods by name. A row's objective stands beside the losses of its family.
 """
 
-import dataclasses
 import difflib
 import functools
-from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-from modeseek.bandit.objectives import likelihood, policy_gradient, preference
-from modeseek.bandit.objectives.batch import HYPER_RANGES, Batch, HyperParameters, Losses, Options
-
-Objective = Callable[[Batch, HyperParameters, Options], Losses]
-
-Need = Literal["behavior", "reference", "advantages", "groups", "pairs", "values", "unpaired labels"]
-"""What a method needs beside the policy's own log-probs:
-
-- `behavior`: log-probs under the policy that sampled;
-- `reference`: log-probs under the reference;
-- `advantages`: standardised rewards, comparable across prompts;
-- `groups`: rewards that rank all of a prompt's responses;
-- `pairs`: rewards that say which of two responses to a prompt is preferred, so one chosen and one rejected are enough;
-- `values`: a value function, trained beside the policy;
-- `unpaired labels`: single responses called good or bad.
-
-No row has the last two yet.
-"""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Method:
-    """One row of Table 1, and what its objective reads.
-
-    Attributes:
-        name: how it is called in Python and on the command line.
-        title: how figures call it.
-        objective: `(batch, hyper, options) → Losses`.
-        on_policy: whether the paper's default samples from the policy in training.
-        sample_reuse: whether that default takes several gradient steps on a sample; None for offline methods, where
-            Table 1 does not ask.
-        negative_gradient: whether some responses are pushed down.
-        source: where it is defined.
-        hyper: the fields of `HyperParameters` that its loss reads. What the loop reads is every method's: the
-            learning rate, and the KL coefficient.
-        needs: what its loss reads, and so what a batch must hold.
-        min_responses: responses a prompt that it needs.
-        policy_gradient: whether it is one (the released code adds its KL term to these alone).
-    """
-
-    name: str
-    title: str
-    objective: Objective
-    on_policy: bool
-    sample_reuse: bool | None
-    negative_gradient: bool
-    source: str
-    hyper: tuple[str, ...] = ()
-    needs: frozenset[Need]
-    min_responses: int = 1
-    policy_gradient: bool = False
-
-    def reads(self, name: str) -> bool:
-        """Whether a hyper-parameter enters its training: its own, or one that the loop reads for every method.
-
-        Raises:
-            ValueError: there is no such hyper-parameter.
-        """
-        if name not in HYPER_RANGES:
-            raise ValueError(f"{name!r} is not a hyper-parameter; they are {', '.join(HYPER_RANGES)}")
-        return name in self.hyper or name in LOOP_HYPER
-
-
-LOOP_HYPER = ("learning_rate", "kl_coefficient")
-"""Hyper-parameters that the training loop reads, whatever the method."""
+from modeseek.bandit.objectives import likelihood, policy_gradient, policy_gradient_rows, preference, preference_rows
+from modeseek.bandit.objectives.method import Method, Seeking
 
 
 def _with_negatives(name: str, title: str, negatives: likelihood.Negatives, source: str) -> Method:
@@ -84,6 +19,7 @@ def _with_negatives(name: str, title: str, negatives: likelihood.Negatives, sour
         on_policy=False,
         sample_reuse=None,
         negative_gradient=True,
+        seeking="mass",
         source=source,
         hyper=("negative_weight", "negative_threshold"),
         needs=frozenset({"groups"}),
@@ -99,6 +35,7 @@ _ROWS = (
         on_policy=True,
         sample_reuse=True,
         negative_gradient=False,
+        seeking="mass",
         source="paper I.2.1",
         needs=frozenset({"groups"}),
     ),
@@ -127,6 +64,7 @@ _ROWS = (
         on_policy=False,
         sample_reuse=None,
         negative_gradient=True,
+        seeking="mass",
         source="Welleck et al., 2020",
         hyper=("negative_weight",),
         needs=frozenset({"groups"}),
@@ -139,6 +77,7 @@ _ROWS = (
         on_policy=True,
         sample_reuse=True,
         negative_gradient=False,
+        seeking="mass",
         source="paper I.2.5",
         hyper=("temperature",),
         needs=frozenset({"advantages"}),
@@ -150,6 +89,7 @@ _ROWS = (
         on_policy=True,
         sample_reuse=True,
         negative_gradient=False,
+        seeking="mass",
         source="Gulcehre et al., 2023",
         hyper=("top_k",),
         needs=frozenset({"groups"}),
@@ -161,6 +101,7 @@ _ROWS = (
         on_policy=True,
         sample_reuse=False,
         negative_gradient=True,
+        seeking="mass",
         source="paper I.2.3",
         needs=frozenset({"advantages"}),
         policy_gradient=True,
@@ -172,6 +113,7 @@ _ROWS = (
         on_policy=True,
         sample_reuse=True,
         negative_gradient=True,
+        seeking="mode",
         source="paper I.2.4",
         hyper=("clip_epsilon",),
         needs=frozenset({"advantages", "behavior"}),
@@ -184,6 +126,7 @@ _ROWS = (
         on_policy=False,
         sample_reuse=None,
         negative_gradient=True,
+        seeking="mass",
         source="paper eqs. 3-4",
         hyper=("beta", "reward_gap"),
         needs=frozenset({"pairs", "reference"}),
@@ -196,6 +139,7 @@ _ROWS = (
         on_policy=False,
         sample_reuse=None,
         negative_gradient=True,
+        seeking="mass",
         source="paper eq. 20",
         hyper=("tau", "reward_gap"),
         needs=frozenset({"pairs", "reference"}),
@@ -208,6 +152,7 @@ _ROWS = (
         on_policy=False,
         sample_reuse=None,
         negative_gradient=False,
+        seeking="mass",
         source="Dubois et al., 2024",
         hyper=("reward_gap",),
         needs=frozenset({"pairs"}),
@@ -220,15 +165,18 @@ _ROWS = (
         on_policy=False,
         sample_reuse=None,
         negative_gradient=False,
+        seeking="mass",
         source="Dubois et al., 2024",
         hyper=("reward_gap",),
         needs=frozenset({"pairs"}),
         min_responses=2,
     ),
+    *preference_rows.ROWS,
+    *policy_gradient_rows.ROWS,
 )
 
 METHODS: dict[str, Method] = {method.name: method for method in _ROWS}
-"""Every method by name."""
+"""Every method by name; `own.own_method` adds those of a person to the running process, and to no file."""
 
 
 class Variant(NamedTuple):
@@ -243,6 +191,11 @@ class Variant(NamedTuple):
         if self.on_policy == self.method.on_policy:
             return self.method.name
         return ("on_policy_" if self.on_policy else "offline_") + self.method.name
+
+    @property
+    def seeking(self) -> Seeking | None:
+        """What its flow seeks: of its own samples a policy has the fewer, the less likely they are, so modes."""
+        return "mode" if self.on_policy and self.method.seeking else self.method.seeking
 
     @property
     def title(self) -> str:
@@ -265,4 +218,5 @@ def variant(name: str) -> Variant:
     known = [p + m for m in METHODS for p in ("", "on_policy_", "offline_")]
     near = difflib.get_close_matches(key, known, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
-    raise ValueError(f"unknown method {name!r}; {hint or 'known methods: ' + ', '.join(METHODS)}")
+    own = " (one of your own is known once modeseek.own_method was called with it)"
+    raise ValueError(f"unknown method {name!r}; {hint or 'known methods: ' + ', '.join(METHODS)}{own}")

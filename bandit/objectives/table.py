@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from modeseek.bandit.objectives.registry import METHODS
+from modeseek.bandit.objectives.registry import METHODS, Variant
 
 METHOD_COLUMNS = (
     "name",
@@ -10,6 +10,7 @@ METHOD_COLUMNS = (
     "on-policy",
     "sample reuse",
     "negative gradient",
+    "seeks",
     "hyper-parameters",
     "needs",
     "source",
@@ -61,10 +62,11 @@ def method_rows() -> list[tuple[str, ...]]:
             method.name,
             method.title,
             *marks(method),
-            ", ".join(method.hyper),
+            Variant(method, method.on_policy).seeking or "-",
+            ", ".join(method.own_hyper),
             ", ".join(sorted(method.needs)),
             method.source,
         )
         for method in METHODS.values()
     ]
-    return registered + [("-", row.title, *marks(row), "", row.needs, row.source) for row in NOT_RUN]
+    return registered + [("-", row.title, *marks(row), "-", "", row.needs, row.source) for row in NOT_RUN]

@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Literal
 
+from modeseek.bandit.objectives.method import Method
 from modeseek.bandit.objectives.pairs import PairScheme
 from modeseek.bandit.simulator.conventions import Conventions
 from modeseek.checks import positive, require, typed, whole
@@ -138,6 +139,32 @@ class AlgorithmConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class RewardModelConfig:
+    """What a policy is trained on: the gold reward, or one that is learnt from comparisons.
+
+    Attributes:
+        kind: `none` (the gold reward), `tabular` (a number for each token: the class that holds the truth) or `gpt`
+            (GPT-Nano of the policy's size: a number for each token after each prefix).
+        comparisons: prompts with two responses of the behavior policy each, of which one is preferred.
+        steps: of Adam, from the learning rate down to 0.
+        minibatch_size: comparisons a step, all of them if there are fewer.
+        learning_rate: of Adam, in units of reward for the table.
+    """
+
+    kind: Literal["none", "tabular", "gpt"] = "none"
+    comparisons: int = 1000
+    steps: int = 500
+    minibatch_size: int = 100
+    learning_rate: float = 0.01
+
+    def __post_init__(self) -> None:
+        typed(self)
+        for name in ("comparisons", "steps", "minibatch_size"):
+            whole(f"reward_model.{name}", getattr(self, name), 1)
+        positive("reward_model.learning_rate", self.learning_rate)
+
+
+@dataclasses.dataclass(frozen=True)
 class EvaluationConfig:
     """What is measured, and how often.
 
@@ -166,17 +193,21 @@ class EvaluationConfig:
 class Static:
     """Everything that is fixed when a program is compiled; two equal ones share their programs.
 
-    `methods` are the names of the objectives that are compiled in, each once.
+    `methods` are the rows whose objectives are compiled in, each once: rows and not names, so that a method which is
+    defined anew (`objectives.own`) is another program. `reference_moves` says whether any run's
+    reference does; where it does not, nothing of it is compiled.
     """
 
     vocab_size: int
     response_length: int
-    methods: tuple[str, ...]
+    methods: tuple[Method, ...]
     conventions: Conventions
     policy: PolicyConfig
     pretraining: PretrainingConfig
     algorithm: AlgorithmConfig
     evaluation: EvaluationConfig
+    reward_model: RewardModelConfig
+    reference_moves: bool = False
 
     @property
     def prompt_count(self) -> int:

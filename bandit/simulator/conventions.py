@@ -5,8 +5,8 @@ import math
 from typing import Literal
 
 from modeseek.bandit.objectives.log_probs import Scoring
+from modeseek.bandit.objectives.method import Method
 from modeseek.bandit.objectives.pairs import Ties
-from modeseek.bandit.objectives.registry import Method
 from modeseek.checks import require, typed
 
 
@@ -34,7 +34,7 @@ class Conventions:
         ratio: PPO's ratio, of whole responses or of tokens.
         kl_placement: where `kl_coefficient` acts: in the `reward`; as `exact` KL of each next-token distribution,
             in the loss; or as the sampled log-ratio in the `loss`, whose on-policy gradient has mean zero.
-        policy_gradient_kl: the KL coefficient of REINFORCE and PPO where none is set.
+        policy_gradient_kl: the KL coefficient of policy gradients where none is set.
         standardization: of rewards: `batch` (eq. 19), `per_prompt`, `running`, `none`, or `per_method` (RWR per prompt,
             REINFORCE and PPO running).
         ties: whether equal rewards make a pair, and copies of the best response are pushed down (`keep`) or not.

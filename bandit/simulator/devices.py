@@ -1,4 +1,4 @@
-"""Where runs are computed: one device per core on a CPU, many runs at once on an accelerator."""
+"""Where runs are computed: a device for each core of a CPU, or the accelerators that this process has."""
 
 import contextlib
 import os
@@ -9,12 +9,17 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from modeseek.checks import require, whole
 from modeseek.files import expanded, writable_folder
-from modeseek.machine import EIGEN_FLAG
+from modeseek.machine import EIGEN_FLAG, available_cores
+
+FEWEST_DEVICES = 2
+"""Of a CPU, so that a run's bits are those that it has on any number of devices: XLA makes another program for one."""
 
 
 def use_host_devices(count: int | None = None) -> None:
-    """Split this computer's CPU into `count` JAX devices (its cores, if none is given), one thread each.
+    """Split this computer's CPU into `count` JAX devices, one thread each: if none is given, as many as
+    `JAX_NUM_CPU_DEVICES` says, or its cores, but at least `FEWEST_DEVICES`.
 
     A network this small does not gain from several threads: two devices with a run each finish 1.6 to 2.5 times as
     many runs as one device with two threads. Call it before JAX is first used; afterwards it cannot change and is
@@ -24,9 +29,15 @@ def use_host_devices(count: int | None = None) -> None:
     if EIGEN_FLAG not in flags:
         os.environ["XLA_FLAGS"] = f"{flags} {EIGEN_FLAG}=false".strip()
     try:
-        jax.config.update("jax_num_cpu_devices", count or available_cores())
+        jax.config.update("jax_num_cpu_devices", count or _asked_devices() or max(FEWEST_DEVICES, available_cores()))
     except RuntimeError:  # JAX has started already
         return
+
+
+def _asked_devices() -> int:
+    """What the environment asks for; 0 if nothing."""
+    asked = os.environ.get("JAX_NUM_CPU_DEVICES", "")
+    return int(asked) if asked.isdecimal() else 0
 
 
 def check_platform() -> None:
@@ -51,24 +62,22 @@ def in_float32() -> Iterator[None]:
         yield
 
 
-def available_cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def run_mesh(devices: int | None = None) -> Mesh:
+    """The first so many devices of this process in one axis, `runs`; all of them, if no number is given.
 
-
-def run_mesh() -> Mesh:
-    """All devices of this process in one axis, `runs`."""
-    return Mesh(np.asarray(jax.local_devices()), ("runs",))
-
-
-def runs_per_device(mesh: Mesh, runs: int) -> int:
-    """How many runs a device computes at once: one on a CPU, where batching small products gains nothing; else up
-    to 64, batched."""
-    if mesh.devices.flat[0].platform == "cpu":
-        return 1
-    return max(1, min(64, -(-runs // mesh.devices.size)))
+    Raises:
+        ValueError: none, or more than there are.
+    """
+    there = jax.local_devices()
+    if devices is not None:
+        whole("devices", devices, 1)
+        kind = there[0].platform
+        more = " (JAX_NUM_CPU_DEVICES=N in the environment makes N of a processor)" if kind == "cpu" else ""
+        require(
+            devices <= len(there),
+            f"devices must be at most {len(there)}, as there are here of the platform {kind}, got {devices}{more}",
+        )
+    return Mesh(np.asarray(there[:devices]), ("runs",))
 
 
 def use_compilation_cache(folder: Path | None = None) -> Path | None:

@@ -25,7 +25,7 @@ def products(sizes: Sizes) -> int:
 
 
 def of_a_run(sizes: Sizes) -> float:
-    """Seconds of one run on one core: gradient steps, collections and evaluations.
+    """Seconds of one run on one core: gradient steps, collections, evaluations, and the fit of a reward model.
 
     A forward pass takes two operations a number and token, a gradient three times as many. A collection is sampled and
     scored twice, an evaluation sampled and scored three times (policy, reference, behavior).
@@ -36,7 +36,8 @@ def of_a_run(sizes: Sizes) -> float:
     learning = 3 * token * sizes.minibatch_size * steps
     sampling = 3 * token * sizes.samples_per_collection * sizes.collections
     evaluating = 4 * token * sizes.evaluation_prompts * sizes.samples_per_prompt * evaluations
-    return LEAST_STEP * steps + (learning + sampling + evaluating) / RATE
+    fitting = 6 * token * sizes.comparisons_at_once * sizes.fitting_steps
+    return LEAST_STEP * (steps + sizes.fitting_steps) + (learning + sampling + evaluating + fitting) / RATE
 
 
 def estimate(sizes: Sizes, at_once: int) -> float:

@@ -9,14 +9,17 @@ import tyro
 
 from modeseek.bandit.objectives.batch import HYPER_RANGES, HyperParameters
 from modeseek.bandit.objectives.registry import Variant, variant
+from modeseek.bandit.simulator.behavior import REFERENCE, behavior_log_probs, parse_behavior
 from modeseek.bandit.simulator.config import (
     AlgorithmConfig,
     EvaluationConfig,
     PolicyConfig,
     PretrainingConfig,
+    RewardModelConfig,
     Static,
 )
 from modeseek.bandit.simulator.conventions import Conventions
+from modeseek.bandit.simulator.knots import Knots
 from modeseek.bandit.simulator.problem import (
     ReferenceRecipe,
     known_reward,
@@ -24,6 +27,7 @@ from modeseek.bandit.simulator.problem import (
     reference_probs,
     token_rewards,
 )
+from modeseek.bandit.simulator.reference import REFERENCE_RANGES, check_reference
 from modeseek.checks import number, number_list, positive, require, typed, whole
 from modeseek.files import parse_json
 
@@ -37,7 +41,11 @@ class Experiment:
 
     Attributes:
         methods: as `modeseek.bandit.objectives.registry.variant` reads them: `ppo`, `on_policy_ipo`, `offline_rwr`, …
-        rewards: `R1` (peak at token 70, far from the reference), `R2` (peak at 20, near it), or `bump:CENTER:WIDTH`.
+        rewards: `R1` (peak at token 70, far from the reference), `R2` (peak at 20, near it), `bump:CENTER:WIDTH`,
+            or a drawn one, `knots:0,0.5,1` or `saved:NAME` (`simulator.knots`).
+        behaviors: whose responses offline data are: `reference` (the policy before training), `uniform`, `mix:SHARE`,
+            `tempered:TEMPERATURE`, `bump:CENTER:WIDTH` or `between:LOW:HIGH`, as `simulator.behavior.parse_behavior`
+            says. An on-policy method samples from its own policy and never sees them.
         seeds: number of seeds; each is its own network, prompts and samples, the same for every method.
         first_seed: the first of them.
         learning_rates: the grid; empty means `hyper.learning_rate` alone.
@@ -50,12 +58,17 @@ class Experiment:
         pretraining: how it is brought to the reference.
         algorithm: Algorithm 1's knobs.
         evaluation: what is measured.
+        reward_model: what the policy is trained on, if that shall not be the gold reward.
         hyper: every number that may be swept.
-        vary: further axes: a field of `hyper` and its values.
+        vary: further axes: a field of `hyper`, or one of the two below, and its values.
+        reference_every: collections between two moves of the reference towards the policy; with 0 it stays where it is.
+        reference_decay: the reference's own share in a move, θ_ref ← decay · θ_ref + (1 - decay) · θ. At 0 it becomes
+            the policy; .99 at every collection is an exponential moving average.
     """
 
     methods: tuple[str, ...] = ("on_policy_ipo",)
     rewards: tuple[str, ...] = ("R1",)
+    behaviors: tuple[str, ...] = (REFERENCE,)
     seeds: int = 1
     first_seed: int = 0
     learning_rates: tuple[float, ...] = ()
@@ -68,8 +81,11 @@ class Experiment:
     pretraining: PretrainingConfig = dataclasses.field(default_factory=PretrainingConfig)
     algorithm: Annotated[AlgorithmConfig, tyro.conf.arg(name="")] = dataclasses.field(default_factory=AlgorithmConfig)
     evaluation: EvaluationConfig = dataclasses.field(default_factory=EvaluationConfig)
+    reward_model: RewardModelConfig = dataclasses.field(default_factory=RewardModelConfig)
     hyper: Annotated[HyperParameters, tyro.conf.arg(name="")] = dataclasses.field(default_factory=HyperParameters)
     vary: tyro.conf.Suppress[tuple[tuple[str, tuple[float, ...]], ...]] = ()
+    reference_every: int = 0
+    reference_decay: float = 0.0
 
     def __post_init__(self) -> None:
         self._check_vary()
@@ -98,7 +114,9 @@ class Experiment:
         self._check_methods()
         self._check_numbers()
         self._check_rewards()
-        reference_probs(self.reference, self.conventions.reference_recipe, self.vocab_size)
+        self._check_behaviors()
+        self._check_reward_model()
+        self._check_reference()
         interval = self.evaluation.interval or self.algorithm.steps_per_collection
         require(
             self.algorithm.steps_per_collection % interval == 0,
@@ -111,11 +129,57 @@ class Experiment:
         require(len(self.rewards) > 0, "rewards must name at least one reward")
         for reward in self.rewards:
             rewards = token_rewards(reward, self.vocab_size).astype(np.float32)
-            best = float(rewards.max())
-            require(best > 0.01, f"{reward} peaks outside the vocabulary: no token earns more than {best:.2g}")
+            best, drawn = float(rewards.max()), isinstance(parse_reward(reward), Knots)
+            require(
+                not drawn or float(rewards.min()) < best,
+                f"this drawn reward is {best:g} for every token: there is nothing to learn. Draw a difference",
+            )
+            require(drawn or best > 0.01, f"{reward} peaks outside the vocabulary: no token earns more than {best:.2g}")
             require(float(rewards.min()) < best, f"{reward} is too wide: every token earns {best:.2g}")
-        bumps = [parse_reward(reward) for reward in self.rewards]
-        require(len(set(bumps)) == len(bumps), f"rewards must differ, got {', '.join(self.rewards)}")
+        parsed = [parse_reward(reward) for reward in self.rewards]
+        require(len(set(parsed)) == len(parsed), f"rewards must differ, got {', '.join(self.rewards)}")
+
+    def _check_behaviors(self) -> None:
+        reference = reference_probs(self.reference, self.conventions.reference_recipe, self.vocab_size)
+        require(len(self.behaviors) > 0, "behaviors must name at least one behavior policy")
+        for behavior in self.behaviors:
+            behavior_log_probs(behavior, reference)
+        recipes = [parse_behavior(behavior) for behavior in self.behaviors]
+        require(len(set(recipes)) == len(recipes), f"behaviors must differ, got {', '.join(self.behaviors)}")
+        require(
+            self.conventions.frozen_copies == "whole" or {r.kind for r in recipes} == {REFERENCE},
+            "a behavior other than 'reference' needs conventions.frozen_copies 'whole': a copy with the live network's "
+            f"MLP has no table, got {', '.join(self.behaviors)}",
+        )
+
+    def _check_reward_model(self) -> None:
+        if self.reward_model.kind == "none":
+            return
+        temperatures = dict(self.vary).get("label_temperature", (self.hyper.label_temperature,))
+        require(
+            min(temperatures) > 0,
+            "a reward model needs label_temperature above 0: comparisons without noise do not say how far apart two "
+            "rewards are",
+        )
+        conventions = self.conventions
+        require(
+            (conventions.prompt_in_response, conventions.scoring, self.policy.kind == "mlp")
+            == (False, "next_token", False),
+            "a reward model needs conventions.prompt_in_response false, conventions.scoring 'next_token' and another "
+            "policy kind than 'mlp'",
+        )
+
+    def _check_reference(self) -> None:
+        whole("reference_every", self.reference_every, 0)
+        check_reference(self._values_of("reference_every"), self._values_of("reference_decay"), self.conventions)
+
+    def _values_of(self, name: str) -> tuple[float, ...]:
+        return dict(self.vary).get(name, (float(getattr(self, name)),))
+
+    @property
+    def reference_moves(self) -> bool:
+        """Whether the reference of any run does."""
+        return any(value > 0 for value in self._values_of("reference_every"))
 
     def _check_vary(self) -> None:
         pairs = isinstance(self.vary, tuple | list) and all(
@@ -130,10 +194,20 @@ class Experiment:
         names = [v.name for v in variants]
         require(len(set(names)) == len(names), f"methods must differ, got {self.methods}")
         for v in variants:
+            # The bandit's rewards are no labels of good and bad: which one is good is said by the others alone.
+            least = max(v.method.min_responses, 2 if "unpaired labels" in v.method.needs else 1)
             require(
-                self.algorithm.responses_per_prompt >= v.method.min_responses,
-                f"{v.name} compares responses: responses_per_prompt must be at least {v.method.min_responses}, "
+                self.algorithm.responses_per_prompt >= least,
+                f"{v.name} compares responses: responses_per_prompt must be at least {least}, "
                 f"got {self.algorithm.responses_per_prompt}",
+            )
+            require(
+                v.method.drawn_from == "policy"
+                or (self.conventions.reference_model, self.conventions.scoring, self.conventions.frozen_copies)
+                == ("exact", "next_token", "whole"),
+                f"{v.name} draws from a mixture with the reference's own distribution: it needs "
+                "conventions.reference_model 'exact', conventions.scoring 'next_token' and conventions.frozen_copies "
+                "'whole'",
             )
         require(
             not self.method_learning_rates or len(self.method_learning_rates) == len(self.methods),
@@ -155,10 +229,9 @@ class Experiment:
             f"learning_rate {self.hyper.learning_rate} would be ignored beside a grid: set one of the two",
         )
         swept = [(name, v) for name, values in self.vary for v in values]
+        may_vary = HYPER_RANGES | REFERENCE_RANGES
         for name, values in self.vary:
-            require(
-                name in HYPER_RANGES, f"vary: {name!r} is not a hyper-parameter; they are {', '.join(HYPER_RANGES)}"
-            )
+            require(name in may_vary, f"vary: {name!r} is not a hyper-parameter; they are {', '.join(may_vary)}")
             require(name != "learning_rate", "vary: use learning_rates for the learning rate")
             require(len(values) > 0, f"vary: {name} needs at least one value")
             require(len(set(values)) == len(values), f"vary: the values of {name} must differ, got {values}")
@@ -168,7 +241,7 @@ class Experiment:
         )
         own = [(name, getattr(self.hyper, name)) for name in HYPER_RANGES]
         for name, value in own + swept:
-            HYPER_RANGES[name].check(name, value)
+            may_vary[name].check(name, value)
 
     @property
     def variants(self) -> tuple[Variant, ...]:
@@ -181,12 +254,14 @@ class Experiment:
         return Static(
             vocab_size=self.vocab_size,
             response_length=self.response_length,
-            methods=tuple(dict.fromkeys(v.method.name for v in self.variants)),
+            methods=tuple(dict.fromkeys(v.method for v in self.variants)),
             conventions=self.conventions,
             policy=self.policy,
             pretraining=self.pretraining,
             algorithm=self.algorithm,
             evaluation=self.evaluation,
+            reward_model=self.reward_model,
+            reference_moves=self.reference_moves,
         )
 
     def to_json(self) -> str:
@@ -209,8 +284,10 @@ class Experiment:
                 "pretraining": PretrainingConfig,
                 "algorithm": AlgorithmConfig,
                 "evaluation": EvaluationConfig,
+                "reward_model": RewardModelConfig,
                 "hyper": HyperParameters,
             }
+            data.setdefault("reward_model", {})  # younger than results that are stored
             for name, kind in nested.items():
                 data[name] = kind(**{k: _tuples(v) for k, v in data[name].items()})
             return cls(**{k: _tuples(v) if k not in nested else v for k, v in data.items()})
@@ -218,6 +295,14 @@ class Experiment:
             raise ValueError(f"not a configuration of this version of modeseek: it has no {error}") from error
         except (TypeError, AttributeError) as error:
             raise ValueError(f"not a configuration of this version of modeseek: {error}") from error
+
+
+def own_samples(experiment: Experiment) -> str:
+    """Which methods do not see the behavior policies that were asked for, as a sentence; empty if there are none."""
+    names = [v.name for v in experiment.variants if v.on_policy]
+    if not names or experiment.behaviors == (REFERENCE,):
+        return ""
+    return f"note: {', '.join(names)}: on-policy, so that behaviors ({', '.join(experiment.behaviors)}) change nothing"
 
 
 def _tuples(value: Any) -> Any:

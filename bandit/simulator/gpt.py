@@ -36,6 +36,32 @@ def dropout_masks(shapes: Sequence[tuple[int, ...]], rate: float, *, key: jax.Ar
     ]
 
 
+class Norm(nn.Module):
+    """Layer normalisation over the last axis, with means as products: XLA's CPU backend runs a product with a column
+    vectorised, and a reduction of a row's 48 numbers one by one, forwards and backwards."""
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "R D"]) -> Float[Array, "R D"]:
+        """(x - mean)/√(variance + 1e-5) · scale + bias, as in minGPT."""
+        width = x.shape[-1]
+        scale = self.param("scale", nn.initializers.ones, (width,))
+        bias = self.param("bias", nn.initializers.zeros, (width,))
+        mean = jnp.full((width, 1), 1 / width, x.dtype)
+        exact = jax.lax.Precision.HIGHEST
+        centered = x - jnp.matmul(x, mean, precision=exact)
+        variance = jnp.matmul(jnp.square(centered), mean, precision=exact)
+        return centered * jax.lax.rsqrt(variance + 1e-5) * scale[None] + bias[None]
+
+
+def product_by_rows(x: Array, kernel: Array, dimensions: Any, **options: Any) -> Array:
+    """`x @ kernel` whose gradient in the kernel is computed as its transpose, for kernels with more rows than columns.
+
+    XLA's CPU backend runs `[R, 192]ᵀ @ [R, 48]` at a third of the rate of `[R, 48]ᵀ @ [R, 192]`. The barrier keeps it
+    from making the one of the other.
+    """
+    return jax.lax.dot_general(x, jax.lax.optimization_barrier(kernel.T).T, dimensions, **options)
+
+
 class Masks(NamedTuple):
     """Dropout of one block: its attention weights, and what attention and MLP add to the residual stream."""
 
@@ -53,12 +79,12 @@ class Block(nn.Module):
 
     def setup(self) -> None:
         """minGPT's sizes; `init_params` draws the weights."""
-        self.norm_attention = nn.LayerNorm(epsilon=1e-5, use_fast_variance=False)
-        self.norm_mlp = nn.LayerNorm(epsilon=1e-5, use_fast_variance=False)
+        self.norm_attention = Norm()
+        self.norm_mlp = Norm()
         self.qkv = nn.Dense(3 * self.width)
         self.attention_out = nn.Dense(self.width)
         self.expand = nn.Dense(4 * self.width)
-        self.contract = nn.Dense(self.width)
+        self.contract = nn.Dense(self.width, dot_general=product_by_rows)
 
     def _mlp(self, x: Float[Array, "R D"]) -> Float[Array, "R D"]:
         return self.contract(nn.gelu(self.expand(self.norm_mlp(x))))
@@ -123,7 +149,7 @@ class GPTNano(nn.Module):
         # Of one row, flax's Embed broadcasts instead of looking up, and wants another shape of index.
         self.position_embedding = nn.Embed(max(self.length, 2), self.width)
         self.blocks = [Block(self.width, self.heads) for _ in range(self.layers)]
-        self.norm = nn.LayerNorm(epsilon=1e-5, use_fast_variance=False)
+        self.norm = Norm()
         self.head = nn.Dense(self.vocab_size, use_bias=False)
 
     def _masks(self, batch: int, length: int, key: jax.Array) -> tuple[Array, list[Masks]]:

@@ -16,6 +16,7 @@ class RunKeys(NamedTuple):
         minibatches: the order of a collection's prompts.
         dropout: of a gradient step.
         evaluation: the responses along which a policy is measured.
+        reward_model: of the data that a learnt reward is fitted to, and of the fit.
     """
 
     pretraining: jax.Array
@@ -24,6 +25,7 @@ class RunKeys(NamedTuple):
     minibatches: jax.Array
     dropout: jax.Array
     evaluation: jax.Array
+    reward_model: jax.Array
 
     def at(self, step: Int[Array, ""]) -> "RunKeys":
         """The keys of the collection, gradient step or evaluation that begins after `step` gradient steps."""
@@ -31,5 +33,9 @@ class RunKeys(NamedTuple):
 
 
 def run_keys(seed: Int[Array, ""]) -> RunKeys:
-    """The one split of a run's seed."""
-    return RunKeys(*jax.random.split(jax.random.key(seed), len(RunKeys._fields)))
+    """The one split of a run's seed.
+
+    A key that is younger than stored results is folded in, so that the six before it stay what they were.
+    """
+    root = jax.random.key(seed)
+    return RunKeys(*jax.random.split(root, 6), reward_model=jax.random.fold_in(root, 6))

@@ -6,8 +6,9 @@ Counted by hand, and measured: docs/decisions/0075-memory-of-the-bandit.md.
 import math
 from typing import NamedTuple
 
-import jax
+from jax.sharding import Mesh
 
+from modeseek.bandit.simulator.devices import run_mesh
 from modeseek.bandit.simulator.experiment import Experiment
 from modeseek.bandit.simulator.mlp import CONTEXT_SIZE, FEATURES
 from modeseek.memory import free_bytes, readable
@@ -15,6 +16,12 @@ from modeseek.memory import free_bytes, readable
 MiB = 1024**2
 SAID = 1024 * MiB
 """From this estimate on, a run says it at its start."""
+
+
+USED = 0.5
+"""Of an accelerator's memory, what runs shall take by the estimate, which is right within a factor of two."""
+UNKNOWN = 64
+"""Runs at once on an accelerator that does not say how much memory it has."""
 
 
 class Sizes(NamedTuple):
@@ -37,6 +44,9 @@ class Sizes(NamedTuple):
     samples_per_prompt: int
     evaluation_interval: int
     snapshots: int
+    comparisons: int
+    comparisons_at_once: int
+    fitting_steps: int
     seeds: int
     cells: int
 
@@ -69,7 +79,10 @@ NAMES = {
     "evaluation_prompts": "evaluation.prompts",
     "samples_per_prompt": "evaluation.samples_per_prompt",
     "snapshots": "evaluation.snapshots",
-    "cells": "the number of methods, rewards, learning rates and varied values",
+    "comparisons": "reward_model.comparisons",
+    "comparisons_at_once": "reward_model.minibatch_size",
+    "fitting_steps": "reward_model.steps",
+    "cells": "the number of methods, rewards, behaviors, learning rates and varied values",
 }
 """Fields of `Sizes` that a configuration has under another name."""
 
@@ -77,6 +90,8 @@ NAMES = {
 def sizes_of(experiment: Experiment) -> Sizes:
     """The sizes of an experiment."""
     static, algorithm, evaluation = experiment.static, experiment.algorithm, experiment.evaluation
+    learnt = experiment.reward_model
+    fitted = int(learnt.kind != "none")
     varied = math.prod(len(values) for _, values in experiment.vary) * max(1, len(experiment.learning_rates))
     return Sizes(
         kind=static.policy.kind,
@@ -96,8 +111,11 @@ def sizes_of(experiment: Experiment) -> Sizes:
         samples_per_prompt=evaluation.samples_per_prompt,
         evaluation_interval=static.evaluation_interval,
         snapshots=int(evaluation.snapshots),
+        comparisons=fitted * learnt.comparisons,
+        comparisons_at_once=fitted * min(learnt.minibatch_size, learnt.comparisons),
+        fitting_steps=fitted * learnt.steps,
         seeds=experiment.seeds,
-        cells=len(experiment.methods) * len(experiment.rewards) * varied,
+        cells=len(experiment.methods) * len(experiment.rewards) * len(experiment.behaviors) * varied,
     )
 
 
@@ -115,6 +133,9 @@ def of_a_run(sizes: Sizes) -> dict[str, int]:
         "gradient steps": sizes.minibatch_size * (6 * stored + _kept(sizes)) + 6 * pairs,
         "pretraining": 0 if sizes.kind == "tabular" else sizes.pretraining_rows * (6 * stored + _kept(sizes)),
     }
+    if sizes.comparisons:  # two responses each; in the end all are scored at once
+        fitted = 2 * sizes.comparisons_at_once * (6 * stored + _kept(sizes))
+        work["the reward model"] = max(fitted, 2 * sizes.comparisons * (2 * stored + _sampling(sizes)))
     largest = max(work, key=lambda name: work[name])
     order = 8 * sizes.inner_steps * (sizes.samples_per_collection // per_prompt)
     held = 4 * sizes.samples_per_collection * (3 * length + 6) + 24 * sizes.prompts
@@ -122,7 +143,7 @@ def of_a_run(sizes: Sizes) -> dict[str, int]:
     return {
         "the policy": 10 * 4 * sizes.parameters,
         largest: work[largest],
-        "the collection": held + order + measured,
+        "the collection": held + order + measured + 16 * sizes.comparisons * (length + 1),
     }
 
 
@@ -151,7 +172,7 @@ def of_the_host(sizes: Sizes) -> dict[str, int]:
         "Python, JAX and compiled programs": 600 * MiB + (240 * layers + sizes.response_length // 8) * MiB,
         "the triangle that tokens are drawn with": 24 * sizes.vocab_size**2,
         "policies at the reference": 2 * 4 * sizes.parameters * sizes.seeds,
-        "all runs": sizes.runs * (20_000 + 16 * sizes.vocab_size),
+        "all runs": sizes.runs * (20_000 + 24 * sizes.vocab_size),
         "results": 3 * sizes.runs * (curves + tokens),
     }
 
@@ -189,13 +210,36 @@ def _with(sizes: Sizes, name: str, size: int) -> Sizes:
     return changed
 
 
-def check_room(experiment: Experiment, at_once: int, free: int | None = None) -> str:
+def runs_at_once(sizes: Sizes, mesh: Mesh) -> int:
+    """How many runs the devices of a mesh take at once, a multiple of their number.
+
+    One on each device of a CPU, where batching small products gains nothing; on accelerators as many as fit.
+    """
+    first = mesh.devices.flat[0]
+    if first.platform == "cpu":
+        return mesh.devices.size
+    return fitting(sizes, mesh.devices.size, (first.memory_stats() or {}).get("bytes_limit"))
+
+
+def fitting(sizes: Sizes, devices: int, memory: int | None) -> int:
+    """How many runs devices take at once that have so many bytes each; None where that is not known.
+
+    What fits is rounded down to a power of two, so that it is the same the next time, and then lowered to what makes
+    groups of one size of all runs, so that few devices idle in the last.
+    """
+    fit = UNKNOWN if memory is None else max(1, int(USED * memory) // sum(of_a_run(sizes).values()))
+    groups = -(-sizes.runs // (devices * (1 << (fit.bit_length() - 1))))
+    return devices * -(-sizes.runs // (groups * devices))
+
+
+def check_room(experiment: Experiment, at_once: int, free: int | None = None, *, mesh: Mesh | None = None) -> str:
     """Refuse an experiment that does not fit into memory; JAX may start, nothing else is done.
 
     Args:
         experiment: what shall be run.
-        at_once: runs that the devices of this process take at the same time.
+        at_once: runs that the devices take at the same time.
         free: bytes that there are; measured, if not given.
+        mesh: the devices; all of this process, if not given.
 
     Returns:
         what is needed, as a sentence, if that is much, or nothing.
@@ -204,10 +248,12 @@ def check_room(experiment: Experiment, at_once: int, free: int | None = None) ->
         ValueError: more is needed than there is; it says how much, and which number to lower.
     """
     sizes = sizes_of(experiment)
-    of_device = _device_bytes()
+    mesh = run_mesh() if mesh is None else mesh
+    of_device = _device_bytes(mesh)
     if of_device is not None:
-        _require(sizes, at_once, sum(of_a_run(sizes).values()) * -(-at_once // jax.local_device_count()), of_device)
-        needed = sum(of_the_host(sizes).values())
+        _require(sizes, at_once, sum(of_a_run(sizes).values()) * -(-at_once // mesh.devices.size), of_device)
+        # While runs in flight are saved, the host has what the devices hold of them.
+        needed = sum(of_the_host(sizes).values()) + at_once * of_a_run(sizes)["the policy"]
     else:
         needed = sum(estimate(sizes, at_once).values())
     there = free_bytes() if free is None else free
@@ -226,7 +272,7 @@ def _require(sizes: Sizes, at_once: int, needed: int, there: int) -> None:
     raise ValueError(f"this needs about {readable(needed)} of memory, and {readable(there)} are free: {advice}")
 
 
-def _device_bytes() -> int | None:
-    """What an accelerator of this process has left; None on a CPU, whose memory is the host's."""
-    stats = jax.local_devices()[0].memory_stats() or {}
+def _device_bytes(mesh: Mesh) -> int | None:
+    """What an accelerator of a mesh has left; None on a CPU, whose memory is the host's."""
+    stats = mesh.devices.flat[0].memory_stats() or {}
     return int(stats["bytes_limit"] - stats.get("bytes_in_use", 0)) if "bytes_limit" in stats else None

@@ -5,17 +5,16 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 from jaxtyping import Array, Bool, Float
 
 from modeseek.bandit.objectives import divergences, metrics, reduce
 from modeseek.bandit.objectives.batch import Batch, Options
 from modeseek.bandit.objectives.log_probs import gather, shift
-from modeseek.bandit.objectives.registry import METHODS, Method
+from modeseek.bandit.objectives.method import Method
 from modeseek.bandit.simulator.collect import Collected
 from modeseek.bandit.simulator.config import Static
 from modeseek.bandit.simulator.policy import Params, Policy
-from modeseek.bandit.simulator.run import Run
+from modeseek.bandit.simulator.run import Run, loop_kl_coefficient
 from modeseek.bandit.simulator.sampling import score
 
 
@@ -25,7 +24,7 @@ class StepMetrics(NamedTuple):
     Attributes:
         loss: reduced loss.
         gradient_norm: Euclidean norm of the gradient.
-        fraction_clipped: share of policy/behavior ratios outside [1-ε, 1+ε].
+        fraction_clipped: share of policy/behavior ratios outside [1-ε, 1+ε], of the ratio that the method clips.
         chosen_implicit_reward: mean log-ratio of preferred responses, over pairs.
         rejected_implicit_reward: of dispreferred ones.
         margin: their difference.
@@ -92,12 +91,12 @@ def rescored(
         def anew() -> Array:
             return score(policy, with_live_mlp(params, live), tokens, config.conventions.scoring).reshape(shape)
 
-        read_by = [whose in METHODS[name].needs for name in config.methods]
+        read_by = [whose in method.needs for method in config.methods]
         if all(read_by) or config.evaluation_interval == 1:  # a branch that is always taken still takes its time
             return anew()
         needed = reported | jnp.asarray(read_by)[run.method]
         if whose == "reference" and config.conventions.kl_placement == "loss":
-            needed |= run.hyper.kl_coefficient != 0
+            needed |= loop_kl_coefficient(run, config) != 0
         scores: Array = jax.lax.cond(needed, anew, lambda: old)
         return scores
 
@@ -114,7 +113,7 @@ def _of_run(function: Callable[..., Array], batch: Batch, run: Run, config: Stat
     def of_method(method: Method) -> Callable[[], Array]:
         return lambda: function(method, batch, run.hyper, objective_options(config))
 
-    branches = [of_method(METHODS[name]) for name in config.methods]
+    branches = [of_method(method) for method in config.methods]
     return branches[0]() if len(branches) == 1 else jax.lax.switch(run.method, branches)
 
 
@@ -138,6 +137,7 @@ def as_batch(data: Collected, token_log_probs: Float[Array, "P N T"]) -> Batch:
         reference_token_log_probs=data.reference_token_log_probs,
         rewards=data.labels,
         advantages=data.advantages,
+        opponents=data.opponents,
     )
 
 
@@ -160,19 +160,32 @@ def loss_and_batch(
     if config.conventions.kl_placement == "exact":
         reference = jnp.broadcast_to(run.problem.reference_log_probs[None, None], all_log_probs.shape)
         penalty = divergences.kl(all_log_probs, reference).sum(axis=-1).mean()
-        loss = loss + run.hyper.kl_coefficient * penalty
+        loss = loss + loop_kl_coefficient(run, config) * penalty
     elif config.conventions.kl_placement == "loss":
-        loss = loss + run.hyper.kl_coefficient * batch.log_ratios.mean()
+        loss = loss + loop_kl_coefficient(run, config) * batch.log_ratios.mean()
     return loss, batch
 
 
-def step_metrics(loss: Array, gradient: Any, data: Collected, batch: Batch, run: Run, config: Static) -> StepMetrics:
+def _fraction_clipped(batch: Batch, run: Run, config: Static) -> Float[Array, ""]:
+    """Share of clipped ratios, of the run's method; computed once, where all that are compiled in clip the same."""
+    clips = {method.clip for method in config.methods}
+    if len(clips) == 1:
+        return metrics.fraction_clipped(batch, run.hyper, objective_options(config), clips.pop())
+    return _of_run(
+        lambda method, batch, hyper, options: metrics.fraction_clipped(batch, hyper, options, method.clip),
+        batch,
+        run,
+        config,
+    )
+
+
+def step_metrics(loss: Array, gradient: Array, data: Collected, batch: Batch, run: Run, config: Static) -> StepMetrics:
     """What the minibatch says before its step."""
     options = objective_options(config)
     return StepMetrics(
         loss=loss,
-        gradient_norm=optax.tree.norm(gradient),
-        fraction_clipped=metrics.fraction_clipped(batch, run.hyper, options),
+        gradient_norm=jnp.linalg.norm(gradient),
+        fraction_clipped=_fraction_clipped(batch, run, config),
         chosen_implicit_reward=metrics.chosen_implicit_reward(batch, run.hyper, options),
         rejected_implicit_reward=metrics.rejected_implicit_reward(batch, run.hyper, options),
         margin=metrics.margin(batch, run.hyper, options),

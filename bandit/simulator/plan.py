@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from modeseek.bandit.objectives.batch import HYPER_RANGES, HyperParameters
+from modeseek.bandit.simulator.behavior import make_behavior
 from modeseek.bandit.simulator.devices import in_float32
 from modeseek.bandit.simulator.experiment import Experiment
 from modeseek.bandit.simulator.problem import make_problem, reference_probs, token_rewards
@@ -26,7 +27,8 @@ class Plan(NamedTuple):
     """All runs of an experiment in the order of `itertools.product` over the axes.
 
     Attributes:
-        axes: algorithm, reward, learning_rate (if it is swept), each varied hyper-parameter, seed.
+        axes: algorithm, reward, behavior (if there are several), learning_rate (if it is swept), each varied
+            number, seed.
         hyper: hyper-parameters of each run, as Python numbers.
         runs: a `Run` whose leaves have a leading axis over all runs (host arrays).
     """
@@ -59,6 +61,8 @@ def axes_of(experiment: Experiment) -> tuple[Axis, ...]:
         Axis("algorithm", tuple(v.name for v in variants), methods),
         Axis("reward", experiment.rewards, tuple({"reward": r} for r in experiment.rewards)),
     ]
+    if len(experiment.behaviors) > 1:
+        axes.append(Axis("behavior", experiment.behaviors, tuple({"behavior": b} for b in experiment.behaviors)))
     swept = dict(experiment.vary)
     if experiment.learning_rates:
         swept = {"learning_rate": experiment.learning_rates, **swept}
@@ -90,8 +94,15 @@ def make_plan(experiment: Experiment) -> Plan:
                 static,
                 method=chosen["variant"].method.name,
                 on_policy=chosen["variant"].on_policy,
+                behavior=make_behavior(
+                    chosen.get("behavior", experiment.behaviors[0]),
+                    reference,
+                    on_policy=chosen["variant"].on_policy,
+                ),
                 hyper=hyper,
                 seed=chosen["seed"],
+                reference_every=int(chosen.get("reference_every", experiment.reference_every)),
+                reference_decay=chosen.get("reference_decay", experiment.reference_decay),
             )
         )
     stacked = jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *runs)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from modeseek.bandit.simulator.knots import KIND, Knots, parse_knots, resolved
 from modeseek.checks import require, typed, whole
 
 MOST_SAMPLES = 100_000_000
@@ -137,40 +138,62 @@ def gaussian_bump(center: float, width: float, vocab_size: int) -> Float[np.ndar
     return bump
 
 
-R1 = (70.0, 10.0)
-R2 = (20.0, 10.0)
+class Bump(NamedTuple):
+    """A reward that is a bump over the tokens.
+
+    Attributes:
+        center: token that earns 1.
+        width: tokens from there to one that earns 1/e.
+    """
+
+    center: float
+    width: float
+
+    def of_tokens(self, vocab_size: int) -> Float[np.ndarray, "V"]:
+        """The reward of each token, float64."""
+        return gaussian_bump(self.center, self.width, vocab_size)
+
+
+R1 = Bump(70.0, 10.0)
+R2 = Bump(20.0, 10.0)
 _KNOWN = {"R1": R1, "R2": R2}
 
 
 def known_reward(text: str) -> str:
-    """The one name of a reward: `r1` is `R1`."""
-    return text.upper() if text.upper() in _KNOWN else text
-
-
-def parse_reward(text: str) -> tuple[float, float]:
-    """Center and width of `R1`, `R2` or `bump:CENTER:WIDTH`, in tokens.
+    """The one text of a reward: `r1` is `R1`, and `saved:NAME` the knots that were saved.
 
     Raises:
-        ValueError: it is none of these, or a number is not finite, or the width too small.
+        ValueError: nothing was saved under that name, or it is damaged.
+    """
+    return text.upper() if text.upper() in _KNOWN else resolved(text)
+
+
+def parse_reward(text: str) -> Bump | Knots:
+    """What `R1`, `R2`, `bump:CENTER:WIDTH`, `knots:VALUE,VALUE,…` or `saved:NAME` say; places are tokens.
+
+    Raises:
+        ValueError: it is none of these, or a number is not finite, the width too small, or a knot not from 0 to 1.
     """
     if (name := known_reward(text)) in _KNOWN:
         return _KNOWN[name]
+    if name.startswith(f"{KIND}:"):
+        return parse_knots(name)
     kind, *numbers = text.split(":")
     try:
         if kind != "bump" or len(numbers) != 2:
             raise ValueError
         center, width = (float(n) for n in numbers)
     except ValueError:
-        raise ValueError(f"a reward must be 'R1', 'R2' or 'bump:CENTER:WIDTH', got {text!r}") from None
+        raise ValueError(f"a reward must be 'R1', 'R2', 'bump:CENTER:WIDTH' or 'knots:V,V,…', got {text!r}") from None
     if not (math.isfinite(center) and math.isfinite(width) and width > 0):
         raise ValueError(f"a bump's center must be finite and its width positive, got {text!r}")
     require(width >= NARROWEST, f"a bump's width must be at least {NARROWEST} tokens, got {text!r}")
-    return center, width
+    return Bump(center, width)
 
 
 def token_rewards(reward: str, vocab_size: int) -> Float[np.ndarray, "V"]:
     """The reward of each token, float64."""
-    return gaussian_bump(*parse_reward(reward), vocab_size)
+    return parse_reward(reward).of_tokens(vocab_size)
 
 
 def make_problem(reference: Float[np.ndarray, "V"], rewards: Float[np.ndarray, "V"]) -> Problem:

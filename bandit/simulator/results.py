@@ -15,6 +15,8 @@ import numpy as np
 import xarray
 
 from modeseek import machine
+from modeseek.bandit.objectives.own import digests
+from modeseek.bandit.simulator.behavior import REFERENCE, behavior_log_probs
 from modeseek.bandit.simulator.evaluate import Evaluation
 from modeseek.bandit.simulator.experiment import Experiment
 from modeseek.bandit.simulator.objective import StepMetrics
@@ -31,6 +33,7 @@ UNITS = {
     "kl_to_reference": ("KL(policy ‖ reference)", "nats per response"),
     "kl_to_behavior": ("KL(policy ‖ behavior)", "nats per response"),
     "entropy": ("entropy of the policy", "nats per response"),
+    "proxy_reward": ("expected learnt reward", "1"),
     "loss": ("loss of the last minibatch", "1"),
     "gradient_norm": ("gradient norm", "1"),
     "fraction_clipped": ("ratios outside 1 ± ε", "fraction"),
@@ -53,7 +56,7 @@ class Curves:
     def append(self, metrics: Metrics, keep_tokens: bool) -> None:
         """Add one collection; without `keep_tokens` only the last token distribution stays."""
         self.scalars.append(
-            np.stack([np.asarray(m) for m in (*metrics.evaluation, *metrics.training)], axis=1)
+            np.stack([np.asarray(m) for m in jax.tree.leaves((metrics.evaluation, metrics.training))], axis=1)
         )  # [R, fields, E]
         tokens = np.asarray(metrics.token_distribution)
         self.tokens = [*self.tokens, tokens] if keep_tokens else [tokens]
@@ -70,7 +73,7 @@ class Curves:
 
     def leaves(self, diverged_at: np.ndarray, runs: int) -> list[np.ndarray]:
         """The finished group, without padding: curves `[R, fields, steps]`, tokens `[R, L, T, V]`, divergence."""
-        start = np.stack(self.initial, axis=1)[..., None]  # [R, 4, 1]
+        start = np.stack(jax.tree.leaves(self.initial), axis=1)[..., None]  # [R, fields of an evaluation, 1]
         untrained = np.full((len(start), len(StepMetrics._fields), 1), np.nan, np.float32)
         curves = np.concatenate([np.concatenate([start, untrained], axis=1), *self.scalars], axis=-1)
         tokens = np.stack([self.initial_tokens, *self.tokens], axis=1)
@@ -91,12 +94,14 @@ def settings() -> dict[str, Any]:
 def identity(experiment: Experiment) -> dict[str, Any]:
     """What two sweeps must share for one to go on from the other, to the same bits if the machine is the same."""
     kept = {k: v for k, v in versions().items() if k in ("modeseek", "jax", "jaxlib", "flax", "optax")}
+    own = digests(experiment.methods)
     return {
         "format": FORMAT,
         "versions": kept,
         "settings": settings(),
         "platform": jax.default_backend(),
         "experiment": json.loads(experiment.to_json()),
+        **({"own_methods": own} if own else {}),
     }
 
 
@@ -109,7 +114,8 @@ def assemble(
     machines: Sequence[str] = (),
 ) -> xarray.Dataset:
     """Finished runs as one dataset over the plan's axes; runs that are missing are NaN."""
-    names = (*Evaluation._fields, *StepMetrics._fields)
+    without = {"proxy_reward"} if experiment.reward_model.kind == "none" else set()
+    names = [name for name in (*Evaluation._fields, *StepMetrics._fields) if name not in without]
     interval = experiment.static.evaluation_interval
     steps = np.arange(0, experiment.algorithm.gradient_steps + 1, interval)
     axes = [axis.name for axis in plan.axes]
@@ -136,10 +142,13 @@ def assemble(
     data["diverged_at"] = (axes, grid(diverged), {"long_name": "gradient step of the first non-finite loss, or -1"})
     data["finished"] = (axes, grid(np.isin(np.arange(plan.total), list(finished)).astype(np.int8)))
     data["pretraining_kl"] = ("seed", np.asarray(pretraining_kl, np.float32))
-    data["reference_probs"] = (
-        "token",
-        reference_probs(experiment.reference, experiment.conventions.reference_recipe, vocab),
-    )
+    reference = reference_probs(experiment.reference, experiment.conventions.reference_recipe, vocab)
+    data["reference_probs"] = ("token", reference)
+    if experiment.behaviors != (REFERENCE,):
+        log_probs = np.stack([behavior_log_probs(text, reference) for text in experiment.behaviors])
+        several = len(experiment.behaviors) > 1
+        of_behavior = (["behavior", "token"], log_probs) if several else ("token", log_probs[0])
+        data["behavior_log_probs"] = (*of_behavior, {"long_name": "log-probability of a token", "units": "nats"})
     data["token_rewards"] = (["reward", "token"], np.stack([token_rewards(r, vocab) for r in experiment.rewards]))
     coords: dict[str, Any] = {axis.name: list(axis.labels) for axis in plan.axes}
     coords["step"] = steps
@@ -148,7 +157,10 @@ def assemble(
     if "learning_rate" not in coords:
         rates = np.asarray([h.learning_rate for h in plan.hyper])
         coords["learning_rate"] = ("algorithm", grid(rates).reshape(plan.shape[0], -1)[:, 0])
-    return xarray.Dataset(data, coords=coords, attrs=provenance(experiment.to_json(), seconds, machines))
+    attributes = provenance(experiment.to_json(), seconds, machines)
+    if own := digests(experiment.methods):
+        attributes["own_methods"] = json.dumps(own)
+    return xarray.Dataset(data, coords=coords, attrs=attributes)
 
 
 def provenance(configuration: str, seconds: float, machines: Sequence[str] = ()) -> dict[str, Any]:

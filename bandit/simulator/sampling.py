@@ -1,5 +1,6 @@
 """Sampling responses with a cache, and scoring them."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -47,14 +48,32 @@ def draw(log_probs: Float[Array, "B V"], uniform: Float[Array, "B"]) -> Int[Arra
     return jnp.minimum(below.sum(axis=-1), vocab_size - 1).astype(jnp.int32)
 
 
-def sample(policy: Policy, params: Params, prompts: Int[Array, "B"], new_tokens: int, *, key: jax.Array) -> Rollout:
-    """Sample one response of `new_tokens` tokens for each prompt; the key is consumed."""
+def sample(
+    policy: Policy,
+    params: Params,
+    prompts: Int[Array, "B"],
+    new_tokens: int,
+    *,
+    key: jax.Array,
+    mix: Callable[[Float[Array, "B V"]], Float[Array, "B V"]] | None = None,
+) -> Rollout:
+    """Sample one response of `new_tokens` tokens for each prompt; the key is consumed.
+
+    Args:
+        policy: its functions.
+        params: its parameters.
+        prompts: the first token of each sequence.
+        new_tokens: how many follow.
+        key: of the tokens.
+        mix: from the policy's log-probs of the next token to those that it is drawn from; None for the same ones.
+    """
     uniforms = jax.random.uniform(key, (new_tokens, prompts.shape[0]))
 
     def advance(carry: _Carry, step: tuple[Array, Array]) -> tuple[_Carry, tuple[Array, Array]]:
         position, uniform = step
         logits, cache = policy.step(params, carry.token, position, carry.cache)
         log_probs = jax.nn.log_softmax(logits, axis=-1)
+        log_probs = log_probs if mix is None else mix(log_probs)
         token = draw(log_probs, uniform)
         return _Carry(token, cache), (token, log_probs)
 
@@ -62,6 +81,20 @@ def sample(policy: Policy, params: Params, prompts: Int[Array, "B"], new_tokens:
     _, (new, log_probs) = jax.lax.scan(advance, start, (jnp.arange(new_tokens), uniforms))
     tokens = jnp.concatenate([start.token[:, None], new.T], axis=1)
     return Rollout(tokens=tokens, all_log_probs=log_probs.swapaxes(0, 1))
+
+
+def sample_table(
+    log_probs: Float[Array, "V"], prompts: Int[Array, "B"], new_tokens: int, *, key: jax.Array
+) -> Int[Array, "B S"]:
+    """Sample one response for each prompt, every token from the same distribution; the prompt comes first.
+
+    Consumes the key, and takes the same uniform numbers from it as `sample`.
+    """
+    uniforms = jax.random.uniform(key, (new_tokens, prompts.shape[0]))
+    cumulative = jnp.cumsum(jnp.exp(log_probs))
+    # As in `draw`: a token of zero mass is never drawn, u · total < total.
+    new = jnp.searchsorted(cumulative, uniforms * cumulative[-1], side="right").astype(jnp.int32)
+    return jnp.concatenate([prompts.astype(jnp.int32)[:, None], new.T], axis=1)
 
 
 def score(

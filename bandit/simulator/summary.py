@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import xarray
 
-from modeseek.bandit.objectives.registry import Method, variant
+from modeseek.bandit.objectives.method import Method
+from modeseek.bandit.objectives.registry import variant
 from modeseek.bandit.simulator.experiment import Experiment
 
 
@@ -140,9 +141,11 @@ def _why_idle(method: Method, experiment: Experiment, labels: Mapping[Hashable, 
 
 
 def _named(labels: Mapping[Hashable, Any]) -> str:
-    return ", ".join(
-        f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}" for name, value in labels.items()
-    )
+    return ", ".join(f"{name}={_label(value)}" for name, value in labels.items())
+
+
+def _label(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def table(dataset: xarray.Dataset) -> str:
@@ -159,7 +162,7 @@ def table(dataset: xarray.Dataset) -> str:
             (
                 variant(str(cell["algorithm"].item())).title,
                 str(cell["reward"].item()),
-                *(f"{cell[name].item():g}" for name in _other_axes(reward)),
+                *(_label(cell[name].item()) for name in _other_axes(reward)),
                 f"{rate:g}",
                 _plus_minus(cell.item(), reward_error[index].item(), 3) + _missing(int(finite[index]), seeds),
                 _plus_minus(kl[index].item(), kl_error[index].item(), 1),

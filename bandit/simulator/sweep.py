@@ -1,45 +1,41 @@
-"""Many runs, one compiled program: devices, progress, interruption and resumption around `train.run_collection`.
+"""Sweeps: every run of an experiment, on this process's devices, on those of several processes, or on a cluster.
 
-The unit of work is a *group*: as many runs as the devices take at once, from their start to their end, a collection
-a call. Between two calls the host sees metrics, moves the progress bar, and may save; nothing else crosses.
+The unit of work is a *group*: as many runs as the devices take at once, from their start to their end. Groups share
+nothing, so that several processes take each its part of the runs and write what is done into one folder that all of
+them see (`docs/decisions/0086-processes-share-a-folder.md`), and workers of a cluster send it back.
 """
 
 import functools
-import signal
-import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import xarray
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 
+from modeseek.bandit.objectives.own import digests
 from modeseek.bandit.simulator import duration, results
-from modeseek.bandit.simulator.config import Static
-from modeseek.bandit.simulator.devices import check_platform, in_float32, run_mesh, runs_per_device
-from modeseek.bandit.simulator.experiment import Experiment
-from modeseek.bandit.simulator.memory import check_room, sizes_of
+from modeseek.bandit.simulator.devices import check_platform, in_float32, run_mesh
+from modeseek.bandit.simulator.experiment import Experiment, own_samples
+from modeseek.bandit.simulator.memory import check_room, runs_at_once, sizes_of
 from modeseek.bandit.simulator.plan import Plan, make_plan
 from modeseek.bandit.simulator.pretrain import Pretrained
-from modeseek.bandit.simulator.problem import Problem
-from modeseek.bandit.simulator.programs import Programs
-from modeseek.bandit.simulator.run import Run
+from modeseek.bandit.simulator.runner import Runner, already_done, say
 from modeseek.bandit.simulator.store import Store
-from modeseek.bandit.simulator.train import pretrain_seed, run_collection, start
+from modeseek.bandit.simulator.train import pretrain_seed
+from modeseek.bandit.simulator.workers import Place, Workers, look
+from modeseek.checks import require
+from modeseek.cluster import MapItems
 from modeseek.machine import machine
+from modeseek.processes import together
 from modeseek.progress import progress_bar
 
 if TYPE_CHECKING:
     from tqdm import tqdm
-
-CHECKPOINT_SECONDS = 15.0
-"""Runs in flight are saved this often."""
 
 
 class Sweep(NamedTuple):
@@ -49,216 +45,45 @@ class Sweep(NamedTuple):
     complete: bool
 
 
-def _over_runs(function: Callable[..., Any], mesh: Mesh, group: int) -> Callable[..., Any]:
-    """`function` of single runs as a function of a group: split over devices, then one by one or batched."""
-    per_device = group // mesh.devices.size
-
-    def local(*args: Any) -> Any:
-        if per_device > 1:
-            return jax.vmap(function)(*args)
-        single = jax.tree.map(lambda a: a[0], args)
-        return jax.tree.map(lambda a: jnp.asarray(a)[None], function(*single))
-
-    spec = PartitionSpec("runs")
-    return jax.shard_map(local, mesh=mesh, in_specs=spec, out_specs=spec, check_vma=False)
-
-
-class GroupPrograms(Programs):
-    """The three programs of a sweep, over a group of runs at a time: `pretrain`, `start` and `collection`."""
-
-    def __init__(self, static: Static, group: int) -> None:
-        """Programs of that many runs at a time."""
-        self._mesh = run_mesh()
-        super().__init__(NamedSharding(self._mesh, PartitionSpec("runs")))
-        self._static, self._group = static, group
-
-    def compile_for(self, runs: Run) -> None:
-        """Begin to compile all three, in the order of use, unless they have begun."""
-        static = self._static
-        if len(self._compiled) == 3:
-            return
-        run = jax.tree.map(lambda a: jax.ShapeDtypeStruct((self._group, *a.shape[1:]), a.dtype), runs)
-
-        def over(function: Callable[..., Any]) -> Callable[..., Any]:
-            return _over_runs(function, self._mesh, self._group)
-
-        pretrain = over(lambda problem, seed: pretrain_seed(problem, seed, static))
-        pretrained = self.compile("pretrain", pretrain, run.problem, run.seed)
-        begin = over(lambda params, run: start(params, run, static))
-        state, _, _ = self.compile("start", begin, pretrained.params, run)
-        self.compile("collection", over(lambda state, run: run_collection(state, run, static)), state, run, donate=(0,))
-
-    def put(self, tree: Any, rows: np.ndarray) -> Any:
-        """Those rows of host arrays, on the devices."""
-        return jax.device_put(jax.tree.map(lambda a: np.asarray(a)[rows], tree), self.sharding)
-
-
-@functools.lru_cache(maxsize=8)
-def _programs(static: Static, group: int) -> GroupPrograms:
-    return GroupPrograms(static, group)
-
-
-def run_group_size(runs: int) -> int:
-    """How many of so many runs the devices of this process take at once."""
-    mesh = run_mesh()
-    return mesh.devices.size * runs_per_device(mesh, runs)
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr)
-
-
-@contextmanager
-def _stop_on_interrupt() -> Iterator[threading.Event]:
-    """Turn the first Ctrl-C into a flag, read between collections and while programs compile; the second one
-    interrupts at once. Before training, when there is nothing to be saved, the first one does."""
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-
-    def handler(number: int, frame: Any) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-        _say("\nstopping after this collection (Ctrl-C again: at once)")
-
-    previous = signal.signal(signal.SIGINT, handler)
-    try:
-        yield stop
-    finally:
-        signal.signal(signal.SIGINT, previous)
-
-
-def _groups(indices: np.ndarray, size: int) -> list[np.ndarray]:
-    return [indices[i : i + size] for i in range(0, len(indices), size)]
-
-
-def _padded(indices: np.ndarray, size: int) -> np.ndarray:
-    """A last, short group filled up with repetitions, whose results are dropped: one shape, one program."""
-    return np.concatenate([indices, np.repeat(indices[-1:], size - len(indices))])
-
-
-def _host(tree: Any) -> Any:
-    return jax.tree.map(np.asarray, tree)
-
-
-class _Runner:
-    """One sweep in progress."""
-
-    def __init__(self, experiment: Experiment, plan: Plan, store: Store | None, bar: "tqdm[Any]") -> None:
-        self.experiment, self.plan, self.store, self.bar = experiment, plan, store, bar
-        self.group = run_group_size(plan.total)
-        self.programs = _programs(experiment.static, self.group)
-        self.programs.compile_for(plan.runs)
-        self.seeds, self.seed_of_run = np.unique(plan.runs.seed, return_inverse=True)
-
-    def _already_done(self, steps: int) -> None:
-        """Steps of an earlier process: they count in the bar, and not in its rate."""
-        if steps and not self.bar.disable:
-            self.bar.initial += steps
-            self.bar.n += steps
-            self.bar.refresh()
-
-    def pretrained(self) -> Pretrained:
-        """One policy at the reference per seed, shared by all runs with it."""
-        first = np.asarray([np.flatnonzero(self.seed_of_run == i)[0] for i in range(len(self.seeds))])
-        problem = Problem(*(np.asarray(leaf)[first] for leaf in self.plan.runs.problem))
-        shapes = jax.eval_shape(
-            lambda p, s: pretrain_seed(p, s, self.experiment.static),
-            jax.tree.map(lambda a: a[0], problem),
-            self.plan.runs.seed[0],
-        )
-        saved = self.store.load_pretrained() if self.store else None
-        if saved is not None:
-            loaded: Pretrained = jax.tree.unflatten(jax.tree.structure(shapes), saved)
-            return loaded
-        parts = []
-        for rows in _groups(np.arange(len(self.seeds)), self.group):
-            padded = _padded(rows, self.group)
-            part = self.programs("pretrain", self.programs.put(problem, padded), self.programs.put(self.seeds, padded))
-            parts.append(_host(part))
-        # Padding stands at the end, after the last seed.
-        whole: Pretrained = jax.tree.map(lambda *leaves: np.concatenate(leaves)[: len(self.seeds)], *parts)
-        self._check_tolerance(whole)
-        if self.store:
-            self.store.save_pretrained(jax.tree.leaves(whole))
-        return whole
-
-    def _check_tolerance(self, pretrained: Pretrained) -> None:
-        """Every run starts at the reference, to the stated tolerance, or none does."""
-        numbers = self.experiment.pretraining
-        missed = ~(pretrained.kl_to_reference <= numbers.tolerance)  # a NaN misses too
-        if self.experiment.conventions.pretraining == "exact" and missed.any():
-            worst = int(np.argmax(np.nan_to_num(pretrained.kl_to_reference, nan=np.inf)))
-            raise ValueError(
-                f"pretraining ended at KL(policy ‖ reference) = {pretrained.kl_to_reference[worst]:.4g} nats for seed "
-                f"{self.seeds[worst]} after {numbers.steps} steps, above its tolerance of {numbers.tolerance:g}: "
-                "raise pretraining.steps or pretraining.tolerance"
-            )
-
-    def train(self, rows: np.ndarray, params: Any, stop: threading.Event) -> list[np.ndarray] | None:
-        """Train one group to its end; None if it was stopped, its state saved."""
-        if not self.programs.wait("start", stop):
-            return None
-        padded = _padded(rows, self.group)
-        run = self.programs.put(self.plan.runs, padded)
-        state, *initial = self.programs("start", self.programs.put(params, self.seed_of_run[padded]), run)
-        history = results.Curves(*_host(initial))
-        done = 0
-        saved = self.store.load_in_flight() if self.store else None
-        if saved is not None and np.array_equal(saved.runs, rows):
-            done = saved.collections
-            state = jax.device_put(jax.tree.unflatten(jax.tree.structure(state), saved.state), self.programs.sharding)
-            history.restore(saved.metrics, done)
-        elif saved is not None and np.isin(saved.runs, rows).any():
-            _say(
-                f"note: {len(saved.runs)} runs in flight were saved, {self.group} are trained at once here: begun anew"
-            )
-        algorithm = self.experiment.algorithm
-        self._already_done(done * len(rows) * algorithm.steps_per_collection)
-        if not self.programs.wait("collection", stop):
-            return None
-        last_saved = time.monotonic()
-        while done < algorithm.collections:
-            state, metrics = self.programs("collection", state, run)
-            history.append(_host(metrics), keep_tokens=self.experiment.evaluation.snapshots)
-            done += 1
-            self.bar.update(len(rows) * algorithm.steps_per_collection)
-            late = time.monotonic() - last_saved > CHECKPOINT_SECONDS
-            if self.store and done < algorithm.collections and (stop.is_set() or late):
-                self.store.save_in_flight(rows, done, _host(state), history.arrays())
-                last_saved = time.monotonic()
-            if stop.is_set() and done < algorithm.collections:
-                return None
-        leaves = history.leaves(np.asarray(state.diverged_at), len(rows))
-        if self.store:
-            self.store.save_finished(rows, leaves)
-        return leaves
-
-
 @functools.lru_cache(maxsize=1)  # what is free shrinks while JAX starts, and a command asks before and within
-def check_before(experiment: Experiment) -> str:
+def check_before(experiment: Experiment, mesh: Mesh | None = None) -> str:
     """Refuse what cannot be computed here, before any work and any file.
 
+    Args:
+        experiment: what shall be run.
+        mesh: the devices; all of this process, if not given.
+
     Returns:
-        what is to be said of it at the start, of memory and of time, or nothing.
+        what is to be said of it at the start, of memory, of time and of who samples, or nothing.
 
     Raises:
         ValueError: there is no device, or too little memory.
     """
     check_platform()
+    mesh = run_mesh() if mesh is None else mesh
     sizes = sizes_of(experiment)
-    at_once = run_group_size(sizes.runs)
-    memory = check_room(experiment, at_once)
+    at_once = runs_at_once(sizes, mesh)
+    memory = check_room(experiment, at_once, mesh=mesh)
     # An accelerator's rate is another one, and nobody has measured it.
-    time = duration.said(sizes, at_once) if run_mesh().devices.flat[0].platform == "cpu" else ""
-    return "\n".join(line for line in (memory, time) if line)
+    on_cpu = mesh.devices.flat[0].platform == "cpu"
+    time = duration.said(sizes, at_once * jax.process_count()) if on_cpu else ""
+    return "\n".join(line for line in (memory, time, own_samples(experiment)) if line)
 
 
 @in_float32()
-def run_sweep(experiment: Experiment, out: Path | None = None, *, progress: bool = True) -> Sweep:
+def run_sweep(
+    experiment: Experiment,
+    out: Path | None = None,
+    *,
+    progress: bool = True,
+    mesh: Mesh | None = None,
+    workers: MapItems | None = None,
+    only: Collection[str] | None = None,
+) -> Sweep:
     """Run every run of an experiment, and keep the results.
+
+    Where JAX has several processes (`modeseek.processes.initialize`), all of them call this, with the same arguments;
+    each trains its share of the runs, and all return the same.
 
     Args:
         experiment: what to run.
@@ -266,61 +91,188 @@ def run_sweep(experiment: Experiment, out: Path | None = None, *, progress: bool
             those in flight, and a sweep that was killed or stopped goes on from it, to the same bits. Without `out`
             nothing is written.
         progress: show a bar with an estimate on standard error.
+        mesh: devices of this process, whatever the mesh's axes; all of its devices, if not given.
+        workers: of a cluster (`modeseek.cluster.workers_at`), to be used instead of devices of this process.
+        only: those of the experiment's methods that are run; the others are compiled in and stay NaN, so that further
+            seeds of some methods compile nothing. Without `out` alone.
 
     Returns:
         the results, and whether they are complete; Ctrl-C ends a sweep early, with NaN where runs are missing.
 
     Raises:
         ValueError: `out` exists already, cannot be written, or its partial folder is of another configuration; or as
-            `check_before`.
+            `check_before`; several processes have no `out`, or do not see the same one; or other processes shall
+            run a method of one's own.
     """
-    if (said := check_before(experiment)) and progress:
-        _say(said)
-    out = None if out is None else Path(out)
+    process, processes = jax.process_index(), jax.process_count()
+    require(processes == 1 or workers is None, "workers of a cluster are used from one process, not from several")
+    require(
+        processes == 1 or out is not None,
+        "several processes need an output in a folder that all of them see, got none",
+    )
+    own = ", ".join(digests(experiment.methods))
+    require(
+        not own or (processes == 1 and workers is None),
+        f"{own} is defined in this process alone, and no other one knows it: run it here, without a cluster",
+    )
+    require(only is None or out is None, "a sweep of some of its methods is no whole file: `only` goes without `out`")
+    mesh = run_mesh() if mesh is None else mesh
+    place = None
+    if workers is not None:
+        ((_, place),) = workers(look, [experiment])
+    elif (said := check_before(experiment, mesh)) and progress:
+        say(said)
+    plan = make_plan(experiment)
+
+    def crew(store: Store | None, bar: "tqdm[Any]") -> Runner | Workers:
+        if workers is not None and place is not None:
+            return Workers(experiment, plan.runs, workers, place, bar)
+        return Runner(experiment, plan.runs, mesh, runs_at_once(sizes_of(experiment), mesh), store, bar)
+
+    sweeping = _Sweeping(experiment, plan, crew, progress and process == 0, _runs_of(experiment, plan, only))
     if out is None:
-        return _run_sweep(experiment, None, None, progress)
-    results.check_output(out)
-    with Store(out.with_suffix(".partial"), results.identity(experiment), machine()) as store:
+        return sweeping.run(None)
+    out = Path(out)
+    with together():
+        results.check_output(out)
+    with _open_store(experiment, out.with_suffix(".partial"), place) as store:
         if store.moved:
             before, here = store.machines[-2:]
-            _say(f"note: begun on {before}; it goes on here, on {here}: last bits may differ from an unbroken sweep's")
-        sweep = _run_sweep(experiment, out, store, progress)
-        if sweep.complete:
-            store.delete()
-            out.with_suffix(".partial.nc").unlink(missing_ok=True)
+            say(f"note: begun on {before}; it goes on here, on {here}: last bits may differ from an unbroken sweep's")
+        sweep = sweeping.run(store)
+        with together():  # the others are done with the folder
+            pass
+        if process == 0:
+            results.save(sweep.dataset, out if sweep.complete else out.with_suffix(".partial.nc"))
+            if sweep.complete:
+                store.delete()
+                out.with_suffix(".partial.nc").unlink(missing_ok=True)
         return sweep
 
 
-def _run_sweep(experiment: Experiment, out: Path | None, store: Store | None, progress: bool) -> Sweep:
-    started = time.monotonic()
-    plan = make_plan(experiment)
-    finished: dict[int, list[Any]] = {}
+def _open_store(experiment: Experiment, folder: Path, place: Place | None) -> Store:
+    """The partial folder: the first process makes it, and the others open it then."""
+    identity, here = results.identity(experiment), machine()
+    if place is not None:
+        identity["platform"], here = place.platform, place.machine
+    process = jax.process_index()
+    found = []
+    for first in (True, False):
+        with together():
+            if first == (process == 0):
+                found.append(Store(folder, identity, here, process))
+    return found[0]
 
-    def keep(rows: np.ndarray, leaves: list[np.ndarray]) -> None:
-        finished.update({int(row): [leaf[i] for leaf in leaves] for i, row in enumerate(rows)})
 
-    for rows, leaves in store.load_finished() if store else ():
-        keep(rows, leaves)
-    steps = experiment.algorithm.gradient_steps
-    with progress_bar(
-        total=plan.total * steps, unit="step", disable=not progress, smoothing=0.05, desc="compiling"
-    ) as bar:
-        runner = _Runner(experiment, plan, store, bar)
-        runner._already_done(len(finished) * steps)
-        pretrained = runner.pretrained()
-        bar.set_description(f"{plan.total} run{'s' if plan.total > 1 else ''}")
-        left = np.asarray([i for i in range(plan.total) if i not in finished], int)
-        with _stop_on_interrupt() as stop:
-            for rows in _groups(left, runner.group):
-                trained = None if stop.is_set() else runner.train(rows, pretrained.params, stop)
-                if trained is None:
-                    break
-                keep(rows, trained)
-    reached = pretrained.kl_to_reference
-    seconds = store.seconds if store else time.monotonic() - started
-    machines = store.machines if store else ()
-    dataset = results.assemble(experiment, plan, finished, reached, seconds=seconds, machines=machines)
-    complete = len(finished) == plan.total
-    if out is not None:
-        results.save(dataset, out if complete else out.with_suffix(".partial.nc"))
-    return Sweep(dataset, complete)
+def _runs_of(experiment: Experiment, plan: Plan, only: Collection[str] | None) -> np.ndarray:
+    """The runs of those methods, or all: the first axis of a plan is the method."""
+    rows = np.arange(plan.total)
+    if only is None:
+        return rows
+    names = [v.name for v in experiment.variants]
+    require(set(only) <= set(names), f"only: the experiment has no {', '.join(sorted(set(only) - set(names)))}")
+    wanted = np.asarray([name in only for name in names])
+    return np.asarray(rows[wanted[rows // (plan.total // len(names))]])
+
+
+class _Sweeping:
+    """One sweep in progress."""
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        plan: Plan,
+        crew: Callable[[Store | None, Any], Runner | Workers],
+        progress: bool,
+        wanted: np.ndarray,
+    ) -> None:
+        self.experiment, self.plan, self.crew, self.progress = experiment, plan, crew, progress
+        self.wanted = wanted
+        self.finished: dict[int, list[Any]] = {}
+
+    def run(self, store: Store | None) -> Sweep:
+        """Everything that is not finished; all that is, in a dataset."""
+        started = time.monotonic()
+        with together():  # no process writes before all have read
+            self._read(store)
+        steps, total = self.experiment.algorithm.gradient_steps, len(self.wanted)
+        machines: list[str] = []
+        with progress_bar(
+            total=total * steps, unit="step", disable=not self.progress, smoothing=0.05, desc="compiling"
+        ) as bar:
+            crew = self.crew(store, bar)
+            already_done(bar, len(self.finished) * steps)
+            pretrained = self._pretrained(crew, store)
+            bar.set_description(f"{total} run{'s' if total > 1 else ''}")
+            share = self.wanted[jax.process_index() :: jax.process_count()]
+            left = np.asarray([row for row in share if row not in self.finished], int)
+            with _in_step(store, lambda: set(share) <= set(self.finished)):
+                for done in crew.train(left, pretrained.params):
+                    self._keep(done.rows, done.leaves)
+                    if store:
+                        store.save_finished(done.rows, done.leaves)
+                        store.note_machine(done.machine)
+                    machines += [done.machine] if done.machine not in machines else []
+        if jax.process_count() > 1:
+            self._read(store)
+        dataset = results.assemble(
+            self.experiment,
+            self.plan,
+            self.finished,
+            pretrained.kl_to_reference,
+            seconds=store.seconds if store else time.monotonic() - started,
+            machines=store.machines if store else machines,
+        )
+        return Sweep(dataset, len(self.finished) == total)
+
+    def _keep(self, rows: np.ndarray, leaves: list[np.ndarray]) -> None:
+        self.finished.update({int(row): [leaf[i] for leaf in leaves] for i, row in enumerate(rows)})
+
+    def _read(self, store: Store | None) -> None:
+        for rows, leaves in store.load_finished() if store else ():
+            self._keep(rows, leaves)
+
+    def _pretrained(self, crew: Runner | Workers, store: Store | None) -> Pretrained:
+        """One policy at the reference per seed, shared by all runs with it."""
+        process, processes = jax.process_index(), jax.process_count()
+        seeds = np.arange(len(crew.seeds))
+        saved = store.load_pretrained() if store else None
+        if saved is None and processes == 1:
+            made = crew.pretrain(seeds)
+            if store:
+                store.save_pretrained(jax.tree.leaves(made))
+            return made
+        assert store is not None
+        if saved is None:
+            share = seeds[process::processes]
+            with together():
+                if len(share):
+                    store.save_pretrained_part(share, jax.tree.leaves(crew.pretrain(share)))
+            saved = store.joined_pretrained(min(processes, len(seeds)))
+            with together():
+                if process == 0:
+                    store.save_pretrained(saved)
+        first = jax.tree.map(lambda leaf: leaf[0], self.plan.runs)
+        of_one = jax.eval_shape(lambda p, s: pretrain_seed(p, s, self.experiment.static), first.problem, first.seed)
+        loaded: Pretrained = jax.tree.unflatten(jax.tree.structure(of_one), saved)
+        return loaded
+
+
+@contextmanager
+def _in_step(store: Store | None, complete: Callable[[], bool]) -> Iterator[None]:
+    """Around a process's share: where one is stopped, or fails, all stop, and each waits until all are at their end."""
+    processes = jax.process_count()
+    if store is None or processes == 1:
+        yield
+        return
+    with together():
+        try:
+            yield
+            store.end(stop=not complete())
+            store.wait_for(processes)
+        except KeyboardInterrupt:  # while it waits
+            store.end(stop=True)
+            store.wait_for(processes)
+        except Exception:
+            store.end(stop=True)
+            raise

@@ -8,7 +8,7 @@ import numpy as np
 from modeseek.bandit.studies.cells import Cell, Results
 from modeseek.bandit.studies.claims import Claim
 from modeseek.bandit.studies.contrasts import distinct, fresh_values, level, shifted_values
-from modeseek.bandit.studies.verdicts import LEAST_SEEDS, Question, Verdict, judge, scatters
+from modeseek.bandit.studies.verdicts import LEAST_SEEDS, Question, Verdict, judge, judge_exact, scatters
 from modeseek.markdown import Align, markdown_table
 
 SHIFTS = {"lower": -1, "tuned": 0, "higher": 1}
@@ -47,9 +47,11 @@ class Assessment(NamedTuple):
 
     @property
     def mark(self) -> str:
-        """What goes behind the word where seeds diverged, of which it says nothing; else empty."""
-        if self.verdict is None or not self.verdict.lost:
+        """What goes behind the word: that it was enumerated, or that seeds diverged, of which it says nothing."""
+        if self.verdict is None or not (self.verdict.exact or self.verdict.lost):
             return ""
+        if self.verdict.exact:
+            return ", exact"
         return f"; {self.verdict.lost}/{self.seeds} diverged"
 
     def moved_words(self) -> list[str]:
@@ -67,12 +69,17 @@ def assess(claims: Sequence[Claim], results: Results, miss: float, least: int = 
         least: fewer seeds give no verdict.
     """
     there = [claim for claim in claims if all(cell in results for cell in claim.contrast.cells)]
-    values = np.stack([fresh_values(claim.contrast, results) for claim in there]) if there else np.zeros((0, 1))
-    together = miss * distinct(claim.contrast for claim in there)
+    sampled = [claim for claim in there if not claim.contrast.exact]
+    values = np.stack([fresh_values(claim.contrast, results) for claim in sampled]) if sampled else np.zeros((0, 1))
+    together = miss * distinct(claim.contrast for claim in sampled)
     questions = [
-        Question(claim.kind, claim.margin, _scattered(claim, results), claim.standard_error) for claim in there
+        Question(claim.kind, claim.margin, _scattered(claim, results), claim.standard_error) for claim in sampled
     ]
-    verdicts = dict(zip([claim.name for claim in there], judge(values, questions, together, least), strict=True))
+    verdicts = dict(zip([claim.name for claim in sampled], judge(values, questions, together, least), strict=True))
+    for claim in there:
+        if claim.contrast.exact:
+            value = float(fresh_values(claim.contrast, results))
+            verdicts[claim.name] = judge_exact(value, Question(claim.kind, claim.margin))
     return [
         Assessment(
             claim,
@@ -94,6 +101,7 @@ def _scattered(claim: Claim, results: Results) -> bool:
     return any(
         scatters(fresh_values(level(term.measure, term.cell), results), term.measure.unit.negligible)
         for term in claim.contrast.terms
+        if not term.cell.exact
     )
 
 
@@ -112,7 +120,7 @@ def verdict_table(assessments: Iterable[Assessment], neighbours: str) -> str:
     Args:
         assessments: a row each.
         neighbours: heading of the last column, the effects on the tuning seeds one place down the grid of learning
-            rates, at the tuned rate, and one place up.
+            rates, at the tuned rate, and one place up; empty where nothing is tuned, and there is no such column.
     """
     columns: list[tuple[str, Align]] = [
         ("claim", "left"),
@@ -120,16 +128,18 @@ def verdict_table(assessments: Iterable[Assessment], neighbours: str) -> str:
         ("effect (95 % interval; simultaneous)", "left"),
         ("seeds", "right"),
         ("verdict", "left"),
-        (neighbours, "left"),
     ]
-    rows = []
+    columns += [(neighbours, "left")] if neighbours else []
+    rows: list[tuple[str, ...]] = []
     for a in assessments:
         effect, seeds = "—", "0"
         if v := a.verdict:
-            effect = f"{v.effect:+.3f} ({_range(v.low_alone, v.high_alone)}; {_range(v.low, v.high)})"
+            intervals = f" ({_range(v.low_alone, v.high_alone)}; {_range(v.low, v.high)})"
+            effect = f"{v.effect:+.3f}{'' if v.exact else intervals}"
             seeds = v.counted
         source = f'{a.claim.source}: "{a.claim.quote}"' if a.claim.quote else a.claim.source
-        rows.append((a.claim.text, source, effect, seeds, f"**{a.word}**", " · ".join(a.moved_words())))
+        moved = [" · ".join(a.moved_words())] if neighbours else []
+        rows.append((a.claim.text, source, effect, seeds, f"**{a.word}**", *moved))
     return markdown_table(columns, rows)
 
 

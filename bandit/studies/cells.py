@@ -20,13 +20,19 @@ class Cell:
     name: str
     protocols: frozenset[Protocol] = dataclasses.field(kw_only=True)
 
+    @property
+    def exact(self) -> bool:
+        """Whether its numbers are enumerated: they have no seeds, and no interval. Cells of some studies say so."""
+        return False
+
 
 Results = dict[Cell, xarray.Dataset]
 """What is kept of each cell. Such a dataset has
 
-- curves `[seed, step]` at the chosen learning rate, the tuning seeds first and the fresh ones behind them;
-- for each measure its `grid` `[learning_rate, tuning_seed]`, from the tuning seeds at every rate;
-- attributes `learning_rate` (the chosen one), `tuning_seeds` (how many), `seconds`, `machine`; `tuned_by`, the name of
+- curves `[seed, …]` (over steps, samples, a swept number) at the chosen learning rate, the tuning seeds first and the
+  fresh ones behind them; of an exact cell `[…]`;
+- for each measure its `grid` `[learning_rate, tuning_seed]`, from the tuning seeds at every rate, where one is tuned;
+- attributes `tuning_seeds` (how many), `seconds`, `machine`; `learning_rate` (the chosen one), `tuned_by`, the name of
   the protocol that its rate was taken from, where that is another; `seconds_of`, `last process` where the seconds of
   an interrupted run's earlier processes are not known.
 """
@@ -34,7 +40,7 @@ Results = dict[Cell, xarray.Dataset]
 
 def fresh_runs(dataset: xarray.Dataset) -> xarray.Dataset:
     """The curves of a cell's fresh seeds: those on which its learning rate was not chosen."""
-    curves = [name for name, variable in dataset.variables.items() if {"seed", "step"} <= set(variable.dims)]
+    curves = [name for name, variable in dataset.data_vars.items() if "seed" in variable.dims]
     return dataset[curves].isel(seed=slice(int(dataset.attrs["tuning_seeds"]), None))
 
 
@@ -50,6 +56,8 @@ def rates_at_edges(results: Results) -> str:
     """A sentence on cells whose tuned rate is the first or last of the grid, where a wider one might do better."""
     named = []
     for cell, dataset in results.items():
+        if "learning_rate" not in dataset.attrs:
+            continue  # nothing was tuned
         rate, grid = dataset.attrs["learning_rate"], dataset["learning_rate"].values
         if rate in (grid.min(), grid.max()):
             named.append(f"{cell.name} ({rate:g})")

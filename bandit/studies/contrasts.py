@@ -42,6 +42,11 @@ class Contrast:
         return tuple(dict.fromkeys(term.cell for term in self.terms))
 
     @property
+    def exact(self) -> bool:
+        """Whether its number is enumerated: no seed has part in it."""
+        return all(cell.exact for cell in self.cells)
+
+    @property
     def unit(self) -> Unit:
         """What its number is counted in: the unit of its measures."""
         return self.terms[0].measure.unit
@@ -71,32 +76,36 @@ def level(measure: Measure, cell: Cell, sign: float = 1.0, constant: float = 0.0
 
 
 def distinct(contrasts: Iterable[Contrast]) -> int:
-    """How many of them are questions of their own: one that is another's mirror is counted once with it."""
-    return len({contrast.up_to_sign for contrast in contrasts})
+    """How many of them are questions to seeds, of their own: one that is another's mirror is counted once with it."""
+    return len({contrast.up_to_sign for contrast in contrasts if not contrast.exact})
 
 
-def fresh_values(contrast: Contrast, results: Results) -> Float[np.ndarray, "n"]:
-    """The contrast for each fresh seed, each cell at its own tuned learning rate."""
+def fresh_values(contrast: Contrast, results: Results) -> Float[np.ndarray, "*n"]:
+    """The contrast for each fresh seed, each cell at its own tuned learning rate; of an exact one its number, `[]`."""
     total = np.asarray(-contrast.constant)
-    seeds = fresh_runs(results[contrast.terms[0].cell])["seed"].values
+    paired: tuple[Cell, np.ndarray] | None = None
     for term in contrast.terms:
-        runs = fresh_runs(results[term.cell])
-        same = np.array_equal(runs["seed"].values, seeds)
-        require(same, f"{term.cell.name} and {contrast.terms[0].cell.name} have other fresh seeds and cannot be paired")
+        runs = results[term.cell] if term.cell.exact else fresh_runs(results[term.cell])
+        if not term.cell.exact:
+            first, seeds = paired = paired or (term.cell, runs["seed"].values)
+            same = np.array_equal(runs["seed"].values, seeds)
+            require(same, f"{term.cell.name} and {first.name} have other fresh seeds and cannot be paired")
         values = term.measure(runs).values
         total = total + term.coefficient * values.astype(np.float64)
-    return total
+    return np.asarray(total)
 
 
 def shifted_values(contrast: Contrast, results: Results, shift: int) -> Float[np.ndarray, "n"] | None:
     """The contrast for each tuning seed with every cell's learning rate moved along the grid by `shift` places.
 
-    Positive is larger. None where a cell's tuned rate is so near the edge that there is no such rate, or where a cell
-    is older than a measure and has no grid of it.
+    Positive is larger. None where a cell's tuned rate is so near the edge that there is no such rate, where a cell has
+    no rate, or where it is older than a measure and has no grid of it.
     """
     total = np.asarray(-contrast.constant)
     for term in contrast.terms:
         dataset = results[term.cell]
+        if "learning_rate" not in dataset.attrs:
+            return None
         rates = dataset["learning_rate"].values
         ascending = np.argsort(rates)
         at = int(np.argmin(np.abs(np.log(rates[ascending] / dataset.attrs["learning_rate"])))) + shift

@@ -52,7 +52,7 @@ def document(
         for condition in study.conditions_of(target):
             found = store.fullest(target, condition)
             if not found:
-                lines += [f"### {study.condition} `{condition}`", ""]
+                lines += [f"### {study.condition} `{condition}`", ""] if study.condition else []
                 lines += [f"Not stored yet: `{command(target, condition)}` makes it.", ""]
             best: dict[str, Assessment] = {}  # of several protocols the one with the most seeds
             for there in found:
@@ -64,7 +64,8 @@ def document(
                 best |= newer
                 for trend in target.trends:
                     words[trend.name][condition] = trend_word(trend, list(best.values())) + mark
-                lines += [f"### {study.condition} `{condition}`, protocol `{there.protocol.name}`", ""]
+                under = f"{study.condition} `{condition}`, protocol" if study.condition else "Protocol"
+                lines += [f"### {under} `{there.protocol.name}`", ""]
                 absent = [cell.name for cell in target.cells_under(there.protocol) if cell not in there.results]
                 if absent:
                     lines += [f"Not run yet: {', '.join(absent)}. `{command(target, condition)}` makes them.", ""]

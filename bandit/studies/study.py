@@ -89,10 +89,11 @@ class Study(Generic[SomeCell]):
     Attributes:
         targets: in the order in which they are shown.
         conditions: what every cell is run under, each by itself; name → heading of its column.
-        condition: what a condition is called in a heading: "Conventions", "Model".
+        condition: what a condition is called in a heading: "Conventions", "Model"; empty where there is but one, which
+            no heading names.
         provisional: protocols whose verdicts are marked, since a fuller one is to come.
         neighbours: heading of the effects on the tuning seeds one place down the grid of learning rates, at the tuned
-            rate and one place up.
+            rate and one place up; empty where nothing is tuned.
         least_seeds: fewer give no verdict.
 
     Raises:

@@ -11,6 +11,9 @@ it holds for all claims of a study at once, and does not need outcomes that scat
 | reversed | below -margin ("more", "at least as much") |
 | not seen | below margin ("can"): here it does not happen, which does not contradict that it can |
 | undecided | otherwise; or there are too few seeds, see `LEAST_SEEDS` |
+
+Where a claim's numbers are enumerated there are no seeds and nothing to doubt: `judge_exact` takes the number for both
+ends of the interval.
 """
 
 import math
@@ -22,6 +25,7 @@ import numpy as np
 from jaxtyping import Float
 
 from modeseek.bandit.studies.intervals import simultaneous
+from modeseek.checks import require
 
 Kind = Literal["more", "at_least", "equal", "can"]
 
@@ -52,6 +56,7 @@ class Verdict(NamedTuple):
         seeds: n, finite ones.
         lost: seeds that have no number: their runs diverged.
         needed: seeds with an even chance of deciding, by the effect and spread seen so far; 0 where it is decided.
+        exact: the numbers were enumerated: the effect is what it is, and both intervals are that point.
     """
 
     word: str
@@ -63,6 +68,7 @@ class Verdict(NamedTuple):
     seeds: int
     lost: int
     needed: int
+    exact: bool = False
 
     @property
     def wanting(self) -> str:
@@ -76,7 +82,7 @@ class Verdict(NamedTuple):
     @property
     def counted(self) -> str:
         """How many seeds it rests on, in words."""
-        return counted(self.seeds, self.lost)
+        return "exact" if self.exact else counted(self.seeds, self.lost)
 
 
 class Question(NamedTuple):
@@ -154,6 +160,17 @@ def decide_number(low: float, high: float, effect: float, margin: float, error: 
         return "reproduced"
     wider = effect - math.hypot(effect - low, error), effect + math.hypot(high - effect, error)
     return decide(*wider, "equal", margin)
+
+
+def judge_exact(value: float, question: Question) -> Verdict:
+    """The verdict on a claim about enumerated numbers: the same table, with an interval that is one point.
+
+    Raises:
+        ValueError: the number is not finite.
+    """
+    require(math.isfinite(value), f"what was enumerated must be finite, got {value}")
+    word = decide(value, value, question.kind, question.margin)
+    return Verdict(word, value, value, value, value, value, 0, 0, 0, exact=True)
 
 
 def judge(

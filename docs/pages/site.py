@@ -11,7 +11,7 @@ from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util import logging
 from sphinx.util.nodes import make_refnode
 
-from pages import api, commands, outside, paper
+from pages import api, commands, explorers, outside, paper, teaching
 
 LOGGER = logging.getLogger(__name__)
 HISTORY = ("decisions/", "generated/CHANGELOG")
@@ -28,6 +28,8 @@ def write_pages(app: Any) -> None:
     api.write(folder / "api")
     commands.write(folder)
     paper.write(folder)
+    explorers.write(folder)
+    teaching.write(folder)
     keep_dates(earlier)
 
 

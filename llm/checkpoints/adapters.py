@@ -23,7 +23,7 @@ from modeseek.llm.models.config import ModelConfig
 from modeseek.llm.models.hugging_face import read_config
 from modeseek.llm.models.low_rank import Adapter
 from modeseek.llm.models.parameters import parameters
-from modeseek.llm.parallel.distributed import together
+from modeseek.processes import together
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 TENSOR = re.compile(r"base_model\.model\.(?P<module>.+)\.lora_(?P<half>[AB])\.weight")

@@ -19,7 +19,7 @@ from modeseek.llm.checkpoints.safetensors import Pending, write_file
 from modeseek.llm.models.config import HEADS, Head, ModelConfig
 from modeseek.llm.models.export import config_to
 from modeseek.llm.models.parameters import Parameter, Params, parameters
-from modeseek.llm.parallel.distributed import together
+from modeseek.processes import together
 
 FORMATS = {"float32": "F32", "bfloat16": "BF16", "float16": "F16"}
 COMPANIONS = (

@@ -90,7 +90,7 @@ class Tune(Training):
         """
         if self.dry.dry_run:
             return self.dry.show(self.plan())
-        from modeseek.llm.parallel.distributed import initialize, one_voice
+        from modeseek.processes import initialize, one_voice
 
         several = initialize()
         require(

@@ -84,7 +84,7 @@ def begin(sft_steps: int = SFT_STEPS, say: Say = _say) -> Start:
         folder = Path(name)
         corpus = read_corpus(folder, sizes, watch)
         found = stage(folder, "sft", lambda own: fine_tuned(own, corpus, sizes, watch), watch)
-        say(f"held-out loss: {found['held_out_loss_before']:.2f}, then {found['held_out_loss']:.2f} nats a token")
+        say(f"held-out loss: {found['held_out_loss_before']:z.2f}, then {found['held_out_loss']:z.2f} nats a token")
         return Start(corpus, opened(folder / "sft" / POLICY))
 
 
@@ -147,7 +147,7 @@ def told(name: str, say: Say) -> Callable[[Any], Any]:
         for number, item in enumerate(items, 1):
             yield item
             if 4 * number // most > 4 * (number - 1) // most:
-                say(f"{name}: step {number} of {most}, {time.monotonic() - began:.0f} s")
+                say(f"{name}: step {number} of {most}, {time.monotonic() - began:z.0f} s")
 
     return wrap
 
@@ -177,7 +177,9 @@ def _caption(lengths: Mapping[str, Sequence[float]]) -> str:
     for method, tokens in lengths.items():
         first = next((step for step, value in enumerate(tokens) if value <= tokens[0] / 2), None)
         half = f"half of that at step {first}" if first is not None else "never half of that"
-        said.append(f"{variant(method).title} here: {tokens[0]:.1f} tokens at first, {half}, {tokens[-1]:.1f} at last.")
+        said.append(
+            f"{variant(method).title} here: {tokens[0]:z.1f} tokens at first, {half}, {tokens[-1]:z.1f} at last."
+        )
     return (
         f"{' '.join(said)} Here: one seed, {LAPTOP.minibatch_size} responses a step, judged by their true length. "
         f"Recorded: mean ± standard error of {LAPTOP.protocol.fresh_seeds} fresh seeds, held-out prompts, trained on a "

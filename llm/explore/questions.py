@@ -1,11 +1,10 @@
-"""Predictions and exercises of notebook 09; every answer is computed from the stored cells, or from the registry."""
+"""Predictions and exercises of notebook 10; every answer is computed from the stored cells, or from the registry."""
 
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from modeseek.bandit.explore.toolkit.checks import Wrong, check
+from modeseek.bandit.explore.toolkit.checks import Wrong, check, options_of
 from modeseek.bandit.explore.toolkit.prediction import Prediction, Truth
 from modeseek.bandit.objectives.registry import variant
 from modeseek.bandit.studies.assess import Assessment
@@ -44,12 +43,12 @@ def predict_where() -> Prediction:
     def truth() -> Truth:
         gaps = {s: spread(s) for s in ("min_length", "mode_length")}
         ratio = gaps["min_length"][0] / gaps["mode_length"][0]
-        words = [f"{TITLES[s]}: {gap:.1f} tokens from {worst} up to {best}." for s, (gap, best, worst) in gaps.items()]
+        words = [f"{TITLES[s]}: {gap:z.1f} tokens from {worst} up to {best}." for s, (gap, best, worst) in gaps.items()]
         verdicts = [a.verdict.word if a.verdict else "not run" for a in STUDY.assess(FIG20, stored(FIG20.cells))]
         counts = ", ".join(f"{verdicts.count(word)} {word}" for word in dict.fromkeys(verdicts))
         return Truth(
             0 if ratio < 2 else 1 if ratio < 5 else 2,
-            f"{' '.join(words)} Their ratio is {ratio:.1f}. The paper's claims that two methods end alike on Mode "
+            f"{' '.join(words)} Their ratio is {ratio:z.1f}. The paper's claims that two methods end alike on Mode "
             f"Length, to within a token: {counts}.",
         )
 
@@ -98,7 +97,7 @@ def predict_negative_gradient() -> Prediction:
         nats = {
             m: [end(measure, OFFLINE[m, "min_length"]) for measure in (CHOSEN, REJECTED)] for m in ("dpo", "pref_ft")
         }
-        moved = "; ".join(f"{variant(m).title} {up:+.1f} and {down:+.1f}" for m, (up, down) in nats.items())
+        moved = "; ".join(f"{variant(m).title} {up:+z.1f} and {down:+z.1f}" for m, (up, down) in nats.items())
         return Truth(
             _by(ends),
             f"DPO's final gold reward less Pref-FT's: {effect(ends)}. What each does to the log-likelihood of held-out "
@@ -116,11 +115,7 @@ def predict_negative_gradient() -> Prediction:
 @check
 def check_both(names: Any) -> str:
     """Exercise 1: which of figure 10's methods sample for themselves and push some responses down."""
-    if isinstance(names, str) or not isinstance(names, Iterable):
-        raise Wrong(f"a set of names is asked for, such as {{'dpo', 'rwr'}}; this is {names!r}.")
-    given = set(names)
-    if unknown := sorted(map(str, given - set(METHODS))):
-        raise Wrong(f"figure 10 has no {unknown[0]!r}; it has {', '.join(METHODS)}.")
+    given = options_of(names, {name: variant(name).title for name in METHODS}, "a method of figure 10")
     for name in METHODS:
         row = variant(name)
         if name in given and not row.on_policy:
@@ -130,5 +125,5 @@ def check_both(names: Any) -> str:
     both = {name for name in METHODS if variant(name).on_policy and variant(name).method.negative_gradient}
     if given != both:
         raise Wrong(f"{len(given)} of {len(both)} are named.")
-    ends = ", ".join(f"{variant(m).title} {-end(FINAL_GOLD, TOGETHER[m, 'min_length']):.1f}" for m in METHODS)
+    ends = ", ".join(f"{variant(m).title} {-end(FINAL_GOLD, TOGETHER[m, 'min_length']):z.1f}" for m in METHODS)
     return f"tokens of a response at the end on Min Length: {ends}."

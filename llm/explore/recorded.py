@@ -7,7 +7,8 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from modeseek.bandit.explore.toolkit.canvas import DPI, captioned, encode_small
+from modeseek.bandit.explore.toolkit.canvas import DPI, encode_small
+from modeseek.bandit.explore.toolkit.display import Displayed, Still, figure, paragraphs
 from modeseek.bandit.figures.style import style
 from modeseek.bandit.studies.assess import Assessment, on_most_seeds
 from modeseek.bandit.studies.cells import Cell, Results
@@ -63,30 +64,32 @@ def effect(assessment: Assessment) -> str:
     verdict, unit = assessment.verdict, assessment.claim.contrast.unit.name
     if verdict is None:
         return f"**{assessment.word}**"
-    bounds = f"{verdict.low:+.1f} to {verdict.high:+.1f}" if np.isfinite(verdict.low) else "unbounded"
-    return f"{verdict.effect:+.1f} {unit} ({bounds}): **{assessment.word}**{assessment.mark}"
+    bounds = f"{verdict.low:+z.1f} to {verdict.high:+z.1f}" if np.isfinite(verdict.low) else "unbounded"
+    return f"{verdict.effect:+z.1f} {unit} ({bounds}): **{assessment.word}**{assessment.mark}"
 
 
-class Picture:
+class Picture(Displayed):
     """A figure with its caption; display it in a notebook.
 
     Attributes:
         caption: what it shows, in numbers; also its alt text.
     """
 
-    def __init__(self, figure: Figure, caption: str) -> None:
-        self._figure, self.caption = figure, caption
+    def __init__(self, drawn: Figure, caption: str) -> None:
+        super().__init__()
+        self._figure, self.caption = drawn, caption
 
     def png(self) -> bytes:
-        """The picture with its caption in it."""
+        """The picture, small."""
         self._figure.set_dpi(DPI)
         agg = FigureCanvasAgg(self._figure)
         with style():
             agg.draw()
-        return encode_small(captioned(np.asarray(agg.buffer_rgba())[..., :3].copy(), self.caption))
+        return encode_small(np.asarray(agg.buffer_rgba())[..., :3].copy())
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict[str, Any], dict[str, Any]]:
-        return {"image/png": self.png(), "text/plain": self.caption}, {"image/png": {"alt": self.caption}}
+    def still(self) -> Still:
+        """The picture with its caption below."""
+        return Still(figure(self.png(), self.caption, paragraphs(self.caption)), self.caption)
 
 
 class Table:
@@ -130,8 +133,8 @@ class Recorded:
         make = command(self.target, LAPTOP.name)
         require(bool(self.results), f"nothing is stored of {self.target.name}: `{make}` makes it")
         lacking = f" Not stored: {', '.join(self.missing)}; `{make}` makes them." if self.missing else ""
-        figure = figure_of(self.target, self.results, note_of(LAPTOP.protocol, LAPTOP.name, self.results))
-        return Picture(figure, alt_text(self.target, self.results) + lacking)
+        drawn = figure_of(self.target, self.results, note_of(LAPTOP.protocol, LAPTOP.name, self.results))
+        return Picture(drawn, alt_text(self.target, self.results) + lacking)
 
     @property
     def verdicts(self) -> Table:

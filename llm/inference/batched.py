@@ -19,8 +19,8 @@ from modeseek.llm.models.model import Compute, Model
 from modeseek.llm.models.parameters import Params
 from modeseek.llm.parallel import memory
 from modeseek.llm.parallel.device_memory import chunk_counted
-from modeseek.llm.parallel.distributed import gathered
 from modeseek.llm.parallel.mesh import MeshShape
+from modeseek.processes import gathered
 
 Result = TypeVar("Result")
 Progress = Callable[[Iterable[Any]], Iterable[Any]]

@@ -5,6 +5,7 @@ come with responses. Either way a collection is labelled once, and `inner_steps`
 it. Samples stay the ids that were drawn: nothing is tokenised again, and the EOS that ends a response is learnt.
 """
 
+import dataclasses
 import functools
 import math
 import time
@@ -25,7 +26,6 @@ from modeseek.llm.inference.batched import Stops, generate_rows
 from modeseek.llm.inference.scoring import ModelWithParams
 from modeseek.llm.models.low_rank import Adapter, merge
 from modeseek.llm.models.parameters import Params
-from modeseek.llm.parallel.distributed import gathered
 from modeseek.llm.training import labels, lora, value_head
 from modeseek.llm.training.collection import (
     Reward,
@@ -45,6 +45,7 @@ from modeseek.llm.training.step import state_shardings
 from modeseek.llm.training.trainable import AllParameters, Trainable
 from modeseek.llm.training.truncated import with_truncated
 from modeseek.llm.training.tune_config import TuneConfig
+from modeseek.processes import gathered
 
 Record = dict[str, Any]
 """Numbers of a gradient step, a collection or an evaluation, by name; all of them are finite."""
@@ -184,6 +185,8 @@ class Algorithm1:
         began = time.monotonic()
         examples, sampled, position = self.collect(state)
         generated = time.monotonic()
+        # β may follow the KL; it is the loop's or the loss's, as the method has it.
+        hyper = dataclasses.replace(self.config.hyper, kl_coefficient=float(state.kl_coefficient))
         rewards = rewards_of(self.reward, examples, self.config.responses_per_prompt)
         labelled, carried = self.label(state, examples, sampled, rewards)
         there = np.arange(rewards.shape[1]) < np.array([len(each.responses) for each in examples])[:, None]
@@ -211,7 +214,7 @@ class Algorithm1:
             minibatch = trimmed(labelled, rows, self.config.length_multiple)
             # The policy that sampled all of them has not moved yet: they were scored when they were labelled.
             known = as_scored(minibatch) if number == 0 and sampled.all() else None
-            learner, numbers = self.step(state.learner, minibatch, self.config.hyper, self.frozen, known)
+            learner, numbers = self.step(state.learner, minibatch, hyper, self.frozen, known)
             state = state._replace(learner=learner, step=state.step + 1)
             found = {name: float(number) for name, number in jax.device_get(numbers).items()}
             self._check_finite(found, state, rows)

@@ -129,7 +129,7 @@ def check_data(
             f"{method.name} compares responses, and prompt {number} has {found}, not {method.min_responses}",
         )
         require(
-            found > 1 or "groups" not in method.needs,
+            found > 1 or not {"groups", "group rewards"} & method.needs,
             f"{method.name} ranks a prompt's responses: prompt {number} has one, learnt even if it is bad",
         )
         says = judged or found > 1 or example.label is not None or not method.needs

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from modeseek.bandit.objectives.registry import Method
+from modeseek.bandit.objectives.method import Method
 
 
 def idle(records: Sequence[Mapping[str, Any]], method: Method) -> str | None:

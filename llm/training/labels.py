@@ -85,7 +85,7 @@ def label(
     """
     policy, prior = scores.log_probs.sum(axis=-1), scores.reference_log_probs.sum(axis=-1)
     shaped = rewards
-    if config.hyper.kl_coefficient:
+    if config.hyper.kl_coefficient and not config.variant.method.has_kl_in_its_loss:
         shaped = advantages.kl_shaped_rewards(rewards, policy, prior, kl_coefficient)
     index = jnp.asarray(advantages.STANDARDIZATIONS.index(config.standardization))
     judged = shaped if scores.values is None else rewards

@@ -19,7 +19,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from modeseek.bandit.objectives import metrics, reduce
 from modeseek.bandit.objectives.batch import Batch, HyperParameters, Options
-from modeseek.bandit.objectives.registry import Method
+from modeseek.bandit.objectives.method import Method
 from modeseek.bandit.objectives.value_function import ValueBatch, ValueNumbers, value_metrics, value_weights
 from modeseek.llm.inference.scoring import ModelWithParams, response_mask, score
 from modeseek.llm.models.parameters import Params

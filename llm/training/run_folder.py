@@ -11,9 +11,9 @@ from typing import IO, Any
 import jax
 
 from modeseek.files import differences, parse_json, read_json, replacing, writable_folder
-from modeseek.llm.parallel.distributed import together
 from modeseek.locks import lock_folder
 from modeseek.machine import described, moved
+from modeseek.processes import together
 
 CONFIG = "config.json"
 METRICS = "metrics.jsonl"

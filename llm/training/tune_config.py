@@ -26,11 +26,12 @@ LANGUAGE_OPTIONS = Options(ratio="token", negatives="token")
 """
 
 
-LANGUAGE_HYPER = HyperParameters(learning_rate=1e-5, temperature=1.0, top_k=1.0)
+LANGUAGE_HYPER = HyperParameters(learning_rate=1e-5, temperature=1.0, top_k=1.0, mixture=0.0)
 """The numbers of methods, unless others are asked for.
 
 RWR's temperature is of the paper's grid for language models (.1, 1, 10, 20): at the bandit's .1 one response of 64 has
-nearly all the weight. ReST keeps one of a prompt's two responses; the bandit's three of ten would keep both.
+nearly all the weight. ReST keeps one of a prompt's two responses; the bandit's three of ten would keep both. Nash-MD
+and IPO-MD play against the policy itself: language models do not sample from a mixture of two models.
 """
 
 
@@ -192,7 +193,12 @@ class TuneConfig:
         )
         self.hyper.check()
         require(
-            c > 1 or "groups" not in row.needs,
+            self.hyper.label_temperature == 0,
+            "label_temperature is of the bandit, whose rewards are known; the noise of real preferences is in their "
+            f"data: it must be 0, got {self.hyper.label_temperature:g}",
+        )
+        require(
+            c > 1 or not {"groups", "group rewards"} & row.needs,
             f"{row.name} ranks a prompt's responses: responses_per_prompt must be at least 2, got {c}",
         )
         require(
@@ -212,11 +218,16 @@ class TuneConfig:
             "kl_coefficient shapes the rewards of samples: it needs prompts that the policy itself answers",
         )
         require(
+            row.drawn_from == "policy" or self.hyper.mixture == 0,
+            f"{row.name} cannot sample from a mixture of two language models: mixture must be 0, "
+            f"got {self.hyper.mixture:g}",
+        )
+        require(
             self.kl.target is None or self.hyper.kl_coefficient > 0,
             "the KL's target moves kl_coefficient by a factor: give a kl_coefficient above 0 to begin with",
         )
         if self.critic:
-            require(row.policy_gradient, f"{row.name} takes no advantages of tokens: it can have no value function")
+            require(row.token_advantages, f"{row.name} takes no advantages of tokens: it can have no value function")
             require(self.sampled_prompts > 0, "a value function is of the policy that samples: none is sampled here")
             require(
                 not row.sample_reuse or self.options.ratio == "token",
@@ -235,7 +246,7 @@ class TuneConfig:
             return self.critic
         row = self.variant.method
         on_policy = self.sampled_prompts == self.prompts_per_collection
-        return row.policy_gradient and bool(row.sample_reuse) and on_policy and self.options.ratio == "token"
+        return row.token_advantages and bool(row.sample_reuse) and on_policy and self.options.ratio == "token"
 
     @property
     def prompts_per_collection(self) -> int:

@@ -7,6 +7,8 @@ The names of everyday use; each has a docstring that shows it:
     open_results     read a results file that `run`, `sweep` or the command line wrote
     table, plot      the numbers and the figures of results
     methods          every method, with what it reads and where it is from
+    save_reward, load_reward   a reward of your own, by name
+    own_method       a method of your own: a function of the batch, seen beside the others
     kl               forward against reverse KL on a categorical distribution, exactly
     explorer         an interactive picture for a notebook
     load_model       a language model from the hub or a folder, which generates and scores
@@ -20,7 +22,9 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from modeseek.bandit.objectives.own import own_method
     from modeseek.bandit.simulator.experiment import Experiment
+    from modeseek.bandit.simulator.knots import load_reward, save_reward
     from modeseek.experiments import methods, open_results, plot, run, sweep, table
     from modeseek.exploration import explorer, kl
     from modeseek.llm.inference.language_model import load_model
@@ -33,6 +37,9 @@ _WHERE = {
     "table": "modeseek.experiments",
     "plot": "modeseek.experiments",
     "methods": "modeseek.experiments",
+    "own_method": "modeseek.bandit.objectives.own",
+    "save_reward": "modeseek.bandit.simulator.knots",
+    "load_reward": "modeseek.bandit.simulator.knots",
     "kl": "modeseek.exploration",
     "explorer": "modeseek.exploration",
     "load_model": "modeseek.llm.inference.language_model",
@@ -44,10 +51,13 @@ __all__ = [
     "explorer",
     "kl",
     "load_model",
+    "load_reward",
     "methods",
     "open_results",
+    "own_method",
     "plot",
     "run",
+    "save_reward",
     "sweep",
     "table",
 ]

@@ -146,11 +146,11 @@ def nearest(name: Any, known: Iterable[str]) -> str:
     Letters and digits alone count: `IPO`, `ipo` and `i-p_o` are one name. The shortest name that begins like the given
     one comes first, then the most similar.
     """
-    plain = {_plain(each): each for each in reversed(list(known))}  # of equal ones the first
-    key = _plain(str(name))
-    longer = [each for each in reversed(plain) if key and each.startswith(key)]
-    near = [min(longer, key=len)] if longer else difflib.get_close_matches(key, plain, n=1)
-    return plain[near[0]] if near else ""
+    names = {plain(each): each for each in reversed(list(known))}  # of equal ones the first
+    key = plain(str(name))
+    longer = [each for each in reversed(names) if key and each.startswith(key)]
+    near = [min(longer, key=len)] if longer else difflib.get_close_matches(key, names, n=1)
+    return names[near[0]] if near else ""
 
 
 def hint(name: Any, known: Iterable[str]) -> str:
@@ -166,5 +166,6 @@ def suggestion(name: Any, known: Iterable[str]) -> str:
     return f"; did you mean {near!r}?" if near else ""
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
+    """A name's letters and digits: what tells names apart, however they are written."""
     return re.sub(r"[^a-z0-9]", "", name.lower())

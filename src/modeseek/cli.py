@@ -17,10 +17,15 @@ from modeseek import __version__
 from modeseek.bandit.commands.bench import Bench
 from modeseek.bandit.commands.categorical import KL, Theory
 from modeseek.bandit.commands.demo import Demo
+from modeseek.bandit.commands.followups import Followups
 from modeseek.bandit.commands.lab import Lab
 from modeseek.bandit.commands.methods import Methods
+from modeseek.bandit.commands.pages import Pages
+from modeseek.bandit.commands.phase import Phase
+from modeseek.bandit.commands.recommend import Recommend
 from modeseek.bandit.commands.reproduce import Reproduce
 from modeseek.bandit.commands.runs import Bandit, Repeat, Sweep
+from modeseek.bandit.commands.slides import Slides
 from modeseek.bandit.simulator.conventions import PRESETS
 from modeseek.bandit.simulator.experiment import Experiment
 from modeseek.checks import nearest
@@ -40,7 +45,9 @@ GROUPS: dict[str, dict[str, Callable[..., Any]]] = {
     "first steps": {"demo": Demo, "lab": Lab, "methods": Methods},
     "experiments on the bandit": {"bandit": Bandit, "sweep": Sweep, "repeat": Repeat},
     "forward against reverse KL": {"kl": KL, "theory": Theory},
-    "the paper": {"reproduce": Reproduce},
+    "teaching": {"pages": Pages, "slides": Slides},
+    "papers": {"reproduce": Reproduce, "followups": Followups},
+    "which method where": {"phase": Phase, "recommend": Recommend},
     "language models": {"llm": LanguageModels},
     "this machine": {"bench": Bench},
 }

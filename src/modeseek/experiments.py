@@ -1,15 +1,16 @@
 """Experiments on the bandit as a person calls them: run, sweep, open, tabulate, plot."""
 
 import dataclasses
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from modeseek.bandit.commands.common import Where
 from modeseek.bandit.objectives.batch import HyperParameters
-from modeseek.bandit.objectives.registry import METHODS, Method
+from modeseek.bandit.objectives.method import Method
+from modeseek.bandit.objectives.registry import METHODS
 from modeseek.bandit.objectives.table import METHOD_COLUMNS, method_rows
-from modeseek.bandit.simulator.config import AlgorithmConfig
+from modeseek.bandit.simulator.config import AlgorithmConfig, RewardModelConfig
 from modeseek.bandit.simulator.conventions import PRESETS
 from modeseek.bandit.simulator.experiment import Experiment
 from modeseek.checks import hint, require
@@ -21,7 +22,13 @@ if TYPE_CHECKING:
 
 
 def run(
-    experiment: Experiment | None = None, *, out: str | Path | None = None, progress: bool = True, **options: Any
+    experiment: Experiment | None = None,
+    *,
+    out: str | Path | None = None,
+    progress: bool = True,
+    devices: int | None = None,
+    cluster: str | None = None,
+    **options: Any,
 ) -> "xarray.Dataset":
     """Train methods on the bandit and return their curves.
 
@@ -38,6 +45,9 @@ def run(
         out: folder for `results.nc`. A run that was stopped or killed goes on there with the same call, to the same
             bits. Without it, nothing is written.
         progress: show a bar on standard error.
+        devices: how many of this machine's JAX devices; all of them, if not given.
+        cluster: the workers of a Dask scheduler instead, by its address (tcp://10.0.0.1:8786), or local:N, N workers on
+            this machine. The bits are the same.
         **options: changes to the experiment by name: fields of `Experiment` (`methods`, `rewards`, `seeds`, …), of
             Algorithm 1 (`collections`, `inner_steps`, …) and hyper-parameters (`learning_rate`, `tau`, …), as on the
             command line. `preset="released_code"` takes the released code's conventions, `vary={"tau": [0.05, 0.1]}`
@@ -47,13 +57,21 @@ def run(
         a dataset with dimensions `algorithm`, `reward`, `seed`, `step`, …; NaN where Ctrl-C came first.
 
     Raises:
-        ValueError: an unknown name or a value that cannot be one; nothing has been run then.
+        ValueError: an unknown name or a value that cannot be one; more devices than there are, or a cluster that
+            cannot be used (`modeseek.cluster.workers_at`). Nothing has been run then.
     """
-    return _run(experiment_with(Experiment() if experiment is None else experiment, **options), "run", out, progress)
+    base = Experiment() if experiment is None else experiment
+    return _run(experiment_with(base, **options), "run", out, progress, Where(devices, cluster))
 
 
 def sweep(
-    experiment: Experiment | None = None, *, out: str | Path | None = None, progress: bool = True, **options: Any
+    experiment: Experiment | None = None,
+    *,
+    out: str | Path | None = None,
+    progress: bool = True,
+    devices: int | None = None,
+    cluster: str | None = None,
+    **options: Any,
 ) -> "xarray.Dataset":
     """Train methods over a grid of learning rates, and of anything else, as paper I.3 tunes them.
 
@@ -65,6 +83,8 @@ def sweep(
         experiment: as for `run`; the default has the paper's ten learning rates and five seeds.
         out: as for `run`.
         progress: as for `run`.
+        devices: as for `run`.
+        cluster: as for `run`.
         **options: as for `run`.
 
     Returns:
@@ -78,7 +98,7 @@ def sweep(
         from modeseek.bandit.studies.reproduce.protocols import PAPER_LEARNING_RATES
 
         base = Experiment(learning_rates=PAPER_LEARNING_RATES, seeds=5)
-    return _run(experiment_with(base, **options), "sweep", out, progress)
+    return _run(experiment_with(base, **options), "sweep", out, progress, Where(devices, cluster))
 
 
 def experiment_with(experiment: Experiment, **options: Any) -> Experiment:
@@ -115,8 +135,10 @@ def _field(name: str, value: Any) -> Any:
     """A value as `Experiment` holds it: one name stands for a tuple of one, a list for a tuple, a mapping for pairs."""
     if name == "vary" and isinstance(value, Mapping):
         return tuple((axis, _axis(axis, values)) for axis, values in value.items())
-    if name in ("methods", "rewards") and isinstance(value, str):
+    if name in ("methods", "rewards", "behaviors") and isinstance(value, str):
         return (value,)
+    if name == "reward_model" and isinstance(value, str):
+        return RewardModelConfig(kind=value)  # type: ignore[arg-type]  # which checks itself
     return tuple(value) if isinstance(value, list) else value
 
 
@@ -127,26 +149,28 @@ def _axis(name: str, values: Any) -> tuple[float, ...]:
     return tuple(values)
 
 
-def _run(experiment: Experiment, command: str, out: str | Path | None, progress: bool) -> "xarray.Dataset":
+def _run(
+    experiment: Experiment, command: str, out: str | Path | None, progress: bool, where: Where
+) -> "xarray.Dataset":
+    from modeseek.bandit.commands.common import check_before, output_folder, run_to_file, say
     from modeseek.bandit.simulator.devices import use_compilation_cache, use_host_devices
 
     use_host_devices()
     use_compilation_cache()
-    if out is not None:
-        from modeseek.bandit.commands.common import check_before, output_folder, run_to_file
+    with where.workers() as workers:
+        mesh = check_before(experiment, where.devices) if workers is None else None
+        if out is not None:
+            folder = output_folder(Path(out), command)
+            finished = run_to_file(experiment, folder, progress=progress, mesh=mesh, workers=workers)
+            return open_results(folder / "results.partial.nc") if finished is None else finished
+        from modeseek.bandit.simulator.summary import diverged_runs, idle_runs
+        from modeseek.bandit.simulator.sweep import run_sweep
 
-        check_before(experiment)
-        folder = output_folder(Path(out), command)
-        finished = run_to_file(experiment, folder, progress=progress)
-        return open_results(folder / "results.partial.nc") if finished is None else finished
-    from modeseek.bandit.simulator.summary import diverged_runs, idle_runs
-    from modeseek.bandit.simulator.sweep import run_sweep
-
-    done = run_sweep(experiment, progress=progress)
+        done = run_sweep(experiment, progress=progress, mesh=mesh, workers=workers)
     for line in (*diverged_runs(done.dataset), *idle_runs(done.dataset, experiment)):
-        print(f"warning: {line}", file=sys.stderr)
+        say(f"warning: {line}")
     if not done.complete:
-        print("stopped: runs that did not finish are NaN (give out=FOLDER to go on later)", file=sys.stderr)
+        say("stopped: runs that did not finish are NaN (give out=FOLDER to go on later)")
     return done.dataset
 
 

@@ -49,6 +49,7 @@ _ALIASES = {
     "fig18": "figure18",
     "negative": "negative_gradient",
     "ood": "out_of_distribution",
+    "steps": "first_steps",
 }
 """How state strings, and the files of an export, call some of the explorers."""
 
@@ -63,8 +64,8 @@ def explorer(kind: str, preset: str | None = None, **values: Any) -> "Explorer":
 
     Args:
         kind: which: `kl`, `bandit`, `on_policy`, `negative_gradient`, `four_methods`, `displacement`, `figure18`,
-            `out_of_distribution`, `phase`, `reproduce` or `demo`; or the first word of its state string, such as
-            `fig16` or `ood`.
+            `out_of_distribution`, `phase`, `reproduce`, `demo` or `first_steps`; or the first word of its state string,
+            such as `fig16` or `ood`.
         preset: its name; the explorer's first, if not given.
         **values: of controls, by name; also `state=` and `hide=`.
 

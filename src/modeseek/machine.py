@@ -31,6 +31,13 @@ def processor() -> str:
     return ", ".join([platform.machine(), *sorted(names)])
 
 
+def available_cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def machine() -> str:
     """What computes here, with everything of it that may change a bit: processor, devices, the user's flags of XLA."""
     import jax  # here, so that who asks for versions does not wait for it

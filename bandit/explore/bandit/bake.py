@@ -19,7 +19,7 @@ def main(names: list[str]) -> None:
         *_, last = training(values)
         command = f"python -m modeseek.bandit.explore.bandit.bake {name}"
         save({"run": last.run}, DATA / f"bandit-{name}.nc", experiment(values), values.method, command, KEPT)
-        print(f"{time.monotonic() - began:.0f} s, reward {last.run.mean('expected_reward')[-1]:.3f}", flush=True)
+        print(f"{time.monotonic() - began:z.0f} s, reward {last.run.mean('expected_reward')[-1]:z.3f}", flush=True)
 
 
 if __name__ == "__main__":

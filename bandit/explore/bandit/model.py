@@ -1,6 +1,8 @@
 """The view-model of a bandit in training: token by token, beside what would be best; decisions of the last batch."""
 
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,20 +11,24 @@ from modeseek.bandit.categorical.frontier import Responses, best_at, frontier, r
 from modeseek.bandit.explore.bandit.presets import (
     PRESETS,
     REFERENCE_FLOOR,
+    REWARDS,
     BanditValues,
     experiment,
     irrelevant,
+    reward_text,
 )
 from modeseek.bandit.explore.toolkit.model import rows_of
 from modeseek.bandit.explore.toolkit.recording import CURVES, Part, Recording, bundled, parts
 from modeseek.bandit.explore.toolkit.training import TrainingModel
 from modeseek.bandit.objectives.registry import variant
 from modeseek.bandit.simulator.experiment import Experiment
-from modeseek.bandit.simulator.problem import ReferenceRecipe, gaussian_bump, reference_probs
+from modeseek.bandit.simulator.problem import ReferenceRecipe, reference_probs, token_rewards
 
 LENGTH, TOKENS = 10, 100
 SHAPES = ("policy", "prompts", "responses", "inner_steps")
 """Controls that change what is compiled."""
+PROBLEM = ("location", "scale", "reward", "knots", "center", "width")
+"""Controls that say what is rewarded, and where the reference is."""
 
 
 def training(values: BanditValues) -> Iterator[Part]:
@@ -52,17 +58,32 @@ class BanditResult(NamedTuple):
     frontier_reward: np.ndarray
 
 
+@lru_cache(maxsize=16)
+def _problem(location: float, scale: float, reward: str) -> BanditResult:
+    reference = reference_probs(ReferenceRecipe(location=location, scale=scale, floor=REFERENCE_FLOOR), "clip", TOKENS)
+    rewards = token_rewards(reward, TOKENS)
+    responses = Responses(reference, rewards, LENGTH)
+    return BanditResult(reference, rewards, responses, *frontier(responses))
+
+
 class BanditModel(TrainingModel[BanditValues, BanditResult]):
     """What does training look like, token by token?"""
 
     kind = "bandit"
     title = "A bandit in training"
-    run: Recording
+    near = ("method", "center", "location", "learning_rate")
     defaults = BanditValues()
     presets = PRESETS
 
     def settle(self, values: BanditValues, changed: str, before: BanditValues) -> BanditValues:
-        """Nothing else changes; what has no effect, or costs a compilation, is said."""
+        """Who draws a reward means a drawn one, and who moves the peak a peak; what has no effect, or costs a
+        compilation, is said."""
+        meant = "drawn" if changed == "knots" else "peak" if changed in ("center", "width") else values.reward
+        if meant != values.reward:
+            values = replace(values, reward=meant)
+            self.notes.append(f"the reward is now {REWARDS[meant]}")
+        if values.reward == "drawn" and len(set(values.knots)) == 1:
+            self.notes.append(f"every token earns {values.knots[0]:g}: there is nothing to learn. Draw a difference")
         if irrelevant(changed, values.method):
             self.notes.append(
                 f"{self.control(changed).label} does not enter {variant(values.method).title}: the same curves again"
@@ -70,6 +91,11 @@ class BanditModel(TrainingModel[BanditValues, BanditResult]):
         if changed in SHAPES and self.compiles(values):
             self.notes.append(f"{self.control(changed).label} is a shape: the next training compiles first")
         return values
+
+    def settings(self, values: BanditValues) -> tuple[Any, ...]:
+        """As `TrainingModel`, without what the other kind of reward is drawn by."""
+        unused = ("center", "width") if values.reward == "drawn" else ("knots",)
+        return super().settings(replace(values, **{name: getattr(self.defaults, name) for name in unused}))
 
     def recorded(self, values: BanditValues) -> Recording:
         """The bundled run."""
@@ -93,11 +119,12 @@ class BanditModel(TrainingModel[BanditValues, BanditResult]):
         Raises:
             ValueError: it is none.
         """
-        recipe = ReferenceRecipe(location=values.location, scale=values.scale, floor=REFERENCE_FLOOR)
-        reference = reference_probs(recipe, "clip", TOKENS)
-        rewards = gaussian_bump(values.center, values.width, TOKENS)
-        responses = Responses(reference, rewards, LENGTH)
-        return BanditResult(reference, rewards, responses, *frontier(responses))
+        return _problem(values.location, values.scale, reward_text(values))
+
+    @property
+    def drawn_problem(self) -> BanditResult:
+        """What follows from the problem of the run that is drawn."""
+        return self.compute(self.drawn.values)
 
     # What the views show of the chosen collection.
 
@@ -117,7 +144,7 @@ class BanditModel(TrainingModel[BanditValues, BanditResult]):
     def best(self) -> np.ndarray:
         """The best token distribution as far from the reference as the first seed's policy, `[V]`."""
         nats = float(self.run.curves["kl_to_reference"][0, self.evaluation])
-        return best_at(self.result.responses, max(nats, 0.0))
+        return best_at(self.drawn_problem.responses, max(nats, 0.0))
 
     def batch(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The collection that led here, its strongest pushed-up response first: tokens `[B, T]`, weights and rewards
@@ -134,8 +161,8 @@ class BanditModel(TrainingModel[BanditValues, BanditResult]):
         run, at, step = self.run, self.evaluation, self.values.step
         reward, error = float(run.mean("expected_reward")[at]), float(run.error("expected_reward")[at])
         nats = float(run.mean("kl_to_reference")[at])
-        spread = f" ± {error:.2f} (standard error of {len(run.seeds)} seeds)" if len(run.seeds) > 1 else " (one seed)"
-        could = float(reward_at(self.result.responses, nats))
+        spread = f" ± {error:z.2f} (standard error of {len(run.seeds)} seeds)" if len(run.seeds) > 1 else " (one seed)"
+        could = float(reward_at(self.drawn_problem.responses, nats))
         _, weights, _ = self.batch()
         up, down = int((weights > 0).sum()), int((weights < 0).sum())
         pushed = f"; of the batch's {weights.size} responses {up} are pushed up and {down} down" if weights.size else ""
@@ -143,11 +170,14 @@ class BanditModel(TrainingModel[BanditValues, BanditResult]):
         ended = "" if run.whole else f" The training was stopped after {run.done} of {run.asked} collections."
         if (run.diverged_at >= 0).any():
             ended += f" Seeds whose training diverged: {int((run.diverged_at >= 0).sum())}."
-        other = " These curves are of other settings than those above: press Train." if self.stale else ""
+        other = self.of_others()
+        if any(getattr(self.drawn.values, name) != getattr(self.values, name) for name in PROBLEM):
+            other += " The reference and the reward over the tokens are those of the settings above."
         return (
-            f"{variant(self.values.method).title}, collection {step} of {run.asked}, gradient step {run.steps[at]}: "
-            f"expected reward {reward:.2f}{spread} at KL(policy ‖ reference) = {nats:.1f} nats, where {could:.2f} "
-            f"could be had. Seed {run.seeds[0]}: most mass is on token {int(peak.argmax())} ({peak.max():.0%}){pushed}."
+            f"{variant(self.drawn.values.method).title}, collection {step} of {run.asked}, gradient step "
+            f"{run.steps[at]}: expected reward {reward:z.2f}{spread} at KL(policy ‖ reference) = {nats:z.1f} nats, "
+            f"where {could:z.2f} could be had. Seed {run.seeds[0]}: most mass is on token {int(peak.argmax())} "
+            f"({peak.max():.0%}){pushed}."
             f"{ended}{other}"
         )
 

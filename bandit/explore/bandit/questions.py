@@ -1,4 +1,4 @@
-"""Predictions and exercises of notebook 02; every answer is read off the recorded runs."""
+"""Predictions and exercises of notebook 05; every answer is read off the recorded runs."""
 
 from typing import Any
 
@@ -24,9 +24,9 @@ def predict_wave() -> Prediction:
         half = int(np.argmax(peak > 0.5))
         return Truth(
             0 if between.max() > 2 * between[0] else 1,
-            f"Tokens 35 to 49 never hold more than {between.max():.3f}, and held {between[0]:.3f} before training; "
+            f"Tokens 35 to 49 never hold more than {between.max():z.3f}, and held {between[0]:z.3f} before training; "
             f"when half of the mass has come to tokens 60 to 80, after collection {half}, they are at "
-            f"{between[half]:.3f}. A response is pushed up or down as it was sampled (eq. 19 standardises its reward "
+            f"{between[half]:z.3f}. A response is pushed up or down as it was sampled (eq. 19 standardises its reward "
             "into an advantage), token 38 knows nothing of token 39, and a softmax takes the mass from wherever it is.",
         )
 
@@ -56,8 +56,8 @@ def predict_price() -> Prediction:
         least = float(nats_at(result.responses, 0.5))
         return Truth(
             0 if ppo < best else 1,
-            f"PPO has moved {ppo:.1f} nats when its expected reward is one half, Best-of-N {best:.1f}; {least:.1f} is "
-            "the least possible, by the reference tilted by the reward. Best-of-N copies whole responses, "
+            f"PPO has moved {ppo:z.1f} nats when its expected reward is one half, Best-of-N {best:z.1f}; {least:z.1f} "
+            "is the least possible, by the reference tilted by the reward. Best-of-N copies whole responses, "
             "their accidental tokens included; PPO also pushes the worse half of its batch down, and what "
             "is common to good and bad responses cancels.",
         )
@@ -73,24 +73,24 @@ def predict_price() -> Prediction:
 @check
 def check_half(collection: Any) -> str:
     """Exercise 1: the first collection after which PPO's mean expected reward on R1 is above one half."""
-    value = number(collection, "a collection", -1, 41)
+    value = number(collection, "a collection", -1.0, 41.0)
     run = BanditModel("R1-ppo").run
     reward = run.mean("expected_reward")
     if value != int(value):
         raise Wrong(f"collections are whole; this is {value:g}.")
     at = int(value)
     if reward[at] <= 0.5:
-        raise Wrong(f"after collection {at} the mean of the {len(run.seeds)} seeds is {reward[at]:.2f}: scrub on.")
+        raise Wrong(f"after collection {at} the mean of the {len(run.seeds)} seeds is {reward[at]:z.2f}: scrub on.")
     if reward[at - 1] > 0.5:
-        raise Wrong(f"it is {reward[at]:.2f} there, and was above one half before.")
-    return f"{reward[at]:.2f}, and {reward[at - 1]:.2f} one collection earlier."
+        raise Wrong(f"it is {reward[at]:z.2f} there, and was above one half before.")
+    return f"{reward[at]:z.2f}, and {reward[at - 1]:z.2f} one collection earlier."
 
 
 @check
 def check_best_of_n(best: Any, others: Any) -> str:
     """Exercise 2: the weights of Best-of-N's batch, ten prompts with ten responses each."""
     weights = BanditModel("R1-best-of-n").run.weights[0]
-    given = number(best, "a weight", -10, 10), number(others, "a weight", -10, 10)
+    given = number(best, "a weight", -10.0, 10.0), number(others, "a weight", -10.0, 10.0)
     true = float(weights.max()), float(weights.min())
     if abs(given[1] - true[1]) > 1e-6:
         raise Wrong(f"does a response that is not selected enter the loss at all? {given[1]:g} would push it.")
@@ -105,7 +105,7 @@ def check_best_of_n(best: Any, others: Any) -> str:
 @check
 def check_gap(reward: Any) -> str:
     """Exercise 3: what offline IPO leaves on the table at its end on R1, to two hundredths."""
-    value = number(reward, "a difference of rewards", -1, 1)
+    value = number(reward, "a difference of rewards", -1.0, 1.0)
     model = BanditModel("R1-ipo")
     nats, earned = (float(model.run.mean(name)[-1]) for name in ("kl_to_reference", "expected_reward"))
     could = float(reward_at(model.result.responses, nats))
@@ -115,7 +115,7 @@ def check_gap(reward: Any) -> str:
         raise Wrong(
             f"{value:g} is {near}. The grey line in the lower right view goes from the run to the dashed curve."
         )
-    return f"{could:.2f} could be had at {nats:.0f} nats, and offline IPO earns {earned:.2f}."
+    return f"{could:z.2f} could be had at {nats:z.0f} nats, and offline IPO earns {earned:z.2f}."
 
 
 @check
@@ -133,7 +133,7 @@ def check_faster(answer: Any) -> str:
     first, step = first_above_half(known), first_above_half(model)
     if step is None:
         raise Wrong(
-            f"its mean expected reward stays below one half: it ends at {model.run.mean('expected_reward')[-1]:.2f}."
+            f"its mean expected reward stays below one half: it ends at {model.run.mean('expected_reward')[-1]:z.2f}."
         )
     assert first is not None
     if step >= first:

@@ -8,7 +8,7 @@ from matplotlib.artist import Artist
 from matplotlib.figure import Figure, SubFigure
 
 from modeseek.bandit.explore.bandit.model import LENGTH, TOKENS, BanditModel
-from modeseek.bandit.explore.toolkit.canvas import Panel, Scene, axes_in, rectangles
+from modeseek.bandit.explore.toolkit.canvas import WIDTH, Panel, Scene, axes_in, rectangles
 from modeseek.bandit.explore.toolkit.panels import (
     REWARD_ENDS,
     SHADES,
@@ -30,7 +30,7 @@ WHITE = np.full((1, TOKENS, 4), 255, np.uint8)
 class BanditScene(Scene):
     """Left, on one token axis: distributions, positions, batch. Right: reward against step, and against nats."""
 
-    size = (11.6, 6.6)
+    size = (WIDTH, 6.4)
 
     def panels(self, figure: Figure) -> list[Panel]:
         """Five views."""
@@ -39,7 +39,7 @@ class BanditScene(Scene):
 
 
 def _style(model: BanditModel) -> LineStyle:
-    return method_style(model.values.method)
+    return method_style(model.drawn.values.method)
 
 
 class _Marginal(Panel):
@@ -56,7 +56,7 @@ class _Marginal(Panel):
         (self._reward,) = axis.plot(np.arange(TOKENS), empty, ":", color=BLACK, linewidth=1.3, label="reward")
         root_axis(axis, 1.03)
         axis.set_xlim(edges[0], edges[-1])
-        axis.set_ylabel("probability\n(root axis)")
+        axis.set_ylabel("probability (root)")
         axis.tick_params(labelbottom=False)
         self.moving: list[Artist] = [self._reference, self._reward, self._policy, self._best]
 
@@ -65,7 +65,7 @@ class _Marginal(Panel):
 
     def adapt(self, model: BanditModel) -> None:
         self._policy.set_edgecolor(_style(model).color)
-        self._axis.legend(fontsize=7.5, ncols=4, loc="lower right", bbox_to_anchor=(1.01, 0.98), columnspacing=1.0)
+        self._axis.legend(ncols=4, loc="lower right", bbox_to_anchor=(1.01, 0.98), columnspacing=1.0)
 
     def update(self, model: BanditModel) -> None:
         self._reference.set_data(model.result.reference)
@@ -90,7 +90,7 @@ class _Positions(Panel):
         axis.set_yticks([1, 4, 7, 10])
         axis.set_ylabel("position")
         axis.tick_params(labelbottom=False)
-        axis.set_title("where the mass is, position by position (bright: likely; root scale)", fontsize=9, y=1.0, pad=3)
+        axis.set_title("the mass at each position (bright: likely; root scale)", y=1.0, pad=3)
         self.moving: list[Artist] = [self._image]
 
     def update(self, model: BanditModel) -> None:
@@ -126,13 +126,13 @@ class _Batch(Panel):
         axis.grid(visible=False)
         self._image = axis.imshow(WHITE, aspect="auto", interpolation="nearest")
         (self._border,) = axis.plot([], [], color=BLACK, linewidth=1.0)
-        place: dict[str, Any] = {"transform": axis.transAxes, "ha": "right", "fontsize": 8.5}
+        place: dict[str, Any] = {"transform": axis.transAxes, "ha": "right", "fontsize": 9}
         self._up = axis.text(0.99, 0.96, "", va="top", color=BLUE, **place)
         self._down = axis.text(0.99, 0.05, "", va="bottom", color="#A34700", **place)
         axis.set(xlim=(-0.5, TOKENS - 0.5), xlabel="token")
         axis.xaxis.labelpad = 1
         axis.set_ylabel("response")
-        self._title = axis.set_title("", fontsize=9, y=1.0, pad=3)
+        self._title = axis.set_title("", y=1.0, pad=3)
         self.moving: list[Artist] = [self._image, self._border, self._up, self._down]
 
     def key(self, model: BanditModel) -> Hashable:
@@ -142,7 +142,7 @@ class _Batch(Panel):
         rows = max(len(model.batch()[1]), 1)
         self._image.set_extent((-0.5, TOKENS - 0.5, rows, 0))
         self._axis.set(xlim=(-0.5, TOKENS - 0.5), ylim=(rows, 0), yticks=[0, rows // 2, rows])
-        self._title.set_text("the last batch: a row a response, its tokens marked; strongest pushes outside")
+        self._title.set_text("the last batch, a row a response; strongest pushes outside")
 
     def update(self, model: BanditModel) -> None:
         responses, weights, _ = model.batch()
@@ -183,7 +183,7 @@ class _Reward(Panel):
             each.set_color(line.color)
         self._mean.set_linestyle(line.dash)
         self._dot.set(marker=line.marker, markeredgecolor=BLACK)
-        per_collection = run.steps[-1] / run.done if run.done else model.values.inner_steps
+        per_collection = run.steps[-1] / run.done if run.done else model.drawn.values.inner_steps
         self._axis.set_xlim(0, max(per_collection * run.asked, 1))
         count = len(run.seeds)
         self._title.set_text(
@@ -233,10 +233,10 @@ class _Frontier(Panel):
         self._path.set_linestyle(line.dash)
         self._dot.set(marker=line.marker, markeredgecolor=BLACK)
         self._axis.set_xlim(0, self._farthest(model))
-        self._axis.legend(fontsize=7.5, loc="lower right", handlelength=3.0)
+        self._axis.legend(loc="lower right", handlelength=3.0)
 
     def update(self, model: BanditModel) -> None:
-        run, at, result = model.run, model.evaluation, model.result
+        run, at, result = model.run, model.evaluation, model.drawn_problem
         reward, nats = run.mean("expected_reward"), run.mean("kl_to_reference")
         self._limit.show((result.frontier_kl, result.frontier_reward))
         self._path.set_data(nats, reward)

@@ -52,9 +52,25 @@ class DemoResult(NamedTuple):
 class DemoValues(SteppedValues):
     """What the explorer is set to; the presets are the rewards."""
 
-    preset: str = choice("reward", REWARDS, "R1")
-    method: str = choice("method below", {name: variant(name).title for name in METHODS}, "on_policy_ipo", view=True)
-    step: int = number("measurement", 0, 200, 100, whole=True, view=True)
+    preset: str = choice(
+        "reward", REWARDS, "R1", help="Which of the paper's two rewards: R1 peaks far from the reference, R2 near it."
+    )
+    method: str = choice(
+        "method below",
+        {name: variant(name).title for name in METHODS},
+        "on_policy_ipo",
+        view=True,
+        help="Whose policy the lower picture shows.",
+    )
+    step: int = number(
+        "measurement",
+        0,
+        200,
+        100,
+        whole=True,
+        view=True,
+        help="At which evaluation of the recorded runs the policies are looked at.",
+    )
 
 
 class DemoModel(ViewModel[DemoValues, DemoResult]):
@@ -84,8 +100,8 @@ class DemoModel(ViewModel[DemoValues, DemoResult]):
         """Every method at the chosen step."""
         result, at = self.result, self.values.step
         each = ", ".join(
-            f"{variant(name).title} {result.reward[m, at]:.2f} ± {result.error[m, at]:.2f} at "
-            f"{result.divergence[m, at]:.1f} nats"
+            f"{variant(name).title} {result.reward[m, at]:z.2f} ± {result.error[m, at]:z.2f} at "
+            f"{result.divergence[m, at]:z.1f} nats"
             for m, name in enumerate(METHODS)
         )
         peak = result.tokens[METHODS.index(self.values.method)]

@@ -6,6 +6,7 @@ import numpy as np
 
 from modeseek.bandit.explore.demo.model import METHODS, DemoModel
 from modeseek.bandit.explore.toolkit.checks import Wrong, check, number
+from modeseek.bandit.explore.toolkit.controls import named
 from modeseek.bandit.explore.toolkit.prediction import Prediction, Truth
 from modeseek.bandit.objectives.registry import variant
 
@@ -21,8 +22,8 @@ def predict_offline() -> Prediction:
         lost = {name: online[name] - offline[name] for name in ends}
         return Truth(
             0 if lost["R1"] > lost["R2"] else 1,
-            f"Offline IPO ends at {offline['R1']:.2f} on R1 and at {offline['R2']:.2f} on R2; on-policy PPO at "
-            f"{online['R1']:.2f} and {online['R2']:.2f}. Samples of the reference hardly ever show what R1 rewards, "
+            f"Offline IPO ends at {offline['R1']:z.2f} on R1 and at {offline['R2']:z.2f} on R2; on-policy PPO at "
+            f"{online['R1']:z.2f} and {online['R2']:z.2f}. Samples of the reference hardly ever show what R1 rewards, "
             "and nothing that is never shown can be preferred.",
         )
 
@@ -37,8 +38,7 @@ def predict_offline() -> Prediction:
 @check
 def check_fastest(name: Any) -> str:
     """Exercise 1: the method whose mean expected reward on R1 is the first above one half."""
-    if name not in METHODS:
-        raise Wrong(f"one of {', '.join(METHODS)} is asked for; this is {name!r}.")
+    name = named(name, {each: variant(each).title for each in METHODS}, "a method")
     result = DemoModel("R1").result
     above = result.reward > 0.5
     first = np.where(above.any(-1), above.argmax(-1), result.steps.size)
@@ -57,4 +57,4 @@ def check_distance(nats: Any) -> str:
     if abs(value - true) > 1.0:
         side = "more" if true > value else "less"
         raise Wrong(f"it is {side} than {value:g}. Is the measurement at its end, and is it the right curve's marker?")
-    return f"{true:.1f} nats a response: sampled from the reference, such responses would hardly ever come."
+    return f"{true:z.1f} nats a response: sampled from the reference, such responses would hardly ever come."

@@ -7,7 +7,7 @@ from matplotlib.artist import Artist
 from matplotlib.figure import Figure, SubFigure
 
 from modeseek.bandit.explore.demo.model import METHODS, DemoModel, recorded
-from modeseek.bandit.explore.toolkit.canvas import Panel, Scene, axes_in, rectangles
+from modeseek.bandit.explore.toolkit.canvas import WIDTH, Panel, Scene, axes_in, rectangles
 from modeseek.bandit.explore.toolkit.panels import REWARD_ENDS, Curves, Limit, root_axis, token_edges
 from modeseek.bandit.figures.methods import method_line, styles_of
 from modeseek.bandit.figures.style import BLACK, REFERENCE_BARS, method_style
@@ -26,8 +26,8 @@ class _Curves(Curves):
         axes.set_xlabel("KL(policy ‖ reference), nats per response" if against_kl else "gradient step")
         axes.set_title("… and at what distance?" if against_kl else "How high does each get?", y=1.0, pad=4)
         self._limit = Limit(axes) if against_kl else None
-        if not against_kl:
-            axes.legend(fontsize=7.5, loc="lower right", handlelength=3.2)
+        if against_kl:  # below the curves, which rise from the left
+            axes.legend(loc="lower right", handlelength=3.2)
 
     def key(self, model: DemoModel) -> Hashable:
         return model.values.preset
@@ -71,7 +71,7 @@ class _Tokens(Panel):
 
     def adapt(self, model: DemoModel) -> None:
         self._policy.set_edgecolor(method_style(model.values.method).color)
-        self._axis.legend(fontsize=7.5, loc="upper left", bbox_to_anchor=(0.03, 1.0))
+        self._axis.legend(loc="upper center", bbox_to_anchor=(0.46, 1.0))
         self._title.set_text(f"Where did the mass go? {variant(model.values.method).title}, at the end")
 
     def update(self, model: DemoModel) -> None:
@@ -84,7 +84,7 @@ class _Tokens(Panel):
 class DemoScene(Scene):
     """Above both curves, below the tokens."""
 
-    size = (10.5, 5.6)
+    size = (WIDTH, 5.6)
 
     def panels(self, figure: Figure) -> list[Panel]:
         """Three views."""

@@ -41,6 +41,7 @@ class DisplacementModel(ViewModel[DisplacementValues, DisplacementResult]):
 
     kind = "displacement"
     title = "Likelihood displacement in the smallest model"
+    near = ("b", "c", "prompts", "tables", "push")
     defaults = DisplacementValues()
     presets = PRESETS
 
@@ -94,7 +95,7 @@ class DisplacementModel(ViewModel[DisplacementValues, DisplacementResult]):
         else:
             verdict = "is above 1: y_w falls from the first step"
         said = f"{values.prompts} prompts, {values.sharing:.3g} sharing a table" if values.prompts > 1 else "one prompt"
-        each = ", ".join(f"{n} {g:+.2f}" for n, g in zip(RESPONSES, result.gains[:, step], strict=True))
+        each = ", ".join(f"{n} {g:+z.2f}" for n, g in zip(RESPONSES, result.gains[:, step], strict=True))
         return (
             f"{values.preset}, N = {values.length}, {said}: N Σ(π_B - π_C) = {product:.3g} {verdict}. At step {step} "
             f"(s = {result.moved[step]:.3g}, margin gained {2 * result.moved[step]:.3g} nats) log π - log π_ref is: "

@@ -11,14 +11,49 @@ class DisplacementValues(SteppedValues):
     """Token probabilities, length, and how many prompts share how many tables of logits."""
 
     preset: str = "fig18-100-prompts"
-    b: float = number("π_B, preferred", 0.001, 0.9, 0.2, log=True)
-    c: float = number("π_C, rejected", 0.001, 0.9, 0.1, log=True)
-    length: int = number("length N", 1, 50, 10, whole=True)
-    prompts: int = number("prompts", 1, 100, 1, whole=True)
-    tables: int = number("tables (capacity)", 1, 100, 1, whole=True, until="prompts")
-    push: float = number("η c of a step", 0.001, 0.5, 0.005, log=True)
-    steps: int = number("steps", 10, 500, 200, whole=True)
-    step: int = number("step", 0, 500, 0, whole=True, view=True, until="steps")
+    b: float = number(
+        "π_B, preferred", 0.001, 0.9, 0.2, log=True, help="Probability of B, with which the preferred response ends."
+    )
+    c: float = number(
+        "π_C, rejected", 0.001, 0.9, 0.1, log=True, help="Probability of C, with which the rejected response ends."
+    )
+    length: int = number(
+        "length N",
+        1,
+        50,
+        10,
+        whole=True,
+        help="How many tokens a response has: N - 1 times A, then a B or a C.",
+    )
+    prompts: int = number("prompts", 1, 100, 1, whole=True, help="How many prompts have a pair.")
+    tables: int = number(
+        "tables",
+        1,
+        100,
+        1,
+        whole=True,
+        until="prompts",
+        help="How many tables of logits they share: fewer tables than prompts is a policy with less capacity.",
+    )
+    push: float = number(
+        "η c of a step",
+        0.001,
+        0.5,
+        0.005,
+        log=True,
+        help="How far one step goes: the step size times the loss's weight on the pair.",
+    )
+    steps: int = number("steps", 10, 500, 200, whole=True, help="How many steps are computed; the player ends there.")
+    step: int = number(
+        "step",
+        0,
+        500,
+        0,
+        whole=True,
+        view=True,
+        until="steps",
+        help="After how many steps the likelihoods are looked at.",
+    )
 
     @property
     def sharing(self) -> float:

@@ -1,4 +1,4 @@
-"""Predictions and exercises of notebook 05; every answer is computed or read off the recorded runs."""
+"""Predictions and exercises of notebook 04; every answer is computed or read off the recorded runs."""
 
 from typing import Any
 
@@ -23,8 +23,8 @@ def predict_length() -> Prediction:
         short, long = (float(displacement_slope(0.3, 0.1, n)) for n in LENGTHS)
         return Truth(
             {(False, False): 0, (False, True): 1, (True, True): 2}[(short < 0, long < 0)],
-            f"log π(y_w) changes by η c [1 - N (π_B - π_C)]: by {short:+.1f} η c for N = {LENGTHS[0]} and by "
-            f"{long:+.1f} η c for N = {LENGTHS[1]}. In log π(y_w) - log π(y_l) the A's cancel, so the step moves the "
+            f"log π(y_w) changes by η c [1 - N (π_B - π_C)]: by {short:+z.1f} η c for N = {LENGTHS[0]} and by "
+            f"{long:+z.1f} η c for N = {LENGTHS[1]}. In log π(y_w) - log π(y_l) the A's cancel, so the step moves the "
             "logits of B and C alone, one up and one down. B gains, but the more likely of the two weighs more in the "
             "normaliser, and y_w pays for that N times, once for each of its tokens.",
         )
@@ -50,8 +50,8 @@ def predict_prompts() -> Prediction:
         (few, many), errors = result.mean[0, [0, -1], -1], result.error[0, [0, -1], -1]
         return Truth(
             {(True, True): 0, (True, False): 1, (False, False): 2, (False, True): 3}[(few > 0, many > 0)],
-            f"Recorded, {result.seeds} seeds: y_w ends at {few:+.2f} ± {errors[0]:.2f} nats on {result.prompts[0]} "
-            f"prompts and at {many:+.2f} ± {errors[1]:.2f} on {result.prompts[-1]}. The more prompts, the more B's "
+            f"Recorded, {result.seeds} seeds: y_w ends at {few:+z.2f} ± {errors[0]:z.2f} nats on {result.prompts[0]} "
+            f"prompts and at {many:+z.2f} ± {errors[1]:z.2f} on {result.prompts[-1]}. The more prompts, the more B's "
             "weigh in one normaliser. A table that cannot tell prompts apart shows the same trend (policy `table`).",
         )
 
@@ -76,10 +76,10 @@ def check_length(length: Any) -> str:
         raise Wrong(f"a length is a whole number; this is {value:g}.")
     slope, before = (float(displacement_slope(*PAIR, n)) for n in (value, value - 1))
     if slope >= 0:
-        raise Wrong(f"with N = {value:g} the step still raises y_w: the slope is {slope:+.2f}.")
+        raise Wrong(f"with N = {value:g} the step still raises y_w: the slope is {slope:+z.2f}.")
     if before < 0:
         raise Wrong(f"y_w falls with N = {value:g}, but with N = {value - 1:g} as well.")
-    return f"the slope is {slope:+.2f} for N = {value:g} and {before:+.2f} for one token less."
+    return f"the slope is {slope:+z.2f} for N = {value:g} and {before:+z.2f} for one token less."
 
 
 @check
@@ -92,8 +92,8 @@ def check_turn(moved: Any) -> str:
         z = 1 + preset.b * np.expm1(value) + preset.c * np.expm1(-value)
         product = preset.length * (preset.b * np.exp(value) - preset.c * np.exp(-value)) / z
         state = "still rising" if product < 1 else "falling already"
-        raise Wrong(f"at s = {value:g}, N (π_B(s) - π_C(s)) = {product:.2f}: y_w is {state}.")
-    return f"N (π_B(s) - π_C(s)) = 1 at s = {turn:.3f}; from there on the loss lowers what it was told to raise."
+        raise Wrong(f"at s = {value:g}, N (π_B(s) - π_C(s)) = {product:z.2f}: y_w is {state}.")
+    return f"N (π_B(s) - π_C(s)) = 1 at s = {turn:z.3f}; from there on the loss lowers what it was told to raise."
 
 
 @check
@@ -110,10 +110,11 @@ def check_capacity(tables: Any) -> str:
     mine = slope(preset.prompts / value)
     if mine <= 1e-9:
         raise Wrong(
-            f"with {value:g} tables {preset.prompts / value:g} prompts share one, and the slope is {mine:+.2f}."
+            f"with {value:g} tables {preset.prompts / value:g} prompts share one, and the slope is {mine:+z.2f}."
         )
     if value > 1 and slope(preset.prompts / (value - 1)) > 1e-9:
         raise Wrong(f"{value:g} tables are enough, and one less is enough as well.")
     return (
-        f"{preset.prompts / value:g} prompts share a table, and the slope is {mine:+.2f}: capacity undoes displacement."
+        f"{preset.prompts / value:g} prompts share a table, and the slope is {mine:+z.2f}: capacity undoes "
+        f"displacement."
     )

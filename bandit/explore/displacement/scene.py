@@ -7,7 +7,7 @@ from matplotlib.artist import Artist
 from matplotlib.figure import Figure, SubFigure
 
 from modeseek.bandit.explore.displacement.model import RESPONSES, DisplacementModel
-from modeseek.bandit.explore.toolkit.canvas import Panel, Scene, axes_in, rectangles
+from modeseek.bandit.explore.toolkit.canvas import WIDTH, Panel, Scene, axes_in, rectangles
 from modeseek.bandit.explore.toolkit.panels import CHOSEN, OTHER, REJECTED, Curves, round_up, token_edges
 from modeseek.bandit.figures.style import BLACK, GREEN, GREY, REFERENCE_BARS, LineStyle
 
@@ -17,7 +17,7 @@ STYLES = (CHOSEN, REJECTED, OTHER, LineStyle(GREEN, "s", (0, (5, 1.5, 1, 1.5))))
 class DisplacementScene(Scene):
     """Left: on which side of the boundary. Middle: the tokens. Right: the responses, step by step."""
 
-    size = (11.6, 4.6)
+    size = (WIDTH, 4.6)
 
     def panels(self, figure: Figure) -> list[Panel]:
         """Three views."""
@@ -40,11 +40,9 @@ class _Boundary(Panel):
         axis.set(xlim=(-1, 1), ylim=(0.9, 60), xticks=[-1, -0.5, 0, 0.5, 1])
         axis.set_xlabel("Σ(π_B − π_C) over the prompts of a table", labelpad=1)
         axis.set_ylabel("length N", labelpad=1)
-        axis.set_title("N Σ(π_B − π_C) = 1: the boundary", fontsize=9, y=1.0, pad=4)
-        axis.text(
-            0.98, 30, "a step lowers y_w", ha="right", fontsize=8.5, bbox={"facecolor": "white", "lw": 0, "pad": 1}
-        )
-        axis.text(-0.95, 30, "a step raises y_w", fontsize=8.5)
+        axis.set_title("N Σ(π_B − π_C) = 1: the boundary", y=1.0, pad=4)
+        axis.text(0.96, 30, "a step lowers y_w", ha="right", bbox={"facecolor": "white", "lw": 0, "pad": 1})
+        axis.text(-0.95, 30, "a step raises y_w")
         (self._path,) = axis.plot([], [], color=GREY, linewidth=2.0)
         (self._first,) = axis.plot([], [], "o", ms=9, mfc="none", mec=BLACK, mew=1.5)
         (self._dot,) = axis.plot([], [], CHOSEN.marker, color=CHOSEN.color, ms=10, mec=BLACK, mew=1.0)
@@ -63,15 +61,15 @@ class _Tokens(Panel):
 
     def __init__(self, figure: SubFigure) -> None:
         self.figure = figure
-        axis = axes_in(figure, 0.55, 0.1, 0.48, 0.3)
+        axis = axes_in(figure, 0.62, 0.1, 0.48, 0.3)
         edges = token_edges(3)
         self._start = axis.stairs(np.zeros(3), edges, fill=True, label="start", **REFERENCE_BARS)
         self._now = axis.stairs(np.zeros(3), edges, color=BLACK, linewidth=2.0, label="policy")
         axis.set(xlim=(-0.5, 2.5), ylim=(0, 1.18), yticks=[0, 0.5, 1])
         axis.set_xticks(range(3), ["A\n(shared)", "B\n(in y_w)", "C\n(in y_l)"])
-        axis.set_ylabel("probability, all prompts' B and C", labelpad=1)
-        axis.set_title("tokens of one table", fontsize=9, y=1.0, pad=4)
-        axis.legend(fontsize=7.5, loc="upper right", ncols=2, handlelength=1.6)
+        axis.set_ylabel("mass, all prompts' B and C", labelpad=1)
+        axis.set_title("tokens of one table", y=1.0, pad=4)
+        axis.legend(loc="upper right", ncols=2, handlelength=1.6)
         self.moving: list[Artist] = [self._start, self._now]
 
     def update(self, model: DisplacementModel) -> None:
@@ -89,8 +87,8 @@ class _Responses(Curves):
         axes.axhline(0.0, color=BLACK, linewidth=0.8)
         axes.set_xlabel("step", labelpad=1)
         axes.set_ylabel("log π − log π_ref, nats", labelpad=1)
-        axes.set_title("who gains, who loses", fontsize=9, y=1.0, pad=4)
-        axes.legend(fontsize=7.5, loc="lower left", handlelength=3.2)
+        axes.set_title("who gains, who loses", y=1.0, pad=4)
+        axes.legend(loc="lower left", handlelength=3.2)
 
     def _scale(self, model: DisplacementModel) -> float:
         return round_up(float(np.abs(model.result.gains[:2]).max()))

@@ -1,4 +1,4 @@
-"""The recorded runs behind figure 18 of notebook 05: `python -m modeseek.bandit.explore.figure18.bake FOLDER`.
+"""The recorded runs behind figure 18 of notebook 04: `python -m modeseek.bandit.explore.figure18.bake FOLDER`.
 
 Offline IPO on 5, 20 and 100 prompts; a policy that can tell prompts apart, and one that cannot; all pairs of a prompt's
 ten responses, or the best against the worst. Every gradient step sees the whole data set, so the implicit rewards that

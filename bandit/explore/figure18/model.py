@@ -46,10 +46,28 @@ class Figure18Result(NamedTuple):
 class Figure18Values(SteppedValues):
     """What the explorer is set to; the presets are the policies."""
 
-    preset: str = choice("policy", {name: f"{name}: {shows}" for name, shows in POLICIES.items()}, "gpt")
-    pairs: str = choice("pairs", PAIRS, "best_worst")
-    reward: str = choice("reward", {"R1": "R1", "R2": "R2"}, "R2")
-    step: int = number("measurement", 0, 49, 49, whole=True, view=True)
+    preset: str = choice(
+        "policy",
+        {name: f"{name}: {shows}" for name, shows in POLICIES.items()},
+        "gpt",
+        help="What is trained: GPT-Nano, or a table of logits for each prompt.",
+    )
+    pairs: str = choice("pairs", PAIRS, "best_worst", help="Which pairs of responses the loss is taken of.")
+    reward: str = choice(
+        "reward",
+        {"R1": "R1", "R2": "R2"},
+        "R2",
+        help="Which reward says what is better: R1 peaks far from the reference, R2 near it.",
+    )
+    step: int = number(
+        "measurement",
+        0,
+        49,
+        49,
+        whole=True,
+        view=True,
+        help="At which evaluation of the recorded run the pairs are looked at.",
+    )
 
 
 class Figure18Model(ViewModel[Figure18Values, Figure18Result]):
@@ -70,8 +88,8 @@ class Figure18Model(ViewModel[Figure18Values, Figure18Result]):
         """Both implicit rewards at the chosen step, for every size of the prompt set."""
         result, at = self.result, self.values.step
         each = "; ".join(
-            f"{prompts} prompts: y_w {result.mean[0, d, at]:+.2f} ± {result.error[0, d, at]:.2f}, "
-            f"y_l {result.mean[1, d, at]:+.2f} ± {result.error[1, d, at]:.2f}"
+            f"{prompts} prompts: y_w {result.mean[0, d, at]:+z.2f} ± {result.error[0, d, at]:z.2f}, "
+            f"y_l {result.mean[1, d, at]:+z.2f} ± {result.error[1, d, at]:z.2f}"
             for d, prompts in enumerate(result.prompts)
         )
         return (

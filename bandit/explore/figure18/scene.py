@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure, SubFigure
 
 from modeseek.bandit.explore.figure18.model import Figure18Model
-from modeseek.bandit.explore.toolkit.canvas import Panel, Scene, rectangles
+from modeseek.bandit.explore.toolkit.canvas import WIDTH, Panel, Scene, rectangles
 from modeseek.bandit.explore.toolkit.panels import CHOSEN, REJECTED, Curves, round_up
 from modeseek.bandit.figures.style import BLACK
 
@@ -26,7 +26,7 @@ class _Curves(Curves):
         axes.set_xlabel("gradient step", labelpad=1)
         if index == 0:
             axes.set_ylabel("log π − log π_ref, nats", labelpad=1)
-            axes.legend(fontsize=8, loc="lower left", handlelength=3.0)
+            axes.legend(loc="lower left", handlelength=3.0)
 
     def key(self, model: Figure18Model) -> Hashable:
         return model.values.preset, model.values.pairs, model.values.reward
@@ -51,7 +51,7 @@ class _Curves(Curves):
 class Figure18Scene(Scene):
     """The three sizes side by side, on the same axes."""
 
-    size = (11.0, 3.8)
+    size = (WIDTH, 3.8)
 
     def panels(self, figure: Figure) -> list[Panel]:
         """Three views."""

@@ -94,16 +94,50 @@ def run(
 class FourMethodsValues(SteppedValues):
     """What the explorer is set to; the presets are the rewards."""
 
-    preset: str = choice("preset", {name: f"{name}: {shows}" for name, shows in REWARDS.items()}, "fig16-R1")
-    draws: int = number("draws N", 2, 100, 10, whole=True)
-    beta: float = number("β of RWR", 0.02, 1.0, 0.1, log=True)
-    weight: float = number("β of neg. grad.", 0.01, 3.0, 0.1, log=True)
-    tau: float = number("τ of IPO", 0.01, 1.0, 0.05, log=True)
-    sharpness: float = number("label sharpness", 1.0, 100.0, 30.0, log=True)
-    optimizer: str = choice("optimizer", OPTIMIZERS, "adam")
-    step_size: float = number("step size η", 0.001, 2.0, 0.05, log=True)
-    steps: int = number("steps", 20, 300, 150, whole=True)
-    step: int = number("step", 0, 300, 150, whole=True, view=True, until="steps")
+    preset: str = choice(
+        "preset",
+        {name: f"{name}: {shows}" for name, shows in REWARDS.items()},
+        "fig16-R1",
+        help="Where the reward peaks: on R1 far from the reference, on R2 near it.",
+    )
+    draws: int = number("draws N", 2, 100, 10, whole=True, help="How many responses each step draws from the policy.")
+    beta: float = number(
+        "β of RWR", 0.02, 1.0, 0.1, log=True, help="RWR's temperature: a smaller β trains on the best responses alone."
+    )
+    weight: float = number(
+        "β of neg. grad.",
+        0.01,
+        3.0,
+        0.1,
+        log=True,
+        help="How strongly Best-of-N + negative gradient pushes the rejected responses down.",
+    )
+    tau: float = number(
+        "τ of IPO",
+        0.01,
+        1.0,
+        0.05,
+        log=True,
+        help="IPO's target margin is 1/(2τ) nats: a smaller τ pulls the two responses further apart.",
+    )
+    sharpness: float = number(
+        "label sharpness", 1.0, 100.0, 30.0, log=True, help="How surely the better response is labelled as preferred."
+    )
+    optimizer: str = choice("optimizer", OPTIMIZERS, "adam", help="How a gradient becomes a step.")
+    step_size: float = number(
+        "step size η", 0.001, 2.0, 0.05, log=True, help="How far one step goes along the gradient."
+    )
+    steps: int = number("steps", 20, 300, 150, whole=True, help="How many steps are computed; the player ends there.")
+    step: int = number(
+        "step",
+        0,
+        300,
+        150,
+        whole=True,
+        view=True,
+        until="steps",
+        help="After how many steps the four policies are looked at.",
+    )
 
 
 class FourMethodsModel(ViewModel[FourMethodsValues, FourMethodsResult]):
@@ -111,6 +145,7 @@ class FourMethodsModel(ViewModel[FourMethodsValues, FourMethodsResult]):
 
     kind = "fig16"
     title = "Figure 16 on one token: four offline methods"
+    near = ("draws", "beta", "weight", "tau", "step_size")
     defaults = FourMethodsValues()
 
     def settle(self, values: FourMethodsValues, changed: str, before: FourMethodsValues) -> FourMethodsValues:
@@ -140,7 +175,7 @@ class FourMethodsModel(ViewModel[FourMethodsValues, FourMethodsResult]):
         """Every method at the chosen step."""
         values, result, step = self.values, self.result, self.values.step
         each = ", ".join(
-            f"{title} {result.reward[m, step]:.3f} at {result.divergence[m, step]:.2f} nats"
+            f"{title} {result.reward[m, step]:z.3f} at {result.divergence[m, step]:z.2f} nats"
             for m, title in enumerate(METHODS.values())
         )
         return (

@@ -7,7 +7,7 @@ from matplotlib.artist import Artist
 from matplotlib.figure import Figure, SubFigure
 
 from modeseek.bandit.explore.four_methods.model import METHODS, FourMethodsModel
-from modeseek.bandit.explore.toolkit.canvas import Panel, Scene, axes_in, rectangles
+from modeseek.bandit.explore.toolkit.canvas import WIDTH, Panel, Scene, axes_in, rectangles
 from modeseek.bandit.explore.toolkit.panels import REWARD_ENDS, Curves, Limit, root_axis, token_edges
 from modeseek.bandit.figures.style import BLACK, REFERENCE_BARS, method_style
 
@@ -19,7 +19,7 @@ class _Curves(Curves):
 
     def __init__(self, figure: SubFigure, *, against_kl: bool) -> None:
         self._against_kl = against_kl
-        lines = [(s, {**s.line(), "label": METHODS[name]}) for name, s in STYLES.items()]
+        lines = [(s, {**s.line(), "label": "_"}) for s in STYLES.values()]
         super().__init__(figure, (0.6, 0.15, 0.45, 0.3), lines, ends=REWARD_ENDS, vertical=not against_kl)
         axes = self.axes
         axes.set(ylabel="expected reward", ylim=self.ends)
@@ -27,7 +27,7 @@ class _Curves(Curves):
         axes.set_title("… and at what distance?" if against_kl else "How high does each get?", y=1.0, pad=4)
         self._limit = Limit(axes) if against_kl else None
         if against_kl:
-            axes.legend(fontsize=7.5, loc="lower right", handlelength=3.2)
+            axes.legend(loc="lower right", handlelength=3.2)
 
     def _far(self, model: FourMethodsModel) -> float:
         return float(np.ceil(2 * model.result.divergence.max()))
@@ -55,14 +55,14 @@ class _Tokens(Panel):
         self._axis = axis = axes_in(figure, 0.6, 0.15, 0.42, 0.3)
         edges = token_edges(100)
         self._reference = axis.stairs(np.zeros(100), edges, fill=True, label="reference", **REFERENCE_BARS)
-        self._lines = [axis.plot([], [], **s.line(7))[0] for s in STYLES.values()]
+        self._lines = [axis.plot([], [], **s.line(7), label=METHODS[n])[0] for n, s in STYLES.items()]
         (self._reward,) = axis.plot([], [], color=BLACK, linewidth=1.0, linestyle=":", label="reward of the token")
         root_axis(axis)
         axis.set_xlim(edges[0], edges[-1])
         axis.set_xlabel("token", labelpad=1)
         axis.set_ylabel("probability (root axis)", labelpad=2)
         axis.set_title("Where is the mass at this step?", y=1.0, pad=4)
-        axis.legend(fontsize=7.5, loc="upper left", bbox_to_anchor=(0.03, 1.0))
+        axis.legend(loc="upper center", bbox_to_anchor=(0.46, 1.02), handlelength=3.2, labelspacing=0.3)
         self.moving: list[Artist] = [self._reference, self._reward, *self._lines]
 
     def update(self, model: FourMethodsModel) -> None:
@@ -76,7 +76,7 @@ class _Tokens(Panel):
 class FourMethodsScene(Scene):
     """Above both curves, below the tokens."""
 
-    size = (10.5, 5.6)
+    size = (WIDTH, 5.6)
 
     def panels(self, figure: Figure) -> list[Panel]:
         """Three views."""

@@ -14,7 +14,7 @@ from modeseek.bandit.categorical.optimizers import Settings
 from modeseek.bandit.categorical.presets import PRESETS, named_problem
 from modeseek.bandit.categorical.problem import Knobs, Problem, from_target
 from modeseek.bandit.categorical.study import region_map, steps_to
-from modeseek.bandit.explore.toolkit.controls import with_bar
+from modeseek.bandit.explore.toolkit.controls import rounded, with_bar
 from modeseek.bandit.explore.toolkit.model import ViewModel
 from modeseek.bandit.explore.toolkit.values import SteppedValues, choice, distribution, number
 
@@ -52,6 +52,10 @@ class KLResult(NamedTuple):
     regions: xr.Dataset
 
 
+NEUTRAL = {"ten-alike": "case-1-fails"}
+"""Second names, for who has not yet said what will happen."""
+
+
 @dataclass(frozen=True)
 class KLValues(SteppedValues):
     """What the explorer is set to; every preset says start and target, so that their number is asked for or 0."""
@@ -63,20 +67,75 @@ class KLValues(SteppedValues):
             **{name: f"{name}: {shows}" for name, (_, shows) in OPEN.items()},
         },
         "case-1-fails",
+        also=NEUTRAL,
+        help="A start and a target, chosen for what they show.",
     )
-    categories: int = number("categories K", 3, 100, 0, whole=True)
-    seed: int = number("seed", 0, 9999, 0, whole=True)
-    beta: float = number("β of the reward", 0.02, 2.0, 0.1, log=True)
-    target: tuple[float, ...] = distribution("target q", least=3)
-    start: tuple[float, ...] = distribution("start p₀", least=3)
-    optimizer: str = choice("optimizer", OPTIMIZERS, "gd")
-    step_size: float = number("step size η", 0.001, 20.0, 1.0, log=True)
-    steps: int = number("steps", 10, 1000, 200, whole=True)
-    first: int = number("category i", 0, 99, 0, whole=True, view=True)
-    second: int = number("category j", 0, 99, 1, whole=True, view=True)
-    target_bar: float = number("target of i", 1e-4, 0.999, 0.5, log=True, derived=True)
-    start_bar: float = number("start of i", 1e-4, 0.999, 0.5, log=True, derived=True)
-    step: int = number("step", 0, 1000, 0, whole=True, view=True, until="steps")
+    categories: int = number(
+        "categories K",
+        3,
+        100,
+        0,
+        whole=True,
+        help="How many categories there are; start and target are cut or extended.",
+    )
+    seed: int = number("seed", 0, 9999, 0, whole=True, help="Which random start and target the preset random draws.")
+    beta: float = number(
+        "β of the reward",
+        0.02,
+        2.0,
+        0.1,
+        log=True,
+        help="What a nat of KL costs, for R1 and R2: a larger β keeps their target nearer to the start.",
+    )
+    target: tuple[float, ...] = distribution(
+        "target q", least=3, help="The distribution that both divergences are minimised at."
+    )
+    start: tuple[float, ...] = distribution("start p₀", least=3, help="The distribution that both policies begin with.")
+    optimizer: str = choice(
+        "optimizer", OPTIMIZERS, "gd", help="How a gradient becomes a step: all four follow the same two gradients."
+    )
+    step_size: float = number(
+        "step size η", 0.001, 20.0, 1.0, log=True, help="How far one step goes along the gradient."
+    )
+    steps: int = number("steps", 10, 1000, 200, whole=True, help="How many steps are computed; the player ends there.")
+    first: int = number(
+        "category i",
+        0,
+        99,
+        0,
+        whole=True,
+        view=True,
+        help="First category of the pair that Theorem E.5 is held against.",
+    )
+    second: int = number("category j", 0, 99, 1, whole=True, view=True, help="Second category of that pair.")
+    target_bar: float = number(
+        "target of i",
+        1e-4,
+        0.999,
+        0.5,
+        log=True,
+        derived=True,
+        help="The target's probability of category i; the others keep their proportions.",
+    )
+    start_bar: float = number(
+        "start of i",
+        1e-4,
+        0.999,
+        0.5,
+        log=True,
+        derived=True,
+        help="The start's probability of category i; the others keep their proportions.",
+    )
+    step: int = number(
+        "step",
+        0,
+        1000,
+        0,
+        whole=True,
+        view=True,
+        until="steps",
+        help="After how many steps both policies are looked at.",
+    )
 
 
 class KLModel(ViewModel[KLValues, KLResult]):
@@ -85,6 +144,7 @@ class KLModel(ViewModel[KLValues, KLResult]):
     kind = "kl"
     title = "Forward against reverse KL"
     recipe = ("categories", "seed", "beta")
+    near = ("target", "start", "step_size", "optimizer")
     defaults = KLValues()
 
     def limits(self, name: str) -> tuple[float, float]:
@@ -139,9 +199,7 @@ class KLModel(ViewModel[KLValues, KLResult]):
             return self.preset(values)
         if changed == "categories":
             self.notes.append("start and target were cut or extended, and divided by their sums")
-            return replace(
-                values, target=_tuple(_resized(values.target, size)), start=_tuple(_resized(values.start, size))
-            )
+            return replace(values, target=_refitted(values.target, size), start=_refitted(values.start, size))
         self.notes.append(f"{name} does not depend on it; {' and '.join(sorted(depends))} would")
         return values
 
@@ -150,7 +208,7 @@ class KLModel(ViewModel[KLValues, KLResult]):
         if len(vector) == size:
             return vector
         self.notes.append(f"the {name} was cut or extended to {size} categories, and divided by its sum")
-        return _tuple(_resized(vector, size))
+        return _refitted(vector, size)
 
     def _pair(self, values: KLValues, size: int) -> tuple[int, int]:
         first, second = min(values.first, size - 1), min(values.second, size - 1)
@@ -256,6 +314,11 @@ def _resized(given: Sequence[float], size: int) -> np.ndarray:
     vector = np.asarray(given)
     extended = np.concatenate([vector[:size], np.full(max(0, size - vector.size), max(vector.min(), 1e-3))])
     return np.asarray(extended / extended.sum())
+
+
+def _refitted(given: Sequence[float], size: int) -> tuple[float, ...]:
+    """Start or target in another size, in numbers as short as those that are typed."""
+    return rounded(_resized(given, size))
 
 
 def _tuple(vector: np.ndarray) -> tuple[float, ...]:

@@ -1,4 +1,4 @@
-"""Predictions and exercises of notebook 01; every answer is computed, none is written down."""
+"""Predictions and exercises of notebook 07; every answer is computed, none is written down."""
 
 from typing import Any
 
@@ -27,16 +27,16 @@ def predict_separation() -> Prediction:
         forward, reverse = push[:, 0] - push[:, 1]
         return Truth(
             0 if verdict.reverse_larger else 1,
-            f"One real step of each (eqs. 12 and 13) gives Δr = {reverse:.3f} and Δf = {forward:.3f} (eq. 16). In case "
-            "1 the constants Z cancel: Δf = q₁ - q₂, while Δr = p (log q₁ - log q₂). So Δr > Δf if and only if "
-            f"p > L(q₁, q₂), the logarithmic mean, here {verdict.threshold:.4f}; and p is {preset.start[0]:g}. The "
+            f"One real step of each (eqs. 12 and 13) gives Δr = {reverse:z.3f} and Δf = {forward:z.3f} (eq. 16). In "
+            "case 1 the constants Z cancel: Δf = q₁ - q₂, while Δr = p (log q₁ - log q₂). So Δr > Δf if and only if "
+            f"p > L(q₁, q₂), the logarithmic mean, here {verdict.threshold:z.4f}; and p is {preset.start[0]:g}. The "
             "push of reverse KL carries a factor p: it is strong only where the policy already has mass.",
         )
 
     return Prediction(
         "Ten equally likely categories, p = .1 each. The target gives the first .5 and the second .1. After one "
         "gradient step, which divergence has moved the two further apart?",
-        ("Reverse KL: it is the mode-seeking, aggressive one.", "Forward KL.", "Neither: the start is uniform."),
+        ("Reverse KL.", "Forward KL.", "Neither: by the same."),
         truth,
     )
 
@@ -79,10 +79,10 @@ def check_boundary(q2: Any) -> str:
     if abs(mean - p) > 0.002:
         which = "reverse" if mean < p else "forward"
         raise Wrong(
-            f"with q₂ = {value:g} the {which} step still separates the pair more: p = {p} and L(q₁, q₂) = {mean:.4f}. "
+            f"with q₂ = {value:g} the {which} step still separates the pair more: p = {p} and L(q₁, q₂) = {mean:z.4f}. "
             "Which way does L go when q₂ falls?"
         )
-    return f"L(.5, {value:g}) = {mean:.4f}, which is p. Below it reverse KL separates the pair more, above it less."
+    return f"L(.5, {value:g}) = {mean:z.4f}, which is p. Below it reverse KL separates the pair more, above it less."
 
 
 @check
@@ -129,10 +129,11 @@ def check_counter_example(start: Any, target: Any) -> str:
     forward, reverse = (float(gap) for gap in gaps(p, q))
     if reverse < forward:
         raise Wrong(
-            f"here the theorem holds: Δr = {reverse:.4f} < Δf = {forward:.4f}. In Δr the term p₁ log q₁/p₁ pulls down "
-            "and p₁ KL pushes up. What makes KL(p ‖ q) large while q₁ and q₂ stay small?"
+            f"here the theorem holds: Δr = {reverse:z.4f} < Δf = {forward:z.4f}. In Δr the term p₁ log q₁/p₁ pulls "
+            "down and p₁ KL pushes up. What makes KL(p ‖ q) large while q₁ and q₂ stay small?"
         )
-    share = f"{q[0] / p[1]:.3f}"
+    share = f"{q[0] / p[1]:z.3f}"
     return (
-        f"Δr = {reverse:.4f} is not below Δf = {forward:.4f}, though q = {share} p₂: no c₁ above {share} works for all."
+        f"Δr = {reverse:z.4f} is not below Δf = {forward:z.4f}, though q = {share} p₂: no c₁ above {share} works "
+        f"for all."
     )

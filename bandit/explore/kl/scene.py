@@ -11,7 +11,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure, SubFigure
 
 from modeseek.bandit.explore.kl.model import KLModel
-from modeseek.bandit.explore.toolkit.canvas import Panel, Scene, axes_in, rectangles
+from modeseek.bandit.explore.toolkit.canvas import WIDTH, Panel, Scene, axes_in, rectangles
 from modeseek.bandit.explore.toolkit.panels import FINE, Curves, round_up, token_edges
 from modeseek.bandit.figures.kl_regions import draw_regions
 from modeseek.bandit.figures.kl_simplex import draw_triangle, to_plane
@@ -20,7 +20,7 @@ from modeseek.bandit.figures.style import BLACK, FORWARD_KL, REFERENCE_BARS, REV
 STYLES = (FORWARD_KL, REVERSE_KL)
 LEAST_KL = 1e-4
 """Bottom of the logarithmic axes of divergences."""
-LABELS_AT = -0.115
+LABELS_AT = -0.19
 """Where the labels of the left column stand, in widths of its axes."""
 NO_MASS_LEFT = 1e5
 """A push below minus this takes all the mass in one step (`KLResult.push`): drawn to the end of the axis."""
@@ -29,7 +29,7 @@ NO_MASS_LEFT = 1e5
 class KLScene(Scene):
     """Left: both policies and where they are pushed. Middle: curves. Right: the pair's region, and the triangle."""
 
-    size = (11.6, 6.4)
+    size = (WIDTH, 6.2)
 
     def panels(self, figure: Figure) -> list[Panel]:
         """Nine views."""
@@ -78,7 +78,7 @@ class _Bars(Panel):
 
     def __init__(self, figure: SubFigure, run: int) -> None:
         self.figure, self._run = figure, run
-        self._axis = axis = axes_in(figure, 0.62, 0.12, 0.1, 0.27)
+        self._axis = axis = axes_in(figure, 0.75, 0.12, 0.1, 0.27)
         self._start = axis.stairs([0, 0], fill=True, label="start p₀", **REFERENCE_BARS)
         self._policy = axis.stairs([0, 0], color=STYLES[run].color, linewidth=2.0, label="policy p")
         self._target = axis.stairs([0, 0], label="target q", **TARGET)
@@ -88,9 +88,7 @@ class _Bars(Panel):
         axis.yaxis.set_label_coords(LABELS_AT, 0.5)
         axis.tick_params(labelbottom=False)
         if run == 0:
-            axis.legend(
-                fontsize=7.5, ncols=2, loc="upper right", handlelength=1.8, columnspacing=1.0, borderaxespad=0.1
-            )
+            axis.legend(ncols=2, loc="upper right", handlelength=1.8, columnspacing=1.0, borderaxespad=0.1)
         self.moving: list[Artist] = [self._start, self._policy, self._target, self._pair]
 
     def key(self, model: KLModel) -> Hashable:
@@ -101,7 +99,9 @@ class _Bars(Panel):
         edges = token_edges(size)
         for stairs in (self._start, self._policy, self._target):
             stairs.set_data(np.zeros(size), edges)
-        self._axis.set(xlim=(edges[0], edges[-1]), ylim=(0, 1.05 * _tallest(model)))
+        tallest = _tallest(model)
+        self._axis.set(xlim=(edges[0], edges[-1]), ylim=(0, 1.05 * tallest))
+        self._axis.set_yticks([0, tallest / 2, tallest], ["0", f"{tallest / 2:g}", f"{tallest:g}"])
 
     def update(self, model: KLModel) -> None:
         values = model.values
@@ -116,7 +116,7 @@ class _Pushes(Panel):
 
     def __init__(self, figure: SubFigure, run: int) -> None:
         self.figure, self._run, self._limit = figure, run, 1.0
-        self._axis = axis = axes_in(figure, 0.62, 0.12, 0.43 if run else 0.23, 0.2)
+        self._axis = axis = axes_in(figure, 0.75, 0.12, 0.43 if run else 0.23, 0.2)
         color = STYLES[run].color
         self._lines = LineCollection([], colors=color, linewidths=1.3)
         axis.add_collection(self._lines, autolim=False)
@@ -125,7 +125,7 @@ class _Pushes(Panel):
         axis.set_ylabel("nats / η")
         axis.yaxis.set_label_coords(LABELS_AT, 0.5)
         axis.set_xlabel("category" if run else "", labelpad=1)
-        self._title = axis.set_title("", fontsize=8, y=1.0, pad=2)
+        self._title = axis.set_title("", y=1.0, pad=2)
         self.moving: list[Artist] = [self._lines, *self._heads]
 
     def key(self, model: KLModel) -> Hashable:
@@ -134,6 +134,7 @@ class _Pushes(Panel):
     def adapt(self, model: KLModel) -> None:
         size, self._limit = model.values.categories, _strongest(model)
         self._axis.set(xlim=(-0.5, size - 0.5), ylim=(-1.2 * self._limit, 1.2 * self._limit))
+        self._axis.set_yticks([-self._limit, 0, self._limit], [f"{-self._limit:g}", "0", f"{self._limit:g}"])
         formula = ("q − p + Z   (eq. 12)", "p (log q/p + KL) + Z′   (eq. 13)")[self._run]
         own = model.values.optimizer in ("gd", "flow")
         self._title.set_text(f"push of the next step: {formula}" if own else "push of the next step over η")
@@ -167,10 +168,9 @@ class _Curves(Curves):
         axes.set(xscale="log", ylabel=label)
         if first:
             axes.axhline(1.0, **TARGET)
+            axes.legend(loc="lower right", handlelength=3.0)
         else:
             axes.set_yscale("log")
-        if name == "forward_kl":
-            axes.legend(fontsize=7.5, loc="lower left", handlelength=3.0)
         _plain_ticks(axes)
 
     def key(self, model: KLModel) -> Hashable:
@@ -199,10 +199,10 @@ class _Regions(Panel):
         axis = axes_in(figure, 0.65, 0.15, 0.46, 0.27)
         draw_regions(axis)
         _plain_ticks(axis)
-        axis.set_title("case 1: whose step separates a pair more?", fontsize=9, y=1.0, pad=3)
+        axis.set_title("case 1: whose step separates more?", y=1.0, pad=3)
         self._pairs = [axis.plot([], [], s.marker, color=s.color, mec="white", mew=0.5, ls="none")[0] for s in STYLES]
         (self._chosen,) = axis.plot([], [], "o", ms=12, mfc="none", mec=BLACK, mew=1.6)
-        self._note = axis.text(0.03, 0.94, "", transform=axis.transAxes, fontsize=7.5)
+        self._note = axis.text(0.03, 0.94, "", transform=axis.transAxes)
         self.moving: list[Artist] = [*self._pairs, self._chosen]
 
     def key(self, model: KLModel) -> Hashable:
@@ -235,12 +235,13 @@ class _Triangle(Panel):
         self.figure = figure
         axis = axes_in(figure, 0.15, 0.15, 0.1, 0.25)
         self._corners = draw_triangle(axis, ("", "", ""))
-        self._title = axis.set_title("", fontsize=9, y=1.0, pad=2)
+        axis.set(xlim=(-0.16, 1.16), ylim=(-0.1, 1.0))
+        self._title = axis.set_title("", y=1.0, pad=2)
         (self._target,) = axis.plot([], [], "*", color=BLACK, ms=13, mec="white", label="target", ls="none")
         (self._start,) = axis.plot([], [], "o", ms=9, mfc="none", mec=BLACK, mew=1.4, label="start", ls="none")
         self._paths = [axis.plot([], [], color=s.color, linestyle=s.dash, linewidth=1.7)[0] for s in STYLES]
         self._dots = [axis.plot([], [], s.marker, color=s.color, ms=8, mec=BLACK, mew=1.0)[0] for s in STYLES]
-        axis.legend(fontsize=7.5, loc="upper left", borderaxespad=0.0)
+        axis.legend(loc="upper left", borderaxespad=0.0)
         self.moving: list[Artist] = [self._target, self._start, *self._paths, *self._dots]
 
     def key(self, model: KLModel) -> Hashable:

@@ -30,6 +30,7 @@ class NegativeModel(ViewModel[NegativeValues, NegativeResult]):
 
     kind = "negative"
     title = "Push an answer down: who gets the mass?"
+    near = ("start", "chosen", "rejected", "c1", "c2")
     defaults = NegativeValues()
     presets = PRESETS
 
@@ -88,8 +89,8 @@ class NegativeModel(ViewModel[NegativeValues, NegativeResult]):
         return (
             f"{values.preset}, c₁ = {values.c1:.3g}, c₂ = {values.c2:.3g}, η = {values.step_size:.3g}, step {step} of "
             f"{values.steps}. Pushing {low} down (p = {self.probs()[low]:.3g}) raises {said}. Lemma E.2's condition "
-            f"for w = {w} {verdict}: ∇log p_w·∇log p_l = {-gains[w]:.3f}. One step's negative term moves p_w by "
-            f"{result.flow[step, w]:+.2g} and p_l by {result.flow[step, low]:+.2g}. At the end p_w = "
+            f"for w = {w} {verdict}: ∇log p_w·∇log p_l = {-gains[w]:z.3f}. One step's negative term moves p_w by "
+            f"{result.flow[step, w]:+z.2g} and p_l by {result.flow[step, low]:+z.2g}. At the end p_w = "
             f"{np.exp(end[w]):.3g}, p_l = {np.exp(end[low]):.2g}, the likeliest other ({top}) {np.exp(end[top]):.3g}; "
             f"with c₂ = 0 they are {np.exp(plain[w]):.3g}, {np.exp(plain[low]):.2g} and {np.exp(plain[top]):.3g}."
         )

@@ -12,14 +12,18 @@ class NegativeValues(SteppedValues):
     """A start, a preferred and a rejected response, and the two coefficients of eq. 7."""
 
     preset: str = "push-rare-down"
-    start: tuple[float, ...] = distribution("start p", default=PEAKED, least=3, most=12)
-    chosen: int = number("preferred w", 0, 11, 0, whole=True)
-    rejected: int = number("rejected l", 0, 11, 1, whole=True)
-    c1: float = number("pull up c₁", 0.0, 2.0, 1.0)
-    c2: float = number("push down c₂", 0.0, 2.0, 1.0)
-    step_size: float = number("step size η", 0.01, 2.0, 0.2, log=True)
-    steps: int = number("steps", 10, 500, 200, whole=True)
-    step: int = number("step", 0, 500, 0, whole=True, view=True, until="steps")
+    start: tuple[float, ...] = distribution(
+        "start p", default=PEAKED, least=3, most=12, help="The policy before the first step."
+    )
+    chosen: int = number("preferred w", 0, 11, 0, whole=True, help="The response that the loss pulls up.")
+    rejected: int = number("rejected l", 0, 11, 1, whole=True, help="The response that the loss pushes down.")
+    c1: float = number("pull up c₁", 0.0, 2.0, 1.0, help="Weight of the pull on the preferred response.")
+    c2: float = number("push down c₂", 0.0, 2.0, 1.0, help="Weight of the push on the rejected response.")
+    step_size: float = number("step size η", 0.01, 2.0, 0.2, log=True, help="How far one step goes along the gradient.")
+    steps: int = number("steps", 10, 500, 200, whole=True, help="How many steps are computed; the player ends there.")
+    step: int = number(
+        "step", 0, 500, 0, whole=True, view=True, until="steps", help="After how many steps the policy is looked at."
+    )
 
 
 def _preset(chosen: int, rejected: int, c1: float, c2: float, shows: str) -> Preset[NegativeValues]:

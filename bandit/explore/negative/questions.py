@@ -1,4 +1,4 @@
-"""Predictions and exercises of notebook 04; every answer is computed, none is written down."""
+"""Predictions and exercises of notebook 03; every answer is computed, none is written down."""
 
 from dataclasses import asdict
 from typing import Any
@@ -32,8 +32,9 @@ def predict_winners() -> Prediction:
             {5: 0, 1: 2}.get(winners.size, 3),
             f"Responses {', '.join(map(str, winners))} gain{'s' * (winners.size == 1)}. Pushing y_l down adds η c₂ p_j "
             "to every other logit: the likeliest is lifted most. After normalising, log p_j changes by η c₂ (p_j + "
-            f"p_l - Σ p²), so only those above Σ p² - p_l = {square:.3f} - {preset.start[preset.rejected]:g} gain, and "
-            f"the others lose although nobody pushed them. In the long run response 0 has {end[0]:.2f} of the mass.",
+            f"p_l - Σ p²), so only those above Σ p² - p_l = {square:z.3f} - {preset.start[preset.rejected]:g} gain, "
+            f"and the others lose although nobody pushed them. In the long run response 0 has {end[0]:z.2f} of "
+            f"the mass.",
         )
 
     return Prediction(
@@ -55,7 +56,9 @@ def predict_figure16() -> Prediction:
     def truth() -> Truth:
         model = FourMethodsModel("fig16-R1")
         reward, far = model.result.reward[:, -1], model.result.divergence[:, -1]
-        each = ", ".join(f"{t} {r:.2f} at {d:.1f} nats" for t, r, d in zip(METHODS.values(), reward, far, strict=True))
+        each = ", ".join(
+            f"{t} {r:z.2f} at {d:z.1f} nats" for t, r, d in zip(METHODS.values(), reward, far, strict=True)
+        )
         return Truth(
             int(reward.argmax()),
             f"After {model.values.steps} steps: {each}. Exact gradients know every token's reward, however rare it is "
@@ -77,7 +80,7 @@ def predict_figure16() -> Prediction:
 def check_everybody_gains(start: Any, rejected: Any) -> str:
     """Exercise 1: a y_l that is not the likeliest and whose fall raises every other response."""
     p = np.asarray(Distribution("start", "start", least=4).accept(start).value)
-    if not isinstance(rejected, int) or not 0 <= rejected < p.size:
+    if not isinstance(rejected, int) or isinstance(rejected, bool) or not 0 <= rejected < p.size:
         raise Wrong(f"rejected is the index of one of the {p.size} responses; this is {rejected!r}.")
     if (p <= 0).any():
         raise Wrong("a softmax has no zeros; one of these probabilities is 0.")
@@ -86,11 +89,11 @@ def check_everybody_gains(start: Any, rejected: Any) -> str:
     after = np.exp(contrastive_path(p, 0, rejected, 0.0, 1.0, TINY, 1)[1])
     lost = [j for j in range(p.size) if j != rejected and after[j] <= p[j]]
     if lost:
-        need = f"p_j above Σ p² - p_l = {float((p * p).sum()) - p[rejected]:.3f}"
+        need = f"p_j above Σ p² - p_l = {float((p * p).sum()) - p[rejected]:z.3f}"
         raise Wrong(
             f"response {lost[0]} with p = {p[lost[0]]:.3g} falls too; to gain it needs {need}. What lowers Σ p²?"
         )
-    return f"Σ p² - p_l = {float((p * p).sum()) - p[rejected]:.3f}, and everybody else has more than that."
+    return f"Σ p² - p_l = {float((p * p).sum()) - p[rejected]:z.3f}, and everybody else has more than that."
 
 
 @check
@@ -101,8 +104,8 @@ def check_boundary(p_l: Any) -> str:
     product = -float(push_down_gains(p, 1)[0])
     if abs(product) > 0.002:
         side = "positive: y_w still falls with y_l" if product > 0 else "negative: y_w gains already"
-        raise Wrong(f"with p_l = {value:g} the product ∇log p_w · ∇log p_l = {product:.3f} is {side}.")
-    return f"the product is {product:+.4f}. A likelier y_l than that is safe to push, a rarer one costs y_w."
+        raise Wrong(f"with p_l = {value:g} the product ∇log p_w · ∇log p_l = {product:z.3f} is {side}.")
+    return f"the product is {product:+z.4f}. A likelier y_l than that is safe to push, a rarer one costs y_w."
 
 
 @check
@@ -118,5 +121,5 @@ def check_negative_wins(answer: Any) -> str:
         float(model.result.reward[names.index(n), -1]) for n in ("best_of_n", "best_of_n_negative", "ipo")
     )
     if pushed <= ipo:
-        raise Wrong(f"it ends at {pushed:.3f}, IPO at {ipo:.3f}. How rare is a draw near the peak of R1?")
-    return f"{pushed:.3f} against IPO's {ipo:.3f}; without the negative term Best-of-N has {alone:.3f}."
+        raise Wrong(f"it ends at {pushed:z.3f}, IPO at {ipo:z.3f}. How rare is a draw near the peak of R1?")
+    return f"{pushed:z.3f} against IPO's {ipo:z.3f}; without the negative term Best-of-N has {alone:z.3f}."

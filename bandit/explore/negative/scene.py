@@ -7,7 +7,7 @@ from matplotlib.artist import Artist
 from matplotlib.figure import Figure, SubFigure
 
 from modeseek.bandit.explore.negative.model import NegativeModel
-from modeseek.bandit.explore.toolkit.canvas import Panel, Scene, axes_in, rectangles
+from modeseek.bandit.explore.toolkit.canvas import WIDTH, Panel, Scene, axes_in, rectangles
 from modeseek.bandit.explore.toolkit.panels import CHOSEN, OTHER, REJECTED, Curves, round_up, token_edges
 from modeseek.bandit.figures.style import BLACK, BLUE, REFERENCE_BARS, VERMILLION
 
@@ -15,7 +15,7 @@ from modeseek.bandit.figures.style import BLACK, BLUE, REFERENCE_BARS, VERMILLIO
 class NegativeScene(Scene):
     """Left: the policy, and what the negative term moves. Middle: the gauge. Right: the long run."""
 
-    size = (11.6, 5.4)
+    size = (WIDTH, 5.4)
 
     def panels(self, figure: Figure) -> list[Panel]:
         """Five views."""
@@ -35,7 +35,7 @@ class _Bars(Panel):
         (self._rejected,) = axis.plot([], [], "v", color=VERMILLION, ms=9, clip_on=False, label="rejected l", ls="none")
         axis.set_title("the policy", y=1.0, pad=4)
         axis.set_ylabel("probability", labelpad=2)
-        axis.legend(fontsize=7.5, loc="upper right", ncols=2, handlelength=1.6, columnspacing=0.8, borderaxespad=0.1)
+        axis.legend(loc="upper right", ncols=2, handlelength=1.6, columnspacing=0.8, borderaxespad=0.1)
         self.moving: list[Artist] = [self._start, self._policy, self._chosen, self._rejected]
 
     def key(self, model: NegativeModel) -> Hashable:
@@ -68,10 +68,10 @@ class _Signed(Panel):
         self._down.set_label(self.names[1])
         axis.axhline(0.0, color=BLACK, linewidth=0.8)
         (self._ring,) = axis.plot([], [], "o", ms=13, mfc="none", mec=BLACK, mew=1.6, label="w", ls="none")
-        axis.set_title(self.title, fontsize=9, y=1.0, pad=4)
+        axis.set_title(self.title, y=1.0, pad=4)
         axis.set_ylabel(self.label, labelpad=2)
         axis.set_xlabel("response", labelpad=1)
-        axis.legend(fontsize=7.5, loc="upper right", borderaxespad=0.1, handlelength=1.6)
+        axis.legend(loc="upper right", borderaxespad=0.1, handlelength=1.6)
         self.moving: list[Artist] = [self._up, self._down, self._ring]
 
     def series(self, model: NegativeModel) -> np.ndarray:
@@ -111,7 +111,7 @@ class _Flow(_Signed):
 class _Gauge(_Signed):
     """Lemma E.2's alignment with y_l, for every response; a bar up is a negative inner product."""
 
-    title = "Lemma E.2's gauge: −∇log p_j · ∇log p_l"
+    title = "Lemma E.2: −∇log p_j · ∇log p_l"
     label = "gain of log p_j per unit of η c₂"
     names = ("aligned: gains as y_l falls", "not aligned: falls with it")
 
@@ -145,7 +145,7 @@ class _Long(Curves):
         for line, name, response in zip(self.lines, ("w =", "l =", "other:"), self._responses(model), strict=True):
             line.set_label(f"{name} {response}")
         if self._run == 0:
-            self.axes.legend(fontsize=7.5, loc="center right", handlelength=3.0)
+            self.axes.legend(loc="center right", handlelength=3.0)
         self.axes.set_xlim(0, model.values.steps)
 
     def series(self, model: NegativeModel) -> tuple[np.ndarray, np.ndarray]:

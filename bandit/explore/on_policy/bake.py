@@ -22,7 +22,7 @@ def main(names: list[str]) -> None:
             grid |= {f"B{samples}T{passes}": run for samples, run in last.run.items()}
         command = f"python -m modeseek.bandit.explore.on_policy.bake {name}"
         save(grid, DATA / f"on-policy-{name}.nc", experiment(values, BUDGET), values.method, command, KEPT)
-        print(f"{time.monotonic() - began:.0f} s", flush=True)
+        print(f"{time.monotonic() - began:z.0f} s", flush=True)
 
 
 if __name__ == "__main__":

@@ -54,8 +54,8 @@ class OnPolicyModel(TrainingModel[OnPolicyValues, OnPolicyResult]):
 
     kind = "on_policy"
     title = "A thousand samples: how often to refresh the policy?"
+    near = ("method", "samples", "inner_steps", "learning_rate")
     recorded_for = ("inner_steps",)
-    run: Row
     defaults = OnPolicyValues()
     presets = PRESETS
 
@@ -85,7 +85,8 @@ class OnPolicyModel(TrainingModel[OnPolicyValues, OnPolicyResult]):
         """Ends and peaks of whatever is trained or recorded with these settings."""
         reward, peak = np.full((2, len(PASSES), len(SIZES)), np.nan)
         for i, passes in enumerate(PASSES):
-            row = self.look_up(replace(values, inner_steps=str(passes))) or {}
+            found = self.look_up(replace(values, inner_steps=str(passes)))
+            row = {} if found is None else found.run
             for j, samples in enumerate(SIZES):
                 if samples in row and row[samples].whole:
                     reward[i, j] = row[samples].mean("expected_reward")[-1]
@@ -97,7 +98,8 @@ class OnPolicyModel(TrainingModel[OnPolicyValues, OnPolicyResult]):
     @property
     def chosen_run(self) -> Recording | None:
         """The recording of the chosen B; None while it has not been reached."""
-        return self.run.get(int(self.values.samples))
+        row: Row = self.run
+        return row.get(int(self.values.samples))
 
     def at(self, run: Recording) -> int:
         """The chosen evaluation, or the last that a run has."""
@@ -119,18 +121,17 @@ class OnPolicyModel(TrainingModel[OnPolicyValues, OnPolicyResult]):
 
     def caption(self) -> str:
         """Every B at the chosen evaluation, and the chosen B's ratios."""
-        values, parts = self.values, []
+        values, drawn, parts = self.values, self.drawn.values, []
         for samples, run in self.run.items():
             at = self.at(run)
             reward, error = run.mean("expected_reward")[at], run.error("expected_reward")[at]
-            spread = f" ± {error:.2f}" if len(run.seeds) > 1 else ""
-            parts.append(f"B = {samples}: {reward:.2f}{spread}, {run.mean('kl_to_behavior')[at]:.2f} nats")
+            spread = f" ± {error:z.2f}" if len(run.seeds) > 1 else ""
+            parts.append(f"B = {samples}: {reward:z.2f}{spread}, {run.mean('kl_to_behavior')[at]:z.2f} nats")
         first = next(iter(self.run.values()))
         longest = max(self.run.values(), key=lambda run: len(run.steps))
         seeds = f"{len(first.seeds)} seeds, mean ± standard error" if len(first.seeds) > 1 else "one seed"
         missing = [str(b) for b in SIZES if b not in self.run or not self.run[b].whole]
         ended = f" Not trained to the end: B = {', '.join(missing)}." if missing else ""
-        other = " These curves are of other settings than those above: press Train." if self.stale else ""
         ratios = self.ratios()
         shown = (
             f" B = {values.samples}, seed {first.seeds[0]}: after its last step {self.outside():.0%} of the "
@@ -139,10 +140,10 @@ class OnPolicyModel(TrainingModel[OnPolicyValues, OnPolicyResult]):
             else ""
         )
         return (
-            f"{variant(values.method).title}, reward peak at {values.center:g}, {BUDGET} samples, T = "
-            f"{values.inner_steps} passes, gradient step {longest.steps[self.at(longest)]} of "
-            f"{BUDGET // 100 * int(values.inner_steps)} ({seeds}): expected reward and KL(policy ‖ behavior) with "
-            f"{'; '.join(parts)}.{shown}{ended}{other}"
+            f"{variant(drawn.method).title}, reward peak at {drawn.center:g}, {BUDGET} samples, T = "
+            f"{drawn.inner_steps} passes, gradient step {longest.steps[self.at(longest)]} of "
+            f"{BUDGET // 100 * int(drawn.inner_steps)} ({seeds}): expected reward and KL(policy ‖ behavior) with "
+            f"{'; '.join(parts)}.{shown}{ended}{self.of_others()}"
         )
 
     def table(self) -> dict[str, Any]:

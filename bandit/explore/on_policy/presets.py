@@ -2,9 +2,16 @@
 
 from dataclasses import dataclass
 
-from modeseek.bandit.explore.toolkit.values import Preset, SteppedValues, choice, hyper_parameter, number
+from modeseek.bandit.explore.toolkit.values import (
+    Preset,
+    SteppedValues,
+    choice,
+    compiled_with,
+    hyper_parameter,
+    method_menu,
+    number,
+)
 from modeseek.bandit.objectives.batch import HyperParameters
-from modeseek.bandit.objectives.registry import variant
 from modeseek.bandit.simulator.config import AlgorithmConfig, EvaluationConfig, PolicyConfig
 from modeseek.bandit.simulator.experiment import Experiment
 
@@ -25,16 +32,38 @@ class OnPolicyValues(SteppedValues):
     """What the explorer is set to; `samples` and `inner_steps` are chosen from menus."""
 
     preset: str = "R1-best-of-n"
-    method: str = choice("method", {name: variant(name).title for name in METHODS}, "best_of_n")
-    policy: str = choice("policy", {"gpt": "GPT-Nano", "table": "table of logits"}, "gpt")
-    center: int | float = number("reward peak", 0, 99, 70)
-    samples: str = choice("B, samples", {str(b): f"{b}: {BUDGET // b} collections" for b in SIZES}, "100", view=True)
-    inner_steps: str = choice("T, passes", {str(t): f"{t}: {t * 10} gradient steps" for t in PASSES}, "20")
-    learning_rate: float = hyper_parameter("learning_rate")
-    clip_epsilon: float = hyper_parameter("clip_epsilon")
-    seeds: int = number("seeds", 1, 5, 5, whole=True)
-    first_seed: int = number("first seed", 0, 9999, 0, whole=True)
-    step: int = number("evaluation", 0, 50, 50, whole=True, view=True)
+    method: str = method_menu(METHODS, "best_of_n")
+    policy: str = choice(
+        "policy",
+        {"gpt": "GPT-Nano", "table": "table of logits"},
+        "gpt",
+        help="What is trained: GPT-Nano, or a table of logits.",
+    )
+    center: int | float = number("reward peak", 0, 99, 70, help="The token with the highest reward.")
+    samples: str = choice(
+        "B, samples",
+        {str(b): f"{b}: {BUDGET // b} collections" for b in SIZES},
+        "100",
+        view=True,
+        help="How many samples a collection has before the policy is refreshed; 1 000 in all.",
+    )
+    inner_steps: str = choice(
+        "T, passes",
+        {str(t): f"{t}: {t * 10} gradient steps" for t in PASSES},
+        "20",
+        help="How many passes of gradient steps each collection is used for.",
+    )
+    learning_rate: float = hyper_parameter("learning_rate", help="Adam's step size.")
+    clip_epsilon: float = hyper_parameter(
+        "clip_epsilon", help="How far PPO lets the ratio policy / behavior leave 1 before it stops pushing."
+    )
+    seeds: int = number(
+        "seeds", 1, 5, 5, whole=True, help="How many runs, each with a seed of its own; bands are their standard error."
+    )
+    first_seed: int = number("first seed", 0, 9999, 0, whole=True, help="The first run's seed; the others follow it.")
+    step: int = number(
+        "evaluation", 0, 50, 50, whole=True, view=True, help="At which evaluation the policy is looked at."
+    )
 
 
 def _preset(center: int | float, method: str, shows: str) -> Preset[OnPolicyValues]:
@@ -54,7 +83,7 @@ def experiment(values: OnPolicyValues, samples: int) -> Experiment:
     """The training of an explorer's values at one size of collection."""
     passes = int(values.inner_steps)
     return Experiment(
-        methods=METHODS,
+        methods=compiled_with(values.method, METHODS),
         rewards=(f"bump:{values.center!r}:10.0",),
         seeds=values.seeds,
         first_seed=values.first_seed,

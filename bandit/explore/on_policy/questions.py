@@ -1,4 +1,4 @@
-"""Predictions and exercises of notebook 03; every answer is computed or read off the recorded grids."""
+"""Predictions and exercises of notebook 06; every answer is computed or read off the recorded grids."""
 
 import math
 from typing import Any
@@ -17,13 +17,13 @@ def predict_size() -> Prediction:
     def truth() -> Truth:
         model = OnPolicyModel("R1-best-of-n")
         ends, peaks = model.result.reward[-1], model.result.peak[-1]
-        each = ", ".join(f"{end:.2f} with B = {b}" for b, end in zip(SIZES, ends, strict=True))
+        each = ", ".join(f"{end:z.2f} with B = {b}" for b, end in zip(SIZES, ends, strict=True))
         return Truth(
             int(np.argmax(ends)),
             f"{each}, all after {PASSES[-1] * BUDGET // MINIBATCH} gradient steps. The first collection is sampled "
             "from the reference, which hardly ever shows what R1 rewards; a refreshed policy samples nearer to it. "
-            f"KL(policy ‖ behavior) climbs to {peaks[0]:.1f} nats between refreshes with B = {SIZES[0]}, and to "
-            f"{peaks[-1]:.1f} without any.",
+            f"KL(policy ‖ behavior) climbs to {peaks[0]:z.1f} nats between refreshes with B = {SIZES[0]}, and to "
+            f"{peaks[-1]:z.1f} without any.",
         )
 
     return Prediction(
@@ -44,16 +44,16 @@ def predict_reuse() -> Prediction:
         peaks = {name: float(grid.peak[-1, column]) for name, grid in grids.items()}
         return Truth(
             0 if ends["ppo"] > ends["best-of-n"] else 1,
-            f"PPO ends at {ends['ppo']:.2f}, Best-of-N at {ends['best-of-n']:.2f}. PPO's clip (paper I.2.4) stops the "
-            "gradient of a response whose ratio has left 1 ± ε in the direction of its advantage: between two "
-            f"refreshes it gets {peaks['ppo']:.1f} nats from the behavior policy, and Best-of-N "
-            f"{peaks['best-of-n']:.1f}. A leash is safe, "
+            f"PPO ends at {ends['ppo']:z.2f}, Best-of-N at {ends['best-of-n']:z.2f}. PPO's clip (paper I.2.4) stops "
+            "the gradient of a response whose ratio has left 1 ± ε in the direction of its advantage: between two "
+            f"refreshes it gets {peaks['ppo']:z.1f} nats from the behavior policy, and Best-of-N "
+            f"{peaks['best-of-n']:z.1f}. A leash is safe, "
             "and costs what those nats would have bought, at this learning rate and with so few refreshes.",
         )
 
     return Prediction(
         f"R1, {PASSES[-1]} passes over each of five collections (B = 200). Who ends higher?",
-        ("PPO, whose clip guards against stale data.", "Best-of-N, which has no clip."),
+        ("PPO, which clips.", "Best-of-N, which does not."),
         truth,
     )
 
@@ -61,7 +61,7 @@ def predict_reuse() -> Prediction:
 @check
 def check_budget(steps: Any, refreshes: Any) -> str:
     """Exercise 1: gradient steps and collections of B = 500 and T = 20, in minibatches of 100."""
-    given = number(steps, "a number of steps", 0, 1e6), number(refreshes, "a number of collections", 0, 1e6)
+    given = number(steps, "a number of steps", 0.0, 1e6), number(refreshes, "a number of collections", 0.0, 1e6)
     collections = BUDGET // 500
     each = 20 * 500 // MINIBATCH
     if given[1] != collections:
@@ -76,27 +76,29 @@ def check_budget(steps: Any, refreshes: Any) -> str:
 @check
 def check_band(nats: Any) -> str:
     """Exercise 2: how much a token's log-probability may rise, on average, before ε = .2 clips a ten-token response."""
-    value = number(nats, "a log-probability", -5, 5)
+    value = number(nats, "a log-probability", -5.0, 5.0)
     whole = math.log(1.2)
     if abs(value - whole) < 0.005:
         raise Wrong(f"{value:g} nats is the whole response's; its log-ratio is a sum over ten tokens.")
     if abs(value - 0.02) < 5e-4:
         raise Wrong("nearly: a ratio is not its logarithm; 1.2 is exp of what?")
     if abs(value - whole / 10) > 5e-4:
-        raise Wrong(f"ten tokens that rise by {value:g} nats each make a ratio of {math.exp(10 * value):.3f}, not 1.2.")
-    return f"log(1.2)/10 = {whole / 10:.4f} nats a token: two hundredths of a nat, and PPO stops pushing."
+        raise Wrong(
+            f"ten tokens that rise by {value:g} nats each make a ratio of {math.exp(10 * value):z.3f}, not 1.2."
+        )
+    return f"log(1.2)/10 = {whole / 10:z.4f} nats a token: two hundredths of a nat, and PPO stops pushing."
 
 
 @check
 def check_peak(samples: Any, nats: Any) -> str:
     """Exercise 3: the collection size with the highest KL(policy ‖ behavior), Best-of-N on R1, T = 20; and that KL."""
-    size, value = number(samples, "a collection size", 0, 1e5), number(nats, "a divergence", -1, 1e4)
+    size, value = number(samples, "a collection size", 0.0, 1e5), number(nats, "a divergence", -1.0, 1e4)
     if size not in SIZES:
         raise Wrong(f"B is one of {', '.join(map(str, SIZES))}; this is {size:g}.")
     peaks = OnPolicyModel("R1-best-of-n").result.peak[-1]
     best = int(np.argmax(peaks))
     if SIZES[best] != size:
-        raise Wrong(f"B = {size:g} peaks at {peaks[SIZES.index(int(size))]:.1f} nats, and another one higher.")
+        raise Wrong(f"B = {size:g} peaks at {peaks[SIZES.index(int(size))]:z.1f} nats, and another one higher.")
     if abs(value - peaks[best]) > 0.1 * peaks[best]:
         raise Wrong(f"B = {size:g} it is; {value:g} is {'too much' if value > peaks[best] else 'too little'}.")
-    return f"{peaks[best]:.1f} nats with B = {size:g}."
+    return f"{peaks[best]:z.1f} nats with B = {size:g}."

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure, SubFigure
 
 from modeseek.bandit.explore.on_policy.model import OnPolicyModel
 from modeseek.bandit.explore.on_policy.presets import BUDGET, PASSES, SIZES
-from modeseek.bandit.explore.toolkit.canvas import Panel, Scene, axes_in, rectangles
+from modeseek.bandit.explore.toolkit.canvas import WIDTH, Panel, Scene, axes_in, rectangles
 from modeseek.bandit.explore.toolkit.panels import FINE, SHADES, STALE, band, round_up, warning
 from modeseek.bandit.figures.style import BLACK, BLUE, GREEN, GREY, ORANGE, VERMILLION, LineStyle
 
@@ -24,7 +24,7 @@ BINS = np.linspace(-1.5, 1.5, 61)
 class OnPolicyScene(Scene):
     """Left: reward and saw-tooth against the gradient step. Right: the grid, and the ratios."""
 
-    size = (11.6, 6.4)
+    size = (WIDTH, 6.2)
 
     def panels(self, figure: Figure) -> list[Panel]:
         """Four views."""
@@ -53,7 +53,7 @@ class _Curves(Panel):
         axis.set_xlabel("" if first else "gradient step", labelpad=1)
         self._title = axis.set_title("", y=1.0, pad=4)
         if first:
-            axis.legend(fontsize=7.5, loc="upper left", ncols=2, handlelength=3.2)
+            axis.legend(loc="upper left", ncols=2, handlelength=3.2)
         self.moving: list[Artist] = [self._now, *self._bands, *self._lines, self._dot, self._warning]
 
     def _top(self, model: OnPolicyModel) -> float:
@@ -65,11 +65,11 @@ class _Curves(Panel):
         return round_up(max(highest, 0.1), FINE)
 
     def key(self, model: OnPolicyModel) -> Hashable:
-        return model.values.inner_steps, self._top(model), next(iter(model.run.values())).seeds
+        return model.drawn.values.inner_steps, self._top(model), next(iter(model.run.values())).seeds
 
     def adapt(self, model: OnPolicyModel) -> None:
         top, seeds = self._top(model), next(iter(model.run.values())).seeds
-        self._axis.set(xlim=(0, BUDGET // 100 * int(model.values.inner_steps)), ylim=(-0.02 * top, top))
+        self._axis.set(xlim=(0, BUDGET // 100 * int(model.drawn.values.inner_steps)), ylim=(-0.02 * top, top))
         count = f"{len(seeds)} seeds ± standard error" if len(seeds) > 1 else "one seed: no error bar"
         self._title.set_text(
             f"{BUDGET} samples, equally many gradient steps ({count})"
@@ -88,9 +88,13 @@ class _Curves(Panel):
                 error_band.set_data(np.zeros(2), np.zeros(2), np.zeros(2))
                 continue
             mean, error = run.mean(self._name), np.nan_to_num(run.error(self._name))
-            line.set_data(run.steps, mean)
+            low, high = mean - error, mean + error
+            steps = run.steps
+            if self._name == "kl_to_behavior":
+                steps, mean, low, high = run.refreshed(mean, low, high)
+            line.set_data(steps, mean)
             line.set_linewidth(3.0 if b == chosen else 1.5)
-            error_band.set_data(run.steps, mean - error, mean + error)
+            error_band.set_data(steps, low, high)
         run = model.chosen_run
         if run is None:
             self._dot.set_data([], [])
@@ -115,8 +119,7 @@ class _Grid(Panel):
         shape = len(PASSES), len(SIZES)
         self._image = axis.imshow(np.full((*shape, 4), 255, np.uint8), aspect="auto", interpolation="nearest")
         self._texts = [
-            [axis.text(j, i, "", ha="center", va="center", fontsize=9) for j in range(shape[1])]
-            for i in range(shape[0])
+            [axis.text(j, i, "", ha="center", va="center") for j in range(shape[1])] for i in range(shape[0])
         ]
         (self._chosen,) = axis.plot([], [], color=VERMILLION, linewidth=2.5)
         axis.set_xticks(range(shape[1]), [f"{b}\n({BUDGET // b}×)" for b in SIZES])
@@ -136,7 +139,7 @@ class _Grid(Panel):
         self._image.set_data(np.where(known[..., None], shades, np.uint8(235)))
         for i, row in enumerate(self._texts):
             for j, text in enumerate(row):
-                text.set_text(f"{reward[i, j]:.2f}" if known[i, j] else "not trained")
+                text.set_text(f"{reward[i, j]:z.2f}" if known[i, j] else "not trained")
                 text.set_color("white" if known[i, j] and reward[i, j] < 0.5 else BLACK)
 
     def update(self, model: OnPolicyModel) -> None:
@@ -156,7 +159,7 @@ class _Ratios(Panel):
         self._bars = axis.stairs(np.zeros(BINS.size - 1), BINS, fill=True)
         self._band = band(axis, color=GREY, alpha=0.25)
         self._edges = [axis.plot([], [], color=BLACK, linestyle="--", linewidth=1.0)[0] for _ in range(2)]
-        self._note = axis.text(0.98, 0.93, "", transform=axis.transAxes, ha="right", va="top", fontsize=8)
+        self._note = axis.text(0.98, 0.93, "", transform=axis.transAxes, ha="right", va="top")
         axis.set(xlim=(BINS[0], BINS[-1]), ylim=(0, 1), ylabel="share of the collection")
         axis.set_xlabel("log policy/behavior of a response, nats (ends: beyond)", labelpad=1)
         axis.set_title("importance ratios at the collection's end; grey: 1 ± ε", fontsize=9.5, y=1.0, pad=4)

@@ -56,6 +56,7 @@ class OutOfDistributionModel(ViewModel[OutOfDistributionValues, OutOfDistributio
 
     kind = "ood"
     title = "Three answers, one comparison"
+    near = ("reference", "gap", "unseen", "beta", "tau")
     defaults = OutOfDistributionValues()
     presets = PRESETS
 
@@ -122,11 +123,11 @@ class OutOfDistributionModel(ViewModel[OutOfDistributionValues, OutOfDistributio
         start = values.reference[2]
         each = "; ".join(
             f"{title} {result.probs[m, step, 2]:.3g} (at rest {result.rests[m, 2]:.3g}), true reward "
-            f"{result.reward[m, step]:+.2f}"
+            f"{result.reward[m, step]:+z.2f}"
             for m, title in enumerate(METHODS.values())
         )
         if result.peak_at > 0:
-            peak = f"Under DPO and IPO it first gains, up to {result.peak:.3g} at s = {result.peak_at:.2f}"
+            peak = f"Under DPO and IPO it first gains, up to {result.peak:.3g} at s = {result.peak_at:z.2f}"
         else:
             peak = "Under DPO and IPO it falls from the start, as p₁ ≥ p₂"
         return (

@@ -1,4 +1,4 @@
-"""Predictions and exercises of notebook 06; every answer is computed, none is written down."""
+"""Predictions and exercises of notebook 02; every answer is computed, none is written down."""
 
 import math
 from typing import Any
@@ -28,8 +28,8 @@ def predict_unseen() -> Prediction:
         rises, ends_above = path[1] > path[0], result.rests[0, 2] > start
         return Truth(
             {(False, False): 0, (True, True): 2, (True, False): 3}.get((bool(rises), bool(ends_above)), 1),
-            f"From {start:.2f} it rises to {result.peak:.2f}, though no comparison mentions it, and at rest it has "
-            f"{result.rests[0, 2]:.2f}. DPO moves the logits of y₁ and y₂ by ±s and y₃'s not at all: π₃(s) = p₃/(p₃ + "
+            f"From {start:z.2f} it rises to {result.peak:z.2f}, though no comparison mentions it, and at rest it has "
+            f"{result.rests[0, 2]:z.2f}. DPO moves the logits of y₁ and y₂ by ±s and y₃'s not at all: π₃(s) = p₃/(p₃ + "
             "p₁eˢ + p₂e⁻ˢ). As long as p₂e⁻ˢ is the larger of the two, what y₂ loses y₁ cannot take.",
         )
 
@@ -55,15 +55,16 @@ def predict_stopping() -> Prediction:
         worst = int(dpo.argmin())
         return Truth(
             1 if 0 < worst < dpo.size - 1 and dpo[worst] < dpo[0] - 0.1 else 0,
-            f"DPO's true reward is {dpo[0]:+.2f} at the start, {dpo[worst]:+.2f} at step {worst} and {dpo[-1]:+.2f} at "
-            f"step {dpo.size - 1}: y₃'s mass peaks at s = ½ ln(p₂/p₁) = {model.result.peak_at:.2f}, and whoever stops "
-            "there answers y₃ most of the time. KL-regularised RL, which is told what y₃ is worth, never goes there.",
+            f"DPO's true reward is {dpo[0]:+z.2f} at the start, {dpo[worst]:+z.2f} at step {worst} and {dpo[-1]:+z.2f} "
+            f"at step {dpo.size - 1}: y₃'s mass peaks at s = ½ ln(p₂/p₁) = {model.result.peak_at:z.2f}, and whoever "
+            "stops there answers y₃ most of the time. KL-regularised RL, which is told what y₃ is worth, never goes "
+            "there.",
         )
 
     return Prediction(
         "A rare y₁ (.001), a common y₂ (.9), and y₃ (.099), which nobody compared and which is the worst of all. Is a "
         "policy that is stopped early safer than the one at the end?",
-        ("Yes: less training, less harm.", "No: half-way is where the unseen answer has most mass."),
+        ("Yes.", "No."),
         truth,
     )
 
@@ -76,7 +77,7 @@ def check_peak(mass: Any) -> str:
     if abs(value - peak) > 0.005:
         side = "more" if peak > value else "less"
         raise Wrong(f"y₃ reaches {side} than {value:g}. Where is p₁eˢ + p₂e⁻ˢ smallest, and how small is it there?")
-    return f"p₃/(p₃ + 2 √(p₁p₂)) = {peak:.4f}."
+    return f"p₃/(p₃ + 2 √(p₁p₂)) = {peak:z.4f}."
 
 
 @check
@@ -87,8 +88,8 @@ def check_return(moved: Any) -> str:
     back = math.log(REFERENCE[1] / REFERENCE[0])
     if abs(value - back) > 0.02:
         side = "above" if mass > REFERENCE[2] else "below"
-        raise Wrong(f"at s = {value:g} y₃ has {mass:.3f}, {side} the {REFERENCE[2]:g} that it began with.")
-    return f"at s = ln(p₂/p₁) = {back:.3f}, twice the peak's: until then DPO has made the unseen answer likelier."
+        raise Wrong(f"at s = {value:g} y₃ has {mass:z.3f}, {side} the {REFERENCE[2]:g} that it began with.")
+    return f"at s = ln(p₂/p₁) = {back:z.3f}, twice the peak's: until then DPO has made the unseen answer likelier."
 
 
 @check
@@ -104,9 +105,9 @@ def check_reference(reference: Any) -> str:
     peak = float(unseen_peak(*p))
     if peak < 0.5:
         raise Wrong(
-            f"y₃ reaches {peak:.3f}. At the peak y₁ and y₂ have √(p₁p₂) each before dividing; what makes it small?"
+            f"y₃ reaches {peak:z.3f}. At the peak y₁ and y₂ have √(p₁p₂) each before dividing; what makes it small?"
         )
     known = PRESETS["early-stop"].values.reference
     if np.allclose(p, known):
         raise Wrong("that is the preset early-stop: find one of your own.")
-    return f"from {p[2]:.3g} to {peak:.2f}, without a single comparison."
+    return f"from {p[2]:.3g} to {peak:z.2f}, without a single comparison."

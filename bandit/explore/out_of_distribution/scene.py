@@ -7,8 +7,8 @@ from matplotlib.artist import Artist
 from matplotlib.figure import Figure, SubFigure
 
 from modeseek.bandit.explore.out_of_distribution.model import LARGEST, METHODS, OutOfDistributionModel
-from modeseek.bandit.explore.toolkit.canvas import Panel, Scene, axes_in, rectangles
-from modeseek.bandit.explore.toolkit.panels import Curves, round_up
+from modeseek.bandit.explore.toolkit.canvas import WIDTH, Panel, Scene, axes_in, rectangles
+from modeseek.bandit.explore.toolkit.panels import Curves, Marker, artists, round_up
 from modeseek.bandit.figures.kl_simplex import draw_triangle, to_plane
 from modeseek.bandit.figures.style import BLACK, TARGET, method_style
 
@@ -20,7 +20,7 @@ SIZES = (11, 12, 10)
 class OutOfDistributionScene(Scene):
     """Left: the triangle. Middle: the closed form. Right: the unseen answer, and the true reward, step by step."""
 
-    size = (11.6, 5.0)
+    size = (WIDTH, 5.0)
 
     def panels(self, figure: Figure) -> list[Panel]:
         """Four views."""
@@ -37,15 +37,18 @@ class _Triangle(Panel):
         draw_triangle(axis, ("y₁ preferred", "y₂ rejected", "y₃ never compared"))
         axis.set(xlim=(-0.16, 1.16), ylim=(-0.12, 1.2))
         axis.set_title("the simplex", y=1.0, pad=4)
-        self._paths = [axis.plot([], [], color=s.color, linestyle=s.dash, linewidth=1.8)[0] for s in STYLES]
-        self._rests = [axis.plot([], [], "x", color=s.color, ms=10, mew=2.5, ls="none")[0] for s in STYLES]
+        self._paths = [axis.plot([], [], **s.line())[0] for s in STYLES]
+        self._rests = [
+            axis.plot([], [], s.marker, mfc="white", mec=s.color, ms=size, mew=2.0, ls="none")[0]
+            for s, size in zip(STYLES, SIZES, strict=True)
+        ]
         self._dots = [
             axis.plot([], [], s.marker, color=s.color, ms=size, mec=BLACK, mew=1.0, label=t, ls="none")[0]
             for s, t, size in zip(STYLES, METHODS.values(), SIZES, strict=True)
         ]
         (self._start,) = axis.plot([], [], "o", ms=11, mfc="none", mec=BLACK, mew=1.4, label="reference", ls="none")
-        axis.plot([], [], "x", color=BLACK, ms=8, mew=2.0, label="at rest", ls="none")
-        axis.legend(fontsize=7.5, loc="upper left", borderaxespad=0.0, ncols=2, columnspacing=0.8, handletextpad=0.4)
+        axis.plot([], [], "s", mfc="white", mec=BLACK, ms=9, mew=2.0, label="at rest: open", ls="none")
+        axis.legend(loc="upper left", borderaxespad=0.0, ncols=2, columnspacing=0.8, handletextpad=0.4)
         self._paths[0].set_linewidth(3.2)  # DPO's and IPO's are one line: both are to be seen
         self.moving: list[Artist] = [*self._paths, self._start, *self._rests, *self._dots[::-1]]
 
@@ -56,6 +59,7 @@ class _Triangle(Panel):
             self._paths, self._rests, self._dots, to_plane(result.probs), to_plane(result.rests), strict=True
         ):
             line.set_data(*path.T)
+            line.set_markevery(max(1, len(path) // 9))
             rest.set_data(*end[:, None])
             dot.set_data(*path[model.values.step][:, None])
 
@@ -68,24 +72,23 @@ class _Closed(Panel):
         axis = axes_in(figure, 0.6, 0.12, 0.48, 0.3)
         (self._curve,) = axis.plot([], [], color=BLACK, linewidth=1.6)
         (self._peak,) = axis.plot([], [], "D", color=BLACK, ms=6, label="peak, s = ½ ln(p₂/p₁)", ls="none")
-        self._dots = [
-            axis.plot([], [], s.marker, color=s.color, ms=size, mec=BLACK, mew=1.0, label=t, ls="none")[0]
-            for s, t, size in zip(STYLES[:2], METHODS.values(), SIZES, strict=False)
+        self._markers = [
+            Marker(axis, s, size, label=t) for s, t, size in zip(STYLES[:2], METHODS.values(), SIZES, strict=False)
         ]
         axis.set(xlim=(0, LARGEST), ylim=(0, 1.15), yticks=[0, 0.5, 1])
-        axis.set_xlabel("s: half the margin that y₁ has gained on y₂", labelpad=1)
+        axis.set_xlabel("s: half the margin that y₁ has gained", labelpad=1)
         axis.set_ylabel("mass of y₃", labelpad=1)
         axis.set_title("the closed form π₃(s)", y=1.0, pad=4)
-        axis.legend(fontsize=7.5, loc="upper right", borderaxespad=0.1)
-        self.moving: list[Artist] = [self._curve, self._peak, *self._dots[::-1]]
+        axis.legend(loc="upper right", borderaxespad=0.1)
+        self.moving: list[Artist] = [self._curve, self._peak, *artists(self._markers[::-1])]
 
     def update(self, model: OutOfDistributionModel) -> None:
         result, step = model.result, model.values.step
         self._curve.set_data(*model.curve())
         seen = 0 < result.peak_at <= LARGEST
         self._peak.set_data(*([[result.peak_at], [result.peak]] if seen else [[], []]))
-        for m, dot in enumerate(self._dots):
-            dot.set_data([min(result.moved[m, step], LARGEST)], [result.probs[m, step, 2]])
+        for m, marker in enumerate(self._markers):
+            marker.show(float(result.moved[m, step]), float(result.probs[m, step, 2]))
 
 
 class _Curves(Curves):
@@ -100,7 +103,7 @@ class _Curves(Curves):
         if reward:
             axes.set_xlabel("step: where do you stop?", labelpad=1)
             axes.axhline(0.0, **(TARGET | {"linewidth": 0.8}))
-        self.moving = [self.now, *self.lines, *self.dots[::-1]]
+        self.moving = [self.now, *self.lines, *artists(self.markers[::-1])]
 
     def _highest(self, model: OutOfDistributionModel) -> float:
         return round_up(float(np.abs(model.result.reward).max())) if self._reward else 1.0

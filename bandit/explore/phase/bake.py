@@ -1,4 +1,4 @@
-"""The recorded runs of notebook 07: `python -m modeseek.bandit.explore.phase.bake FOLDER`, ten minutes on two cores.
+"""The recorded runs of notebook 08: `python -m modeseek.bandit.explore.phase.bake FOLDER`, ten minutes on two cores.
 
 Six methods and six places of the reward's peak; FOLDER keeps the whole sweep, and an interrupted one goes on there.
 Kept of it: curves, and token distributions at the end averaged over positions and seeds.

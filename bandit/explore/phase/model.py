@@ -68,9 +68,19 @@ class PhaseResult(NamedTuple):
 class PhaseValues(SteppedValues):
     """What the explorer is set to; the presets are the sets of methods that compete."""
 
-    preset: str = choice("methods", SETS, "all")
-    center: int = number("peak at token", 20, 70, 70, whole=True, view=True)
-    step: int = number("measurement", 0, 20, 5, whole=True, view=True)
+    preset: str = choice("methods", SETS, "all", help="Which methods compete.")
+    center: int = number(
+        "peak at token",
+        20,
+        70,
+        70,
+        whole=True,
+        view=True,
+        help="The token with the highest reward: the reference seldom samples the far ones.",
+    )
+    step: int = number(
+        "measurement", 0, 20, 5, whole=True, view=True, help="At which evaluation the winners are taken."
+    )
 
 
 class PhaseModel(ViewModel[PhaseValues, PhaseResult]):
@@ -110,7 +120,7 @@ class PhaseModel(ViewModel[PhaseValues, PhaseResult]):
         return centers().index(self.values.center), int(self.values.step)
 
     def to_open(self) -> str:
-        """What shows the best method of the chosen cell in notebook 02, after **Train**, with the settings recorded."""
+        """What shows the best method of the chosen cell in notebook 05, after **Train**, with the settings recorded."""
         c, e = self.cell
         method = self.result.methods[int(self.result.winner[c, e])]
         recording = Experiment.from_json(recorded().attrs["configuration"])
@@ -125,8 +135,8 @@ class PhaseModel(ViewModel[PhaseValues, PhaseResult]):
         result, (c, e) = self.result, self.cell
         order = np.argsort(-result.mean[:, c, e], kind="stable")
         each = ", ".join(
-            f"{variant(result.methods[m]).title} {result.mean[m, c, e]:.2f} "
-            f"({result.low[m, c, e]:.2f} to {result.high[m, c, e]:.2f})"
+            f"{variant(result.methods[m]).title} {result.mean[m, c, e]:z.2f} "
+            f"({result.low[m, c, e]:z.2f} to {result.high[m, c, e]:z.2f})"
             for m in order
         )
         best = variant(result.methods[order[0]]).title
@@ -140,7 +150,7 @@ class PhaseModel(ViewModel[PhaseValues, PhaseResult]):
             f"Peak at token {self.values.center}, gradient step {result.steps[e]}: {verdict}. Expected reward, mean "
             f"and 95 % interval of {result.rewards.shape[-1]} seeds: {each}. A tie is where the intervals of the best "
             f"two overlap; of {clear.size} cells after the start {int((~clear).sum())} are ties, and clearly won by "
-            f"{shares}. To train its best method in notebook 02: {self.to_open()}"
+            f"{shares}. To train its best method in notebook 05: {self.to_open()}"
         )
 
     def table(self) -> dict[str, Any]:

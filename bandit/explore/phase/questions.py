@@ -1,4 +1,4 @@
-"""Predictions and exercises of notebook 07; every answer is read off the recorded runs."""
+"""Predictions and exercises of notebook 08; every answer is read off the recorded runs."""
 
 from typing import Any
 
@@ -10,26 +10,25 @@ from modeseek.bandit.explore.toolkit.prediction import Prediction, Truth
 from modeseek.bandit.objectives.registry import variant
 
 
-def predict_far() -> Prediction:
-    """Who samples on-policy and still stays low, with the peak far away?"""
-    options = ("best_of_n", "rwr", "ppo", "on_policy_ipo")
+def predict_crossing() -> Prediction:
+    """How far away must the peak be, for Best-of-N to end above on-policy IPO?"""
 
     def truth() -> Truth:
         result = PhaseModel().result
-        ends = {name: float(result.mean[result.methods.index(name), -1, -1]) for name in options}
-        each = ", ".join(f"{variant(name).title} {end:.2f}" for name, end in ends.items())
-        dpo = float(result.mean[result.methods.index("on_policy_dpo"), -1, -1])
+        best, ipo = (result.mean[result.methods.index(name), :, -1] for name in ("best_of_n", "on_policy_ipo"))
+        behind = ipo < best
+        each = ", ".join(f"{x:z.2f} against {y:z.2f} at {c}" for x, y, c in zip(best, ipo, centers(), strict=True))
+        last = len(centers())
         return Truth(
-            options.index(min(options, key=lambda name: ends[name])),
-            f"After {result.steps[-1]} gradient steps with the peak at token {centers()[-1]}: {each}. On-policy IPO "
-            "sees what is rewarded there, but its margin target is relative to a fixed reference (notebook 08); "
-            f"on-policy DPO, whose loss has no target, ends at {dpo:.2f}.",
+            int(behind.argmax()) if behind.any() else last,
+            f"Best-of-N's mean against on-policy IPO's after {result.steps[-1]} gradient steps: {each}. Both sample "
+            "what the reward likes; what holds on-policy IPO where the peak is far is the question of notebook 09.",
         )
 
     return Prediction(
-        "The peak stands at token 70, where the reference has next to no mass. All of these sample on-policy; which "
-        "one ends lowest?",
-        tuple(variant(name).title for name in options),
+        "In notebook 00 on-policy IPO was the first above one half on R1, whose peak is at 70, and ended below "
+        "Best-of-N. Slide the peak there from 20: which is the first of the recorded places at which it ends below?",
+        (*(f"Token {center}." for center in centers()), "None of them, in these runs."),
         truth,
     )
 
@@ -42,7 +41,7 @@ def predict_offline() -> Prediction:
         end = result.mean[result.methods.index("ipo"), :, -1]
         fall = int(end[0] > end[-1])
         steady = fall and (np.diff(end) < 0).all()
-        each = ", ".join(f"{end[i]:.2f} at {center}" for i, center in enumerate(centers()))
+        each = ", ".join(f"{end[i]:z.2f} at {center}" for i, center in enumerate(centers()))
         return Truth(
             0 if steady else 1 if fall else 2,
             f"At the end {each}. What decides is how often the reference's samples hold a rewarded token, and its mass "
@@ -70,10 +69,10 @@ def check_half(center: Any) -> str:
     end = result.mean[result.methods.index("ipo"), :, -1]
     at, first = centers().index(int(value)), int(np.argmax(end < 0.5))
     if end[at] >= 0.5:
-        raise Wrong(f"with the peak at {value:g} it ends at {end[at]:.2f}.")
+        raise Wrong(f"with the peak at {value:g} it ends at {end[at]:z.2f}.")
     if at > first:
-        raise Wrong(f"there it ends at {end[at]:.2f}, but it is below one half nearer to the reference already.")
-    return f"it ends at {end[at]:.2f}."
+        raise Wrong(f"there it ends at {end[at]:z.2f}, but it is below one half nearer to the reference already.")
+    return f"it ends at {end[at]:z.2f}."
 
 
 @check
@@ -105,8 +104,9 @@ def check_tie(state: Any) -> str:
     if not model.result.tied[c, e]:
         raise Wrong("that cell is clearly won.")
     if best - next_best < 0.05:
-        raise Wrong(f"it is a tie, but the best two means, {best:.3f} and {next_best:.3f}, differ by less than .05.")
+        raise Wrong(f"it is a tie, but the best two means, {best:z.3f} and {next_best:z.3f}, differ by less than .05.")
     seeds = model.result.rewards.shape[-1]
     return (
-        f"{best:.2f} against {next_best:.2f}: with {seeds} seeds the intervals still overlap. More seeds might decide."
+        f"{best:z.2f} against {next_best:z.2f}: with {seeds} seeds the intervals still overlap. More seeds might "
+        f"decide."
     )

@@ -5,15 +5,16 @@ from typing import Any
 
 import numpy as np
 from matplotlib.artist import Artist
-from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.patches import Rectangle
 
 from modeseek.bandit.explore.phase.model import PhaseModel, centers, recorded
-from modeseek.bandit.explore.toolkit.canvas import Panel, Scene, axes_in, rectangles
+from modeseek.bandit.explore.toolkit.canvas import WIDTH, Panel, Scene, axes_in, rectangles
 from modeseek.bandit.explore.toolkit.panels import REWARD_ENDS, token_edges
 from modeseek.bandit.figures.methods import method_line, styles_of
+from modeseek.bandit.figures.phase import colors_of, method_key
 from modeseek.bandit.figures.style import BLACK, GREY, REFERENCE_BARS
+from modeseek.bandit.objectives.registry import variant
 
 NAMES = ("best_of_n", "rwr", "ppo", "ipo", "on_policy_ipo", "on_policy_dpo")
 
@@ -21,7 +22,7 @@ NAMES = ("best_of_n", "rwr", "ppo", "ipo", "on_policy_ipo", "on_policy_dpo")
 class PhaseScene(Scene):
     """Left the map above the problem; right both cuts through it."""
 
-    size = (9.8, 5.5)
+    size = (WIDTH, 5.8)
 
     def panels(self, figure: Figure) -> list[Panel]:
         """Four views."""
@@ -54,7 +55,8 @@ class _Map(Panel):
             self._legend.remove()
         result, axes, styles = model.result, self._axes, styles_of(list(NAMES))
         places, times = result.winner.shape
-        colors = np.asarray([to_rgb(styles[name].color) for name in result.methods])[result.winner]
+        shown = [NAMES.index(name) for name in result.methods]
+        colors = colors_of(NAMES)[shown][result.winner]
         pale = np.where(result.tied[..., None], 0.45 * colors + 0.55, colors)
         self._drawn = [axes.imshow(pale, origin="lower", aspect="auto", interpolation="nearest")]
         for c, e in np.argwhere(result.tied):
@@ -62,18 +64,16 @@ class _Map(Panel):
             self._drawn.append(axes.add_patch(box))
         for m, name in enumerate(result.methods):
             c, e = np.nonzero(result.winner == m)
-            line = {**method_line(name, styles[name]), "linestyle": "none", "markersize": 5, "markevery": None}
-            (dots,) = axes.plot(e, c, **line | {"markerfacecolor": "white", "markeredgecolor": BLACK})
+            face, edge = (BLACK, "white") if variant(name).on_policy else ("white", BLACK)
+            look: dict[str, Any] = {"ls": "none", "ms": 6.5, "mfc": face, "mec": edge, "mew": 0.4}
+            (dots,) = axes.plot(e, c, marker=styles[name].marker, **look)
             self._drawn.append(dots)
         axes.set(xlim=(-0.5, times - 0.5), ylim=(-0.5, places - 0.5))
-        shown = range(0, times, 4)
-        axes.set_xticks(list(shown), [str(result.steps[i]) for i in shown])
+        ticks = range(0, times, 4)
+        axes.set_xticks(list(ticks), [str(result.steps[i]) for i in ticks])
         axes.set_yticks(range(places), [str(c) for c in centers()])
-        handles = [
-            Rectangle((0, 0), 1, 1, facecolor=styles[name].color, label=method_line(name, styles[name])["label"])
-            for name in result.methods
-        ]
-        self._legend = self.figure.legend(handles=handles, loc="lower center", ncols=3, fontsize=8, handlelength=1.2)
+        handles = [method_key(NAMES, m) for m in shown]
+        self._legend = self.figure.legend(handles=handles, loc="lower center", ncols=3)
 
     def update(self, model: PhaseModel) -> None:
         c, e = model.cell
@@ -93,7 +93,7 @@ class _Problem(Panel):
         )
         (self._reward,) = axes.plot([], [], color=BLACK, linewidth=1.6, label="reward of the token")
         axes.set(xlim=(edges[0], edges[-1]), ylim=(0, 1.45), yticks=[0, 1], xlabel="token")
-        axes.legend(fontsize=7.5, loc="upper right", ncols=2)
+        axes.legend(loc="upper right", ncols=2)
         self.moving: list[Artist] = [self._reward]
 
     def update(self, model: PhaseModel) -> None:
@@ -110,7 +110,8 @@ class _Cut(Panel):
         styles = styles_of(list(NAMES))
         self._lines = {name: axes.plot([], [], **method_line(name, styles[name]))[0] for name in NAMES}
         self._ends = {
-            name: [axes.plot([], [], color=styles[name].color, linewidth=0.9)[0] for _ in "ab"] for name in NAMES
+            name: [axes.plot([], [], color=s.color, linestyle=s.dash, linewidth=0.9)[0] for _ in "ab"]
+            for name, s in styles.items()
         }
         (self._now,) = axes.plot([], [], color=GREY, linewidth=1.0)
         axes.set(ylim=REWARD_ENDS, ylabel="expected reward")
@@ -118,9 +119,11 @@ class _Cut(Panel):
         axes.set_xlim(*((0, 1.02 * float(recorded()["step"].values[-1])) if over_steps else (18, 72)))
         if over_steps:
             self._now.set_label("95 % intervals thin")
-        self._title = axes.set_title("", y=1.0, pad=4)
+        seeds = recorded().sizes["seed"]
+        axes.set_title(f"mean of {seeds} seeds; thin: 95 % of the best two", y=1.0, pad=4)
+        self._where = axes.text(0.98, 0.05, "", transform=axes.transAxes, ha="right")
         ends = [line for pair in self._ends.values() for line in pair]
-        self.moving: list[Artist] = [self._now, *ends, *self._lines.values(), self._title]
+        self.moving: list[Artist] = [self._now, *ends, *self._lines.values(), self._where]
 
     def update(self, model: PhaseModel) -> None:
         result, (c, e) = model.result, model.cell
@@ -136,6 +139,6 @@ class _Cut(Panel):
                 line.set_data(x if shown else [], bound[m][at] if shown else [])
         here = result.steps[e] if self._over_steps else model.values.center
         self._now.set_data([here, here], REWARD_ENDS)
-        seeds = result.rewards.shape[-1]
-        where = f"peak at token {model.values.center}" if self._over_steps else f"after {result.steps[e]} steps"
-        self._title.set_text(f"{where}: mean of {seeds} seeds; thin: 95 % of the best two")
+        self._where.set_text(
+            f"peak at token {model.values.center}" if self._over_steps else f"after {result.steps[e]} steps"
+        )

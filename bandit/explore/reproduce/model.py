@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from modeseek.bandit.explore.reproduce.rows import Row, command_for, find, rows_of, subjects
+from modeseek.bandit.explore.reproduce.rows import Found, Row, adds, command_for, find, rows_of, subjects
 from modeseek.bandit.explore.toolkit.model import ViewModel
 from modeseek.bandit.explore.toolkit.values import Values, choice, number
 from modeseek.bandit.studies.cells import Results
@@ -64,10 +64,22 @@ class ReproduceResult(NamedTuple):
 class ReproduceValues(Values):
     """What the explorer is set to; the presets are the figures and tables."""
 
-    preset: str = choice("target", {name: f"{name}: {target.about}" for name, target in TARGETS.items()}, "fig16")
-    conventions: str = choice("conventions", READINGS, "paper")
-    protocol: str = choice("protocol", PROTOCOLS, "best")
-    row: int = number("claim or row", 1, MOST_ROWS, 1, whole=True, view=True)
+    preset: str = choice(
+        "target",
+        {name: f"{name}: {target.about}" for name, target in TARGETS.items()},
+        "fig16",
+        help="Which figure or table of the paper.",
+    )
+    conventions: str = choice(
+        "conventions",
+        READINGS,
+        "paper",
+        help="Whose conventions the runs follow: the paper's text, or the released code.",
+    )
+    protocol: str = choice("protocol", PROTOCOLS, "best", help="Which seeds the verdicts rest on.")
+    row: int = number(
+        "claim or row", 1, MOST_ROWS, 1, whole=True, view=True, help="Which claim or row the text below tells of."
+    )
 
 
 class ReproduceModel(ViewModel[ReproduceValues, ReproduceResult]):
@@ -76,6 +88,8 @@ class ReproduceModel(ViewModel[ReproduceValues, ReproduceResult]):
     kind = "reproduce"
     title = "What the paper claimed, what comes out"
     defaults = ReproduceValues()
+    _of_fresh: tuple[Row, np.ndarray] | None = None
+    _of_rates: tuple[Row, dict[int, np.ndarray]] | None = None
 
     def limits(self, name: str) -> tuple[float, float]:
         """As many rows as the target has."""
@@ -102,7 +116,10 @@ class ReproduceModel(ViewModel[ReproduceValues, ReproduceResult]):
     def compute(self, values: ReproduceValues) -> ReproduceResult:
         """Read what is stored, and judge it."""
         target, name = TARGETS[values.preset], values.conventions
-        found = [find(target, name, protocol) for protocol in _named(values) or target.fullest_first()]
+        found: list[Found] = []
+        for protocol in _named(values) or target.fullest_first():
+            if adds(target, found, protocol):  # reading takes long
+                found.append(find(target, name, protocol))
         # The first that is complete; of incomplete ones that which has the largest share of its cells; of nothing the
         # one that the command runs.
         order = lambda of: (len(of.cells) / max(1, len(of.wanted)), not of.cells and of.protocol is target.default)
@@ -122,13 +139,19 @@ class ReproduceModel(ViewModel[ReproduceValues, ReproduceResult]):
         row = self.selected()
         if row is None or not row.cells:
             return {}
-        found = {shift: shifted_values(row.contrast, row.cells, shift) for shift in SHIFTS}
-        return {shift: values for shift, values in found.items() if values is not None}
+        if self._of_rates is None or self._of_rates[0] is not row:  # asked for several times a picture
+            found = {shift: shifted_values(row.contrast, row.cells, shift) for shift in SHIFTS}
+            self._of_rates = row, {shift: values for shift, values in found.items() if values is not None}
+        return self._of_rates[1]
 
     def fresh(self) -> np.ndarray:
         """The selected number for each fresh seed; empty where a cell is missing."""
         row = self.selected()
-        return np.zeros(0) if row is None else row.fresh()
+        if row is None:
+            return np.zeros(0)
+        if self._of_fresh is None or self._of_fresh[0] is not row:
+            self._of_fresh = row, row.fresh()
+        return self._of_fresh[1]
 
     def caption(self) -> str:
         """What is stored, and the selected row in words and numbers."""
@@ -174,11 +197,11 @@ class ReproduceModel(ViewModel[ReproduceValues, ReproduceResult]):
             error = finite.std(ddof=1) / np.sqrt(finite.size) if finite.size > 1 else np.nan
             mean = finite.mean() if finite.size else np.nan
             seeds = counted(finite.size, values.size - finite.size)
-            return f"{text} {mean:.3f} ± {error:.3f}; fresh seeds: {seeds}{of}."
+            return f"{text} {mean:z.3f} ± {error:z.3f}; fresh seeds: {seeds}{of}."
         v = a.verdict
-        bounds = f"{v.low:+.3f} to {v.high:+.3f}" if np.isfinite(v.low) else "unbounded"
+        bounds = f"{v.low:+z.3f} to {v.high:+z.3f}" if np.isfinite(v.low) else "unbounded"
         return (
-            f"{text} {a.word.capitalize()}: effect {v.effect:+.3f}, simultaneous 95 % interval {bounds}; fresh seeds: "
+            f"{text} {a.word.capitalize()}: effect {v.effect:+z.3f}, simultaneous 95 % interval {bounds}; fresh seeds: "
             f"{v.counted}{of}; too small to matter is {a.claim.margin:g}. Effects on the tuning seeds one place down "
             f"the grid of learning rates, at the tuned one and one place up: {' · '.join(a.moved_words())}."
         )

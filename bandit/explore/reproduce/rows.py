@@ -1,5 +1,6 @@
 """What is stored of a target, and what can be selected of it: each claim, or each cell, on the most seeds there are."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -12,11 +13,11 @@ from modeseek.bandit.studies.assess import Assessment
 from modeseek.bandit.studies.cells import Results
 from modeseek.bandit.studies.contrasts import Contrast, fresh_values, level
 from modeseek.bandit.studies.protocol import Protocol
-from modeseek.bandit.studies.reproduce.cells import BanditCell
+from modeseek.bandit.studies.reproduce.cells import REMEDIES, BanditCell
 from modeseek.bandit.studies.reproduce.measures import FINAL_REWARD
 from modeseek.bandit.studies.reproduce.protocols import TEN
 from modeseek.bandit.studies.reproduce.store import STORE, read_cell
-from modeseek.bandit.studies.reproduce.targets import STUDY, BanditTarget
+from modeseek.bandit.studies.reproduce.targets import STUDY, TARGETS, BanditTarget
 from modeseek.bandit.studies.store import cell_path
 from modeseek.files import DEFAULT_ROOT
 
@@ -72,8 +73,9 @@ class Subject(NamedTuple):
 def subjects(target: BanditTarget) -> list[Subject]:
     """A target's claims; if it has none, its cells."""
     claims = [Subject(c.name, c.text, c.contrast) for c in target.claims]
-    cells = [Subject(c.name, f"{c.name}: expected reward at the end.", level(FINAL_REWARD, c)) for c in target.cells]
-    return claims or cells
+    titles = {remedy.cell: f" ({remedy.title})" for remedy in REMEDIES.values()}
+    said = {c: f"{c.name}{titles.get(c, '')}: expected reward at the end." for c in target.cells}
+    return claims or [Subject(c.name, text, level(FINAL_REWARD, c)) for c, text in said.items()]
 
 
 def command_for(target: BanditTarget, conventions: str, protocol: Protocol) -> str:
@@ -101,7 +103,16 @@ def find(target: BanditTarget, conventions: str, protocol: Protocol) -> Found:
     return Found(protocol, wanted, cells, tuple(refused))
 
 
-def rows_of(target: BanditTarget, drawn: Found, found: list[Found]) -> tuple[Row, ...]:
+def adds(target: BanditTarget, found: Sequence[Found], protocol: Protocol) -> bool:
+    """Whether a protocol may show what those before it do not: more seeds, or what none of them has all cells of."""
+    if any(protocol.fresh_seeds > each.protocol.fresh_seeds for each in found):
+        return True
+    whole = any(len(each.cells) == len(each.wanted) for each in found)
+    needed = [set(subject.contrast.cells) for subject in subjects(target)]
+    return not whole or not all(any(each.cells.keys() >= cells for each in found) for cells in needed)
+
+
+def rows_of(target: BanditTarget, drawn: Found, found: Sequence[Found]) -> tuple[Row, ...]:
     """A row for each subject, on the most seeds that there are of it, as docs/reproduction.md has it.
 
     Args:
@@ -113,10 +124,32 @@ def rows_of(target: BanditTarget, drawn: Found, found: list[Found]) -> tuple[Row
     for each in sorted(found, key=lambda each: -each.protocol.fresh_seeds):
         waiting = [s for s in asked if s.name not in rows and each.cells.keys() >= set(s.contrast.cells)]
         if waiting:
-            said = {a.claim.name: a for a in STUDY.assess(target, each.cells)}
+            said = _assessed(target.name, _Same(each.cells))
             rows |= {s.name: Row(*s, said.get(s.name), each.protocol, each.cells) for s in waiting}
-    not_run = {a.claim.name: a for a in STUDY.assess(target, {})}
+    not_run = _assessed(target.name, _Same({}))
     return tuple(rows.get(s.name) or Row(*s, not_run.get(s.name), drawn.protocol, {}) for s in asked)
+
+
+class _Same:
+    """Results that are equal if they are the very same: what `_read` keeps is not read, nor judged, a second time."""
+
+    def __init__(self, cells: Results) -> None:
+        self.cells = cells
+        self._names = tuple(cell.name for cell in cells)
+
+    def __hash__(self) -> int:
+        return hash(self._names)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, _Same) or self._names != other._names:
+            return False
+        return all(one is another for one, another in zip(self.cells.values(), other.cells.values(), strict=True))
+
+
+@lru_cache(maxsize=128)
+def _assessed(target: str, results: _Same) -> dict[str, Assessment]:
+    """A target's claims judged on results, by name: nearly all of the time that another target takes."""
+    return {a.claim.name: a for a in STUDY.assess(TARGETS[target], results.cells)}
 
 
 @lru_cache(maxsize=512)

@@ -1,12 +1,14 @@
 """What a `check_…()` returns: whether an answer is right, and, if not, what is wrong with it but never the answer."""
 
-import html
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
+from modeseek.bandit.explore.toolkit.controls import named, read_number
 from modeseek.bandit.explore.toolkit.explorer import Explorer
 from modeseek.bandit.explore.toolkit.model import ViewModel
+from modeseek.bandit.explore.toolkit.words import line
 
 Given = ParamSpec("Given")
 Model = TypeVar("Model", bound=ViewModel[Any, Any])
@@ -30,9 +32,7 @@ class Feedback(NamedTuple):
         return str(self)
 
     def _repr_html_(self) -> str:
-        color = "#1F8A5B" if self.right else "#C04A2B"  # of a bar: the text has the theme's own, light or dark
-        look = f"border-left:5px solid {color};padding-left:8px;font-weight:bold"
-        return f"<p role='status' style='{look}'>{html.escape(str(self))}</p>"
+        return line(str(self), "right" if self.right else "wrong")
 
 
 class Wrong(Exception):
@@ -63,13 +63,27 @@ def number(given: Any, what: str, low: float, high: float) -> float:
     Raises:
         Wrong: it is none, or lies outside what makes sense.
     """
-    try:
-        value = float(given)
-    except (TypeError, ValueError):
-        raise Wrong(f"{what} is a number; this is {given!r}.") from None
+    value, _ = read_number(given)
+    if math.isnan(value):
+        raise Wrong(f"{what} is a number; this is {given!r}.")
     if not low < value < high:
         raise Wrong(f"{what} lies between {low:g} and {high:g}; this is {value:g}.")
     return value
+
+
+def options_of(given: Any, options: Mapping[str, str], what: str) -> set[str]:
+    """An answer as a set of options, each by its name or by what a legend shows of it; a name alone is a set of one.
+
+    Raises:
+        Wrong: it is neither.
+        ValueError: one of them is none, as `named` says.
+    """
+    try:
+        each = [given] if isinstance(given, str) else list(given)
+    except TypeError:
+        first, second, *_ = options
+        raise Wrong(f"names are asked for, such as ({first!r}, {second!r}); this is {given!r}.") from None
+    return {named(one, options, what) for one in each}
 
 
 def model_of(answer: Any, kind: type[Model]) -> Model:

@@ -3,11 +3,14 @@
 import math
 import re
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from modeseek.checks import suggestion
+from modeseek.checks import plain, suggestion
+
+DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+")
 
 
 class Accepted(NamedTuple):
@@ -35,6 +38,7 @@ class Number(NamedTuple):
         view: whether it changes only what is looked at, so that nothing is computed again.
         derived: whether it is an aspect of another value, and so not part of the state.
         until: name of the value beyond which it does not go; empty if `high` is all that counts.
+        help: one sentence: what it does.
     """
 
     name: str
@@ -46,6 +50,7 @@ class Number(NamedTuple):
     view: bool = False
     derived: bool = False
     until: str = ""
+    help: str = ""
 
     def accept(self, given: Any, low: float, high: float) -> Accepted:
         """The number, moved to the nearest limit, with a note, if it lies outside.
@@ -53,20 +58,17 @@ class Number(NamedTuple):
         Raises:
             ValueError: it is no finite number.
         """
-        try:
-            number = float(given)
-        except (TypeError, ValueError):
-            number = math.nan
+        number, read = read_number(given)
         if not math.isfinite(number):
             raise ValueError(f"{self.label} must be a number from {low:g} to {high:g}, got {given!r}")
         value = min(max(number, low), high)
-        note = f"{self.label} must be from {low:g} to {high:g}, got {number:g}: set to {value:g}" * (value != number)
-        if self.whole:
-            note = note or f"{self.label} must be a whole number, got {number:g}: set to {round(value)}" * (
-                round(value) != value
-            )
-            return Accepted(round(value), note)
-        return Accepted(value, note)
+        asked = ""
+        if value != number:
+            asked = f" must be from {low:g} to {high:g}, got {number:g}: set to {value:g}"
+        elif self.whole and round(value) != value:
+            asked = f" must be a whole number, got {number:g}: set to {round(value)}"
+        note = f"{self.label}{asked}" * bool(asked or read) + f" ({read})" * bool(read)
+        return Accepted(round(value) if self.whole else value, note)
 
     def encode(self, value: Any) -> str:
         """For the state string; `accept` of it gives the same bits."""
@@ -82,6 +84,9 @@ class Choice(NamedTuple):
         options: name → what the menu shows.
         view: as in `Number`.
         derived: as in `Number`.
+        also: a second name → the option. It says what is set, where the first one says what comes of it: by the second
+            a notebook calls it that asks for a prediction.
+        help: as in `Number`.
     """
 
     name: str
@@ -89,18 +94,17 @@ class Choice(NamedTuple):
     options: Mapping[str, str]
     view: bool = False
     derived: bool = False
+    also: Mapping[str, str] = MappingProxyType({})
+    help: str = ""
 
     def accept(self, given: Any) -> Accepted:
-        """The option whose letters and digits are these: `case1_fails` is `case-1-fails`.
+        """The option of this name, of its second one, or of what the menu shows, as `named` reads it.
 
         Raises:
             ValueError: there is none; the message lists what there is.
         """
-        plain = {_plain(option): option for option in self.options}
-        if _plain(str(given)) not in plain:
-            known = ", ".join(self.options)
-            raise ValueError(f"{self.label} must be one of {known}, got {given!r}{suggestion(given, self.options)}")
-        return Accepted(plain[_plain(str(given))])
+        second = {plain(name): option for name, option in self.also.items()}.get(plain(str(given)))
+        return Accepted(second or named(given, self.options, self.label))
 
     def encode(self, value: Any) -> str:
         """For the state string."""
@@ -131,6 +135,8 @@ class Distribution(NamedTuple):
         most: largest.
         view: as in `Number`.
         derived: as in `Number`.
+        names: of the categories, where they are not called by their numbers from 0.
+        help: as in `Number`.
     """
 
     name: str
@@ -139,6 +145,8 @@ class Distribution(NamedTuple):
     most: int = 100
     view: bool = False
     derived: bool = False
+    names: tuple[str, ...] = ()
+    help: str = ""
 
     def accept(self, given: Any) -> Accepted:
         """The distribution, as a tuple; divided by its sum, or the other bars scaled, with a note that says so.
@@ -148,10 +156,11 @@ class Distribution(NamedTuple):
         """
         if isinstance(given, Bar):
             rest = f"the others share {1 - given.mass:.3g} in their old proportions"
-            return Accepted(with_bar(*given), f"{self.label}, category {given.category}: {given.mass:.3g}; {rest}")
-        words = re.split(r"[,;\s]+", given.strip().strip("[]()")) if isinstance(given, str) else list(given)
+            bar = self.names[given.category] if self.names else f"category {given.category}"
+            return Accepted(with_bar(*given), f"{self.label}, {bar}: {given.mass:.3g}; {rest}")
         try:
-            values = np.asarray([float(word) for word in words if word != ""])
+            words = re.split(r"[,;\s]+", given.strip().strip("[]()")) if isinstance(given, str) else list(given)
+            values = np.asarray([float(word) for word in words if not isinstance(word, str) or word != ""]) + 0.0
         except (TypeError, ValueError):
             raise ValueError(f"{self.label} must be numbers with commas between them, got {given!r}") from None
         if not self.least <= values.size <= self.most:
@@ -164,7 +173,7 @@ class Distribution(NamedTuple):
             raise ValueError(f"{self.label} must have mass somewhere, got zeros only")
         if abs(total - 1) <= 1e-9:
             return Accepted(tuple(values.tolist()))
-        return Accepted(tuple((values / total).tolist()), f"{self.label} summed to {total:.4g}: divided by its sum")
+        return Accepted(rounded(values / total), f"{self.label} summed to {total:.4g}: divided by its sum")
 
     def encode(self, value: Any) -> str:
         """For the state string; `accept` of it gives the same bits."""
@@ -175,18 +184,116 @@ class Distribution(NamedTuple):
         return ", ".join(f"{p:.4g}" for p in value)
 
 
-Control = Number | Choice | Distribution
+class Heights(NamedTuple):
+    """Numbers from 0 to 1, each for itself, that are typed, separated by commas or spaces, or dragged bar by bar.
+
+    Attributes:
+        name: of the value.
+        label: of the box.
+        names: of the bars, one each.
+        view: as in `Number`.
+        derived: as in `Number`.
+        help: as in `Number`.
+    """
+
+    name: str
+    label: str
+    names: tuple[str, ...]
+    view: bool = False
+    derived: bool = False
+    help: str = ""
+
+    def accept(self, given: Any) -> Accepted:
+        """The heights, as a tuple; moved to the nearest of 0 and 1, with a note, where they lie outside.
+
+        Raises:
+            ValueError: not numbers, as many as there are bars, or one is not finite.
+        """
+        if isinstance(given, Bar):
+            # A bar's top stops short of both ends (`bars.POSITIONS`); here they are meant.
+            height = 0.0 if given.mass < 0.01 else 1.0 if given.mass > 0.99 else given.mass
+            heights = (*given.whole[: given.category], height, *given.whole[given.category + 1 :])
+            return Accepted(heights, f"{self.label}, {self.names[given.category]}: {height:.3g}")
+        try:
+            given = given.rpartition(":")[2] if isinstance(given, str) else given  # `knots:0,0.5,1` is what it says
+            words = re.split(r"[,;\s]+", given.strip().strip("[]()")) if isinstance(given, str) else list(given)
+            values = np.asarray([float(word) for word in words if word != ""]) + 0.0
+        except (TypeError, ValueError):
+            raise ValueError(f"{self.label} must be numbers with commas between them, got {given!r}") from None
+        if values.size != len(self.names):
+            raise ValueError(f"{self.label} must have {len(self.names)} numbers, got {values.size}")
+        if not np.isfinite(values).all():
+            raise ValueError(f"{self.label} must hold finite numbers, got {values[~np.isfinite(values)][0]:g}")
+        clipped = np.clip(values, 0.0, 1.0)
+        moved = not np.array_equal(clipped, values)
+        return Accepted(tuple(clipped.tolist()), f"{self.label} must be from 0 to 1: moved there" * moved)
+
+    def encode(self, value: Any) -> str:
+        """For the state string; `accept` of it gives the same bits."""
+        return ",".join(f"{v:g}" if float(f"{v:g}") == v else repr(v) for v in value)
+
+    def show(self, value: Any) -> str:
+        """For the box."""
+        return ", ".join(f"{v:.4g}" for v in value)
+
+
+Control = Number | Choice | Distribution | Heights
+
+
+def rounded(probs: np.ndarray, exact: int | None = None) -> tuple[float, ...]:
+    """Probabilities made by hand: four digits of each, so that a state is short; the largest has the rest.
+
+    Args:
+        probs: with the sum 1, `[K]`.
+        exact: index of one that stays as it is.
+    """
+    values = np.array([p if k == exact else float(f"{p:.4g}") for k, p in enumerate(probs)])
+    open_to_change = np.where(np.arange(values.size) == exact, -1.0, values)
+    largest = int(np.argmax(open_to_change))
+    values[largest] = round(1.0 - math.fsum(np.delete(values, largest)), 12)
+    return tuple(values.tolist())
 
 
 def with_bar(whole: tuple[float, ...], category: int, mass: float) -> tuple[float, ...]:
-    """One probability as asked, the others in their proportions (equal, if they had none)."""
+    """One probability as asked, the others in their proportions (equal, if they had none); `rounded`."""
     probs = np.asarray(whole)
     rest = probs.sum() - probs[category]
     others = probs / rest if rest > 1e-12 else np.full(probs.size, 1 / (probs.size - 1))
     changed = others * (1.0 - mass)
     changed[category] = mass
-    return tuple(changed.tolist())
+    return rounded(changed, category)
 
 
-def _plain(name: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", name.lower())
+def read_number(given: Any) -> tuple[float, str]:
+    """What is meant as a number, NaN if nothing is, and how it was read where that is not plain.
+
+    A comma between digits is taken for a decimal point, but not where it may part thousands; zero has no sign.
+    """
+    read = ""
+    if isinstance(given, str):
+        text = given.strip().replace("−", "-")
+        if DECIMAL_COMMA.fullmatch(text) and len(text.rpartition(",")[2]) != 3:
+            given, read = text.replace(",", "."), f"{text} was read as {text.replace(',', '.')}"
+        else:
+            given = text
+    try:
+        return float(given) + 0.0, read
+    except (TypeError, ValueError, OverflowError):
+        return math.nan, ""
+
+
+def named(given: Any, options: Mapping[str, str], what: str) -> str:
+    """The option that is meant: by its name, or by what a menu or a legend shows of it; letters and digits count.
+
+    Args:
+        given: `case1_fails` is `case-1-fails`, and `On-policy IPO` is `on_policy_ipo`.
+        options: name → what is shown.
+        what: they are, in the message.
+
+    Raises:
+        ValueError: there is none; the message lists what there is.
+    """
+    known = {plain(shown): name for name, shown in options.items()} | {plain(name): name for name in options}
+    if plain(str(given)) not in known:
+        raise ValueError(f"{what} must be one of {', '.join(options)}, got {given!r}{suggestion(given, options)}")
+    return known[plain(str(given))]

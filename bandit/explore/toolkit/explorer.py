@@ -1,7 +1,7 @@
 """An explorer: a view-model, its picture, and, where a front end can show them, widgets around both."""
 
 import csv
-import itertools
+import html
 import json
 import threading
 from collections.abc import Callable
@@ -10,13 +10,14 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 
-from modeseek.bandit.explore.toolkit.canvas import Canvas, Scene, captioned, encode, encode_small
+from modeseek.bandit.explore.toolkit.canvas import Canvas, Scene, encode, encode_small
 from modeseek.bandit.explore.toolkit.controls import Choice
+from modeseek.bandit.explore.toolkit.display import Displayed, Still, figure
 from modeseek.bandit.explore.toolkit.environment import INSTALL
+from modeseek.bandit.explore.toolkit.layout import hidden
 from modeseek.bandit.explore.toolkit.model import ViewModel
+from modeseek.bandit.explore.toolkit.numbering import next_number
 from modeseek.files import free_folder, replacing
-
-WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
 
 @runtime_checkable
@@ -33,7 +34,7 @@ class ExtraRow(Protocol):
         """Bring the row up to date."""
 
 
-class Explorer:
+class Explorer(Displayed):
     """Base of all explorers; a kind names its view-model and its scene.
 
     Widget callbacks run in threads of their own, so there is a lock.
@@ -44,15 +45,21 @@ class Explorer:
         model: the view-model. Change it through the explorer, so that the picture follows.
         hide: names of controls that are not shown, though their values count.
         lock: held by every method and by every callback of a widget.
-        number: 1 for the first explorer of its kind in this process, 2 for the next.
+        number: 1 for the first explorer of its kind in a notebook, 2 for the next.
     """
 
     Model: ClassVar[type[ViewModel[Any, Any]]]
     Scene: ClassVar[type[Scene]]
-    _made: ClassVar[dict[str, "itertools.count[int]"]] = {}
+    interactive = True
 
     def __init__(
-        self, preset: str | None = None, *, state: str | None = None, hide: tuple[str, ...] = (), **values: Any
+        self,
+        preset: str | None = None,
+        *,
+        state: str | None = None,
+        hide: tuple[str, ...] = (),
+        show: tuple[str, ...] | None = None,
+        **values: Any,
     ) -> None:
         """An explorer of a preset, or in a state, with any of its values changed.
 
@@ -60,32 +67,30 @@ class Explorer:
             preset: its name; hyphens, underscores and capitals do not matter.
             state: what `to_state` gave, instead of a preset.
             hide: controls not to show: a teacher's choice. `export` and `state` hide those rows.
+            show: the only ones to show, of the same names, instead of `hide`.
             **values: of controls, by name.
 
         Raises:
             ValueError: an unknown name, an unreadable state, both a preset and a state, or a value that cannot be one.
         """
+        super().__init__()
         if state is not None and (preset is not None or values):
             raise ValueError("give a preset with values, or a state: a state says everything already")
         self.model = self.Model(preset, **values) if state is None else self.Model.from_state(state)
-        known = [control.name for control in self.model.controls] + ["state", "export"]
-        for name in hide:
-            if name not in known:
-                raise ValueError(f"hide: unknown control {name!r}; there are {', '.join(known)}")
-        self.hide = tuple(hide)
-        self.number = next(self._made.setdefault(self.model.kind, itertools.count(1)))
+        self.hide = hidden([control.name for control in self.model.controls], hide, show)
+        self.number = next_number(self.model.kind)
         self.lock = threading.RLock()
         self._canvas = Canvas(self.Scene())
         self._shell: Any = None
 
     @classmethod
-    def from_state(cls, text: str, *, hide: tuple[str, ...] = ()) -> "Explorer":
-        """The explorer that `to_state` described.
+    def from_state(cls, text: str, *, hide: tuple[str, ...] = (), show: tuple[str, ...] | None = None) -> "Explorer":
+        """The explorer that `to_state` described; `hide` and `show` as there.
 
         Raises:
             ValueError: it is not a state of this kind of explorer.
         """
-        return cls(state=text, hide=hide)
+        return cls(state=text, hide=hide, show=show)
 
     @classmethod
     def presets(cls) -> dict[str, str]:
@@ -128,9 +133,8 @@ class Explorer:
         return encode(self.pixels())
 
     def static_png(self) -> bytes:
-        """The picture with its caption in it, small: for places without widgets."""
-        with self.lock:
-            return encode_small(captioned(self.pixels(), self.model.caption()))
+        """The picture, small: for places without widgets."""
+        return encode_small(self.pixels())
 
     def caption(self) -> str:
         """What the picture shows, in numbers; also its alt text."""
@@ -191,15 +195,19 @@ class Explorer:
                 self._shell = None
 
     def _show(self) -> None:
-        if self._shell is not None:
+        if self._shell is None:
+            self.changed()
+        else:
             self._shell.show()
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The widgets if they can be had, always with a captioned picture for whoever cannot show them."""
-        caption = self.caption()
-        data: dict[str, Any] = {"text/plain": f"{caption}\n{self.to_state()}", "image/png": self.static_png()}
-        try:
-            data[WIDGET_VIEW] = {"version_major": 2, "version_minor": 0, "model_id": self.widget.model_id}
-        except ValueError as error:
-            data["text/plain"] += f"\n({error})"
-        return data, {"image/png": {"alt": caption}}
+    def live(self) -> Any:
+        """The shell, as `widget` has it."""
+        return self.widget
+
+    def still(self) -> Still:
+        """The picture with its caption, and the state, with which it goes on from there on another day."""
+        with self.lock:
+            pixels, caption, state = self.pixels(), self.model.caption(), self.model.to_state()
+        shown = html.escape(caption).replace("\n", "<br>")
+        line = "" if "state" in self.hide else f"<br><code>{html.escape(state)}</code>"
+        return Still(figure(encode_small(pixels), caption, shown + line), f"{caption}\n{state}")

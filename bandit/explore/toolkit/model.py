@@ -29,6 +29,7 @@ class ViewModel(Generic[V, R]):
         title: heading of the explorer.
         controls: of the values' fields. One is called `preset`; one called `step` gets a player.
         recipe: names of the values from which a preset is made, such as a size or a seed.
+        near: names of the three to five controls that stand beside the picture, in this order.
         defaults: values where no preset says otherwise.
         presets: name → what it sets; a name that is not in it leaves the defaults.
         values: of every control.
@@ -40,6 +41,7 @@ class ViewModel(Generic[V, R]):
     title: ClassVar[str]
     controls: ClassVar[tuple[Control, ...]]
     recipe: ClassVar[tuple[str, ...]] = ()
+    near: ClassVar[tuple[str, ...]] = ()
     defaults: V
     presets: Mapping[str, Preset[V]] = MappingProxyType({})
     values: V

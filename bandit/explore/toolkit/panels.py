@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import FillBetweenPolyCollection
 from matplotlib.figure import SubFigure
 from matplotlib.text import Text
+from matplotlib.transforms import ScaledTranslation
 
 from modeseek.bandit.explore.toolkit.canvas import Panel, axes_in
 from modeseek.bandit.figures.frontier import FRONTIER, POINT_MASS
@@ -23,6 +24,8 @@ CHOSEN, REJECTED, OTHER = LineStyle(BLUE, "^", "-"), LineStyle(VERMILLION, "v", 
 STALE = "these curves are of other settings: press Train"
 REWARD_ENDS = (-0.02, 1.05)
 """Ends of an axis of expected rewards."""
+LINE = 15.0
+"""From one number beyond the axes to the next, points."""
 FINE = (1, 1.5, 2, 3, 4, 5, 6, 8, 10)
 COARSE = (1, 1.5, 2, 3, 5, 7, 10)
 
@@ -80,6 +83,53 @@ class Limit:
         self.end.set_data(nats[-1:], reward[-1:])
 
 
+class Marker:
+    """A marker at the present step; where that lies beyond the axes, its number stands at their end instead.
+
+    Attributes:
+        dot: the marker.
+        beyond: the number, with an arrow to where it lies; empty where the marker is to be seen.
+    """
+
+    def __init__(self, axes: Axes, style: LineStyle, size: int | float, **look: Any) -> None:
+        """Nothing to be seen yet; `look` as of `Axes.plot`."""
+        self._axes = axes
+        look = {"color": style.color, "ms": size, "mec": BLACK, "ls": "none", **look}
+        (self.dot,) = axes.plot([], [], style.marker, **look)
+        frame = {"facecolor": "white", "edgecolor": style.color, "linewidth": 1.3, "pad": 1.5}
+        self.beyond = axes.text(0.0, 0.0, "", bbox=frame)
+
+    def show(self, x: float, y: float, beside: Sequence["Marker"] = ()) -> None:
+        """Put it there; a number beyond the same end as others' stands in a line of its own.
+
+        Args:
+            x: where.
+            y: how high.
+            beside: markers that have been put before.
+        """
+        (left, right), (bottom, top) = self._axes.get_xlim(), self._axes.get_ylim()
+        self.beyond.set_text("")
+        if x > right:
+            height = min(max(y, bottom), top)
+            self.beyond.set(
+                x=right, y=height, text=f"{x:.3g} →", ha="right", va="center", transform=self._axes.transData
+            )
+        elif y > top or y < bottom:
+            arrow, end, side = ("↑", top, "top") if y > top else ("↓", bottom, "bottom")
+            half = "right" if x > (left + right) / 2 else "left"  # where there is room
+            before = sum(other.beyond.get_text()[:1] == arrow for other in beside)
+            inward = before * (-LINE if arrow == "↑" else LINE)
+            place = self._axes.transData + ScaledTranslation(0, inward / 72, self._axes.figure.dpi_scale_trans)
+            self.beyond.set(x=x, y=end, text=f"{arrow} {y:.3g}", ha=half, va=side, transform=place)
+        inside = not self.beyond.get_text()
+        self.dot.set_data([x] * inside, [y] * inside)
+
+
+def artists(markers: Sequence[Marker]) -> list[Artist]:
+    """All that markers draw, in drawing order."""
+    return [*(marker.dot for marker in markers), *(marker.beyond for marker in markers)]
+
+
 class Curves(Panel):
     """Lines with a marker on each at the present step, and a grey line through them there.
 
@@ -88,9 +138,9 @@ class Curves(Panel):
     Attributes:
         axes: of the curves.
         lines: the curves.
-        dots: their markers at the present step.
+        markers: at the present step.
         now: the line through it.
-        ends: of the vertical axis; a marker beyond them is drawn at the end, where the reader looks for it.
+        ends: of the vertical axis.
     """
 
     def __init__(
@@ -118,12 +168,10 @@ class Curves(Panel):
         self.lines = [axes.plot([], [], **look)[0] for _, look in lines]
         (self.now,) = axes.plot([], [], color=GREY, linewidth=1.0)
         faces = [look.get("markerfacecolor", style.color) for style, look in lines]
-        self.dots = [
-            axes.plot([], [], style.marker, color=style.color, ms=size, mec=BLACK, mfc=face)[0]
-            for (style, _), face in zip(lines, faces, strict=True)
-            if size
+        self.markers = [
+            Marker(axes, style, size, mfc=face) for (style, _), face in zip(lines, faces, strict=True) if size
         ]
-        self.moving: list[Artist] = [self.now, *self.lines, *self.dots]
+        self.moving: list[Artist] = [self.now, *self.lines, *artists(self.markers)]
 
     def series(self, model: Any) -> tuple[np.ndarray, np.ndarray]:
         """Where the points are, `[E]` or for each line `[M, E]`, and their values, `[M, E]`."""
@@ -136,12 +184,12 @@ class Curves(Panel):
 
     def update(self, model: Any) -> None:
         """Lines, markers and the line through the present step."""
-        at, (low, high) = model.values.step, self.ends
+        at = model.values.step
         x, values = self.series(model)
         each = np.broadcast_to(x, values.shape)
         for line, one, y in zip(self.lines, each, values, strict=True):
             line.set_data(one, y)
-        for dot, one, y in zip(self.dots, each, values, strict=False):
-            dot.set_data([one[at]], [min(max(y[at], low), high)])
+        for i, (marker, one, y) in enumerate(zip(self.markers, each, values, strict=False)):
+            marker.show(float(one[at]), float(y[at]), self.markers[:i])
         if self._vertical:
             self.now.set_data([each[0, at]] * 2, self.ends)

@@ -73,6 +73,17 @@ class Recording(NamedTuple):
             return np.full(values.shape[1], np.nan)
         return np.asarray(values.std(axis=0, ddof=1) / np.sqrt(len(values)))
 
+    def refreshed(self, *curves: np.ndarray) -> list[np.ndarray]:
+        """Gradient steps, and curves of what is relative to the behavior policy with their zeros.
+
+        Where a collection ends the policy becomes the behavior policy: between two evaluations a curve is at zero.
+
+        Args:
+            *curves: at the evaluations, `[E]` each.
+        """
+        ends = np.arange(1, self.done) * self.evaluations + 1
+        return [np.insert(self.steps, ends, self.steps[ends - 1]), *(np.insert(curve, ends, 0.0) for curve in curves)]
+
 
 class Part(NamedTuple):
     """A training so far.

@@ -1,5 +1,6 @@
 """One row of widgets a control: a slider with its labelled box, a menu, a line of text, a player."""
 
+import html
 import math
 from collections.abc import Callable
 from typing import Any
@@ -7,12 +8,14 @@ from typing import Any
 import ipywidgets as w
 
 from modeseek.bandit.explore.toolkit.bars import Bars
-from modeseek.bandit.explore.toolkit.controls import Bar, Choice, Control, Distribution, Number
+from modeseek.bandit.explore.toolkit.controls import Bar, Choice, Control, Distribution, Heights, Number, read_number
 
 PLAY_MS = 120
 POSITIONS = 200
 """Steps of a slider over real numbers."""
-LABELLED = {"description_width": "105px"}
+LABEL_WIDTH = 105
+"""Pixels of a number's label; what is longer would be cut."""
+LABELLED = {"description_width": f"{LABEL_WIDTH}px"}
 Changed = Callable[[str, Any], None]
 
 
@@ -37,29 +40,31 @@ class Row:
             self.widgets = self._number(control)
         elif isinstance(control, Choice):
             options = [(label, name) for name, label in control.options.items()]
-            width = "620px" if max(len(label) for label, _ in options) > 30 else "300px"
-            self.widgets = [w.Dropdown(options=options, description=control.label, style=LABELLED)]
-            self.widgets[0].layout.width = width
+            self.widgets = [w.Dropdown(options=options, **labelled(control.label, control.help))]
         else:
-            self.widgets = [w.Text(description=control.label, continuous_update=False, style=LABELLED)]
-            self.widgets[0].layout.width = "620px"
+            self.widgets = [w.Text(continuous_update=False, **labelled(control.label, control.help))]
         for widget in self.widgets:
             widget.observe(lambda change: changed(control.name, self._said(change["owner"])), "value")
-        self.box = w.HBox(self.widgets) if len(self.widgets) > 1 else self.widgets[0]
-        if isinstance(control, Distribution):
+        self.box = self.widgets[0]
+        if isinstance(control, Number):
+            self.box = w.HBox(self.widgets)
+            self.box.add_class("modeseek-number")
+        if control.name == "step":
+            self.box.add_class("modeseek-player")
+        if isinstance(control, Distribution | Heights):
             self._whole: tuple[float, ...] = ()
-            self.bars = Bars(lambda category, mass: changed(control.name, Bar(self._whole, category, mass)))
+            self.bars = Bars(
+                lambda category, mass: changed(control.name, Bar(self._whole, category, mass)), control.names
+            )
             self.box = w.VBox([self.widgets[0], self.bars.box])
             self.box.add_class("modeseek-distribution")
 
     def _number(self, control: Number) -> list[Any]:
-        slider = w.IntSlider(min=0, max=POSITIONS, readout=False, layout=w.Layout(width="190px"))
-        box = (w.IntText if control.whole else w.FloatText)(
-            description=control.label, style=LABELLED, continuous_update=False, layout=w.Layout(width="200px")
-        )
+        slider = w.IntSlider(min=0, max=POSITIONS, readout=False, tooltip="")
+        # Text, not a number's widget: that one drops what it does not know, and 2.5 becomes 25 before anybody sees it.
+        box = w.Text(style=LABELLED, continuous_update=False, **labelled(control.label, control.help))
         if control.name != "step":
             return [box, slider]
-        slider.layout.width = "600px"
         return [w.Play(value=0, min=0, max=1, interval=PLAY_MS, show_repeat=False), box, slider]
 
     def show(self, value: Any, limits: tuple[float, float] | None) -> None:
@@ -73,16 +78,23 @@ class Row:
                     widget.min, widget.max = min(low, widget.max), high
                     widget.min = low
             # What says this already is not written to: it may be under the reader's hand.
-            if self._said(widget) != value:
+            if not self._says(widget, value):
                 widget.value = self._shown(widget, value)
         if self.bars is not None:
             self._whole = value
             self.bars.show(value)
 
     def _shown(self, widget: Any, value: Any) -> Any:
-        if isinstance(self.control, Distribution):
+        if isinstance(self.control, Distribution | Heights):
             return self.control.show(value)
+        if isinstance(widget, w.Text):
+            return self.control.encode(value)
         return self._position(value) if self._has_positions(widget) else value
+
+    def _says(self, widget: Any, value: Any) -> bool:
+        """Whether a widget shows the value, in whatever spelling that needs no words."""
+        said = self._said(widget)
+        return bool((read_number(said) if isinstance(self.control, Number) else (said, "")) == (value, ""))
 
     def _said(self, widget: Any) -> Any:
         """The input that a widget's value means."""
@@ -101,3 +113,9 @@ class Row:
         if self.control.log:  # type: ignore[union-attr]
             return round(POSITIONS * math.log(value / self._low) / math.log(self._high / self._low))
         return round(POSITIONS * (value - self._low) / (self._high - self._low))
+
+
+def labelled(label: str, says: str) -> dict[str, Any]:
+    """A label that says what its widget does: ipywidgets shows no `tooltip` of a widget that has a description."""
+    said = f'<span title="{html.escape(says)}">{html.escape(label)}</span>'
+    return {"description": said, "description_allow_html": True}

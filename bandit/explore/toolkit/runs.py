@@ -9,14 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from modeseek.bandit.objectives.batch import Batch
 from modeseek.bandit.objectives.log_probs import shift
 from modeseek.bandit.simulator.config import AlgorithmConfig, EvaluationConfig, Static
 from modeseek.bandit.simulator.devices import use_compilation_cache
 from modeseek.bandit.simulator.evaluate import Evaluation
 from modeseek.bandit.simulator.experiment import Experiment
 from modeseek.bandit.simulator.memory import check_room
-from modeseek.bandit.simulator.objective import response_weights
+from modeseek.bandit.simulator.objective import as_batch, response_weights
 from modeseek.bandit.simulator.plan import make_plan
 from modeseek.bandit.simulator.policy import Params, make_policy
 from modeseek.bandit.simulator.programs import Programs
@@ -63,19 +62,12 @@ def take_turn(state: TrainState, run: Run, config: Static) -> tuple[TrainState, 
     def scored(params: Params) -> Array:
         return score(policy, params, tokens, config.conventions.scoring).reshape(data.behavior_token_log_probs.shape)
 
-    batch = Batch(
-        token_log_probs=scored(before),
-        behavior_token_log_probs=data.behavior_token_log_probs,
-        reference_token_log_probs=data.reference_token_log_probs,
-        rewards=data.labels,
-        advantages=data.advantages,
-    )
     return state, Turn(
         evaluation=metrics.evaluation,
         token_distribution=metrics.token_distribution,
         responses=shift(data.tokens)[1],
         rewards=data.rewards,
-        weights=response_weights(batch, run, config),
+        weights=response_weights(as_batch(data, scored(before)), run, config),
         log_ratios=(scored(state.params) - data.behavior_token_log_probs).sum(axis=-1),
         diverged_at=state.diverged_at,
     )

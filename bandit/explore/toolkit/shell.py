@@ -11,28 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as w
 
-from modeseek.bandit.explore.toolkit import bars
 from modeseek.bandit.explore.toolkit.canvas import encode
 from modeseek.bandit.explore.toolkit.controls import Number
-from modeseek.bandit.explore.toolkit.rows import LABELLED, Row
+from modeseek.bandit.explore.toolkit.layout import arranged
+from modeseek.bandit.explore.toolkit.page import head
+from modeseek.bandit.explore.toolkit.rows import LABELLED, Row, labelled
+from modeseek.bandit.explore.toolkit.words import line
 
 if TYPE_CHECKING:
     from modeseek.bandit.explore.toolkit.explorer import Explorer
-
-STYLE = (
-    f"<style>{bars.STYLE}"
-    + """
-.modeseek.jupyter-widgets-disconnected { outline: 3px solid #8A1C00; padding: 4px }
-.modeseek.jupyter-widgets-disconnected::before { display: block; font: bold 14px sans-serif; color: #8A1C00;
-  content: "Not connected: the kernel was restarted or has stopped. Run the cells again." }
-.modeseek .jupyter-widgets-disconnected::before { content: none }
-.modeseek input:focus-visible, .modeseek button:focus-visible, .modeseek select:focus-visible,
-.modeseek .noUi-handle:focus-visible { outline: 3px solid #0072B2; outline-offset: 2px }
-.modeseek-error { color: #8A1C00; font-weight: bold; margin: 2px 0 }
-.modeseek-note { color: #5C4400; margin: 2px 0 }
-.modeseek-caption { line-height: 1.4; max-width: 1100px }
-</style>"""
-)
 
 
 class Shell:
@@ -43,7 +30,8 @@ class Shell:
         rows: control's name → its widgets.
         image: the picture.
         caption: its description, which also carries the number of pictures shown so far as `data-ready`.
-        messages: errors and notes.
+        messages: errors and notes, under the player.
+        answer: what came of the export, beside its button.
         extra: row of this kind of explorer that is not a control's; None if there is none.
     """
 
@@ -51,12 +39,16 @@ class Shell:
         self._explorer = explorer
         self._quiet = self._closed = False
         self._frame = 0
-        self._message = ""
+        self._message = self._exported = ""
         model = explorer.model
         self.rows = {c.name: Row(c, self._changed) for c in model.controls if c.name not in explorer.hide}
-        self.image = w.Image(format="png", layout=w.Layout(max_width="100%"))
-        self.caption, self.messages = w.HTML(), w.HTML()
-        self.state = w.Text(description="state", continuous_update=False, style=LABELLED, layout=w.Layout(width="98%"))
+        self.image = w.Image(format="png")
+        self.image.add_class("modeseek-picture")
+        self.caption, self.messages, self.answer = w.HTML(), w.HTML(), w.HTML()
+        says = "Everything that is set here, in one line: send it to somebody, or paste another one."
+        self.state = w.Text(
+            continuous_update=False, style=LABELLED, layout=w.Layout(width="98%"), **labelled("state", says)
+        )
         self.state.observe(self._event(lambda change: model.load_state(change["new"])), "value")
         self.reset = self._button("Reset", "back to how this explorer was made", lambda _: explorer.reset())
         self.export = self._button("Export", "PNG, SVG, CSV and a JSON run card", self._export)
@@ -68,25 +60,24 @@ class Shell:
     def _arranged(self) -> Any:
         explorer = self._explorer
         number = f" · {explorer.number}" if explorer.number > 1 else ""
-        rows = {name: row.box for name, row in self.rows.items()}
-        player = [rows.pop("step")] if "step" in rows else []
-        settings = w.Box(list(rows.values()), layout=w.Layout(flex_flow="row wrap"))
-        buttons = [self.reset, *([] if "export" in explorer.hide else [self.export]), self.leave]
-        box = w.VBox(
-            [
-                w.HTML(f"{STYLE}<h3 style='margin:0'>{html.escape(explorer.model.title)}{number}</h3>"),
-                settings,
-                *([] if self.extra is None else [self.extra.box]),
-                *player,
-                self.messages,
-                self.image,
+        places = arranged(list(self.rows), explorer.model.near)
+        near, player, more = ([self.rows[name].box for name in names] for names in places)
+        extra = [] if self.extra is None else [self.extra.box]
+        fold = f"<details><summary>More controls ({len(more)})</summary></details>"
+        buttons = [self.reset, *([] if "export" in explorer.hide else [self.export]), self.leave, self.answer]
+        return _box(
+            "modeseek",
+            w.HTML(f"{head()}<h3 style='margin:0'>{html.escape(explorer.model.title)}{number}</h3>"),
+            _box(
+                "modeseek-stage",
+                _box("modeseek-view", self.image, *player, self.messages),
+                *([_box("modeseek-near", *near, *extra)] if near or extra else []),
                 self.caption,
-                w.HBox(buttons),
-                *([] if "state" in explorer.hide else [self.state]),
-            ]
+            ),
+            *([w.HTML(fold), _box("modeseek-more", *more)] if more else []),
+            _box("modeseek-actions", w.HBox(buttons)),
+            *([] if "state" in explorer.hide else [self.state]),
         )
-        box.add_class("modeseek")
-        return box
 
     def show(self) -> None:
         """Bring the picture and every widget to the view-model. The explorer's lock is held."""
@@ -97,8 +88,8 @@ class Shell:
             for name, row in self.rows.items():
                 row.show(getattr(model.values, name), model.limits(name) if isinstance(row.control, Number) else None)
             self.state.value = model.to_state()
-            notes = "".join(f"<p class='modeseek-note' role='status'>{html.escape(note)}</p>" for note in model.notes)
-            self.messages.value = self._message + notes
+            self.messages.value = self._message + "".join(line(note, "note") for note in model.notes)
+            self.answer.value = self._exported
             self.show_extra()
             # The last: whoever waits for `data-ready` sees everything else brought up to date.
             self._frame += 1
@@ -108,6 +99,7 @@ class Shell:
             )
         finally:
             self._quiet = False
+        self._explorer.changed()
 
     def show_extra(self) -> None:
         """Bring the row that is not a control's up to date."""
@@ -134,7 +126,7 @@ class Shell:
             with self._explorer.lock:
                 if self._quiet or self._closed:  # the widget was set by `show`
                     return
-                self._message = ""
+                self._message = self._exported = ""
                 self._explorer.model.notes = []
                 try:
                     action(change)
@@ -148,15 +140,20 @@ class Shell:
         return callback
 
     def _complain(self, text: str) -> None:
-        self._message = f"<p class='modeseek-error' role='alert'>Not possible: {html.escape(text)}</p>"
+        self._message = line(f"Not possible: {text}", "wrong")
         self.messages.value = self._message
         self.show()
 
     def _export(self, _: Any) -> None:
         paths = self._explorer.export()
         names = ", ".join(path.name for path in paths)
-        folder = html.escape(str(paths[0].parent))
-        self._message = f"<p role='status'>Saved {html.escape(names)} in {folder}</p>"
+        self._exported = line(f"Saved {names} in {paths[0].parent}")
+
+
+def _box(name: str, *children: Any) -> Any:
+    box = w.VBox(children)
+    box.add_class(name)
+    return box
 
 
 def _close(widget: Any) -> None:

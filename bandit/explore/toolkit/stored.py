@@ -29,7 +29,7 @@ def store(dataset: xr.Dataset, path: Path, types: Mapping[str, str] | None = Non
     typed = {name: {"dtype": kind} for name, kind in (types or {}).items()}
     coding = {name: packed | typed.get(name, {}) for name in map(str, dataset.data_vars)}
     write_netcdf4(dataset, path, coding)
-    print(f"{path.name}: {path.stat().st_size / 1000:.0f} kB")
+    print(f"{path.name}: {path.stat().st_size / 1000:z.0f} kB")
 
 
 def curves_and_ends(results: xr.Dataset, over: tuple[str, ...], command: str) -> xr.Dataset:

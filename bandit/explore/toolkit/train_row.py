@@ -1,10 +1,11 @@
 """Train, progress, cancel: one row of widgets of an explorer that can train."""
 
-import html
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as w
+
+from modeseek.bandit.explore.toolkit.words import line
 
 if TYPE_CHECKING:
     from modeseek.bandit.explore.toolkit.training import TrainingExplorer
@@ -26,24 +27,35 @@ class TrainRow:
         self._explorer = explorer
         self.train = button("Train", "train with these settings", lambda _: explorer.train(wait=False))
         self.cancel = button("Cancel", "stop the training, keep what there is", lambda _: explorer.cancel())
-        self.bar = w.FloatProgress(min=0.0, max=1.0, description="training", layout=w.Layout(width="260px"))
+        self.bar = w.FloatProgress(min=0.0, max=1.0, description="training", tooltip="")
         self.says = w.HTML()
         self.box = w.HBox([self.train, self.cancel, self.bar, self.says])
+        self.box.add_class("modeseek-train")
         self.show()
 
     def show(self) -> None:
-        """Bring the row to the explorer's status."""
+        """Bring the row to the explorer's status, and to what is drawn."""
         status, model = self._explorer.status, self._explorer.model
-        self.train.disabled, self.cancel.disabled = status.running, not status.running
-        self.bar.value = status.share
-        kind = "alert" if status.failed else "status"
-        color = "#8A1C00" if status.failed else "#000000"
+        on, off = (self.cancel, self.train) if status.running else (self.train, self.cancel)
+        on.disabled = False  # first, so that the keyboard can pass from one to the other
+        off.disabled = True
+        drawn = model.drawn.share * model.drawn.here * (not model.stale)
+        self.bar.value = status.share if status.running else drawn
         says = ("Not possible: " if status.failed else "") + status.says
-        if not status.running and model.stale:
-            first = " These shapes compile first, 10 to 30 s." if model.compiles(model.values) else ""
-            says = f"{says} The curves are of other settings: press Train.{first}".strip()
-        elif not status.running and not says:
-            says = "These settings were recorded; Train runs them here."
-        text = f"<span role='{kind}' style='color:{color}'>{html.escape(says)}</span>"
+        if not status.running and (model.stale or not status.failed):
+            says = f"{says} {self._drawn()}".strip()
+        text = line(says, "wrong" if status.failed else "plain")
         if self.says.value != text:
             self.says.value = text
+
+    def _drawn(self) -> str:
+        """What is to be seen, and what Train would do."""
+        model = self._explorer.model
+        if model.stale:
+            first = " These shapes compile first, 10 to 30 s." if model.compiles(model.values) else ""
+            return f"The curves are of other settings: press Train.{first}"
+        if not model.drawn.here:
+            return "These settings were recorded; Train runs them here."
+        if model.drawn.share < 1:
+            return f"Cancelled: what was trained until then, {model.drawn.share:.0%}, is shown."
+        return "Trained."

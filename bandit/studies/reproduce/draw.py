@@ -154,7 +154,7 @@ def _final(results: Results, cell: Cell, label: str, mark: float | None = None) 
     note = f"{mean:.2f}, rate {rate:g}"
     if lost := len(values) - len(finite):
         note += f", {lost} of {len(values)} diverged"
-    return [Interval(label, mean, *student(finite), note, mark, cell=cell)]
+    return [Interval(label, mean, *student(finite), note, mark, cell=cell, lost=lost)]
 
 
 def _table3(results: Results) -> list[Interval]:
@@ -179,7 +179,8 @@ def _ablation(results: Results) -> list[Interval]:
 
 
 def _remedies(results: Results) -> list[Interval]:
-    return [row for remedy in REMEDIES.values() for row in _final(results, remedy.cell, remedy.title)]
+    named = [(name, row) for name, r in REMEDIES.items() for row in _final(results, r.cell, r.title)]
+    return [row._replace(short=name) for name, row in named]
 
 
 def _regularised(results: Results) -> list[Interval]:

@@ -24,6 +24,9 @@ from modeseek.bandit.studies.store import cell_path, made_elsewhere, missing_cel
 from modeseek.files import writable_folder
 from modeseek.machine import machine
 
+STAGES = ("tuning", "fresh")
+"""What a cell is made of, one after the other; until it is done, each is a file of its own."""
+
 
 class Before(NamedTuple):
     """Cells that were run under a protocol before, whose tuning may be taken."""
@@ -79,7 +82,7 @@ def run_cell(
         "identity": json.dumps(identity(cell, base, protocol)),
     }
     save(dataset, path, small=True)
-    for stage in ("tuning", "fresh"):
+    for stage in STAGES:
         (folder / f"{cell.name}.{stage}.nc").unlink(missing_ok=True)
     return load(path)
 
@@ -216,6 +219,23 @@ def _thinned(runs: xarray.Dataset) -> xarray.Dataset:
     return runs.assign(kl_to_behavior=peaks).isel(step=slice(None, None, every))
 
 
+def cells_there(
+    cells: Sequence[BanditCell], base: Conventions, protocol: Protocol, folder: Path, *, say: Callable[[str], None]
+) -> Results:
+    """The cells that a folder holds; says what of it was made elsewhere. Arguments and errors are `run_cells`'s."""
+    absent = missing_cells(cells, folder)
+    done: Results = {cell: read_cell(cell, base, protocol, folder) for cell in cells if cell not in absent}
+    tuned_before = [
+        _checked(path, tuning_of(cell, base, protocol))
+        for cell in absent
+        if (path := folder / f"{cell.name}.tuning.nc").exists()
+    ]
+    here = {"machine": machine(), "versions": versions()}
+    if note := made_elsewhere([*done.values(), *tuned_before], here):
+        say(note)
+    return done
+
+
 def run_cells(
     cells: Sequence[BanditCell],
     base: Conventions,
@@ -238,16 +258,8 @@ def run_cells(
     Raises:
         ValueError: as `run_cell`; before any work, if the folder holds a cell of another protocol.
     """
-    absent = missing_cells(cells, folder)
-    done = {cell: read_cell(cell, base, protocol, folder) for cell in cells if cell not in absent}
-    tuned_before = [
-        _checked(path, tuning_of(cell, base, protocol))
-        for cell in absent
-        if (path := folder / f"{cell.name}.tuning.nc").exists()
-    ]
-    here = {"machine": machine(), "versions": versions()}
-    if note := made_elsewhere([*done.values(), *tuned_before], here):
-        say(note)
+    done = cells_there(cells, base, protocol, folder, say=say)
+    absent = [cell for cell in cells if cell not in done]
     for i, cell in enumerate(absent):
         say(f"cell {i + 1} of {len(absent)}: {cell.name}")
         result = run_cell(cell, base, protocol, folder, before=before)

@@ -31,8 +31,13 @@ def identity(cell: BanditCell, base: Conventions, protocol: Protocol) -> dict[st
 
 
 def difference_to(dataset: xarray.Dataset, cell: BanditCell, base: Conventions, protocol: Protocol) -> str:
-    """In what a dataset is not of this cell, in words; empty if it is."""
+    """In what a dataset is not of this cell, in words; empty if it is.
+
+    A field that is younger than the cell has its default there: what was done before there was a choice.
+    """
     stored = parse_json(dataset.attrs["identity"], "the identity of a cell")
+    experiment = Experiment.from_json(json.dumps(stored["experiment"]))
+    stored["experiment"] = json.loads(json.dumps(dataclasses.asdict(experiment)))
     return difference_in_identity(stored, identity(cell, base, protocol))
 
 

@@ -1,0 +1,291 @@
+"""What students believe, and the view that dissolves it; every number in a sentence is computed from the view-model."""
+
+import numpy as np
+
+from modeseek.bandit.explore.bandit.model import BanditModel
+from modeseek.bandit.explore.bandit.questions import nats_at_half
+from modeseek.bandit.explore.demo.model import METHODS, DemoModel
+from modeseek.bandit.explore.displacement.model import DisplacementModel
+from modeseek.bandit.explore.figure18.model import Figure18Model
+from modeseek.bandit.explore.first_steps.model import FirstStepsModel
+from modeseek.bandit.explore.four_methods.model import METHODS as FOUR
+from modeseek.bandit.explore.four_methods.model import FourMethodsModel
+from modeseek.bandit.explore.kl.model import KLModel
+from modeseek.bandit.explore.negative.model import NegativeModel
+from modeseek.bandit.explore.on_policy.model import OnPolicyModel
+from modeseek.bandit.explore.on_policy.presets import BUDGET, PASSES, SIZES
+from modeseek.bandit.explore.out_of_distribution.model import OutOfDistributionModel
+from modeseek.bandit.explore.phase.model import PhaseModel
+from modeseek.bandit.explore.reproduce.model import ReproduceModel
+from modeseek.bandit.explore.teaching.view import Finding, View
+from modeseek.bandit.objectives.registry import variant
+
+
+def _offline(model: DemoModel) -> Finding:
+    ipo, ppo = (float(model.result.reward[METHODS.index(name), -1]) for name in ("ipo", "ppo"))
+    return Finding(
+        ppo > ipo + 0.2,
+        f"On R1 offline IPO ends at an expected reward of {ipo:z.2f}, PPO, which samples anew, at {ppo:z.2f}.",
+    )
+
+
+def _clip(model: FirstStepsModel) -> Finding:
+    probs, epsilon = np.exp(model.result.log_probs[:, -1]), float(model.result.problem.clip_epsilon)
+    return Finding(
+        bool(probs[-1] > 2 * (1 + epsilon) * probs[0]),
+        f"The clip has ε = {epsilon:g}, and yet PPO takes y₅ from p = {probs[0]:z.2f} to {probs[-1]:z.2f}, and itself "
+        f"{float(model.result.divergence[-1]):z.2f} nats from the reference: the clip holds a policy near the one that "
+        "sampled, and there are new samples every sixth step. Near the reference it is held by β alone.",
+    )
+
+
+def _unseen(model: OutOfDistributionModel) -> Finding:
+    path, rest = model.result.probs[0, :, 2], float(model.result.rests[0, 2])
+    return Finding(
+        bool(path.max() > path[0] + 0.1),
+        f"DPO is told that y₁ is better than y₂. The mass of y₃, which no comparison mentions, goes from "
+        f"{path[0]:z.2f} to {path.max():z.2f} at step {int(path.argmax())}, and would rest at {rest:z.2f}.",
+    )
+
+
+def _stopping(model: OutOfDistributionModel) -> Finding:
+    reward = model.result.reward[0]
+    worst = int(reward.argmin())
+    return Finding(
+        bool(0 < worst < reward.size - 1 and reward[worst] < min(reward[0], reward[-1]) - 0.1),
+        f"DPO's true reward is {reward[0]:+z.2f} at the start, {reward[worst]:+z.2f} at step {worst} and "
+        f"{reward[-1]:+z.2f} at step {reward.size - 1}.",
+    )
+
+
+def _pushed_rare(model: NegativeModel) -> Finding:
+    flow, start = model.result.flow[0], np.asarray(model.values.start)
+    others = [k for k in range(flow.size) if k != model.values.rejected]
+    losers = [k for k in others if flow[k] < 0]
+    return Finding(
+        bool(losers) and int(np.argmax(flow)) == int(np.argmax(start)),
+        f"Response {model.values.rejected} with p = {start[model.values.rejected]:g} is pushed down. Of the "
+        f"{len(others)} others {len(losers)} lose with it, and response {int(np.argmax(flow))}, the likeliest with "
+        f"p = {start.max():g}, gains most.",
+    )
+
+
+def _unaligned(model: NegativeModel) -> Finding:
+    w = model.values.chosen
+    with_push, without = np.exp(model.result.log_probs[:, :, w])
+    return Finding(
+        bool(model.result.gains[0, w] < 0 and with_push[1] < without[1]),
+        f"After one step the preferred response has p = {with_push[1]:z.4f} with the push and {without[1]:z.4f} "
+        f"without it: Lemma E.2's condition does not hold. (In the long run it has {with_push[-1]:z.2f} and "
+        f"{without[-1]:z.2f}.)",
+    )
+
+
+def _pushers(model: FourMethodsModel) -> Finding:
+    ends = dict(zip(FOUR, model.result.reward[:, -1].tolist(), strict=True))
+    each = ", ".join(f"{FOUR[name]} {end:z.2f}" for name, end in ends.items())
+    return Finding(
+        ends["rwr"] > max(ends["ipo"], ends["best_of_n_negative"]),
+        f"One token, exact gradients, R1; expected reward at the end: {each}. RWR pushes nothing down.",
+    )
+
+
+def _displaced(model: DisplacementModel) -> Finding:
+    chosen, rejected = model.result.gains[:2, -1]
+    sharing = model.values.length * (model.result.b - model.result.c)
+    return Finding(
+        bool(chosen < 0 and chosen > rejected and model.result.slope < 0),
+        f"The margin has grown by {chosen - rejected:z.1f} nats, and the preferred response is {-chosen:z.1f} nats "
+        f"less likely than under the reference: N (π_B - π_C) = {sharing:z.1f}, above 1.",
+    )
+
+
+def _prompts(model: Figure18Model) -> Finding:
+    few, many = model.result.mean[0, [0, -1], -1]
+    return Finding(
+        bool(few > many),
+        f"GPT-Nano, trained on the same loss: log π - log π_ref of the preferred responses ends at {few:+z.2f} nats on "
+        f"{model.result.prompts[0]} prompts and at {many:+z.2f} on {model.result.prompts[-1]}.",
+    )
+
+
+def _price(model: BanditModel) -> Finding:
+    ppo, best = nats_at_half("R1-ppo"), nats_at_half("R1-best-of-n")
+    return Finding(
+        best > ppo + 2,
+        f"Where its expected reward is one half, PPO is {ppo:z.1f} nats from the reference and Best-of-N {best:z.1f}.",
+    )
+
+
+def _refresh(model: OnPolicyModel) -> Finding:
+    ends = model.result.reward[PASSES.index(int(model.values.inner_steps))]
+    each = ", ".join(f"{end:z.2f} with B = {b}" for b, end in zip(SIZES, ends, strict=True))
+    method = variant(model.values.method).title
+    return Finding(
+        bool(ends.max() > ends[-1] + 0.2), f"{BUDGET} samples, equally many gradient steps; {method} ends at {each}."
+    )
+
+
+def _aggressive(model: KLModel) -> Finding:
+    i, j = model.values.first, model.values.second
+    forward, reverse = model.result.push[:, 0, i] - model.result.push[:, 0, j]
+    return Finding(
+        bool(forward > reverse),
+        f"The first step separates categories {i} and {j} by {forward:z.3f} η with forward KL and by "
+        f"{reverse:z.3f} η with reverse KL: p = {model.values.start[i]:g} is too small.",
+    )
+
+
+def _same_end(model: KLModel) -> Finding:
+    forward, reverse = model.result.progress[:, -1]
+    halves = model.result.steps_to[:, 1]
+    return Finding(
+        bool(min(forward, reverse) > 0.9),
+        f"After {model.values.steps} steps forward KL has done {forward:.0%} of the way to the target's reward and "
+        f"reverse KL {reverse:.0%}; half of it they had at steps {halves[0]} and {halves[1]}.",
+    )
+
+
+def _winners(model: PhaseModel) -> Finding:
+    tied, winner = model.result.tied[:, 1:], model.result.winner[:, 1:]
+    each = ", ".join(
+        f"{variant(name).title} {count}"
+        for m, name in enumerate(model.result.methods)
+        if (count := int(((winner == m) & ~tied).sum()))
+    )
+    return Finding(
+        bool(tied.mean() > 0.5),
+        f"Of {tied.size} cells {int(tied.sum())} are ties: the 95 % intervals of the best two means overlap. Clearly "
+        f"won are {tied.size - int(tied.sum())}: {each}.",
+    )
+
+
+def _verdicts(model: ReproduceModel) -> Finding:
+    words = [row.assessment.word.split(",")[0] for row in model.result.rows if row.assessment]
+    each = ", ".join(f"{words.count(word)} {word}" for word in dict.fromkeys(words))
+    return Finding(len(set(words)) >= 2, f"Of {len(words)} claims about {model.values.preset}: {each}.")
+
+
+MISCONCEPTIONS = (
+    View(
+        "old-data",
+        "What is never sampled cannot be preferred",
+        "Enough preference data from the old policy will do, wherever the reward lies.",
+        "demo?preset=R1&step=200",
+        "the curve of offline IPO beside that of PPO",
+        _offline,
+    ),
+    View(
+        "clip",
+        "The clip does not know the reference",
+        "PPO's clip keeps the policy near the reference.",
+        "steps?preset=ppo&step=60",
+        "the bar of y₅ beside the reference's",
+        _clip,
+    ),
+    View(
+        "unseen-answer",
+        "An answer that nobody compared can gain",
+        "An answer that the data do not mention keeps its probability.",
+        "ood?preset=unseen-gains&step=40",
+        "the path in the triangle, and the curve of y₃",
+        _unseen,
+    ),
+    View(
+        "early-stopping",
+        "Half-way can be the worst place",
+        "Stopping early is the safe choice: less training, less harm.",
+        "ood?preset=early-stop&step=72",
+        "the curve of the true reward",
+        _stopping,
+    ),
+    View(
+        "pushed-mass",
+        "A rare response that is pushed down feeds the likeliest",
+        "What is taken from a bad response goes to all others.",
+        "negative?preset=push-rare-down",
+        "the arrows of this step's negative term",
+        _pushed_rare,
+    ),
+    View(
+        "helpful-push",
+        "A push can cost the preferred response",
+        "A negative gradient always helps the preferred response.",
+        "negative?preset=E2-not-aligned&step=1",
+        "the ring of w in Lemma E.2's gauge",
+        _unaligned,
+    ),
+    View(
+        "pushing-wins",
+        "Without coverage a push does not win",
+        "A method with a negative gradient beats one without.",
+        "fig16?preset=fig16-R1",
+        "the four curves at their ends",
+        _pushers,
+    ),
+    View(
+        "chosen-rises",
+        "The margin grows while the preferred response falls",
+        "A loss that prefers y_w makes y_w more likely.",
+        "displacement?preset=fig18-100-prompts&step=200",
+        "the curve of y_w, below zero",
+        _displaced,
+    ),
+    View(
+        "more-prompts",
+        "More prompts can push the preferred responses down",
+        "Likelihood displacement is an accident of toy models: a network with more data has none.",
+        "fig18?preset=gpt",
+        "the panels from few prompts to many",
+        _prompts,
+    ),
+    View(
+        "equal-reward",
+        "Equal reward is not equal distance",
+        "Two policies that earn the same are equally far from the reference.",
+        "bandit?preset=R1-best-of-n&step=20",
+        "reward against KL, beside the most that KL allows",
+        _price,
+    ),
+    View(
+        "same-samples",
+        "When samples are drawn decides what they are worth",
+        "A thousand samples are a thousand samples, whenever they are drawn.",
+        "on_policy?preset=R1-best-of-n",
+        "the map of B and T, its row for T = 20",
+        _refresh,
+    ),
+    View(
+        "aggressive-reverse",
+        "Reverse KL is strong only where mass already is",
+        "Reverse KL moves probability more aggressively.",
+        "kl?preset=case-1-fails&step=1",
+        "the arrows under the bars of categories 0 and 1",
+        _aggressive,
+    ),
+    View(
+        "other-optimum",
+        "Both divergences have one optimum",
+        "Reverse KL ends on a mode, forward KL covers all: their optima differ.",
+        "kl?preset=R1&step=200",
+        "both curves at their ends (one logit a category: the policy can be the target)",
+        _same_end,
+    ),
+    View(
+        "highest-mean",
+        "The highest mean of a few seeds is mostly a tie",
+        "The method with the highest mean has won.",
+        "phase?preset=all&step=20",
+        "the map of winners; hatched cells are ties",
+        _winners,
+    ),
+    View(
+        "claims",
+        "A claim is confirmed, refuted, or undecided",
+        "A table in a paper either replicates or does not.",
+        "reproduce?preset=table3",
+        "the intervals beside the margin that is too small to matter",
+        _verdicts,
+    ),
+)
+"""In the order of the course."""

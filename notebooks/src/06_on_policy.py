@@ -1,0 +1,160 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # A thousand samples
+#
+# Sampling costs. *On-policy* means that the policy in training draws the samples; but between two collections it moves
+# away from the one that drew them, the *behavior* policy, and the data grow stale. Large collections are stale for
+# long; many passes over each make them staler.
+#
+# **Question.** You may draw 1 000 samples. How often do you refresh the policy that draws them?
+
+# %% [markdown]
+# ## Predict
+
+# %%
+from modeseek.bandit.explore.on_policy.questions import predict_reuse, predict_size
+
+size = predict_size()
+size
+
+# %%
+reuse = predict_reuse()
+reuse
+
+# %% [markdown]
+# ## Explore
+#
+# Problem and policy are those of notebooks 00 and 05: responses of ten tokens, and GPT-Nano, a small transformer. What you
+# see first was recorded, five seeds (runs that differ in their random numbers): 1 000 samples in collections of **B**,
+# **T** passes over each in minibatches of 100 (a gradient step is taken on each minibatch), so that every B takes equally
+# many gradient steps. Below the reward: how far the policy is from the behavior policy, back to zero at each refresh. On
+# the right the end of every (B, T), and the ratios π/π_behavior of the chosen B's collection after its last step, with the
+# band 1 ± ε in which PPO goes on pushing.
+#
+# Presets hold R1 (peak at 70) against R2 (peak at 20, where the reference is). Move the **reward peak** between them, or
+# change the method, and press **Train**: it trains all four B at the chosen T. Each T and B is a shape of its own: about a
+# minute to compile with GPT-Nano, less with the table.
+
+# %%
+from modeseek.bandit.explore import OnPolicyExplorer
+
+explorer = OnPolicyExplorer(preset="R1-best-of-n")
+explorer.after(size, reuse)
+
+# %% [markdown]
+# PPO on the same reward:
+
+# %%
+out_of_sight = ("policy", "learning_rate", "seeds", "first_seed")
+OnPolicyExplorer(preset="R1-ppo", samples="1000", hide=out_of_sight).after(size, reuse)
+
+# %% [markdown]
+# Best-of-N where the reward's peak is near the reference, R2:
+
+# %%
+OnPolicyExplorer(preset="R2-best-of-n", hide=(*out_of_sight, "state", "export")).after(size, reuse)
+
+# %% [markdown]
+# ## Reveal
+
+# %%
+size.reveal
+
+# %%
+reuse.reveal
+
+# %% [markdown]
+# **Why.** An offline method minimises a loss over responses of the reference: what the reference never shows cannot be
+# learnt from. Each refresh moves the distribution that is learnt from. PPO weighs a response by its ratio
+# $\rho = \pi_\theta(y)/\pi_{\text{behavior}}(y)$ and stops where
+#
+# $$\min\bigl(\rho A,\ \mathrm{clip}(\rho, 1-\varepsilon, 1+\varepsilon)\,A\bigr)$$
+#
+# is flat (paper I.2.4, here with the ratio of whole responses): a built-in limit on staleness. Best-of-N has none.
+
+# %% [markdown]
+# ## Exercises
+#
+# **1.** B = 500, T = 20, minibatches of 100: how many gradient steps does the run take, and how many collections?
+
+# %% tags=["exercise"]
+from modeseek.bandit.explore.on_policy.questions import check_budget
+
+check_budget(steps=..., refreshes=...)
+
+# %% [markdown]
+# <details><summary>A solution</summary>
+#
+# Two collections; 20 passes over 500 samples are 100 steps on each.
+#
+# ```python
+# check_budget(steps=200, refreshes=2)
+# ```
+# </details>
+
+# %% [markdown]
+# **2.** ε = .2, responses of ten tokens. By how many nats may a token's log-probability rise, on average, before PPO stops
+# pushing a good response up? (Four digits.)
+
+# %% tags=["exercise"]
+from modeseek.bandit.explore.on_policy.questions import check_band
+
+check_band(...)
+
+# %% [markdown]
+# <details><summary>A solution</summary>
+#
+# The log-ratio of the response is the sum over its tokens, and may reach log 1.2.
+#
+# ```python
+# import math
+#
+# check_band(math.log(1.2) / 10)
+# ```
+# </details>
+
+# %% [markdown]
+# **3.** Best-of-N on R1, T = 20: with which B does KL(policy ‖ behavior) get highest, and how high?
+
+# %% tags=["exercise"]
+from modeseek.bandit.explore.on_policy.questions import check_peak
+
+check_peak(samples=..., nats=...)
+
+# %% [markdown]
+# <details><summary>A solution</summary>
+#
+# The lower left view; the numbers are in the view-model, a row for each T and a column for each B.
+#
+# ```python
+# peaks = explorer.model.result.peak[-1]
+# check_peak(samples=(100, 200, 500, 1000)[peaks.argmax()], nats=peaks.max())
+# ```
+# </details>
+
+# %% [markdown]
+# ## What the paper claims, what we see
+#
+# | the paper (section 4.1, figure 4) | these grids, 5 seeds, 1 000 samples, one learning rate; the reference's tails piled up |
+# |---|---|
+# | More on-policy, that is a smaller B, is better. | Best-of-N on R1, T = 20: .96, .69, .24 and .13 with B = 100, 200, 500 and 1 000; every refresh is a step of the stairs. |
+# | A larger B gives a higher peak of KL(policy ‖ behavior). | At T = 5: .7 nats with B = 100, 1.3 with the others; at T = 20 the highest peak is that of B = 200: a policy that has learnt what is rewarded also has farther to go. |
+# | PPO tolerates reuse better than Best-of-N (said of language models). | Not here: at T = 20 PPO ends at .88, .44, .13 and .08, below Best-of-N at every B; its clip keeps it near the behavior policy. |
+# | More so on R1 than on R2. | B matters on both: on R2 Best-of-N ends at .99, .93, .58 and .42 (reference .25), on R1 at .96, .69, .24 and .13 (reference .04). Doubling B to 200 costs .06 on R2 and .27 on R1. |
+
+# %% [markdown]
+# ## Take it with you
+
+# %%
+from pathlib import Path
+from tempfile import mkdtemp
+
+print(explorer.to_state())
+print(*sorted(path.name for path in explorer.export(Path(mkdtemp()) / "on-policy")), sep="\n")

@@ -1,0 +1,145 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # The bandit's lessons, on language models
+#
+# A language model answers a prompt; the reward is the length of its answer. **Min Length** prefers the shorter one: like
+# R1 of the bandit, its peak is where the reference hardly goes. **Mode Length** prefers what is nearer to the
+# reference's own mean length: like R2, its peak is where the reference is anyway.
+#
+# **Question.** Does the bandit's story survive in a language model?
+#
+# The recorded models are small: a GPT-NeoX of 0.2 million parameters, trained from scratch on the docstrings of Python's
+# library (SFT, supervised fine-tuning: the likelihood of given text is raised) and fine-tuned by notebook 01's methods.
+# A reward model of preferences is what on-policy methods learn from; the true length, the *gold* reward, is what is
+# drawn. Learning rates are tuned on two seeds, and ten fresh ones are judged (`modeseek llm reproduce`), half as many as a
+# verdict on the bandit takes.
+
+# %% [markdown]
+# ## Predict
+
+# %%
+from modeseek.llm.explore.questions import predict_negative_gradient, predict_on_policy, predict_where
+
+where = predict_where()
+where
+
+# %%
+on_policy = predict_on_policy()
+on_policy
+
+# %%
+negative_gradient = predict_negative_gradient()
+negative_gradient
+
+# %% [markdown]
+# ## The recorded runs
+#
+# Every method on Min and Skew Length (figure 10; Skew Length is Min Length on preferences between truncated answers):
+# length above, and below it the gold reward against what it costs in KL.
+
+# %% tags=["varies"]
+from modeseek.llm.explore.recorded import Recorded
+
+Recorded("fig10").picture.after(where, on_policy, negative_gradient)
+
+# %% [markdown]
+# The same methods on Mode Length (figure 20). Mind the scale of the left panel.
+
+# %% tags=["varies"]
+Recorded("fig20").picture.after(where, on_policy, negative_gradient)
+
+# %% [markdown]
+# Offline, with a negative gradient and without (figure 6):
+
+# %% tags=["varies"]
+Recorded("fig6").picture.after(where, on_policy, negative_gradient)
+
+# %% [markdown]
+# ## Reveal
+
+# %% tags=["varies"]
+where.reveal
+
+# %% tags=["varies"]
+on_policy.reveal
+
+# %% tags=["varies"]
+negative_gradient.reveal
+
+# %% [markdown]
+# ## What carries over
+#
+# What the paper teaches, with the verdict on the bandit (notebooks 06, 03 and 09) beside the one here. The bandit's pairs
+# are IPO's, those here DPO's. *Undecided* says that the seeds do not tell, not that there is no difference.
+
+# %% tags=["varies"]
+from modeseek.llm.explore.lessons import carries_over
+
+carries_over()
+
+# %% [markdown]
+# **What a bandit cannot show.** A response of a language model ends with a token of its own, EOS. The paper's code trains
+# it, and a response's first token, in some methods and not in others; whoever does not train EOS can learn *when* to stop
+# only by way of the other tokens. Here each method is trained in four ways, and each is tuned for itself:
+
+# %% tags=["varies"]
+eos = Recorded("eos")
+eos.picture
+
+# %% tags=["varies"]
+eos.verdicts
+
+# %% [markdown]
+# ## A run of your own
+#
+# SFT from scratch (a quarter of the recorded reference's steps), then Algorithm 1 with the recorded runs' settings and
+# learning rates: about a minute on two idle cores, most of it compiling. What differs from the recorded runs: there
+# is no reward model, the policy learns from the true length. It needs `'.[notebooks,llm]'`.
+
+# %% tags=["varies"]
+from modeseek.llm.explore.live import begin, tune_live
+
+start = begin()
+
+# %% tags=["varies"]
+live = tune_live(start, "on_policy_dpo", "rwr")
+live
+
+# %% [markdown]
+# ## Exercises
+#
+# **1.** Which of figure 10's methods sample for themselves *and* push some of their responses down? Give the set of their
+# names: `on_policy_dpo`, `dpo`, `ppo`, `rwr`, `pref_ft`.
+
+# %% tags=["exercise", "varies"]
+from modeseek.llm.explore.questions import check_both
+
+check_both(...)
+
+# %% [markdown]
+# <details><summary>A solution</summary>
+#
+# On-policy are DPO, PPO and RWR; RWR's weights exp(r/τ) are never negative. The check says where each method ended.
+#
+# ```python
+# check_both({"ppo", "on_policy_dpo"})
+# ```
+# </details>
+
+# %% [markdown]
+# ## What to try next
+#
+# - `tune_live(start, "ppo", "best_of_n")`: the same programs, so seconds; also `"reinforce"`, another `seed=`, another
+#   `learning_rate=`. Is your one seed within the recorded band?
+# - `begin(sft_steps=600)`: the recorded reference's own length of training.
+# - `Recorded("fig11").picture` and `.verdicts`: PPO with four times as many samples a collection (figure 11), and so for
+#   every figure with curves.
+# - `modeseek llm demo`: six methods on a model of 1.3 million parameters, with a reward model, in five minutes.
+# - `modeseek llm reproduce eos --scale gpu`: the same study on a model of 34 million parameters, for one accelerator.

@@ -1,0 +1,191 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Make your own
+#
+# Until here the rewards were bumps and the methods were other people's. Now both are yours: draw a reward, and write a
+# method.
+#
+# **Question.** What does your own reward do, and your own method, that you did not expect?
+
+# %% [markdown]
+# ## Predict
+
+# %%
+from modeseek.bandit.explore.own.questions import predict_hills
+
+hills = predict_hills()
+hills
+
+# %% [markdown]
+# ## Draw a reward
+#
+# Eleven knots over the 100 tokens, straight lines between them: drag their tops, or reach one with Tab and move it with ↑
+# and ↓. Reference, optimum and frontier are those of *your* reward, exactly, at every move. What is recorded is PPO on
+# the two hills; for anything else press **Train**, the table of logits takes seconds.
+
+# %%
+from modeseek.bandit.explore import BanditExplorer
+
+explorer = BanditExplorer(
+    preset="drawn-ppo", show=("preset", "knots", "method", "policy", "learning_rate", "step", "export", "state")
+)
+explorer.after(hills)
+
+# %% [markdown]
+# ## Reveal
+
+# %%
+hills.reveal
+
+# %% [markdown]
+# **Why.** What an on-policy method has lost it does not see, and so does not miss. A policy that earns more on the low hill
+# samples less from the high one, unless a few lucky responses hold it there: each standardised advantage is measured
+# against what else was drawn (eq. 19).
+
+# %% [markdown]
+# ## Keep it
+#
+# Save the reward under a name, and train anything on it, here or with `modeseek bandit --rewards saved:two-hills`. The state
+# string holds the knots too: send it to somebody.
+
+# %%
+from modeseek import load_reward
+
+explorer.save_reward("two-hills", replace=True)
+print(load_reward("two-hills"))
+print(explorer.to_state())
+
+# %% [markdown]
+# ## Write a method
+#
+# A method is a function of the batch. It gets log-probabilities, rewards and advantages of P prompts with N responses
+# each, and gives a loss for each response `[P, N]`, each prompt `[P]`, or each pair `[P, N, N]`, where the first response
+# is the preferred one. Take no mean: that is done for you.
+#
+# | in the batch | shape | |
+# |---|---|---|
+# | `batch.log_probs` | `[P, N]` | $\log \pi(y\mid x)$, what the gradient goes through |
+# | `batch.log_ratios` | `[P, N]` | $\log \pi(y\mid x) - \log \pi_{\rm ref}(y\mid x)$ |
+# | `batch.behavior_log_probs` | `[P, N]` | under the policy that sampled |
+# | `batch.rewards`, `batch.advantages` | `[P, N]` | as sampled; standardised |
+#
+# Here is one: REINFORCE whose push down is half as strong as its push up.
+
+# %% tags=["own"]
+import jax.numpy as jnp
+
+import modeseek
+
+
+def gentle(batch, hyper):
+    """REINFORCE that pushes down half as hard as up."""
+    pushes = jnp.where(batch.advantages < 0, 0.5, 1.0) * batch.advantages
+    return -pushes * batch.log_probs
+
+
+mine = modeseek.own_method("gentle", gentle, title="Gentle REINFORCE")
+print(modeseek.methods()["gentle"].needs, "pushes down:", mine.negative_gradient)
+
+# %% [markdown]
+# Before it was taken, its gradient was compared with finite differences, and a few things were tried on it. What is wrong
+# is said in a sentence:
+
+
+# %% tags=["own"]
+def steep(batch, hyper):
+    """A root of the log-ratio, which has no slope where it begins."""
+    return -batch.advantages * jnp.sqrt(jnp.abs(batch.log_ratios))
+
+
+try:
+    modeseek.own_method("steep", steep)
+except ValueError as error:
+    print(error)
+
+# %% [markdown]
+# From now on every table, figure and menu knows it. Change the function, run its cell again, and the new code is what
+# trains.
+
+# %% tags=["varies"]
+results = modeseek.run(
+    methods=["gentle", "reinforce"],
+    rewards=["saved:two-hills"],
+    policy=modeseek.bandit.simulator.config.PolicyConfig(kind="tabular"),
+    learning_rate=0.1,
+    collections=10,
+    seeds=2,
+    progress=False,
+)
+print(modeseek.table(results))
+modeseek.plot(results)
+
+# %% [markdown]
+# In the explorer it stands on the menu of methods; **Train** takes it.
+
+# %%
+BanditExplorer(
+    "drawn-ppo", method="gentle", policy="table", learning_rate=0.1, seeds=1, collections=20, hide=("state",)
+)
+
+# %% [markdown]
+# ## Exercises
+#
+# **1.** Draw a reward whose best response is as far from the reference as any that eleven knots can make best.
+
+# %% tags=["exercise"]
+from modeseek.bandit.explore.own.questions import check_farthest
+
+check_farthest(...)
+
+# %% [markdown]
+# <details><summary>A solution</summary>
+#
+# The best response repeats the best token, and lies -10 log π_ref(token) away. The reference is thinnest to the right, just
+# before its last bin, which holds all that lies beyond.
+#
+# ```python
+# check_farthest(BanditExplorer(knots=(0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0)))
+# ```
+# </details>
+
+# %% [markdown]
+# **2.** Write DPO with an offset, $-\log\sigma(\beta m - \delta)$, where $m$ is the margin of log-ratios, β is `hyper.beta` and
+# δ is `hyper.target_margin`. Register it, and give its name.
+
+# %% tags=["exercise"]
+from modeseek.bandit.explore.own.questions import check_offset
+
+check_offset(...)
+
+# %% [markdown]
+# <details><summary>A solution</summary>
+#
+# A loss for each pair, `[P, N, N]`: which of them count, the rewards say.
+#
+# ```python
+# import jax
+#
+#
+# def offset(batch, hyper):
+#     margins = batch.log_ratios[:, :, None] - batch.log_ratios[:, None, :]
+#     return -jax.nn.log_sigmoid(hyper.beta * margins - hyper.target_margin)
+#
+#
+# check_offset(modeseek.own_method("offset_dpo", offset, title="DPO with an offset", on_policy=False))
+# ```
+# </details>
+
+# %% [markdown]
+# ## What the paper claims, what we see
+#
+# | the paper | here |
+# |---|---|
+# | Methods that sample on-policy and push down find a distant peak; offline ones do not (sections 4 and 5). | PPO crosses to the high hill: see the reveal above, and train offline IPO on your reward to compare. |
+# | A negative gradient moves mass faster, also to where the policy hardly samples (section 5). | Halve it and look: *Gentle REINFORCE* above. |

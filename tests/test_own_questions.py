@@ -1,0 +1,62 @@
+"""The questions of notebook 11: right and wrong answers are told apart, and wrong ones are told what is wrong."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from modeseek.bandit.explore import BanditExplorer
+from modeseek.bandit.explore.bandit.presets import PLACES
+from modeseek.bandit.explore.own.questions import check_farthest, check_offset, predict_hills
+from modeseek.bandit.objectives.own import forget, objective_of
+from modeseek.bandit.objectives.registry import METHODS
+from modeseek.bandit.simulator.problem import ReferenceRecipe, reference_probs
+
+
+def test_the_prediction_is_answered_by_what_was_recorded():
+    truth = predict_hills().truth()
+    assert truth.option == 1  # the mass on the high hill falls by a fifth at first, and never by half
+    assert "nan" not in truth.because
+
+
+def test_the_farthest_knot():
+    reference = reference_probs(ReferenceRecipe(floor=1e-5), "clip", 100)
+    farthest = int(np.argmin([reference[int(place)] for place in PLACES]))
+    single = lambda at: tuple(float(i == at) for i in range(len(PLACES)))
+    assert check_farthest(BanditExplorer(knots=single(farthest))).right
+    for at in (0, 3, 10):
+        assert "another knot is farther" in check_farthest(BanditExplorer(knots=single(at))).says
+    assert "tokens earn most" in check_farthest(BanditExplorer(knots=(1.0,) * 5 + (0.0,) * 6)).says
+    assert "has a peak" in check_farthest(BanditExplorer()).says
+    assert "every token earns the same" in check_farthest(BanditExplorer(reward="drawn")).says
+    assert not check_farthest(...).right
+
+
+def margins(batch):
+    return batch.log_ratios[:, :, None] - batch.log_ratios[:, None, :]
+
+
+@pytest.mark.parametrize(
+    ("loss", "says"),
+    [
+        (lambda b, h: -jax.nn.log_sigmoid(h.beta * margins(b) - h.target_margin), "log 2"),
+        (lambda b, h: -jax.nn.log_sigmoid(h.beta * margins(b) + h.target_margin), "the other sign"),
+        (lambda b, h: -jax.nn.log_sigmoid(h.beta * margins(b)), "without the offset"),
+        (lambda b, h: -jax.nn.log_sigmoid(-h.beta * margins(b) - h.target_margin), "rejected response over"),
+        (lambda b, h: -jax.nn.log_sigmoid(margins(b) - h.target_margin), "β is missing"),
+        (lambda b, h: -jax.nn.log_sigmoid(h.beta * (margins(b) - h.target_margin)), "multiplies the offset"),
+        (lambda b, h: -jax.nn.log_sigmoid(h.beta * margins(b) - 1.0), "δ is a number"),
+        (lambda b, h: 2 * margins(b), "the first pair's loss should be"),
+        (lambda b, h: -b.log_probs, "for each pair is"),
+    ],
+)
+def test_the_offset(loss, says):
+    METHODS["mine"] = dataclasses.replace(METHODS["dpo"], name="mine", objective=objective_of(loss), digest="a test's")
+    try:
+        found = check_offset("mine")
+    finally:
+        forget("mine")
+    assert says in found.says
+    assert found.right == (says == "log 2")
+    assert "no method of yours" in check_offset("ppo").says

@@ -1,0 +1,190 @@
+"""Nothing above a prediction gives it away: not in its own notebook, and in none that comes before it in the course."""
+
+import html
+import importlib
+import json
+import re
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+import modeseek.bandit.explore
+from modeseek.bandit.explore.toolkit.prediction import Prediction
+
+NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+
+SPOILERS: dict[str, dict[str, tuple[str, ...]]] = {
+    "00_start_here": {"offline": (r"offline IPO (ends|stays|loses)[^.|]*R1", r"costs it more on R1")},
+    "01_first_steps": {
+        "first": (r"π times the advantage", r"learns little from those"),
+        "end": (r"both rest at", r"most have one goal", r"four of these six"),
+    },
+    "02_dpo_out_of_distribution": {
+        "unseen": (r"unseen[-_ ](gains|falls)", r"feeds the unseen", r"y₃ (rises|gains)", r"never leave it"),
+        "stopping": (r"half-way is where", r"has most mass", r"peak is half-way", r"early[-_ ]stop\b"),
+    },
+    "03_negative_gradient": {
+        "winners": (r"likeliest (response )?takes it all", r"feeds the likeliest", r"who is above Σ"),
+        "figure16": (r"RWR[^.|]*(highest|furthest|as far as)", r"weighs by exp\(r/β\)"),
+    },
+    "04_likelihood_displacement": {
+        "length": (r"N \(π_B [-−] π_C\)", r"the (dashed )?boundary", r"1/N\b", r"falls at once"),
+        "prompts": (r"many (prompts )?(both fall|it falls)", r"many prompts: it falls", r"few prompts: y_w rises"),
+    },
+    "05_bandit_explorer": {
+        "wave": (r"never hold more", r"knows nothing of token"),
+        "price": (r"PPO[^.|]*(fewest|fewer) nats", r"PPO[^.|]*nearer\* to", r"nearer[^.|]*than Best-of-N"),
+    },
+    "06_on_policy": {
+        "size": (r"B = 100[^.|]*(best|highest)", r"smaller B, is better", r"every refresh is a step"),
+        "reuse": (r"PPO[^.|]*below Best-of-N at", r"guards against stale", r"\bleash\b"),
+    },
+    "07_kl_explorer": {
+        "separation": (r"case[-_ ]?1[-_ ]fails", r"separates the pair less", r"the factor p\b", r"strong only where"),
+        "race": (r"forward KL is ahead at half", r"fades as p\b", r"the factor p\b", r"aggressive one \*where"),
+    },
+    "08_phase_diagram": {
+        "crossing": (
+            r"overtakes",
+            r"on-policy IPO ends[^.|]*(\.55|\.69|\.88)",
+            r"IPO[^.|]*low with the peak at [3-6]0",
+        ),
+        "offline": (r"not fall evenly", r"offline IPO[^.|]*peak at (token )?[3-6]0", r"offline IPO[^.|]*\bat [3-6]0\b"),
+    },
+    "09_reproduce_paper": {
+        "tails_discarded": (
+            r"tails discarded[^.|]*(get there|seeds do|ends|goes much further|reach)",
+            r"87 of 100",
+            r"reproduces their number",
+        ),
+        "remedy": (r"bounded target", r"(margin|its) target is", r"has no target", r"margin[^.|]*reach the ceiling"),
+    },
+    "10_llm_length": {
+        "where": (r"their ratio is", r"differ less, or not at all", r"times as much on Min Length[^.]*: "),
+        "on_policy": (r"on-policy pairs learn faster", r"on-policy DPO[^.|]*(shorter|faster)[^.|]*(Min Length|tokens)"),
+        "negative_gradient": (r"DPO[^.|]*(shorter|higher|lower|faster)[^.|]*than Pref-FT", r"only half the way"),
+    },
+    "11_make_your_own": {"hills": (r"crosses to the high", r"has lost it does not see", r"earns more on the low hill")},
+}
+"""Notebook → prediction → words that would answer it, or give the reason; upper and lower case are alike."""
+
+
+class Cell(NamedTuple):
+    """A cell of a source.
+
+    Attributes:
+        code: whether it is one.
+        text: its lines joined, and of a text without the signs of a comment.
+    """
+
+    code: bool
+    text: str
+
+
+@cache
+def cells(notebook: str) -> tuple[Cell, ...]:
+    """The source of a notebook, from its first cell on."""
+    parts = re.split(r"^# %%(.*)$", (NOTEBOOKS / "src" / f"{notebook}.py").read_text(), flags=re.MULTILINE)[1:]
+    found = []
+    for kind, text in zip(parts[::2], parts[1::2], strict=True):
+        lines = [line.removeprefix("#") if "[markdown]" in kind else line for line in text.splitlines()]
+        found.append(Cell("[markdown]" not in kind, " ".join(" ".join(lines).split())))
+    return tuple(found)
+
+
+def outputs(notebook: str) -> str:
+    """Every text that the built notebook shows: captions, answers, tables."""
+    whole = json.loads((NOTEBOOKS / f"{notebook}.ipynb").read_text())
+    shown = [output for cell in whole["cells"] for output in cell.get("outputs", ())]
+    texts = ["".join(text) for each in shown for kind, text in each.get("data", {}).items() if kind.startswith("text/")]
+    texts += ["".join(each.get("text", ())) for each in shown]
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", " ".join(texts))).split())
+
+
+def menus(notebook: str) -> str:
+    """What the menus of a notebook's explorers show."""
+    classes = {name for cell in cells(notebook) if cell.code for name in re.findall(r"\b(\w+Explorer)\(", cell.text)}
+    labels = [getattr(modeseek.bandit.explore, name).presets().values() for name in sorted(classes)]
+    return " ".join(label for each in labels for label in each)
+
+
+def place(notebook: str, words: str) -> int:
+    """The first cell of code with these words."""
+    return next(i for i, cell in enumerate(cells(notebook)) if cell.code and words in cell.text)
+
+
+def asked(notebook: str, name: str) -> Prediction:
+    """The prediction of that name, as its cell makes it."""
+    code = " ".join(cell.text for cell in cells(notebook) if cell.code)
+    made = re.search(rf"\b{name} = (predict_\w+)\(\)", code)
+    assert made, f"{notebook} makes no prediction {name}"
+    module = next(
+        module
+        for module, names in re.findall(r"from ([\w.]+) import ([\w, ]+)", code)
+        if made[1] in re.split(r"\W+", names)
+    )
+    prediction = getattr(importlib.import_module(module), made[1])()
+    assert isinstance(prediction, Prediction)
+    return prediction
+
+
+@cache
+def whole(notebook: str) -> str:
+    """All that a reader has seen who has been through a notebook."""
+    return " ".join([*(cell.text for cell in cells(notebook)), outputs(notebook), menus(notebook)])
+
+
+def above(notebook: str, name: str) -> str:
+    """All that is seen before a prediction is committed, its question and its options included.
+
+    What waits behind a gate is not: of the notebook's own cells only the sources count, down to the reveal.
+    """
+    order = sorted(path.stem for path in (NOTEBOOKS / "src").glob("*.py"))
+    reveal = place(notebook, f"{name}.reveal")
+    prediction = asked(notebook, name)
+    return " ".join(
+        [
+            *(whole(earlier) for earlier in order[: order.index(notebook)]),
+            *(cell.text for cell in cells(notebook)[:reveal]),
+            prediction.question,
+            *prediction.options,
+        ]
+    )
+
+
+EACH = [(notebook, name) for notebook, names in SPOILERS.items() for name in names]
+
+
+@pytest.mark.parametrize(("notebook", "name"), EACH, ids=[f"{n[:2]}-{name}" for n, name in EACH])
+def test_nothing_above_a_prediction_gives_it_away(notebook: str, name: str):
+    text = above(notebook, name)
+    found = [re.search(f".{{0,60}}{words}.{{0,60}}", text, re.IGNORECASE) for words in SPOILERS[notebook][name]]
+    assert [each.group() for each in found if each] == []
+
+
+def test_every_prediction_has_words_that_would_give_it_away():
+    for notebook in (path.stem for path in (NOTEBOOKS / "src").glob("*.py")):
+        code = " ".join(cell.text for cell in cells(notebook) if cell.code)
+        made = re.findall(r"\b(\w+) = predict_\w+\(\)", code)
+        assert sorted(made) == sorted(SPOILERS.get(notebook, {})), notebook
+
+
+@pytest.mark.parametrize(("notebook", "name"), EACH, ids=[f"{n[:2]}-{name}" for n, name in EACH])
+def test_what_stands_between_a_prediction_and_its_reveal_waits_for_it(notebook: str, name: str):
+    first, last = place(notebook, f"{name} = predict_"), place(notebook, f"{name}.reveal")
+    between = [cell.text for cell in cells(notebook)[first + 1 : last] if cell.code]
+    shown = [text for text in between if not re.search(r"= predict_\w+\(\)|\.reveal$", text)]
+    assert [text for text in shown if not re.search(rf"\.after\([\w, ]*\b{name}\b[\w, ]*\)$", text)] == []
+
+
+def test_the_answers_themselves_are_noticed():
+    """What the words look for is there, where it may be: in the answer, or in the cells below."""
+    for notebook, name in (
+        ("07_kl_explorer", "separation"),
+        ("05_bandit_explorer", "wave"),
+        ("09_reproduce_paper", "remedy"),
+    ):
+        told = asked(notebook, name).reveal.text() + whole(notebook)
+        assert any(re.search(words, told, re.IGNORECASE) for words in SPOILERS[notebook][name])
