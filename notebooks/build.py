@@ -4,7 +4,8 @@ A source is a jupytext `py:percent` file in `notebooks/src`. Building executes i
 (`MODESEEK_FAST=1`), with the solutions of its exercises, and writes `notebooks/NAME.ipynb` without them: PNG and text
 outputs, no widget state. It fails on an error, on anything on standard error, on a stub that passes its check, and on a
 solution that does not. A source defines no function, loop or plot, but in a cell with the tag `own`: there the reader
-writes a method.
+writes a method. The code of a cell is folded, for it only makes the view below it; the tags `exercise`, `own` and
+`code` keep it open.
 """
 
 import argparse
@@ -37,9 +38,13 @@ FIGURE = re.compile(
 )
 OWN = "own"
 """Tag of a cell that may define a function: where the subject is a method of the reader's."""
+OPEN = {"exercise", OWN, "code"}
+"""Tags of cells whose code is there to be read."""
 FORBIDDEN = re.compile(r"^\s*(def|class|for|while|lambda|import matplotlib|from matplotlib)\b", re.MULTILINE)
 
 
+FOLDED = {"source_hidden": True}
+"""JupyterLab's and VS Code's word for a folded cell."""
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
@@ -66,6 +71,8 @@ def source(name: str) -> Any:
         own = OWN in cell.metadata.get("tags", ())
         if cell.cell_type == "code" and not own and FORBIDDEN.search(cell.source):
             raise ValueError(f"{name}, cell {i}: notebooks import everything and define no function, loop or plot")
+        if cell.cell_type == "code" and not OPEN & {*cell.metadata.get("tags", ())}:
+            cell.metadata["jupyter"] = FOLDED
     _frame(name, notebook)
     notebook.metadata = METADATA
     return notebook
@@ -145,8 +152,7 @@ def normalised(notebook: Any) -> Any:
     count = 0
     notebook.metadata = dict(METADATA)  # nbclient has put the widgets' state there
     for cell in notebook.cells:
-        tags = cell.metadata.get("tags")
-        cell.metadata = {"tags": tags} if tags else {}
+        cell.metadata = {key: cell.metadata[key] for key in ("jupyter", "tags") if cell.metadata.get(key)}
         if cell.cell_type != "code":
             continue
         count += 1
@@ -216,7 +222,8 @@ def texts(notebook: Any) -> list[Any]:
             for output in cell.get("outputs", ()):
                 data = {k: "".join(v) for k, v in output.get("data", {}).items() if k != "image/png"}
                 outputs.append((output["output_type"], "".join(output.get("text", "")), data))
-        kept.append((cell["cell_type"], "".join(cell["source"]), outputs))
+        folded = cell.get("metadata", {}).get("jupyter")
+        kept.append((cell["cell_type"], ("".join(cell["source"]), folded), outputs))
     return kept
 
 

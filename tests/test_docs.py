@@ -2,6 +2,7 @@
 
 import ast
 import importlib.util
+import json
 import re
 import shlex
 import sys
@@ -266,12 +267,28 @@ def test_only_a_built_site_is_removed(build, tmp_path):
 
 
 def test_formulas_are_mathml():
-    pytest.importorskip("sphinx")
     from pages import mathml
-    from sphinx.errors import ExtensionError
 
-    assert "<mfrac>" in mathml._mathml(r"\frac{1}{2\tau}", block=False)
-    assert "display=" in mathml._mathml(r"\Big(x\Big)", block=True)
-    with pytest.raises(ExtensionError, match="cannot be written as MathML"):
-        mathml._mathml(r"\nonsense{x}", block=True)
+    assert "<mfrac>" in mathml.written(r"\frac{1}{2\tau}", block=False)
+    assert "display=" in mathml.written(r"\Big(x\Big)", block=True)
+    with pytest.raises(ValueError, match="cannot be written as MathML"):
+        mathml.written(r"\nonsense{x}", block=True)
     assert "mathjax" not in sys.modules
+
+
+def test_formulas_of_pages_and_notebooks_are_mathml():
+    from pages import mathml
+
+    formula = re.compile(r"(?<![\\$\w])(\$\$?)(?!\s)([^$]+?)(?<!\s)\1(?!\w)")
+    found = 0
+    for path in [*(ROOT / "docs").rglob("*.md"), *(ROOT / "notebooks").glob("*.ipynb")]:
+        if path.suffix == ".ipynb":
+            cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+            text = "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+        else:
+            text = path.read_text(encoding="utf-8")
+        prose = re.sub(r"(?ms)^```.*?^```|`[^`\n]*`", "", text)
+        for dollars, tex in formula.findall(prose):
+            found += 1
+            mathml.written(tex, block=dollars == "$$")
+    assert found > 30

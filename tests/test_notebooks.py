@@ -43,6 +43,20 @@ def test_the_committed_notebook_is_what_its_source_gives(name: str):
     assert build.problems(name) == []
 
 
+def test_code_that_makes_a_view_is_folded_and_code_to_be_read_is_open():
+    def folded(cell):
+        return cell.metadata.get("jupyter") == {"source_hidden": True}
+
+    for name in build.names():
+        committed = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
+        code = [cell for cell in committed.cells if cell.cell_type == "code"]
+        assert any(map(folded, code)), name
+        for cell in code:
+            shown = {"exercise", "own"} & {*cell.metadata.get("tags", ())} or "print(" in cell.source
+            assert not (shown and folded(cell)), (name, cell.source)
+            assert shown or folded(cell) or "code" in cell.metadata["tags"], (name, cell.source)
+
+
 def test_there_is_a_source_for_each_notebook():
     assert sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb")) == build.names()
 

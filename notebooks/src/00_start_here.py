@@ -36,6 +36,9 @@
 
 # %% [markdown]
 # ## Is everything here?
+#
+# Run the cells from top to bottom: Shift+Enter for one, *Run → Run All Cells* for all. Code that only makes a view is folded;
+# a click on its three dots, or *View → Expand All Code*, opens it.
 
 # %% tags=["varies"]
 from modeseek.bandit.explore import check_environment
@@ -130,7 +133,7 @@ check_distance(...)
 #
 # `export` writes the picture as PNG and SVG, its data as CSV, and a JSON card that says how to make them again.
 
-# %%
+# %% tags=["code"]
 from pathlib import Path
 from tempfile import mkdtemp
 

@@ -296,7 +296,7 @@ check_draws(...)
 # Whatever an explorer shows is one line of text: send it to somebody, and they see the same. `export` writes the picture as
 # PNG and SVG, its data as CSV, and a card that says how to make them again.
 
-# %%
+# %% tags=["code"]
 from pathlib import Path
 from tempfile import mkdtemp
 

@@ -142,7 +142,7 @@ check_reference(...)
 # %% [markdown]
 # ## Take it with you
 
-# %%
+# %% tags=["code"]
 from pathlib import Path
 from tempfile import mkdtemp
 

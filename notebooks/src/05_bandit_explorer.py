@@ -189,7 +189,7 @@ check_faster(...)
 # %% [markdown]
 # ## Take it with you
 
-# %%
+# %% tags=["code"]
 from pathlib import Path
 from tempfile import mkdtemp
 

@@ -152,7 +152,7 @@ check_peak(samples=..., nats=...)
 # %% [markdown]
 # ## Take it with you
 
-# %%
+# %% tags=["code"]
 from pathlib import Path
 from tempfile import mkdtemp
 

@@ -162,7 +162,7 @@ check_counter_example(start=..., target=...)
 # %% [markdown]
 # ## Take it with you
 
-# %%
+# %% tags=["code"]
 from pathlib import Path
 from tempfile import mkdtemp
 

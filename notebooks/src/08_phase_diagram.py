@@ -150,7 +150,7 @@ check_tie(...)
 # %% [markdown]
 # ## Take it with you
 
-# %%
+# %% tags=["code"]
 from pathlib import Path
 from tempfile import mkdtemp
 

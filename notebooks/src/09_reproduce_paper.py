@@ -155,7 +155,7 @@ check_tau(...)
 #
 # The verdicts on what is stored for figure 19, as the explorer has them, first with the tails piled up, then discarded:
 
-# %% tags=["varies"]
+# %% tags=["varies", "code"]
 print(explorer.caption(), discarded.caption(), sep="\n\n")
 
 # %% [markdown]
@@ -173,7 +173,7 @@ print(explorer.caption(), discarded.caption(), sep="\n\n")
 # %% [markdown]
 # ## Take it with you
 
-# %%
+# %% tags=["code"]
 from pathlib import Path
 from tempfile import mkdtemp
 

@@ -55,7 +55,7 @@ hills.reveal
 # Save the reward under a name, and train anything on it, here or with `modeseek bandit --rewards saved:two-hills`. The state
 # string holds the knots too: send it to somebody.
 
-# %%
+# %% tags=["code"]
 from modeseek import load_reward
 
 explorer.save_reward("two-hills", replace=True)
@@ -72,7 +72,7 @@ print(explorer.to_state())
 # | in the batch | shape | |
 # |---|---|---|
 # | `batch.log_probs` | `[P, N]` | $\log \pi(y\mid x)$, what the gradient goes through |
-# | `batch.log_ratios` | `[P, N]` | $\log \pi(y\mid x) - \log \pi_{\rm ref}(y\mid x)$ |
+# | `batch.log_ratios` | `[P, N]` | $\log \pi(y\mid x) - \log \pi_{\mathrm{ref}}(y\mid x)$ |
 # | `batch.behavior_log_probs` | `[P, N]` | under the policy that sampled |
 # | `batch.rewards`, `batch.advantages` | `[P, N]` | as sampled; standardised |
 #
@@ -113,7 +113,7 @@ except ValueError as error:
 # From now on every table, figure and menu knows it. Change the function, run its cell again, and the new code is what
 # trains.
 
-# %% tags=["varies"]
+# %% tags=["varies", "code"]
 results = modeseek.run(
     methods=["gentle", "reinforce"],
     rewards=["saved:two-hills"],
@@ -129,7 +129,7 @@ modeseek.plot(results)
 # %% [markdown]
 # In the explorer it stands on the menu of methods; **Train** takes it.
 
-# %%
+# %% tags=["code"]
 BanditExplorer(
     "drawn-ppo", method="gentle", policy="table", learning_rate=0.1, seeds=1, collections=20, hide=("state",)
 )
