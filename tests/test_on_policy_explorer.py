@@ -4,10 +4,13 @@ import math
 
 import numpy as np
 import pytest
+from test_spoilers import cells
 
 from modeseek.bandit.explore import OnPolicyExplorer
+from modeseek.bandit.explore.demo.model import recorded as demo
 from modeseek.bandit.explore.on_policy.model import OnPolicyModel
 from modeseek.bandit.explore.on_policy.presets import BUDGET, MINIBATCH, PASSES, PRESETS, SIZES
+from modeseek.bandit.explore.on_policy.questions import BEST_OF_TEN, check_peaks
 from modeseek.bandit.explore.toolkit.canvas import Canvas
 
 
@@ -56,6 +59,44 @@ def test_the_saw_tooth_is_drawn_back_to_zero_at_each_refresh():
         np.testing.assert_array_equal(values[kept], run.mean("kl_to_behavior"))
         for step in refreshes:  # up to there, then down to zero, and on from there
             assert list(values[steps == step]) == [run.mean("kl_to_behavior")[run.steps == step][0], 0]
+
+
+def test_what_notebook_06_says_of_its_grids():
+    text = " ".join(cell.text for cell in cells("06_on_policy"))
+    shown = {"PPO": OnPolicyModel("R1-ppo", samples="1000"), "Best-of-N": OnPolicyModel("R1-best-of-n")}
+    near = [f"{(np.abs(model.ratios()) <= 0.8).mean():.0%}".replace("%", " %") for model in shown.values()]
+    assert [f"{model.outside():.0%}" for model in shown.values()] == ["97%", "97%"]
+    assert f"{near[0]} of PPO's lie within ±.8 nats on the logarithmic axis, and {near[1]} of Best-of-N's" in text
+    for preset in PRESETS:
+        ends = [f"{end:.2f}".replace("0.", ".") for end in OnPolicyModel(preset).result.reward[-1]]
+        said = f"{', '.join(ends[:3])} and {ends[3]}"
+        assert (said in text) == (preset != "R2-ppo")
+    ppo = OnPolicyModel("R1-ppo")
+    for seed in ppo.run[200].curves["expected_reward"]:
+        assert seed[-1] < seed.max() - 0.02  # PPO's reward sinks while the last collection is used up
+        assert seed.argmax() > seed.size - ppo.run[200].evaluations
+    best = OnPolicyModel("R1-best-of-n")
+    own = [run.curves["kl_to_behavior"].max(1) for run in best.run.values()]
+    for found in (best.result.peak[-1], [each.mean() for each in own]):
+        assert "{:.1f}, {:.1f}, {:.1f} and {:.1f}".format(*found) in text
+    errors = [each.std(ddof=1) / math.sqrt(each.size) for each in own]
+    assert max(each.mean() for each in own) - min(each.mean() for each in own) < 2 * math.hypot(*sorted(errors)[:2])
+    assert [round(float(peak), 1) for peak in best.result.peak[1]] == [0.7, 1.3, 1.3, 1.3]
+    peaks = ppo.result.peak[-1]
+    assert f"({peaks.min():.1f} to {peaks.max():.1f} nats)".replace("0.", ".") in text
+    assert check_peaks(best_of_n=3.9, ppo=0.53).right
+    assert "too little" in check_peaks(best_of_n=3.9, ppo=0.3).says
+    assert "too much" in check_peaks(best_of_n=8, ppo=0.5).says
+
+
+def test_best_of_n_without_a_refresh_ends_at_the_best_of_ten_of_the_reference():
+    tokens = demo()["token_rewards"].sel(reward="R1").values
+    reference = demo()["reference_probs"].values.astype(float)
+    drawn = np.random.default_rng(0).choice(100, (20_000, 10, 10), p=reference / reference.sum())
+    best = tokens[drawn].mean(-1).max(-1)
+    assert abs(best.mean() - BEST_OF_TEN) < 0.002
+    model = OnPolicyModel("R1-best-of-n")
+    assert abs(model.result.reward[-1, -1] - BEST_OF_TEN) < model.run[1000].error("expected_reward")[-1]
 
 
 def test_a_caption_is_of_the_grid_that_is_drawn():
