@@ -84,7 +84,7 @@ COURSE = (
         25,
         ("01", "03"),
         "",
-        "tell from three numbers which way a preferred response will go",
+        "tell from three numbers, in a model of one table, which way a preferred response will go",
     ),
     Stop(
         "05_bandit_explorer",

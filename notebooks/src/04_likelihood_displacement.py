@@ -11,7 +11,8 @@
 #
 # A response of a language model is a row of tokens, each drawn given those before it, so its log-probability is the sum of
 # its tokens'. DPO and IPO raise log π(y_w) − log π(y_l). Nothing in that says that log π(y_w) rises: in practice both often
-# fall, and the margin grows because y_l falls faster (Tajwar et al., 2024, figures 9 and 18).
+# fall, and the margin grows because y_l falls faster (Tajwar et al., 2024, figures 9 and 18). The word is Razin et al.'s
+# (2024); for pairs that share most of their tokens Pal et al. (2024) worked it out, and made DPO-Positive against it (`dpop`).
 #
 # **Question.** The loss says up; why does log π(y_w) fall?
 
@@ -23,6 +24,12 @@ from modeseek.bandit.explore.displacement.questions import predict_length, predi
 
 length = predict_length()
 length
+
+# %% [markdown]
+# Figure 18 itself was recorded here: offline IPO (τ = .05) on notebook 00's responses of ten tokens, 10 responses of the
+# reference to each prompt, 100 gradient steps on the whole data set, 3 seeds (runs that differ in their random numbers; the
+# paper has 5), one learning rate for each policy. The policy is GPT-Nano, a small transformer, or a table of logits that does
+# not look at the prompt.
 
 # %%
 prompts = predict_prompts()
@@ -42,14 +49,11 @@ prompts
 # %%
 from modeseek.bandit.explore import DisplacementExplorer
 
-explorer = DisplacementExplorer(preset="fig18_5_prompts", step=60)
+explorer = DisplacementExplorer(preset="fig18-5-prompts", step=60)
 explorer.after(length, prompts)
 
 # %% [markdown]
-# Figure 18 itself, recorded: offline IPO (τ = .05) on notebook 00's responses of ten tokens, 10 responses of the reference
-# to each prompt, 100 gradient steps on the whole data set, 3 seeds (runs that differ in their random numbers; the paper has
-# 5), one learning rate for each policy: GPT-Nano, a small transformer, or a table of logits that does not look at the
-# prompt. Change the **policy** (capacity) and the **pairs**.
+# Figure 18, recorded. Change the **policy** (capacity) and the **pairs**.
 
 # %%
 from modeseek.bandit.explore import Figure18Explorer
@@ -79,10 +83,14 @@ prompts.reveal
 # $$\frac{d \log\pi(y_w)}{d(\eta c)} = 1 - N\,(\pi_B - \pi_C), \qquad
 # \log\pi(y_w)\Big|_s - \log\pi(y_w)\Big|_0 = s - N \log\!\left[1 + \pi_B(e^{s}-1) + \pi_C(e^{-s}-1)\right].$$
 #
-# It falls if and only if π_B − π_C > 1/N: long responses, and a preferred token that is already the likelier. When P prompts
-# share the table, π_B and π_C are sums over them, so that the boundary is N Σ(π_B − π_C) = 1; capacity divides the sum. And
-# for N ≥ 2 every run gets there, since π_B grows as it trains: sooner or later y_w falls, A…AA with it, and the mass goes to
-# B…BB, which is in no data set.
+# A small step lowers y_w if and only if π_B − π_C ≥ 1/N (where both are equal, beyond first order): long responses, and a
+# preferred token that is already the likelier. When P prompts share the table, π_B and π_C are sums over them, so that the
+# boundary is N Σ(π_B − π_C) = 1; capacity divides the sum. For N ≥ 2 a push that goes on for ever gets there, since π_B grows:
+# from some s on y_w falls, A…AA with it, and the mass goes to B…BB, which is in no data set. A loss may stop before. IPO on one
+# certain pair rests at s = 1/(4τ), and DPO where its margin fits labels that differ (notebook 02).
+#
+# This is a model of one table that all *positions* share. In a language model they do not, and its logits at one position may
+# change without those at another: the law of length does not carry over as it stands.
 
 # %% [markdown]
 # ## Exercises
@@ -147,9 +155,9 @@ check_capacity(...)
 #
 # | the paper (4.2, J.5) | here |
 # |---|---|
-# | Figure 18: with few prompts IPO raises y_w and lowers y_l; with many both fall. | With one pair a prompt, the best against the worst: seen on R2, y_w ends at +2.5 ± .8 nats (5 prompts), −1.1 ± .6 (20) and −4.0 ± 1.8 (100); on R1 at +.4 ± .5, −4.5 ± 1.4 and −7.6 ± .9. With all pairs of ten responses GPT-Nano lowers both already with 5 prompts: a response in the middle is pushed down as often as up. |
-# | It depends on capacity, the reference, data size and composition. | In the smallest model all four are one number, N Σ(π_B − π_C). In the recorded runs the number of prompts and the pairs decide; of capacity they show the opposite: the table, which cannot tell prompts apart, keeps y_w higher than GPT-Nano (at a learning rate of its own, so no clean comparison). |
-# | The recovered mass goes to other, out-of-distribution responses. | B…BB: the closed form says which, and how much. |
+# | Figure 18: with few prompts IPO raises y_w and lowers y_l; with many both fall. | With one pair a prompt, the best against the worst: seen on R2, y_w ends at +2.5 ± .8 nats (5 prompts), −1.1 ± .6 (20) and −4.0 ± 1.8 (100); on R1 at +.4 ± .5, −4.5 ± 1.4 and −7.6 ± .9. With all pairs of ten responses GPT-Nano lowers both already with 5 prompts. A likely reason: a response in the middle is preferred in some pairs and rejected in others. |
+# | It depends on capacity, the reference, data size and composition. | In the smallest model all four are one number, N Σ(π_B − π_C). In the recorded runs the number of prompts and the pairs matter; of capacity they show the opposite: the table, which cannot tell prompts apart, keeps y_w higher than GPT-Nano (at a learning rate of its own, so no clean comparison). |
+# | The recovered mass goes to other, out-of-distribution responses. | In the smallest model to B…BB: the closed form says how much. Of the recorded runs it was not kept. |
 #
 # Every quantity here is of the training pairs; implicit rewards are log π − log π_ref, at β = 1.
 

@@ -88,7 +88,7 @@ class DisplacementModel(ViewModel[DisplacementValues, DisplacementResult]):
         values, result, step = self.values, self.result, self.values.step
         product = 1.0 - result.slope
         if abs(result.slope) < 1e-9:
-            verdict = "= 1: at the boundary, the first step leaves y_w as it is"
+            verdict = "= 1: at the boundary, to first order the first step leaves y_w as it is, beyond that it falls"
         elif result.slope > 0:
             turn = "and never falls" if np.isinf(result.turn) else f"and falls from s = {result.turn:.3g} on"
             verdict = f"is below 1: y_w rises at first, {turn}"

@@ -51,8 +51,9 @@ def predict_prompts() -> Prediction:
         return Truth(
             {(True, True): 0, (True, False): 1, (False, False): 2, (False, True): 3}[(few > 0, many > 0)],
             f"Recorded, {result.seeds} seeds: y_w ends at {few:+z.2f} ± {errors[0]:z.2f} nats on {result.prompts[0]} "
-            f"prompts and at {many:+z.2f} ± {errors[1]:z.2f} on {result.prompts[-1]}. The more prompts, the more B's "
-            "weigh in one normaliser. A table that cannot tell prompts apart shows the same trend (policy `table`).",
+            f"prompts and at {many:+z.2f} ± {errors[1]:z.2f} on {result.prompts[-1]}. A table that cannot tell prompts "
+            "apart shows the same trend (policy `table`). Why, the recordings do not say. In the one-table model more "
+            "prompts put more B's into one normaliser, and the trend is the same.",
         )
 
     return Prediction(
@@ -75,9 +76,9 @@ def check_length(length: Any) -> str:
     if value != int(value):
         raise Wrong(f"a length is a whole number; this is {value:g}.")
     slope, before = (float(displacement_slope(*PAIR, n)) for n in (value, value - 1))
-    if slope >= 0:
+    if slope > 0:
         raise Wrong(f"with N = {value:g} the step still raises y_w: the slope is {slope:+z.2f}.")
-    if before < 0:
+    if before <= 0:
         raise Wrong(f"y_w falls with N = {value:g}, but with N = {value - 1:g} as well.")
     return f"the slope is {slope:+z.2f} for N = {value:g} and {before:+z.2f} for one token less."
 

@@ -50,7 +50,7 @@ class Figure18Values(SteppedValues):
         "policy",
         {name: f"{name}: {shows}" for name, shows in POLICIES.items()},
         "gpt",
-        help="What is trained: GPT-Nano, or a table of logits for each prompt.",
+        help="What is trained: GPT-Nano, or one table of logits that all prompts share.",
     )
     pairs: str = choice("pairs", PAIRS, "best_worst", help="Which pairs of responses the loss is taken of.")
     reward: str = choice(

@@ -110,7 +110,7 @@ class FourMethodsValues(SteppedValues):
         3.0,
         0.1,
         log=True,
-        help="How strongly Best-of-N + negative gradient pushes the rejected responses down.",
+        help="How strongly Best-of-N + negative gradient lowers log p of the draws that are worse than the best.",
     )
     tau: float = number(
         "τ of IPO",

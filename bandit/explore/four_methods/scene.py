@@ -26,8 +26,6 @@ class _Curves(Curves):
         axes.set_xlabel("KL(policy ‖ reference), nats" if against_kl else "step", labelpad=1)
         axes.set_title("… and at what distance?" if against_kl else "How high does each get?", y=1.0, pad=4)
         self._limit = Limit(axes) if against_kl else None
-        if against_kl:
-            axes.legend(loc="lower right", handlelength=3.2)
 
     def _far(self, model: FourMethodsModel) -> float:
         return float(np.ceil(2 * model.result.divergence.max()))
@@ -37,10 +35,11 @@ class _Curves(Curves):
 
     def adapt(self, model: FourMethodsModel) -> None:
         self.mark_every(10, model.values.steps)
-        if self._limit:
-            self._limit.show(model.result.frontier)
         end = 0.52 * max(self._far(model), 1.0) if self._against_kl else 1.02 * model.values.steps
         self.axes.set_xlim(0, end)
+        if self._limit:
+            self._limit.show(model.result.frontier)
+            self._limit.named(loc="lower right", handlelength=3.2)
 
     def series(self, model: FourMethodsModel) -> tuple[np.ndarray, np.ndarray]:
         result = model.result

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from modeseek.bandit.categorical.contrast import contrastive_path, push_down_gains
-from modeseek.bandit.explore.four_methods.model import METHODS, FourMethodsModel
+from modeseek.bandit.explore.four_methods.model import METHODS, FourMethodsModel, FourMethodsValues
 from modeseek.bandit.explore.negative.model import NegativeModel
 from modeseek.bandit.explore.negative.presets import PRESETS
 from modeseek.bandit.explore.toolkit.checks import Wrong, check, model_of, number
@@ -30,7 +30,8 @@ def predict_winners() -> Prediction:
         end = np.exp(NegativeModel("push-rare-down").result.log_probs[0, -1])
         return Truth(
             {5: 0, 1: 2}.get(winners.size, 3),
-            f"Responses {', '.join(map(str, winners))} gain{'s' * (winners.size == 1)}. Pushing y_l down adds η c₂ p_j "
+            f"Response{'s' * (winners.size != 1)} {', '.join(map(str, winners))} gain{'s' * (winners.size == 1)}. "
+            "Pushing y_l down adds η c₂ p_j "
             "to every other logit: the likeliest is lifted most. After normalising, log p_j changes by η c₂ (p_j + "
             f"p_l - Σ p²), so only those above Σ p² - p_l = {square:z.3f} - {preset.start[preset.rejected]:g} gain, "
             f"and the others lose although nobody pushed them. In the long run response 0 has {end[0]:z.2f} of "
@@ -38,12 +39,13 @@ def predict_winners() -> Prediction:
         )
 
     return Prediction(
-        "p = (.6, .2, .1, .05, .03, .02). A gradient step lowers log p of the last response, the rarest, and does "
-        "nothing else. Which of the other five become more likely?",
+        "Six responses, counted from 0, with one logit each and p = (.6, .2, .1, .05, .03, .02). A small gradient step "
+        "on the logits lowers log p of response 5, the rarest, and does nothing else. Which of the other five become "
+        "more likely?",
         (
             "All five, in proportion to what they have.",
             "All five, by the same amount.",
-            "The first alone; the other four lose too.",
+            "Response 0 alone; the other four lose too.",
             "The rarer ones: they have most room.",
         ),
         truth,
@@ -59,18 +61,24 @@ def predict_figure16() -> Prediction:
         each = ", ".join(
             f"{t} {r:z.2f} at {d:z.1f} nats" for t, r, d in zip(METHODS.values(), reward, far, strict=True)
         )
+        plain, pushed = (list(METHODS).index(name) for name in ("best_of_n", "best_of_n_negative"))
+        there = float(np.interp(far[plain], model.result.divergence[pushed], model.result.reward[pushed]))
         return Truth(
             int(reward.argmax()),
             f"After {model.values.steps} steps: {each}. Exact gradients know every token's reward, however rare it is "
             "under the reference; there RWR weighs by exp(r/β) and goes as far as β lets it (Lemma E.3: to π* "
-            "itself), while Best-of-N goes to the best of ten draws and no further. The paper's ranking is of samples "
-            "and of sequences: a few hundred draws of the reference hardly hold what RWR would weigh up. What does "
-            "carry over: the negative gradient takes Best-of-N further, in reward and in nats.",
+            f"itself), while Best-of-N goes to the best of {model.values.draws} draws and no further. β, τ and N "
+            "decide this order, and it says nothing against the paper's ranking, which is of samples and of "
+            "sequences. The negative gradient takes Best-of-N further, in reward and in nats. At equal nats it "
+            f"earns less: {there:z.2f} against {reward[plain]:z.2f} at {far[plain]:z.1f} nats.",
         )
 
+    values = FourMethodsValues()
     return Prediction(
-        "Figure 16 on one token, reward R1, offline. The gradients are exact expectations over the reference, so no "
-        "sample is ever missing. Which method has the highest reward at the end?",
+        f"Figure 16 on one token, reward R1, offline: RWR (β = {values.beta:g}), IPO (τ = {values.tau:g}), Best-of-N "
+        f"(N = {values.draws}), and Best-of-N with a negative gradient of weight {values.weight:g}. Gradients are "
+        "exact expectations over the reference, so no sample is ever missing. Which method has the highest reward "
+        f"after {values.steps} steps?",
         tuple(METHODS.values()),
         truth,
     )
@@ -105,7 +113,10 @@ def check_boundary(p_l: Any) -> str:
     if abs(product) > 0.002:
         side = "positive: y_w still falls with y_l" if product > 0 else "negative: y_w gains already"
         raise Wrong(f"with p_l = {value:g} the product ∇log p_w · ∇log p_l = {product:z.3f} is {side}.")
-    return f"the product is {product:+z.4f}. A likelier y_l than that is safe to push, a rarer one costs y_w."
+    return (
+        f"the product is {product:+z.4f}. If y_l is likelier than that, y_w gains as it falls; if it is rarer, y_w "
+        "falls too."
+    )
 
 
 @check

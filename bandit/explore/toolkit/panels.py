@@ -82,6 +82,14 @@ class Limit:
         self.line.set_data(np.append(nats, 100 * nats[-1]), np.append(reward, reward[-1]))
         self.end.set_data(nats[-1:], reward[-1:])
 
+    def named(self, **look: Any) -> None:
+        """The legend of its axes, as their limits are; of an end that lies beyond them it does not speak."""
+        axes = self.end.axes
+        assert isinstance(axes, Axes)
+        inside = bool(np.asarray(self.end.get_xdata()).max() <= axes.get_xlim()[1])
+        self.end.set_label(str(POINT_MASS["label"]) if inside else "_")
+        axes.legend(**look)
+
 
 class Marker:
     """A marker at the present step; where that lies beyond the axes, its number stands at their end instead.
