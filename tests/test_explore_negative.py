@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from test_spoilers import cells
 
 from modeseek.bandit.categorical import closed_forms, lemmas
 from modeseek.bandit.categorical.contrast import contrastive, contrastive_path, push_down_gains
@@ -91,11 +92,24 @@ def test_figure_16_sharpness_changes_the_labels_alone_and_draws_the_best_of_n_al
     assert abs(slow.result.reward[1, -1] - weights @ slow.result.rewards / weights.sum()) < 2e-3
 
 
-def test_what_notebook_04_says_of_figure_16():
+def test_the_likeliest_is_safe_to_push_and_another_may_not_be():
+    p = np.array([0.6, 0.35, 0.05])
+    assert (np.delete(push_down_gains(p, 0), 0) > 0).all()
+    assert push_down_gains(p, 1)[2] < 0 < push_down_gains(p, 1)[0]
+
+
+def test_what_notebook_03_says_of_figure_16():
     one, two = (FourMethodsModel(f"fig16-{name}").result for name in ("R1", "R2"))
     for result in (one, two):
-        assert result.reward[2, -1] > result.reward[0, -1]  # the negative gradient helps Best-of-N,
-        assert result.divergence[2, -1] > result.divergence[0, -1]  # and takes it further away
+        plain, pushed = ((result.divergence[i], result.reward[i]) for i in (0, 2))
+        assert pushed[1][-1] > plain[1][-1]  # the negative gradient helps Best-of-N,
+        assert pushed[0][-1] > plain[0][-1]  # and takes it further away,
+        nats = np.linspace(0.2, plain[0][-1], 50)
+        assert (np.interp(nats, *pushed) < np.interp(nats, *plain)).all()  # but at equal nats it earns less
+    more = FourMethodsModel("fig16-R1", draws=60).result.reward[:, -1]
+    text = " ".join(cell.text for cell in cells("03_negative_gradient"))
+    assert f"at {more[0]:.2f} against {more[2]:.2f}".replace("0.", ".") in text
+    assert more[0] > more[2] > more[3]
     assert two.reward[0, -1] > two.reward[3, -1]  # J.3: one token, R2, Best-of-N above IPO
     assert one.reward[3, -1] > one.reward[0, -1]
 
@@ -179,6 +193,13 @@ def test_figure_18_is_what_was_recorded_and_what_the_notebook_says():
     np.testing.assert_allclose(model.result.mean[0], chosen.mean("seed").transpose("prompts", "step"), rtol=1e-6)
     few, many = model.result.mean[0, 0, -1], model.result.mean[0, -1, -1]
     errors = model.result.error[0, [0, -1], -1]
+    text = " ".join(cell.text for cell in cells("04_likelihood_displacement"))
+    for reward in ("R2", "R1"):
+        result = Figure18Model("gpt", reward=reward).result
+        for mean, error in zip(result.mean[0, :, -1], result.error[0, :, -1], strict=True):
+            said = f"{mean:+.1f} ± {error:.1f}".replace("0.", ".").replace("-", "−")
+            assert said in text
+    assert (np.diff(Figure18Model("table", reward="R2").result.mean[0, :, -1]) < 0).all()
     assert few > 2 * errors[0]
     assert many < -2 * errors[1]
     assert (model.result.mean[1, :, -1] < 0).all()
@@ -204,6 +225,27 @@ def test_dpo_and_ipo_walk_on_the_closed_form_and_rl_to_its_optimum(preset):
     np.testing.assert_allclose(2 * s[1], (2 * likely - 1) / (2 * model.values.tau), rtol=1e-9)
 
 
+def test_dpos_rest_is_an_optimum_of_rl_with_the_third_reward_half_way():
+    model = OutOfDistributionModel("y1-rare", gap=2.0, beta=0.7)
+    half = np.array([1.0, -1.0, 0.0])
+    optimum = np.asarray(model.values.reference) * np.exp(half / 0.7)
+    np.testing.assert_allclose(model.result.rests[0], optimum / optimum.sum(), rtol=1e-12)
+
+
+def test_what_notebook_02_says_of_stopping_early():
+    model = OutOfDistributionModel("y1-very-rare")
+    text = " ".join(cell.text for cell in cells("02_dpo_out_of_distribution"))
+    rests = model.values.gap / (2 * model.values.beta)
+    assert f"(`y1-very-rare`: at s = {model.result.peak_at:.1f}, and DPO rests at {rests:.1f})" in text
+    dpo, rl = model.result.reward[[0, 2]]
+    turn = int(dpo.argmin())
+    assert (np.diff(dpo)[:turn] < 0).all()
+    assert (np.diff(dpo)[turn:] > 0).all()
+    assert model.result.rests[0] @ (model.values.gap, 0.0, model.values.unseen) > dpo[-1]
+    assert model.result.probs[0, turn, 2] > 0.5
+    assert (rl >= rl[0]).all()
+
+
 def test_runs_end_at_their_rests():
     # η = 2: DPO's slowest rate is β² P (1 - P)/2, here 1/40 a unit of time.
     model = OutOfDistributionModel("noisy-labels", optimizer="flow", step_size=1.0, steps=400, beta=1.0)
@@ -211,5 +253,5 @@ def test_runs_end_at_their_rests():
 
 
 def test_the_peak_is_reported_only_where_there_is_one():
-    assert "it first gains, up to 0.634" in OutOfDistributionModel("unseen-gains").caption()
-    assert "it falls from the start" in OutOfDistributionModel("unseen-falls").caption()
+    assert "it first gains, up to 0.634" in OutOfDistributionModel("y1-rare").caption()
+    assert "it falls from the start" in OutOfDistributionModel("y1-common").caption()

@@ -31,10 +31,11 @@ stopping
 # %% [markdown]
 # ## Explore
 #
-# Tabular policies (one logit an answer) from the same reference; all gradients are exact. DPO and IPO are given comparisons of
-# y₁ and y₂ only, with P(y₁ ≻ y₂) = σ(r₁ − r₂); RL, which is notebook 01's policy gradient with its KL, is given the rewards of
-# all three. A point of the triangle is a policy: the nearer to a corner, the more of that answer. Open markers: where each
-# comes to rest. Things to try:
+# Tabular policies (one logit an answer) from the same reference; all gradients are exact. Adam makes steps of them: it divides
+# a logit's gradient by the size of its recent ones, so that a small gradient moves its logit about as far as a large one. DPO and
+# IPO are given comparisons of y₁ and y₂ only, with P(y₁ ≻ y₂) = σ(r₁ − r₂); RL, which is notebook 01's policy gradient with its
+# KL, is given the rewards of all three. A point of the triangle is a policy: the nearer to a corner, the more of that answer.
+# Open markers: where each comes to rest. Things to try:
 #
 # - play the presets `y1-rare` and `y1-very-rare`: the curve in the middle is a closed form. Do DPO and IPO leave it?
 # - `y1-common`: what is different about its reference, and what follows from that?
@@ -44,11 +45,11 @@ stopping
 # %%
 from modeseek.bandit.explore import OutOfDistributionExplorer
 
-explorer = OutOfDistributionExplorer(preset="y1_rare", step=30)
+explorer = OutOfDistributionExplorer(preset="y1-rare", step=30)
 explorer.after(unseen, stopping)
 
 # %%
-OutOfDistributionExplorer(preset="y1_very_rare", step=70, hide=("state", "export")).after(unseen, stopping)
+OutOfDistributionExplorer(preset="y1-very-rare", step=70, hide=("state", "export")).after(unseen, stopping)
 
 # %% [markdown]
 # ## Reveal
@@ -60,21 +61,25 @@ unseen.reveal
 stopping.reveal
 
 # %% [markdown]
-# **Why.** Comparing y₁ with y₂, the normaliser cancels, so gradient descent moves the logits of y₁ and y₂ by s and −s and
-# leaves y₃'s where it was:
+# **Why.** DPO and IPO read one number of the policy, the margin m = log(π₁/π₂) − log(p₁/p₂). The normaliser cancels in it: m is
+# f₁ − f₂ plus a constant, with slope +1 in the logit f₁, −1 in f₂ and 0 in f₃. So gradient descent moves the logits of y₁ and y₂
+# by s and −s, and leaves y₃'s where it was:
 #
 # $$\pi_3(s) = \frac{p_3}{p_3 + p_1 e^{s} + p_2 e^{-s}} \;\le\; \frac{p_3}{p_3 + 2\sqrt{p_1 p_2}}, \quad\text{with equality at}\quad
 # s = \tfrac12 \ln\frac{p_2}{p_1}.$$
 #
-# From p₂ > p₁ it first *gains*, and twice as long as to the peak it has more than the reference gave it. DPO rests at 2s = (r₁ −
-# r₂)/β, IPO at 2s = (2 P(y₁ ≻ y₂) − 1)/(2τ) (its target margin where labels are certain): both on this curve. The optimum of
-# KL-regularised RL, π_ref exp(r/β)/Z, gives y₃ what y₃ is worth. (Eq. 6 prints the KL term of its loss with the wrong sign; a
-# loss needs + β KL, and that is what runs here.)
+# If p₂ > p₁, y₃ first *gains*. Its mass is above p₃ until s = ln(p₂/p₁), which is twice the s of the peak. DPO rests at 2s = (r₁ −
+# r₂)/β, IPO at 2s = (2 P(y₁ ≻ y₂) − 1)/(2τ) (its target margin where labels are certain): both on this curve.
 #
-# If the data compared all three answers, DPO would rest at the same optimum: it is the missing comparison, not the loss alone.
+# The optimum of KL-regularised RL, π_ref exp(r/β)/Z, gives y₃ what y₃ is worth, since RL is told. DPO's rest has the same form, with
+# rewards of its own: (r₁ − r₂)/2 for y₁, −(r₁ − r₂)/2 for y₂, and 0 for y₃, exactly half-way between the two. The comparison says
+# nothing about r₃, and the softmax puts it there. If the data compared all three answers, DPO would rest at RL's optimum. (Eq. 6
+# prints the KL term of its loss with the wrong sign; a loss needs + β KL, and that is what runs here.)
 
 # %% [markdown]
 # ## Exercises
+#
+# In all three DPO's labels are always the same, y₁ ≻ y₂, so that it never comes to rest and s goes on growing.
 #
 # **1.** From the reference (.01, .64, .35): what is the largest mass that y₃ passes through under DPO? (Two digits.)
 
@@ -135,9 +140,9 @@ check_reference(...)
 #
 # | claim | here |
 # |---|---|
-# | Contrastive objectives use the recovered mass for other, out-of-distribution responses, and "this extrapolation might produce good or bad responses" (Tajwar et al., J.5). | Exactly so: π₃(s) does not know r₃. `unseen-is-best` and `unseen-gains` differ in r₃, and DPO's rule is the same. |
-# | DPO may find biased solutions that exploit out-of-distribution responses; PPO's KL holds it to the reference there (Xu et al., 2024). | For this data set yes. RL is no safer by its KL alone: it is safe because it is told r₃. |
-# | Stopping early keeps DPO near the reference. | Near in the margin, not in y₃: the unseen answer's peak is half-way (`early-stop`). |
+# | Contrastive objectives use the recovered mass for other, out-of-distribution responses, and "this extrapolation might produce good or bad responses" (Tajwar et al., J.5). | Exactly so: π₃(s) does not know r₃. Move **r₃ − r₂** alone: the policies of DPO and IPO stay what they are, only RL's changes. |
+# | DPO may find biased solutions that exploit out-of-distribution responses; PPO's KL holds it to the reference there (Xu et al., 2024). | The first half is seen. The second is not tested: RL is told the true r₃ here, while their PPO has a learnt reward, and nothing is learnt of r₃ from this comparison. |
+# | Stopping early keeps DPO near the reference. | Near in the margin, not in y₃, whose peak lies on the way (`y1-very-rare`: at s = 3.4, and DPO rests at 5.0). |
 
 # %% [markdown]
 # ## Take it with you

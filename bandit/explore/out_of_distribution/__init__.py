@@ -6,7 +6,7 @@ from modeseek.bandit.explore.toolkit.explorer import Explorer
 
 
 class OutOfDistributionExplorer(Explorer):
-    """DPO, IPO and RL on three answers: `OutOfDistributionExplorer(preset="early_stop")`."""
+    """DPO, IPO and RL on three answers: `OutOfDistributionExplorer(preset="y1-very-rare")`."""
 
     Model = OutOfDistributionModel
     Scene = OutOfDistributionScene

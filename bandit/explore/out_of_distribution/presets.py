@@ -11,7 +11,7 @@ OPTIMIZERS = {"adam": "Adam", "flow": "continuous time"}
 class OutOfDistributionValues(SteppedValues):
     """Reference, rewards relative to the rejected answer (`gap` of the preferred, `unseen` of the third), β and τ."""
 
-    preset: str = "unseen-gains"
+    preset: str = "y1-rare"
     reference: tuple[float, ...] = distribution(
         "reference π",
         default=(0.02, 0.6, 0.38),
@@ -53,18 +53,18 @@ class OutOfDistributionValues(SteppedValues):
 
 
 PRESETS = {
-    "unseen-gains": Preset(
-        "p₂ ≫ p₁: pushing y₂ down feeds the unseen y₃ first", OutOfDistributionValues(), also="y1-rare"
+    "y1-rare": Preset(
+        "p₂ ≫ p₁: pushing y₂ down feeds the unseen y₃ first", OutOfDistributionValues(), also="unseen-gains"
     ),
-    "early-stop": Preset(
+    "y1-very-rare": Preset(
         "a rare y₁: stopped early, DPO answers y₃ mostly",
         OutOfDistributionValues(reference=(0.001, 0.9, 0.099), beta=0.3, tau=0.05),
-        also="y1-very-rare",
+        also="early-stop",
     ),
-    "unseen-falls": Preset(
+    "y1-common": Preset(
         "p₁ > p₂: y₃ falls from the first step",
         OutOfDistributionValues(reference=(0.5, 0.2, 0.3)),
-        also="y1-common",
+        also="unseen-falls",
     ),
     "unseen-is-best": Preset(
         "y₃ is the best: RL is told and finds it, DPO cannot",

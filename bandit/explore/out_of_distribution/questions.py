@@ -22,7 +22,7 @@ def predict_unseen() -> Prediction:
     """DPO on y₁ ≻ y₂: what becomes of y₃'s mass?"""
 
     def truth() -> Truth:
-        model = OutOfDistributionModel("unseen-gains")
+        model = OutOfDistributionModel("y1-rare")
         start, result = model.values.reference[2], model.result
         path = result.probs[0, :, 2]
         rises, ends_above = path[1] > path[0], result.rests[0, 2] > start
@@ -47,24 +47,33 @@ def predict_unseen() -> Prediction:
 
 
 def predict_stopping() -> Prediction:
-    """Does stopping early protect against an answer never seen?"""
+    """What does an answer never seen do to the true reward on the way?"""
 
     def truth() -> Truth:
-        model = OutOfDistributionModel("early-stop")
-        dpo = model.result.reward[0]
-        worst = int(dpo.argmin())
+        model = OutOfDistributionModel("y1-very-rare")
+        values, result = model.values, model.result
+        dpo, rest = result.reward[0], float(result.rests[0] @ (values.gap, 0.0, values.unseen))
+        worst, resting = int(dpo.argmin()), values.gap / (2 * values.beta)
+        rises, ends_rising = bool(dpo[1] > dpo[0]), bool(rest > dpo[-1])
         return Truth(
-            1 if 0 < worst < dpo.size - 1 and dpo[worst] < dpo[0] - 0.1 else 0,
-            f"DPO's true reward is {dpo[0]:+z.2f} at the start, {dpo[worst]:+z.2f} at step {worst} and {dpo[-1]:+z.2f} "
-            f"at step {dpo.size - 1}: y₃'s mass peaks at s = ½ ln(p₂/p₁) = {model.result.peak_at:z.2f}, and whoever "
-            "stops there answers y₃ most of the time. KL-regularised RL, which is told what y₃ is worth, never goes "
-            "there.",
+            {(True, True): 0, (False, False): 1, (True, False): 2, (False, True): 3}[rises, ends_rising],
+            f"DPO's true reward is {dpo[0]:+z.2f} at the start, {dpo[worst]:+z.2f} at step {worst}, {dpo[-1]:+z.2f} "
+            f"at step {dpo.size - 1} and {rest:+z.2f} at rest. y₃'s mass peaks at s = ½ ln(p₂/p₁) = "
+            f"{result.peak_at:z.2f}, on the way to s = {resting:z.2f}, where DPO rests. Whoever stops near step "
+            f"{worst} answers y₃ most of the time ({result.probs[0, worst, 2]:z.2f}); whoever stops in the first steps "
+            "has hardly moved. KL-regularised RL, which is told what y₃ is worth, never earns less than at the start.",
         )
 
     return Prediction(
-        "A rare y₁ (.001), a common y₂ (.9), and y₃ (.099), which nobody compared and which is the worst of all. Is a "
-        "policy that is stopped early safer than the one at the end?",
-        ("Yes.", "No."),
+        "A rare y₁ (.001), a common y₂ (.9), and y₃ (.099), which nobody compares and which is the worst: their "
+        "rewards are 3, 0 and -3. DPO with β = .3 trains on y₁ ≻ y₂, with P = .95, until it comes to rest. What does "
+        "its true expected reward do?",
+        (
+            "It rises all the way.",
+            "It falls all the way.",
+            "It rises at first and falls later.",
+            "It falls at first and rises later.",
+        ),
         truth,
     )
 
@@ -107,7 +116,7 @@ def check_reference(reference: Any) -> str:
         raise Wrong(
             f"y₃ reaches {peak:z.3f}. At the peak y₁ and y₂ have √(p₁p₂) each before dividing; what makes it small?"
         )
-    known = PRESETS["early-stop"].values.reference
+    known = PRESETS["y1-very-rare"].values.reference
     if np.allclose(p, known):
-        raise Wrong("that is the preset early-stop: find one of your own.")
+        raise Wrong("that is the preset y1-very-rare: find one of your own.")
     return f"from {p[2]:.3g} to {peak:z.2f}, without a single comparison."

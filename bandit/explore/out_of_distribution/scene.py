@@ -34,7 +34,8 @@ class _Triangle(Panel):
     def __init__(self, figure: SubFigure) -> None:
         self.figure = figure
         axis = axes_in(figure, 0.1, 0.1, 0.1, 0.3)
-        draw_triangle(axis, ("y₁ preferred", "y₂ rejected", "y₃ never compared"))
+        for corner in draw_triangle(axis, ("y₁ preferred", "y₂ rejected", "y₃ never compared"))[:2]:
+            corner.set(y=-0.06, va="top")  # a marker at a corner does not reach down there
         axis.set(xlim=(-0.16, 1.16), ylim=(-0.12, 1.2))
         axis.set_title("the simplex", y=1.0, pad=4)
         self._paths = [axis.plot([], [], **s.line())[0] for s in STYLES]

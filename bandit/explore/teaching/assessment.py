@@ -81,8 +81,8 @@ def push_down(p: tuple[float, ...] = (0.5, 0.3, 0.15, 0.05), rejected: int = 3) 
     winners = [k for k in range(probs.size) if k != rejected and gains[k] > 0]
     return Question(
         3,
-        f"p = {_list(probs)}. A small gradient step lowers log p of response {rejected}, and does nothing else. Which "
-        "responses gain probability?",
+        f"One logit a response, counted from 0, p = {_list(probs)}. A small gradient step on the logits lowers log p "
+        f"of response {rejected}, and does nothing else. Which responses gain probability?",
         f"{', '.join(map(str, winners)) or 'None'}: whoever has p_j > Σ p² - p_l = {bound:z.3f}.",
         ((1, "the condition, or the signs by hand"), (1, "Σ p² - p_l"), (1, "the right responses")),
     )
@@ -94,23 +94,26 @@ def unseen(p: tuple[float, float, float] = (0.04, 0.64, 0.32)) -> Question:
     most = float(unseen_peak(*p))
     return Question(
         3,
-        f"DPO sees y₁ ≻ y₂ alone; the reference has y₁ {chosen:g}, y₂ {rejected:g}, y₃ {third:g}. What is the largest "
-        "mass that y₃ passes through?",
+        f"DPO sees y₁ ≻ y₂ alone, always labelled like that, so that it never comes to rest. The reference has y₁ "
+        f"{chosen:g}, y₂ {rejected:g}, y₃ {third:g}. What is the largest mass that y₃ passes through?",
         f"{most:z.3f}: π₃(s) = p₃/(p₃ + p₁eˢ + p₂e⁻ˢ) is largest at s = ½ log(p₂/p₁) = "
         f"{0.5 * math.log(rejected / chosen):z.3f}, where the other two have 2 √(p₁p₂) of the denominator.",
         ((1, "the logits of y₁ and y₂ move by ±s, that of y₃ does not"), (1, "where it peaks"), (1, "the mass")),
     )
 
 
-def displaced(b: float = 0.25, c: float = 0.05) -> Question:
-    """The smallest length at which a contrastive step lowers the preferred response."""
-    length = next(n for n in range(1, 1000) if displacement_slope(b, c, n) < -1e-12)
+def displaced(b: float = 0.27, c: float = 0.05) -> Question:
+    """The smallest length at which a contrastive step lowers the preferred response.
+
+    Where the slope is zero a step lowers it too, however small: along the step log π(y_w) is strictly concave.
+    """
+    length = next(n for n in range(1, 1000) if displacement_slope(b, c, n) < 1e-12)
     return Question(
         4,
         f"y_w = A…AB and y_l = A…AC, N tokens each, one table of logits, π_B = {b:g}, π_C = {c:g}. From which N on "
         "does a small step on log π(y_w) - log π(y_l) lower log π(y_w)?",
-        f"N = {length}: the slope is 1 - N (π_B - π_C), below zero for N above {1 / (b - c):z.4g}.",
-        ((1, "the A's cancel in the margin"), (1, "the slope"), (1, "strictly below zero, not at it")),
+        f"N = {length}: the slope is 1 - N (π_B - π_C), and N has to be 1/(π_B - π_C) = {1 / (b - c):z.4g} at least.",
+        ((1, "the A's cancel in the margin"), (1, "the slope"), (1, "the first whole number from there on")),
     )
 
 

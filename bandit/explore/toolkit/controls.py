@@ -84,8 +84,7 @@ class Choice(NamedTuple):
         options: name → what the menu shows.
         view: as in `Number`.
         derived: as in `Number`.
-        also: a second name → the option. It says what is set, where the first one says what comes of it: by the second
-            a notebook calls it that asks for a prediction.
+        also: a second name → the option. It is read, and shown nowhere: a text that says what to choose has the first.
         help: as in `Number`.
     """
 
