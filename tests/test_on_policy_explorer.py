@@ -1,6 +1,7 @@
 """The refresh question's explorer: recorded grids, saw-tooth, ratios against the clip band, states."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,9 +10,10 @@ from test_spoilers import cells
 from modeseek.bandit.explore import OnPolicyExplorer
 from modeseek.bandit.explore.demo.model import recorded as demo
 from modeseek.bandit.explore.on_policy.model import OnPolicyModel
-from modeseek.bandit.explore.on_policy.presets import BUDGET, MINIBATCH, PASSES, PRESETS, SIZES
+from modeseek.bandit.explore.on_policy.presets import BUDGET, MINIBATCH, PASSES, PRESETS, SIZES, experiment
 from modeseek.bandit.explore.on_policy.questions import BEST_OF_TEN, check_peaks
 from modeseek.bandit.explore.toolkit.canvas import Canvas
+from modeseek.bandit.explore.toolkit.recording import parts
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -83,10 +85,19 @@ def test_what_notebook_06_says_of_its_grids():
     assert max(each.mean() for each in own) - min(each.mean() for each in own) < 2 * math.hypot(*sorted(errors)[:2])
     assert [round(float(peak), 1) for peak in best.result.peak[1]] == [0.7, 1.3, 1.3, 1.3]
     peaks = ppo.result.peak[-1]
-    assert f"({peaks.min():.1f} to {peaks.max():.1f} nats)".replace("0.", ".") in text
+    assert f"never more than {peaks.min():.1f} to {peaks.max():.1f} nats".replace("0.", ".") in text
     assert check_peaks(best_of_n=3.9, ppo=0.53).right
     assert "too little" in check_peaks(best_of_n=3.9, ppo=0.3).says
     assert "too much" in check_peaks(best_of_n=8, ppo=0.5).says
+
+
+@pytest.mark.slow
+def test_ppo_with_next_to_no_clip_ends_where_notebook_06_says():
+    values = replace(PRESETS["R1-ppo"].values, clip_epsilon=2.0)
+    *_, last = parts(experiment(values, 200), values.method)
+    assert last.run is not None
+    assert last.run.mean("expected_reward")[-1] == pytest.approx(0.75, abs=0.03)
+    assert last.run.mean("kl_to_behavior").max() == pytest.approx(2.1, abs=0.4)
 
 
 def test_best_of_n_without_a_refresh_ends_at_the_best_of_ten_of_the_reference():
