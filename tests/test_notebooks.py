@@ -12,9 +12,10 @@ import pytest
 
 from modeseek.bandit.commands import lab
 from modeseek.bandit.commands.lab import Lab, copy_notebooks, shipped
-from modeseek.bandit.explore.demo.model import recorded
+from modeseek.bandit.explore.demo.model import METHODS, DemoModel, recorded
 from modeseek.bandit.explore.demo.questions import check_distance, check_fastest
 from modeseek.bandit.explore.kl.questions import check_boundary, check_counter_example, check_overtaking
+from modeseek.bandit.simulator.results import experiment_of
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 _spec = importlib.util.spec_from_file_location("build", NOTEBOOKS / "build.py")
@@ -65,10 +66,10 @@ def test_what_notebook_00_says_of_the_reference_is_so():
     reference = recorded()["reference_probs"].values
     text = " ".join(build.source("00_start_here").cells[0].source.split())
     said = {  # words → the tokens that they are about
-        r"(\.\d+) of its mass on tokens 1 to 35": range(1, 36),
-        r"(\.\d+) on the two outermost ones, 0 and 99": (0, 99),
-        r"tokens 60 to 80, has (\.\d+) of the reference's mass": range(60, 81),
-        r"tokens 10 to 30, it has (\.\d+)": range(10, 31),
+        r"(\.\d+) of its probability to tokens 1 to 35": range(1, 36),
+        r"(\.\d+) to the two outermost ones, 0 and 99": (0, 99),
+        r"tokens 60 to 80, to which the reference gives (\.\d+)": range(60, 81),
+        r"tokens 10 to 30, to which it gives (\.\d+)": range(10, 31),
     }
     for words, tokens in said.items():
         found = re.search(words, text)
@@ -78,6 +79,37 @@ def test_what_notebook_00_says_of_the_reference_is_so():
         liked = np.flatnonzero(recorded()["token_rewards"].sel(reward=reward).values > 0.5)
         assert set(liked) <= set(tokens)
         assert liked.mean() == np.mean(tokens)
+
+
+def test_what_notebook_00_says_of_its_run_is_so():
+    text = " ".join(" ".join(cell.source for cell in build.source("00_start_here").cells).split())
+
+    def said(words: str) -> list[float]:
+        found = re.search(words, text)
+        assert found, words
+        return [float(number) for number in found.groups()]
+
+    far, near = (DemoModel(name).result for name in ("R1", "R2"))
+    at = {name: METHODS.index(name) for name in METHODS}
+    ends = {name: (far.reward[at[name], -1], near.reward[at[name], -1]) for name in METHODS}
+    run = experiment_of(recorded())
+    rates = dict(zip(METHODS, run.method_learning_rates, strict=True))
+    assert run.hyper.kl_coefficient == 0.0
+    assert run.algorithm.collections == said(r"three seeds, (\d+) rounds")[0]
+    assert said(r"response, (\d+) nats from the reference on R1") == [round(far.divergence[at["ppo"], -1])]
+    assert far.divergence[[at["best_of_n"], at["rwr"]], -1] == pytest.approx(far.frontier[0][-1], abs=0.6)
+    assert said(r"a margin of (\d+) nats") == [pytest.approx(1 / (2 * run.hyper.tau))]
+    assert said(r"(\.\d+) for both kinds of IPO, (\.\d+) for the others") == [rates["ipo"], rates["ppo"]]
+    assert rates["on_policy_ipo"] == rates["ipo"]
+    assert rates["ppo"] == rates["rwr"] == rates["best_of_n"]
+    assert min(ends["best_of_n"][0], ends["rwr"][0], ends["ppo"][0], ends["on_policy_ipo"][1]) > 0.99
+    assert said(r"offline IPO ends at (\.\d+) on these three seeds") == [round(ends["ipo"][0], 2)]
+    gains = [round(on - off, 2) for on, off in zip(ends["on_policy_ipo"], ends["ipo"], strict=True)]
+    assert said(r"ends (\.\d+) above offline IPO on R1 and (\.\d+) above it on R2") == gains
+    assert said(r"on R1 it ends at (\.\d+)") == [round(ends["on_policy_ipo"][0], 2)]
+    half = {name: far.steps[(far.reward[i] > 0.5).argmax()] for name, i in at.items() if name != "ipo"}
+    assert said(r"step (\d+), Best-of-N at (\d+), RWR at (\d+)") == [half["ppo"], half["best_of_n"], half["rwr"]]
+    assert list(sorted(half, key=half.get)) == ["on_policy_ipo", "best_of_n", "rwr", "ppo"]
 
 
 def test_a_stale_notebook_is_noticed(tmp_path, monkeypatch):
