@@ -86,9 +86,9 @@ offline.reveal
 
 # %% [markdown]
 # **Read the right picture, too.** PPO, RWR and Best-of-N have no price for distance in their objective here: with time they put
-# all mass on one response, 62 nats from the reference on R1. IPO has one built in: its loss asks for a margin of 10 nats between
-# two responses and no more. A reward at the end therefore compares methods with different goals. Ask who earns more at the
-# same number of nats. (Learning rates differ too: .003 for both kinds of IPO, .001 for the others.)
+# all mass on one response (exercise 2 asks how far away that is). IPO has one built in: its loss asks for a margin of 10 nats
+# between two responses and no more. A reward at the end therefore compares methods with different goals. Ask who earns more
+# at the same number of nats. (Learning rates differ too: .003 for both kinds of IPO, .001 for the others.)
 
 # %% [markdown]
 # ## Exercises

@@ -26,12 +26,12 @@ def predict_offline() -> Prediction:
         return Truth(
             0 if lost["R1"] > lost["R2"] else 1,
             f"Offline IPO ends at {offline['R1']:z.2f} on R1 and at {offline['R2']:z.2f} on R2; on-policy PPO at "
-            f"{online['R1']:z.2f} and {online['R2']:z.2f}. Both begin with samples of the reference. On R1 these have a "
-            f"mean reward of {seen.mean():z.2f}, and the best of a hundred (of seed 0) has {seen.max():z.2f}. PPO draws "
-            "its next hundred from a policy that has become better; offline IPO has to do with the first. But the two "
-            "differ in more than their samples. On-policy IPO differs from offline IPO in nothing else, and ends at "
-            f"{pair['R1']:z.2f} and {pair['R2']:z.2f}: fresh samples gain it {pair['R1'] - offline['R1']:z.2f} on R1 and "
-            f"{pair['R2'] - offline['R2']:z.2f} on R2.",
+            f"{online['R1']:z.2f} and {online['R2']:z.2f}. Both begin with samples of the reference. On R1 these have "
+            f"a mean reward of {seen.mean():z.2f}, and the best of a hundred (of seed 0) has {seen.max():z.2f}. PPO "
+            "draws its next hundred from a policy that has become better; offline IPO has to do with the first. But "
+            "the two differ in more than their samples. On-policy IPO differs from offline IPO in nothing else, and "
+            f"ends at {pair['R1']:z.2f} and {pair['R2']:z.2f}: fresh samples gain it "
+            f"{pair['R1'] - offline['R1']:z.2f} on R1 and {pair['R2'] - offline['R2']:z.2f} on R2.",
         )
 
     return Prediction(
