@@ -4,6 +4,7 @@ import dataclasses
 import importlib.util
 import json
 import re
+from functools import partial
 from pathlib import Path
 
 import nbformat
@@ -12,6 +13,9 @@ import pytest
 
 from modeseek.bandit.commands import lab
 from modeseek.bandit.commands.lab import Lab, copy_notebooks, shipped
+from modeseek.bandit.explore.bandit import BanditExplorer
+from modeseek.bandit.explore.bandit.model import BanditModel
+from modeseek.bandit.explore.bandit.questions import REINFORCE_NATS
 from modeseek.bandit.explore.demo.model import METHODS, DemoModel, recorded
 from modeseek.bandit.explore.demo.questions import check_distance, check_fastest
 from modeseek.bandit.explore.kl.questions import check_boundary, check_counter_example, check_overtaking
@@ -81,35 +85,74 @@ def test_what_notebook_00_says_of_the_reference_is_so():
         assert liked.mean() == np.mean(tokens)
 
 
+def said(name: str, words: str) -> list[float]:
+    """The numbers that a notebook's text has in these words."""
+    text = " ".join(" ".join(cell.source for cell in build.source(name).cells).split())
+    found = re.search(words, text)
+    assert found, words
+    return [float(number) for number in found.groups()]
+
+
 def test_what_notebook_00_says_of_its_run_is_so():
-    text = " ".join(" ".join(cell.source for cell in build.source("00_start_here").cells).split())
-
-    def said(words: str) -> list[float]:
-        found = re.search(words, text)
-        assert found, words
-        return [float(number) for number in found.groups()]
-
+    says = partial(said, "00_start_here")
     far, near = (DemoModel(name).result for name in ("R1", "R2"))
     at = {name: METHODS.index(name) for name in METHODS}
     ends = {name: (far.reward[at[name], -1], near.reward[at[name], -1]) for name in METHODS}
     run = experiment_of(recorded())
     rates = dict(zip(METHODS, run.method_learning_rates, strict=True))
     assert run.hyper.kl_coefficient == 0.0
-    assert run.algorithm.collections == said(r"three seeds, (\d+) rounds")[0]
-    assert said(r"response, (\d+) nats from the reference on R1") == [round(far.divergence[at["ppo"], -1])]
-    assert far.divergence[[at["best_of_n"], at["rwr"]], -1] == pytest.approx(far.frontier[0][-1], abs=0.6)
-    assert said(r"a margin of (\d+) nats") == [pytest.approx(1 / (2 * run.hyper.tau))]
-    assert said(r"(\.\d+) for both kinds of IPO, (\.\d+) for the others") == [rates["ipo"], rates["ppo"]]
+    assert run.algorithm.collections == says(r"three seeds, (\d+) rounds")[0]
+    assert far.divergence[[at[name] for name in ("best_of_n", "rwr", "ppo")], -1] == pytest.approx(
+        far.frontier[0][-1], abs=0.6
+    )
+    assert says(r"a margin of (\d+) nats") == [pytest.approx(1 / (2 * run.hyper.tau))]
+    assert says(r"(\.\d+) for both kinds of IPO, (\.\d+) for the others") == [rates["ipo"], rates["ppo"]]
     assert rates["on_policy_ipo"] == rates["ipo"]
     assert rates["ppo"] == rates["rwr"] == rates["best_of_n"]
     assert min(ends["best_of_n"][0], ends["rwr"][0], ends["ppo"][0], ends["on_policy_ipo"][1]) > 0.99
-    assert said(r"offline IPO ends at (\.\d+) on these three seeds") == [round(ends["ipo"][0], 2)]
+    assert says(r"offline IPO ends at (\.\d+) on these three seeds") == [round(ends["ipo"][0], 2)]
     gains = [round(on - off, 2) for on, off in zip(ends["on_policy_ipo"], ends["ipo"], strict=True)]
-    assert said(r"ends (\.\d+) above offline IPO on R1 and (\.\d+) above it on R2") == gains
-    assert said(r"on R1 it ends at (\.\d+)") == [round(ends["on_policy_ipo"][0], 2)]
+    assert says(r"ends (\.\d+) above offline IPO on R1 and (\.\d+) above it on R2") == gains
+    assert says(r"on R1 it ends at (\.\d+)") == [round(ends["on_policy_ipo"][0], 2)]
     half = {name: far.steps[(far.reward[i] > 0.5).argmax()] for name, i in at.items() if name != "ipo"}
-    assert said(r"step (\d+), Best-of-N at (\d+), RWR at (\d+)") == [half["ppo"], half["best_of_n"], half["rwr"]]
-    assert list(sorted(half, key=half.get)) == ["on_policy_ipo", "best_of_n", "rwr", "ppo"]
+    assert says(r"step (\d+), Best-of-N at (\d+), RWR at (\d+)") == [half["ppo"], half["best_of_n"], half["rwr"]]
+    assert sorted(half, key=half.get) == ["on_policy_ipo", "best_of_n", "rwr", "ppo"]
+
+
+def test_what_notebook_05_says_of_its_runs_is_so():
+    says = partial(said, "05_bandit_explorer")
+    model = BanditModel("R1-ppo")
+    assert says(r"token 0 has (\.\d+) and token 99 has (\.\d+)") == [
+        round(model.result.reference[k], 2) for k in (0, 99)
+    ]
+    assert says(r"best response alone, (\d+) nats away on R1") == [round(model.result.frontier_kl[-1])]
+    assert {BanditModel(name).experiments(model.values)[0].hyper.kl_coefficient for name in ("R1-ppo", "R1-rwr")} == {0}
+    for words, preset in (
+        (r"Offline IPO ends at (\.\d+) ± (\.\d+) on R1", "R1-ipo"),
+        (r"and (\.\d+) ± (\.\d+) on R2, PPO at 1 on both", "R2-ipo"),
+        (r"which differs in nothing else, ends at (\.\d+) ± (\.\d+) on R1", "R1-on-policy-ipo"),
+    ):
+        run = BanditModel(preset).run
+        assert says(words) == [round(float(of("expected_reward")[-1]), 2) for of in (run.mean, run.error)]
+    assert min(float(BanditModel(name).run.mean("expected_reward")[-1]) for name in ("R1-ppo", "R2-ppo")) > 0.99
+    ends = BanditModel("R1-ipo").run.curves["expected_reward"][:, -1]
+    spread = [min(ends[:3]), max(ends[:3]), *ends[3:]]
+    assert says(r"three end between (\.\d+) and (\.\d+), two at (\.\d+) and (\.\d+)") == [
+        round(float(e), 2) for e in spread
+    ]
+    tour, at = DemoModel("R1").result, METHODS.index("ipo")
+    three = [round(float(of[at, -1]), 2) for of in (tour.reward, tour.error)]
+    assert says(r"notebook 00, which gave (\.\d+) ± (\.\d+)") == three
+
+
+@pytest.mark.slow
+def test_reinforce_costs_what_the_reveal_of_notebook_05_says():
+    explorer = BanditExplorer("R1-ppo", method="reinforce", seeds=3, collections=8)
+    explorer.train()
+    run = explorer.model.run
+    nats = np.interp(0.5, run.mean("expected_reward"), run.mean("kl_to_reference"))
+    assert run.mean("expected_reward")[-1] > 0.5
+    assert nats == pytest.approx(REINFORCE_NATS, abs=2.0)
 
 
 def test_a_stale_notebook_is_noticed(tmp_path, monkeypatch):

@@ -65,8 +65,9 @@ def separation(p: float = 0.15, q1: float = 0.4, q2: float = 0.1) -> Question:
     which = "reverse" if p > mean else "forward"
     return Question(
         2,
-        f"Two categories have p = {p:g} each, and targets {q1:g} and {q2:g}. Which divergence separates them more in "
-        "its first step? At which p would both do so equally?",
+        f"One logit per category. Two categories have p = {p:g} each, and targets {q1:g} and {q2:g}. A first, small "
+        "gradient step has the same size η on both divergences: on which does it separate log p of the two more? At "
+        "which p would it be as much on both?",
         f"{which.capitalize()} KL: p = {p:g} is {'above' if p > mean else 'below'} L(q₁, q₂) = (q₁ - q₂)/log(q₁/q₂) = "
         f"{mean:z.4f}, where both are equal.",
         ((1, "the right divergence"), (2, "Δf = q₁ - q₂ against Δr = p log(q₁/q₂)"), (1, "the logarithmic mean")),
@@ -81,8 +82,8 @@ def push_down(p: tuple[float, ...] = (0.5, 0.3, 0.15, 0.05), rejected: int = 3) 
     winners = [k for k in range(probs.size) if k != rejected and gains[k] > 0]
     return Question(
         3,
-        f"p = {_list(probs)}. A small gradient step lowers log p of response {rejected}, and does nothing else. Which "
-        "responses gain probability?",
+        f"One logit a response, p = {_list(probs)}; responses are counted from 0. A small gradient step on the logits "
+        f"lowers log p of response {rejected}. Which responses gain probability?",
         f"{', '.join(map(str, winners)) or 'None'}: whoever has p_j > Σ p² - p_l = {bound:z.3f}.",
         ((1, "the condition, or the signs by hand"), (1, "Σ p² - p_l"), (1, "the right responses")),
     )
