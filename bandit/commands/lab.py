@@ -13,7 +13,7 @@ from pathlib import Path
 
 from modeseek.bandit.commands.common import say
 from modeseek.bandit.explore.toolkit.environment import INSTALL
-from modeseek.files import replacing, writable_folder
+from modeseek.files import parse_json, replacing, writable_folder
 
 CLONE = Path(__file__).resolve().parents[2] / "notebooks"
 FIRST = "00_start_here.ipynb"
@@ -41,7 +41,7 @@ def unanswered(text: str) -> str:
 
     The notebooks as they are shipped have those pictures, for whoever reads them without a kernel.
     """
-    notebook = json.loads(text)
+    notebook = parse_json(text, "a notebook")
     for cell in notebook["cells"]:
         if cell["cell_type"] == "code" and GATED.search("".join(cell["source"])):
             cell["outputs"] = []
