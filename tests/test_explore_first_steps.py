@@ -1,6 +1,9 @@
 """Notebook 01: its policies against float64 formulas, finite differences and enumeration."""
 
 import itertools
+import math
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,9 +11,11 @@ import pytest
 from modeseek.bandit.explore.first_steps.lessons import LESSONS, REUSED, sampled_at
 from modeseek.bandit.explore.first_steps.model import FirstStepsModel
 from modeseek.bandit.explore.first_steps.presets import PRESETS, STEPS
+from modeseek.bandit.explore.first_steps.questions import BETA, GROWN, check_pull, dpo_weight
 from modeseek.bandit.explore.first_steps.scene import FirstStepsScene
 from modeseek.bandit.explore.toolkit.canvas import Canvas
 
+ROOT = Path(__file__).parents[1]
 REFERENCE = np.array([0.45, 0.25, 0.15, 0.1, 0.05])
 REWARDS = np.array([-1.0, 0.5, 0.0, -1.5, 1.5])
 LOG_REFERENCE = np.log(REFERENCE)
@@ -150,6 +155,40 @@ def test_an_answer_past_the_clip_is_not_pulled_and_one_within_is():
         clipped += past.sum()
     assert clipped > STEPS
     np.testing.assert_allclose(ratios[::REUSED], 1)
+
+
+def test_arrows_go_out_where_notebook_01_says():
+    pulls = FirstStepsModel("ppo").result.pulls
+    gone = [set(np.flatnonzero(pulls[step] == 0)) for step in (6, 7, 8)]
+    assert gone == [set(), {0, 1}, {0, 1, 3, 4}]
+
+
+def test_dpos_pull_is_the_slope_of_its_loss():
+    for margin in (0.0, GROWN):
+        loss = lambda log_pi, margin=margin: math.log1p(math.exp(-BETA * (margin + log_pi)))
+        slope = (loss(1e-6) - loss(-1e-6)) / 2e-6
+        assert -slope == pytest.approx(BETA * dpo_weight(BETA * margin), abs=1e-8)
+    assert check_pull(0.25, 0.0596).right
+    for tau in (0.05, 0.5):
+        loss = lambda log_pi, tau=tau: (3.0 + log_pi - 1 / (2 * tau)) ** 2
+        assert -(loss(1e-6) - loss(-1e-6)) / 2e-6 == pytest.approx(2 * (1 / (2 * tau) - 3.0), rel=1e-6)
+
+
+def test_what_notebook_01_says_of_over_optimisation_is_in_the_followups():
+    text = " ".join((ROOT / "notebooks" / "src" / "01_first_steps.py").read_text().replace("\n# ", " ").split())
+    chapter = (ROOT / "docs" / "followups.md").read_text().partition("## 2210.10760")[2]
+
+    def found(where: str, words: str) -> list[float]:
+        return [float(number) for number in re.search(words, where).groups()]
+
+    said = found(text, r"falls by (\.\d+) from .* still gains (\.\d+) \(means of (\d+) seeds\)")
+    lost = found(chapter, r"gold reward falls from its peak to the end of training\. \|[^|]*\| \+(\S+) .*? \| (\d+) \|")
+    gained = found(chapter, r"Meanwhile the learnt reward rises\. \|[^|]*\| \+(\S+) ")
+    assert said == [round(lost[0], 2), round(gained[0], 2), lost[1]]
+    penalised = found(chapter, r"50 comparisons, β = 0\.1: (\S+) at the peak, (\S+) at the end")
+    peak = found(chapter, r"50 comparisons: (\S+) at the peak")
+    said = found(text, r"With β = \.1 it falls by (\.\d+), but from a lower peak: (\.\d+) instead of (\.\d+)")
+    assert said == [round(penalised[0] - penalised[1], 2), penalised[0], *peak]
 
 
 def test_only_some_methods_pull_down():

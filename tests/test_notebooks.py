@@ -4,6 +4,7 @@ import dataclasses
 import importlib.util
 import json
 import re
+from functools import partial
 from pathlib import Path
 
 import nbformat
@@ -12,9 +13,13 @@ import pytest
 
 from modeseek.bandit.commands import lab
 from modeseek.bandit.commands.lab import Lab, copy_notebooks, shipped
-from modeseek.bandit.explore.demo.model import recorded
+from modeseek.bandit.explore.bandit import BanditExplorer
+from modeseek.bandit.explore.bandit.model import BanditModel
+from modeseek.bandit.explore.bandit.questions import REINFORCE_NATS
+from modeseek.bandit.explore.demo.model import METHODS, DemoModel, recorded
 from modeseek.bandit.explore.demo.questions import check_distance, check_fastest
 from modeseek.bandit.explore.kl.questions import check_boundary, check_counter_example, check_overtaking
+from modeseek.bandit.simulator.results import experiment_of
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 _spec = importlib.util.spec_from_file_location("build", NOTEBOOKS / "build.py")
@@ -65,10 +70,10 @@ def test_what_notebook_00_says_of_the_reference_is_so():
     reference = recorded()["reference_probs"].values
     text = " ".join(build.source("00_start_here").cells[0].source.split())
     said = {  # words → the tokens that they are about
-        r"(\.\d+) of its mass on tokens 1 to 35": range(1, 36),
-        r"(\.\d+) on the two outermost ones, 0 and 99": (0, 99),
-        r"tokens 60 to 80, has (\.\d+) of the reference's mass": range(60, 81),
-        r"tokens 10 to 30, it has (\.\d+)": range(10, 31),
+        r"(\.\d+) of its probability to tokens 1 to 35": range(1, 36),
+        r"(\.\d+) to the two outermost ones, 0 and 99": (0, 99),
+        r"tokens 60 to 80, to which the reference gives (\.\d+)": range(60, 81),
+        r"tokens 10 to 30, to which it gives (\.\d+)": range(10, 31),
     }
     for words, tokens in said.items():
         found = re.search(words, text)
@@ -78,6 +83,76 @@ def test_what_notebook_00_says_of_the_reference_is_so():
         liked = np.flatnonzero(recorded()["token_rewards"].sel(reward=reward).values > 0.5)
         assert set(liked) <= set(tokens)
         assert liked.mean() == np.mean(tokens)
+
+
+def said(name: str, words: str) -> list[float]:
+    """The numbers that a notebook's text has in these words."""
+    text = " ".join(" ".join(cell.source for cell in build.source(name).cells).split())
+    found = re.search(words, text)
+    assert found, words
+    return [float(number) for number in found.groups()]
+
+
+def test_what_notebook_00_says_of_its_run_is_so():
+    says = partial(said, "00_start_here")
+    far, near = (DemoModel(name).result for name in ("R1", "R2"))
+    at = {name: METHODS.index(name) for name in METHODS}
+    ends = {name: (far.reward[at[name], -1], near.reward[at[name], -1]) for name in METHODS}
+    run = experiment_of(recorded())
+    rates = dict(zip(METHODS, run.method_learning_rates, strict=True))
+    assert run.hyper.kl_coefficient == 0.0
+    assert run.algorithm.collections == says(r"three seeds, (\d+) rounds")[0]
+    assert far.divergence[[at[name] for name in ("best_of_n", "rwr", "ppo")], -1] == pytest.approx(
+        far.frontier[0][-1], abs=0.6
+    )
+    assert says(r"a margin of (\d+) nats") == [pytest.approx(1 / (2 * run.hyper.tau))]
+    assert says(r"(\.\d+) for both kinds of IPO, (\.\d+) for the others") == [rates["ipo"], rates["ppo"]]
+    assert rates["on_policy_ipo"] == rates["ipo"]
+    assert rates["ppo"] == rates["rwr"] == rates["best_of_n"]
+    assert min(ends["best_of_n"][0], ends["rwr"][0], ends["ppo"][0], ends["on_policy_ipo"][1]) > 0.99
+    assert says(r"offline IPO ends at (\.\d+) on these three seeds") == [round(ends["ipo"][0], 2)]
+    gains = [round(on - off, 2) for on, off in zip(ends["on_policy_ipo"], ends["ipo"], strict=True)]
+    assert says(r"ends (\.\d+) above offline IPO on R1 and (\.\d+) above it on R2") == gains
+    assert says(r"on R1 it ends at (\.\d+)") == [round(ends["on_policy_ipo"][0], 2)]
+    half = {name: far.steps[(far.reward[i] > 0.5).argmax()] for name, i in at.items() if name != "ipo"}
+    assert says(r"step (\d+), Best-of-N at (\d+), RWR at (\d+)") == [half["ppo"], half["best_of_n"], half["rwr"]]
+    assert sorted(half, key=half.get) == ["on_policy_ipo", "best_of_n", "rwr", "ppo"]
+
+
+def test_what_notebook_05_says_of_its_runs_is_so():
+    says = partial(said, "05_bandit_explorer")
+    model = BanditModel("R1-ppo")
+    assert says(r"token 0 has (\.\d+) and token 99 has (\.\d+)") == [
+        round(model.result.reference[k], 2) for k in (0, 99)
+    ]
+    assert says(r"best response alone, (\d+) nats away on R1") == [round(model.result.frontier_kl[-1])]
+    assert {BanditModel(name).experiments(model.values)[0].hyper.kl_coefficient for name in ("R1-ppo", "R1-rwr")} == {0}
+    for words, preset in (
+        (r"Offline IPO ends at (\.\d+) ± (\.\d+) on R1", "R1-ipo"),
+        (r"and (\.\d+) ± (\.\d+) on R2, PPO at 1 on both", "R2-ipo"),
+        (r"which differs in nothing else, ends at (\.\d+) ± (\.\d+) on R1", "R1-on-policy-ipo"),
+    ):
+        run = BanditModel(preset).run
+        assert says(words) == [round(float(of("expected_reward")[-1]), 2) for of in (run.mean, run.error)]
+    assert min(float(BanditModel(name).run.mean("expected_reward")[-1]) for name in ("R1-ppo", "R2-ppo")) > 0.99
+    ends = BanditModel("R1-ipo").run.curves["expected_reward"][:, -1]
+    spread = [min(ends[:3]), max(ends[:3]), *ends[3:]]
+    assert says(r"three end between (\.\d+) and (\.\d+), two at (\.\d+) and (\.\d+)") == [
+        round(float(e), 2) for e in spread
+    ]
+    tour, at = DemoModel("R1").result, METHODS.index("ipo")
+    three = [round(float(of[at, -1]), 2) for of in (tour.reward, tour.error)]
+    assert says(r"notebook 00, which gave (\.\d+) ± (\.\d+)") == three
+
+
+@pytest.mark.slow
+def test_reinforce_costs_what_the_reveal_of_notebook_05_says():
+    explorer = BanditExplorer("R1-ppo", method="reinforce", seeds=3, collections=8)
+    explorer.train()
+    run = explorer.model.run
+    nats = np.interp(0.5, run.mean("expected_reward"), run.mean("kl_to_reference"))
+    assert run.mean("expected_reward")[-1] > 0.5
+    assert nats == pytest.approx(REINFORCE_NATS, abs=2.0)
 
 
 def test_a_stale_notebook_is_noticed(tmp_path, monkeypatch):
@@ -175,6 +250,23 @@ def test_lab_copies_and_leaves_a_readers_work_alone(tmp_path, capsys, monkeypatc
     assert "--allow-root" in Lab(allow_root=True).command(folder)
     assert "--allow-root" not in Lab().command(folder)
     assert Lab(here=True).command(shipped())[3] == f"--ServerApp.root_dir={NOTEBOOKS}"
+
+
+def test_a_copy_does_not_show_what_waits_for_a_prediction(tmp_path):
+    assert copy_notebooks(NOTEBOOKS, tmp_path) == []
+    emptied = 0
+    for path in sorted(NOTEBOOKS.glob("*.ipynb")):
+        theirs, mine = (nbformat.read(each, as_version=4) for each in (path, tmp_path / path.name))
+        nbformat.validate(mine)
+        for shipped_cell, copied in zip(theirs.cells, mine.cells, strict=True):
+            if ".after(" in shipped_cell.source:
+                assert shipped_cell.outputs
+                assert copied.outputs == []
+                emptied += 1
+                shipped_cell.outputs = []
+            assert copied == shipped_cell
+    assert emptied >= len(build.names())
+    assert copy_notebooks(NOTEBOOKS, tmp_path) == []
 
 
 def test_lab_says_what_is_wrong(tmp_path, monkeypatch):

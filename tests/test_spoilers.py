@@ -19,7 +19,7 @@ NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 SPOILERS: dict[str, dict[str, tuple[str, ...]]] = {
     "00_start_here": {"offline": (r"offline IPO (ends|stays|loses)[^.|]*R1", r"costs it more on R1")},
     "01_first_steps": {
-        "first": (r"π times the advantage", r"learns little from those"),
+        "first": (r"π times the advantage", r"learns little from those", r"how often an answer comes"),
         "end": (r"both rest at", r"most have one goal", r"four of these six"),
     },
     "02_dpo_out_of_distribution": {
@@ -36,7 +36,12 @@ SPOILERS: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "05_bandit_explorer": {
         "wave": (r"never hold more", r"knows nothing of token"),
-        "price": (r"PPO[^.|]*(fewest|fewer) nats", r"PPO[^.|]*nearer\* to", r"nearer[^.|]*than Best-of-N"),
+        "price": (
+            r"PPO[^.|]*(fewest|fewer) nats",
+            r"PPO[^.|]*nearer\* to",
+            r"nearer[^.|]*than Best-of-N",
+            r"push alone",
+        ),
     },
     "06_on_policy": {
         "size": (

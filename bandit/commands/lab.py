@@ -2,11 +2,10 @@
 
 import contextlib
 import dataclasses
-import filecmp
 import importlib.util
+import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import sysconfig
@@ -14,12 +13,14 @@ from pathlib import Path
 
 from modeseek.bandit.commands.common import say
 from modeseek.bandit.explore.toolkit.environment import INSTALL
-from modeseek.files import replacing, writable_folder
+from modeseek.files import parse_json, replacing, writable_folder
 
 CLONE = Path(__file__).resolve().parents[2] / "notebooks"
 FIRST = "00_start_here.ipynb"
 OLD_IMPORT = re.compile(r"(^|[\s\"])(from|import) (bandit|llm)\b", re.MULTILINE)
 """In a notebook's JSON: an import by the names from before `modeseek.bandit` and `modeseek.llm`."""
+GATED = re.compile(r"\.after\(")
+"""In a cell's source: what it shows waits for a prediction."""
 
 
 def shipped() -> Path:
@@ -35,8 +36,20 @@ def shipped() -> Path:
     raise ValueError(f"no notebooks found in {CLONE} or {installed}: install modeseek again")
 
 
+def unanswered(text: str) -> str:
+    """A notebook without what its cells show that wait for a prediction: nobody who opens it reads the answer first.
+
+    The notebooks as they are shipped have those pictures, for whoever reads them without a kernel.
+    """
+    notebook = parse_json(text, "a notebook")
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "code" and GATED.search("".join(cell["source"])):
+            cell["outputs"] = []
+    return json.dumps(notebook, ensure_ascii=False, indent=1) + "\n"
+
+
 def copy_notebooks(source: Path, folder: Path) -> list[str]:
-    """Copy every notebook that the folder does not have; what a reader changed is left alone.
+    """Copy every notebook that the folder does not have, `unanswered`; what a reader changed is left alone.
 
     Returns:
         names of those left alone although they differ.
@@ -47,11 +60,11 @@ def copy_notebooks(source: Path, folder: Path) -> list[str]:
     writable_folder(folder)
     kept = []
     for path in sorted(source.glob("*.ipynb")):
-        to = folder / path.name
+        to, text = folder / path.name, unanswered(path.read_text(encoding="utf-8"))
         if not to.exists():
             with replacing(to) as temporary:
-                shutil.copyfile(path, temporary)
-        elif not filecmp.cmp(path, to, shallow=False):
+                temporary.write_text(text, encoding="utf-8")
+        elif to.read_text(encoding="utf-8", errors="replace") != text:
             kept.append(path.name)
     return kept
 

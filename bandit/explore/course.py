@@ -15,7 +15,8 @@ class Stop(NamedTuple):
         name: of its file, without an ending.
         title: as its first line has it.
         question: that it answers.
-        minutes: to read it, predict, explore and do its exercises; `reading_time` says how they are estimated.
+        minutes: to read it, predict, explore and do its exercises, for who has met such ideas before; `reading_time`
+            says how they are estimated.
         needs: numbers of the notebooks whose words it uses.
         knows: what else it needs; empty if nothing.
         afterwards: what its reader can do, without giving a prediction away.
@@ -47,14 +48,14 @@ COURSE = (
         "Which method, when? One recorded run, and whether everything is installed.",
         15,
         (),
-        "nothing: each word in it is explained in 01",
+        "nothing: what it does not explain, 01 does",
         "work an explorer, and say what this course is about",
     ),
     Stop(
         "01_first_steps",
         "First steps",
         "Preference, reward, KL, and six methods: what does each word mean?",
-        45,
+        50,
         (),
         "softmax and logarithm",
         "say in a sentence and an equation what each of six methods does, and on whose samples",
@@ -177,7 +178,8 @@ def head(name: str) -> str:
     here = {each.name: each for each in COURSE}[name]
     links = [f"[{number}]({stop(number).name}.ipynb)" for number in here.needs]
     needs = ", ".join([*links, *([here.knows] if here.knows else [])])
-    return f"{way(name)}\n\n*{here.minutes} minutes · needs {needs} · afterwards you can {here.afterwards}.*"
+    minutes = f"{here.minutes} minutes, twice that if it is all new to you"
+    return f"{way(name)}\n\n*{minutes} · needs {needs} · afterwards you can {here.afterwards}.*"
 
 
 READING = 200
@@ -187,7 +189,9 @@ EACH = {"prediction": 1, "explorer": 3, "exercise": 3}
 
 
 def reading_time(words: int, counted: Mapping[str, int]) -> float:
-    """Minutes that a notebook takes: a rule of thumb, no reader has been timed.
+    """Minutes that a notebook takes whoever has met such ideas before: a rule of thumb, no reader has been timed.
+
+    One to whom all was new guessed two to almost three times as many, of two notebooks.
 
     Args:
         words: of its text.

@@ -12,13 +12,14 @@
 # A language model that is fine-tuned on preferences is pushed by one of a dozen methods. Some sample from the model that
 # is being trained, some read a fixed data set; some push bad responses down, some only pull good ones up. Tajwar et al.
 # (ICML 2024) asked when which of it pays. This notebook is a tour on one recorded run, so that there is something to see
-# at once; the next ones take it apart. Its words are explained in [01](01_first_steps.ipynb), each before it is used; here it
-# is enough that a *policy* is the model seen as a distribution over its responses, that the *reference* is the policy before
-# fine-tuning, and that a *reward* says how good a response is.
+# at once; the next ones take it apart. Here it is enough that a *policy* is the model seen as a distribution over its
+# responses, that the *reference* is the policy before fine-tuning, and that a *reward* says how good a response is;
+# [01](01_first_steps.ipynb) explains these words and the methods.
 #
-# The problem is small enough to see whole: a response is 10 tokens out of 100, a *reference* policy that has .45 of its
-# mass on tokens 1 to 35 and .38 on the two outermost ones, 0 and 99, and a reward that likes one neighbourhood of tokens.
-# With **R1** that neighbourhood, tokens 60 to 80, has .04 of the reference's mass; with **R2**, tokens 10 to 30, it has .29.
+# The problem is small enough to see whole. A response is a row of 10 *tokens*; there are 100 different tokens, 0 to 99. Every
+# token has a reward between 0 and 1, and a response earns the mean over its tokens. The reference gives .45 of its
+# probability to tokens 1 to 35, and .38 to the two outermost ones, 0 and 99. The reward is high in one neighbourhood. With
+# **R1** that is tokens 60 to 80, to which the reference gives .04; with **R2** it is tokens 10 to 30, to which it gives .29.
 
 # %% [markdown]
 # ## How much time have you got?
@@ -29,10 +30,11 @@
 # | time | for whom | which |
 # |---|---|---|
 # | 30 minutes | You have met PPO and DPO before. | [00](00_start_here.ipynb), [02](02_dpo_out_of_distribution.ipynb), without the exercises |
-# | 90 minutes | You know softmax and logarithm. | [00](00_start_here.ipynb), [01](01_first_steps.ipynb), [03](03_negative_gradient.ipynb), [06](06_on_policy.ipynb), without the exercises |
+# | 90 minutes | You know the gradient of a softmax, and have heard of KL. | [00](00_start_here.ipynb), [01](01_first_steps.ipynb), [03](03_negative_gradient.ipynb), [06](06_on_policy.ipynb), without the exercises |
 # | about five hours | You want all of it. | 00 to 11, in their order |
 #
-# The minutes at a notebook's head are estimates. From 01 on each notebook names those whose words it uses.
+# The minutes are for who has met such ideas before; they are estimates, and nobody was timed. If all of it is new to you, take
+# twice as many, and 01 in two halves (up to the policy gradient; the rest). Each notebook names those whose words it uses.
 
 # %% [markdown]
 # ## Is everything here?
@@ -61,9 +63,14 @@ offline
 # %% [markdown]
 # ## Explore
 #
-# Choose a reward and a method, and move or play the measurement. Every control works from the keyboard: Tab to reach it,
-# arrow keys to move it. The line *state* below the picture holds everything; send it to somebody, and
-# `DemoExplorer.from_state("…")` shows the same.
+# Choose a reward and a method, and move or play the measurement. On the left every curve is the mean of three *seeds* (runs
+# that differ in their random numbers alone), the band its standard error. On the right a policy's distance from the
+# reference is measured in *nats*; the dashed line is the most reward that any policy can have at a distance, and the diamond
+# at its end the policy that always gives the best response.
+#
+# Every control works from the keyboard: Tab to reach it, arrow keys to move it. The line *state* below the picture holds
+# everything; send it to somebody, and `DemoExplorer.from_state("…")` shows the same. In the names of presets and methods - and
+# _ are alike.
 
 # %%
 from modeseek.bandit.explore import DemoExplorer
@@ -76,6 +83,12 @@ explorer.after(offline)
 
 # %%
 offline.reveal
+
+# %% [markdown]
+# **Read the right picture, too.** PPO, RWR and Best-of-N have no price for distance in their objective here: with time they put
+# all mass on one response (exercise 2 asks how far away that is). IPO has one built in: its loss asks for a margin of 10 nats
+# between two responses and no more. A reward at the end therefore compares methods with different goals. Ask who earns more
+# at the same number of nats. (Learning rates differ too: .003 for both kinds of IPO, .001 for the others.)
 
 # %% [markdown]
 # ## Exercises
@@ -122,11 +135,11 @@ check_distance(...)
 # %% [markdown]
 # ## What the paper claims, what we see
 #
-# | the paper (section 5) | this recorded run, 3 seeds (runs that differ in their random numbers alone), 40 of 100 collections |
+# | the paper (section 5) | this recorded run: three seeds, 40 rounds of sampling where the paper has 100 |
 # |---|---|
-# | On-policy sampling helps most where the reward's peak is far from the reference. | On R1 Best-of-N, RWR and PPO, which sample on-policy, reach the ceiling; offline IPO stays below one half. |
-# | On-policy IPO reaches the ceiling too (figure 19). | Find its curve. What it hangs on is the question of [09](09_reproduce_paper.ipynb). |
-# | Negative gradients, that is pushing down, make a method fast. | The first exercise is about that; why is the question of [03](03_negative_gradient.ipynb). |
+# | On-policy sampling helps most where the reward's peak is far from the reference. | On R1 Best-of-N, RWR and PPO reach the ceiling, and offline IPO ends at .44 on these three seeds ([05](05_bandit_explorer.ipynb) has two more). But they differ from it in more than their samples. On-policy IPO differs in nothing else, and ends .02 above offline IPO on R1 and .29 above it on R2: not seen here. |
+# | On-policy IPO reaches the ceiling too (figure 19). | On R2; on R1 it ends at .46. What that hangs on is the question of [09](09_reproduce_paper.ipynb). |
+# | Negative gradients, that is pushing down, make a method fast. | On-policy IPO is the first above one half on R1, at three times the others' learning rate. PPO pushes down too, and is the slowest on-policy method: it is above one half at step 68, Best-of-N at 50, RWR at 54. This run does not tell the push from the rate; [09](09_reproduce_paper.ipynb) tunes the rates. |
 
 # %% [markdown]
 # ## Take it with you

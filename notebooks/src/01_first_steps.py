@@ -10,7 +10,7 @@
 # # First steps
 #
 # Whoever knows softmax and logarithm can read this notebook; the words of the other ones are explained here, each before it
-# is used.
+# is used. Numbers of equations and sections are those of Tajwar et al. (2024).
 #
 # A language model is asked a question x, and answers y with probability π(y | x). That distribution is its **policy**. To see
 # all of it we let the model know five answers only. *What is the capital of Australia?*
@@ -88,8 +88,9 @@ FirstStepsExplorer(
 #
 # $$w_j = -\frac{\partial L}{\partial \log \pi(y_j)},$$
 #
-# L being the **loss**, what the method minimises: it wants log π(y_j) up where w is positive, down where it is negative. As
-# all probabilities sum to 1, the logit feels $w_j - \pi_j \sum_k w_k$.
+# L being the **loss**, what the method minimises: it wants log π(y_j) up where w is positive, down where it is negative. A
+# higher logit of y_j raises log π(y_j) at the rate 1 − π_j and lowers the log of each other answer at the rate π_j. So what is
+# left of the pulls for this logit is $w_j - \pi_j \sum_k w_k$.
 #
 # The **policy gradient** (REINFORCE) lets the policy answer, and pulls each of its answers up or down by the answer's
 # **advantage** A: how much better it is than the policy's own average, here with the price of eq. 2 in it (I.2.3):
@@ -97,9 +98,10 @@ FirstStepsExplorer(
 # $$L = -\mathbb{E}_{y \sim \pi}\bigl[A(y) \log \pi(y)\bigr], \qquad
 # A(y) = r(y) - \beta \log\frac{\pi(y)}{\pi_{\mathrm{ref}}(y)} - \text{its mean under } \pi .$$
 #
-# (I.2.3 divides A by its standard deviation too; that changes how long a step is, not where it goes.) It is **on-policy**:
-# samples come from the policy that is being trained, new ones at every step. Pictures here show the mean over all samples
-# that it could draw, so nothing in them is due to luck.
+# Samples and advantages count as given numbers while the gradient is taken: only the log π(y) that stands there is
+# differentiated. (I.2.3 divides A by its standard deviation too; that changes how long a step is, not where it goes.) The
+# policy gradient is **on-policy**: samples come from the policy that is being trained, new ones at every step. Pictures here
+# show the mean over all samples that it could draw, so nothing in them is due to luck.
 
 # %%
 from modeseek.bandit.explore.first_steps.questions import predict_first
@@ -119,7 +121,7 @@ explorer.after(first)
 first.reveal
 
 # %% [markdown]
-# ## PPO: the same answers again, within a band
+# ## PPO: the same answers again, and a clip
 #
 # Answers are expensive to sample, so PPO takes several steps on the same ones. They come then from a policy of some steps
 # ago, π_gen (the **behavior** policy), and count by the **ratio** ρ = π/π_gen. Nobody should go far on old answers, so the
@@ -128,12 +130,13 @@ first.reveal
 # $$L = -\mathbb{E}_{y \sim \pi_{\mathrm{gen}}}\bigl[\min\bigl(\rho A,\; \mathrm{clip}(\rho, 1-\varepsilon, 1+\varepsilon)\,
 # A\bigr)\bigr].$$
 #
-# A good answer that is already 1 + ε times as likely, or a bad one below 1 − ε, is not pulled any further. Here samples are
-# fresh every sixth step, and ε = .2. Move **step** from 6 to 11: one arrow after the other goes out as its bar passes a
-# dashed line.
+# A good answer that is already 1 + ε times as likely, or a bad one below 1 − ε, is not pulled any further. Nothing brings it
+# back either: the step that crosses the line goes beyond it. Here samples are fresh every sixth step, and ε = .2. Move **step**
+# from 6 to 8: two arrows go out at 7, two more at 8, as their bars have passed a dashed line. The fifth answer, y₃, hardly
+# moves.
 
 # %%
-FirstStepsExplorer(preset="ppo", step=8, hide=("preset", "other", "reference", "draws", "state", "export"))
+FirstStepsExplorer(preset="ppo", step=7, hide=("preset", "other", "reference", "draws", "state", "export"))
 
 # %% [markdown]
 # ## DPO: no rewards, only pairs
@@ -145,8 +148,10 @@ FirstStepsExplorer(preset="ppo", step=8, hide=("preset", "other", "reference", "
 # $$L = -\mathbb{E}_{y_w \succ y_l}\bigl[\log \sigma(\beta m)\bigr], \qquad m = \log\frac{\pi(y_w)}{\pi_{\mathrm{ref}}(y_w)} -
 # \log\frac{\pi(y_l)}{\pi_{\mathrm{ref}}(y_l)} .$$
 #
-# m is the **margin** of a pair. It is **offline**: the pairs were drawn once, here from the reference. The chosen answer is
-# pulled up and the rejected one down; a pull downwards is called a **negative gradient**.
+# m is the **margin** of a pair. DPO is **offline**: the pairs were drawn once, here from the reference. The chosen answer of a
+# pair is pulled up by $w = \beta\, \sigma(-\beta m)$ and the rejected one down by as much. A pull downwards is called a
+# **negative gradient**. At the reference m = 0 and the pull is β/2; it fades as the margin grows. The arrows are the mean over
+# all pairs.
 
 # %%
 from modeseek.bandit.explore.first_steps.questions import predict_end
@@ -163,15 +168,15 @@ end.reveal
 # %% [markdown]
 # ## IPO: a margin to reach
 #
-# DPO's loss falls for ever as the margin grows; if a pair is always judged alike, nothing stops it. **IPO** asks for a margin
-# of 1/(2τ) nats, and no more (eq. 20):
+# DPO's loss falls for ever as the margin grows; if a pair is always judged alike, nothing stops it. **IPO** asks each pair for a
+# margin of 1/(2τ) nats, and no more (eq. 20):
 #
 # $$L = \mathbb{E}_{y_w \succ y_l}\Bigl[\Bigl(m - \frac{1}{2\tau}\Bigr)^2\Bigr].$$
 #
-# Where judges differ, a pair counts both ways round and the margin rests in between: the policy comes to
-# $\pi_{\mathrm{ref}}(y) \exp(p(y)/\tau)/Z$, p(y) being how often y is preferred to an answer of the reference. p is at most
-# 1, so a rare answer gains at most a factor e^{1/τ} on others, however good it is. Watch for pulls that turn round once a
-# margin is passed.
+# Its pulls are ±2 (1/(2τ) − m): zero at the target, and turned round beyond it. Where judges differ, a pair counts both ways
+# round and the margin rests in between: the policy comes to $\pi_{\mathrm{ref}}(y) \exp(p(y)/\tau)/Z$, p(y) being how often y
+# is preferred to an answer of the reference. Between two answers p differs by less than 1, so a rare answer gains less than
+# 1/τ nats on another, however good it is. (One pair asks for half of that; margins over answers in between add up.)
 
 # %%
 FirstStepsExplorer(preset="ipo", step=1, hide=("preset", "other", "reference", "draws", "state", "export"))
@@ -211,7 +216,7 @@ best
 # | | learns from | samples of | pushes down? | comes to rest at |
 # |---|---|---|---|---|
 # | policy gradient | rewards | the policy | yes | π* |
-# | PPO | rewards | the policy, a few steps ago | yes, within the band | π* |
+# | PPO | rewards | the policy, a few steps ago | yes, until clipped | π* |
 # | DPO | pairs | the reference | yes | π* |
 # | IPO | pairs | the reference | yes | π_ref exp(p/τ)/Z |
 # | RWR | rewards | the reference (or the policy) | no | π* (or the best answer alone) |
@@ -219,7 +224,14 @@ best
 #
 # If most have one goal, why so many? Because none gets to the end: there are few samples and few steps, and 100¹⁰ answers
 # instead of five. *Whose samples*, and *whether something is pushed down*, decide how far one gets. That is this course's
-# question.
+# question. In notebook 00 and in the recorded runs from 05 on the policy gradient and PPO have no price: β is 0 in the advantage,
+# and they go on to the best answer alone.
+#
+# Why have a price at all? Here the rewards were known. A reward model that was fitted to few comparisons is wrong in places.
+# In one of this project's trials a response has three tokens, the reward model is fitted to 50 comparisons, and PPO has no price.
+# Then the policy's true reward falls by .11 from its peak to the end of training, while the learnt one still gains .15 (means of
+# 400 seeds). With β = .1 it falls by .02, but from a lower peak: .57 instead of .76. The picture is in `docs/followups.md`,
+# chapter 2210.10760.
 
 # %% [markdown]
 # ## Exercises
@@ -278,6 +290,25 @@ check_draws(...)
 #
 # ```python
 # check_draws(14)
+# ```
+# </details>
+
+# %% [markdown]
+# **4.** DPO with β = .5, one pair. How strong is the pull on the chosen answer at the reference, and how strong where the
+# margin has grown to 4 nats? (To .005.)
+
+# %% tags=["exercise"]
+from modeseek.bandit.explore.first_steps.questions import check_pull
+
+check_pull(at_reference=..., at_four_nats=...)
+
+# %% [markdown]
+# <details><summary>A solution</summary>
+#
+# w = β σ(−βm). At m = 0 that is β/2 = .25; at m = 4 it is .5 σ(−2) = .5/(1 + e²).
+#
+# ```python
+# check_pull(at_reference=0.25, at_four_nats=0.5 / (1 + math.exp(2)))
 # ```
 # </details>
 

@@ -9,11 +9,16 @@
 # %% [markdown]
 # # A bandit in training
 #
-# The problem is that of notebook 00: a response is 10 tokens out of 100, its reward the mean of its tokens' rewards, and
-# the prompt that it answers, another token, has no part in that. The policy is GPT-Nano, a transformer with 3 blocks, that starts
-# at the reference: mostly tokens 0 to 35, and 99. Algorithm 1 of Tajwar et al. (2024) turns: sample a *collection* of
-# responses, score them, take a few gradient steps, sample again. (*Bandit* is the field's name for a problem where one
+# The problem is that of notebook 00: a response is a row of 10 tokens out of 100, its reward is the mean of its tokens' rewards,
+# and the prompt that it answers, another token, has no part in that. The policy is GPT-Nano, a transformer with 3 blocks. It
+# starts at the reference: mostly tokens 0 to 35, and 99. Algorithm 1 of Tajwar et al. (2024) is a loop: sample a *collection*
+# of responses, score them, take a few gradient steps, sample again. (*Bandit* is the field's name for a problem where one
 # choice is made and one reward is given.)
+#
+# The reference is a histogram of random numbers. They come from a Cauchy distribution, which has very long tails, and are
+# sorted into 100 bins of (−1, 1), one a token. What falls outside is *piled up* in the two outer bins; hence token 0 has .31
+# and token 99 has .07. The paper says that it "clips" them. That may also mean that they are *discarded*, and has nothing to
+# do with PPO's clip.
 #
 # **Question.** What does training look like, token by token?
 
@@ -40,8 +45,13 @@ price
 # reward against the step and against its price in nats, below the most that is possible.
 #
 # Change anything else and press **Train**: it runs here, in the background, and can be cancelled; what was trained until
-# then stays. Only shapes (policy, prompts, responses, inner steps) are compiled anew, 10 to 30 s. Five seeds of GPT-Nano
-# take one to two minutes on two cores; one seed, or the table of logits, takes seconds.
+# then stays. JAX first compiles a program for the shapes of its arrays; so a new policy, or another number of prompts,
+# responses or inner steps, takes 10 to 30 s more. Five seeds of GPT-Nano take one to two minutes on two cores; one seed, or
+# the table of logits, takes seconds.
+#
+# β is 0 in the reward of PPO here, and RWR and Best-of-N have no price for distance either. So these do not rest at notebook
+# 01's π*, but go on to the best response alone, 62 nats away on R1. DPO has its β and IPO its τ. The reward at the end therefore
+# compares methods with different goals; the panel below right asks what was earned at the same distance.
 
 # %%
 from modeseek.bandit.explore import BanditExplorer
@@ -51,7 +61,8 @@ explorer.after(wave, price)
 
 # %% [markdown]
 # The same reward for offline IPO, which sees nothing but 100 samples of the reference, over and over; only the player is
-# left in sight (`hide=`).
+# left in sight (`hide=`). Look at the five grey curves: three end between .41 and .45, two at .66 and .75. The first three are the
+# seeds of notebook 00, which gave .44 ± .01. A standard error of three seeds that happen to agree can be far too small.
 
 # %%
 everything_else = (
@@ -87,8 +98,9 @@ price.reveal
 # %% [markdown]
 # **Why.** Whatever the method, a gradient step follows $\sum_y w(y)\, \nabla_\theta \log \pi_\theta(y)$; methods differ in
 # the weights $w = -\partial L / \partial \log \pi_\theta(y)$, and in where $y$ comes from. Weighted likelihood (Best-of-N,
-# RWR) has $w \ge 0$. Policy gradients have $w \propto$ the advantage, the reward standardised over the batch (eq. 19), and
-# DPO and IPO (eqs. 3, 20) push the better of two responses up and the worse one down: the *negative gradient* of section 5.
+# RWR) has $w \ge 0$. Policy gradients have $w \propto$ the advantage, the reward standardised over the batch (eq. 19); samples and
+# advantages are held fixed while the gradient is taken. DPO and IPO (eqs. 3, 20) push the better of two responses up and the
+# worse one down: the *negative gradient* of section 5.
 #
 # The dashed curve is exact. Of all policies at most $K$ nats from the reference the best draws every token from
 # $\pi_{\text{ref}}(a) \exp(\lambda\, r(a))$, the optimum of eq. 2 with $\beta = 1/(10 \lambda)$, since the reward is a mean
@@ -169,7 +181,8 @@ check_faster(...)
 # %% [markdown]
 # <details><summary>A solution</summary>
 #
-# The learning rate sets the size of Adam's steps; three times the recorded one still trains well.
+# The learning rate sets the size of the steps; three times the recorded one still trains well. (The optimizer is Adam: it
+# divides each weight's step by the size of its recent gradients, so that all weights take steps of like size.)
 #
 # ```python
 # faster = BanditExplorer("R1-ppo", learning_rate=0.003, seeds=1, collections=8)
@@ -182,9 +195,9 @@ check_faster(...)
 #
 # | the paper (sections 5 and J) | these recordings, 5 seeds, 40 of 100 collections, one learning rate each; the reference's tails piled up in its outer bins |
 # |---|---|
-# | Negative gradients move the policy further, in KL, than weighted likelihood does. | At equal reward PPO is *nearer* to the reference than Best-of-N (the second prediction); what it reaches in the end is the same token. Offline IPO does go far for what it earns: exercise 3. |
-# | On-policy sampling matters more on R1 than on R2. | Offline IPO ends at .54 on R1 and .74 on R2; PPO at 1 on both. |
-# | On-policy IPO reaches the ceiling (figure 19). | Look at the preset `R1-on-policy-ipo`. On R1 that hangs on how the paper's word “clip” is read, which is the question of [09](09_reproduce_paper.ipynb); `docs/explanation/frontier.md` says why. |
+# | Negative gradients move the policy further, in KL, than weighted likelihood does. | At equal reward PPO is *nearer* to the reference than Best-of-N (the second prediction), and REINFORCE, which pushes down as well, is not; what they reach in the end is the same token. Offline IPO does go far for what it earns: exercise 3. |
+# | On-policy sampling matters more on R1 than on R2. | Offline IPO ends at .54 ± .07 on R1 and .74 ± .02 on R2, PPO at 1 on both; but these differ in more than their samples. On-policy IPO, which differs in nothing else, ends at .50 ± .02 on R1 (R2 is in notebook 00). |
+# | On-policy IPO reaches the ceiling (figure 19). | Look at the preset `R1-on-policy-ipo`. On R1 that hangs on whether the reference's tails are piled up or discarded, which is the question of [09](09_reproduce_paper.ipynb); `docs/explanation/frontier.md` says more. |
 
 # %% [markdown]
 # ## Take it with you

@@ -224,7 +224,8 @@ class _Frontier(Panel):
         return 10.0 * float(np.ceil(1.05 * max(farthest, 1.0) / 10))
 
     def key(self, model: BanditModel) -> Hashable:
-        return _style(model), self._farthest(model)
+        farthest = self._farthest(model)
+        return _style(model), farthest, bool(model.drawn_problem.frontier_kl[-1] <= farthest)
 
     def adapt(self, model: BanditModel) -> None:
         line = _style(model)
@@ -233,12 +234,16 @@ class _Frontier(Panel):
         self._path.set_linestyle(line.dash)
         self._dot.set(marker=line.marker, markeredgecolor=BLACK)
         self._axis.set_xlim(0, self._farthest(model))
-        self._axis.legend(loc="lower right", handlelength=3.0)
+        self._show_limit(model)
+        self._limit.legend(handlelength=3.0)
+
+    def _show_limit(self, model: BanditModel) -> None:
+        self._limit.show((model.drawn_problem.frontier_kl, model.drawn_problem.frontier_reward))
 
     def update(self, model: BanditModel) -> None:
         run, at, result = model.run, model.evaluation, model.drawn_problem
         reward, nats = run.mean("expected_reward"), run.mean("kl_to_reference")
-        self._limit.show((result.frontier_kl, result.frontier_reward))
+        self._show_limit(model)
         self._path.set_data(nats, reward)
         self._dot.set_data([nats[at]], [reward[at]])
         could = np.interp(nats[at], result.frontier_kl, result.frontier_reward)  # where the drawn line is

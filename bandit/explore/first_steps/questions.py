@@ -20,6 +20,8 @@ PAIR = ((0.5, 0.5), (0.25, 0.75))
 """Policy and reference of exercise 2."""
 SHARE = 0.5
 """Least share of the best answer in exercise 3."""
+BETA, GROWN = 0.5, 4.0
+"""β and the grown margin, nats, of exercise 4."""
 
 
 def predict_first() -> Prediction:
@@ -32,7 +34,8 @@ def predict_first() -> Prediction:
         advantages = model.result.shown.values[0]
         return Truth(
             int(np.array([pulls[4], pulls[1], -np.inf]).argmax()),
-            f"The pull is π times the advantage: on y₅ {RARE[4]:z.2f} · {advantages[4]:z.2f} = {pulls[4]:z.3f}, on y₂ "
+            "The pull is π times the advantage, w = π A: how often an answer comes, times how much better it is than "
+            f"the average. On y₅ it is {RARE[4]:z.2f} · {advantages[4]:z.2f} = {pulls[4]:z.3f}, on y₂ "
             f"{RARE[1]:z.2f} · {advantages[1]:z.2f} = {pulls[1]:z.3f}. A policy that learns from its own answers "
             "learns little from those that it hardly gives, however good they are.",
         )
@@ -117,3 +120,27 @@ def check_draws(draws: Any) -> str:
     if value > 1 and share(value - 1.0) >= SHARE:
         raise Wrong(f"{value:g} is enough, and so is one less.")
     return f"1 − .95^{value:g} = {found:z.3f}: {ANSWERS[-1]} is missed by all the draws less than half of the time."
+
+
+@check
+def check_pull(at_reference: Any, at_four_nats: Any) -> str:
+    """Exercise 4: DPO's pull on the chosen answer of one pair, where its margin is 0 and where it has grown."""
+    given = [number(each, "a pull", -10.0, 10.0) for each in (at_reference, at_four_nats)]
+    exact = [BETA * dpo_weight(BETA * margin) for margin in (0.0, GROWN)]
+    for value, true, margin in zip(given, exact, (0.0, GROWN), strict=True):
+        if abs(value - true) <= 0.005:
+            continue
+        where = f"where the margin is {margin:g}"
+        if abs(value + true) <= 0.005:
+            raise Wrong(f"{where} the chosen answer is pulled up: w is minus the derivative of the loss.")
+        if abs(value - true / BETA) <= 0.005:
+            raise Wrong(f"{where} that is σ(−βm): the loss has βm in it, so its derivative by m has a β in front.")
+        if abs(value - (BETA - true)) <= 0.005:
+            raise Wrong(f"{where} that is β σ(βm), which grows with the margin. How much is there still to learn?")
+        raise Wrong(f"{where} it is {'more' if true > value else 'less'} than {value:g}: w = β σ(−βm).")
+    return f"β/2 = {exact[0]:g} at the reference, and β σ(−β · {GROWN:g}) = {exact[1]:z.3f} later: the pull fades."
+
+
+def dpo_weight(scaled: float) -> float:
+    """σ(−βm) of DPO's pull at βm."""
+    return 1.0 / (1.0 + math.exp(scaled))

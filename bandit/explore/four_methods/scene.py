@@ -39,7 +39,7 @@ class _Curves(Curves):
         self.axes.set_xlim(0, end)
         if self._limit:
             self._limit.show(model.result.frontier)
-            self._limit.named(loc="lower right", handlelength=3.2)
+            self._limit.legend(handlelength=3.2)
 
     def series(self, model: FourMethodsModel) -> tuple[np.ndarray, np.ndarray]:
         result = model.result

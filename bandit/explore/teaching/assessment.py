@@ -65,8 +65,9 @@ def separation(p: float = 0.15, q1: float = 0.4, q2: float = 0.1) -> Question:
     which = "reverse" if p > mean else "forward"
     return Question(
         2,
-        f"Two categories have p = {p:g} each, and targets {q1:g} and {q2:g}. Which divergence separates them more in "
-        "its first step? At which p would both do so equally?",
+        f"One logit per category. Two categories have p = {p:g} each, and targets {q1:g} and {q2:g}. A first, small "
+        "gradient step has the same size η on both divergences: on which does it separate log p of the two more? At "
+        "which p would it be as much on both?",
         f"{which.capitalize()} KL: p = {p:g} is {'above' if p > mean else 'below'} L(q₁, q₂) = (q₁ - q₂)/log(q₁/q₂) = "
         f"{mean:z.4f}, where both are equal.",
         ((1, "the right divergence"), (2, "Δf = q₁ - q₂ against Δr = p log(q₁/q₂)"), (1, "the logarithmic mean")),

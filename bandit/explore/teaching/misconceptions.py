@@ -4,7 +4,7 @@ import numpy as np
 
 from modeseek.bandit.explore.bandit.model import BanditModel
 from modeseek.bandit.explore.bandit.questions import nats_at_half
-from modeseek.bandit.explore.demo.model import METHODS, DemoModel
+from modeseek.bandit.explore.demo.model import METHODS, DemoModel, DemoResult
 from modeseek.bandit.explore.displacement.model import DisplacementModel
 from modeseek.bandit.explore.figure18.model import Figure18Model
 from modeseek.bandit.explore.first_steps.model import FirstStepsModel
@@ -22,10 +22,17 @@ from modeseek.bandit.objectives.registry import variant
 
 
 def _offline(model: DemoModel) -> Finding:
-    ipo, ppo = (float(model.result.reward[METHODS.index(name), -1]) for name in ("ipo", "ppo"))
+    def ends(result: DemoResult) -> list[float]:
+        return [float(result.reward[METHODS.index(name), -1]) for name in ("ipo", "on_policy_ipo")]
+
+    (offline, fresh), other = ends(model.result), "R1" if model.values.preset == "R2" else "R2"
+    less, more = ends(DemoModel(other).result)
     return Finding(
-        ppo > ipo + 0.2,
-        f"On R1 offline IPO ends at an expected reward of {ipo:z.2f}, PPO, which samples anew, at {ppo:z.2f}.",
+        fresh > offline + 0.2,
+        f"IPO on a hundred responses of the reference ends at an expected reward of {offline:z.2f} on "
+        f"{model.values.preset}; IPO that draws a hundred new ones from its policy every ten steps, and differs in "
+        f"nothing else, at {fresh:z.2f}. That is not so of every reward: on {other} they end at {less:z.2f} and "
+        f"{more:z.2f}.",
     )
 
 
@@ -34,8 +41,9 @@ def _clip(model: FirstStepsModel) -> Finding:
     return Finding(
         bool(probs[-1] > 2 * (1 + epsilon) * probs[0]),
         f"The clip has ε = {epsilon:g}, and yet PPO takes y₅ from p = {probs[0]:z.2f} to {probs[-1]:z.2f}, and itself "
-        f"{float(model.result.divergence[-1]):z.2f} nats from the reference: the clip holds a policy near the one that "
-        "sampled, and there are new samples every sixth step. Near the reference it is held by β alone.",
+        f"{float(model.result.divergence[-1]):z.2f} nats from the reference. The clip ends the pull on an answer whose "
+        "ratio to the policy that sampled is beyond the band, and every sixth step there are new samples and a new "
+        "band. Of the reference only β knows.",
     )
 
 
@@ -86,7 +94,9 @@ def _pushers(model: FourMethodsModel) -> Finding:
     each = ", ".join(f"{FOUR[name]} {end:z.2f}" for name, end in ends.items())
     return Finding(
         ends["rwr"] > max(ends["ipo"], ends["best_of_n_negative"]),
-        f"One token, exact gradients, R1; expected reward at the end: {each}. RWR pushes nothing down.",
+        f"One token, exact gradients, R1, β = {model.values.beta:g}, τ = {model.values.tau:g}, N = "
+        f"{model.values.draws}; expected reward at the end: {each}. RWR pushes nothing down. "
+        "Other settings order them otherwise.",
     )
 
 
@@ -104,8 +114,9 @@ def _prompts(model: Figure18Model) -> Finding:
     few, many = model.result.mean[0, [0, -1], -1]
     return Finding(
         bool(few > many),
-        f"GPT-Nano, trained on the same loss: log π - log π_ref of the preferred responses ends at {few:+z.2f} nats on "
-        f"{model.result.prompts[0]} prompts and at {many:+z.2f} on {model.result.prompts[-1]}.",
+        f"GPT-Nano, a small transformer, trained on the same loss: log π - log π_ref of the preferred responses ends "
+        f"at {few:+z.2f} nats on {model.result.prompts[0]} prompts and at {many:+z.2f} on {model.result.prompts[-1]}. "
+        "Of large networks that says nothing.",
     )
 
 
@@ -142,7 +153,8 @@ def _same_end(model: KLModel) -> Finding:
     return Finding(
         bool(min(forward, reverse) > 0.9),
         f"After {model.values.steps} steps forward KL has done {forward:.0%} of the way to the target's reward and "
-        f"reverse KL {reverse:.0%}; half of it they had at steps {halves[0]} and {halves[1]}.",
+        f"reverse KL {reverse:.0%}; half of it they had at steps {halves[0]} and {halves[1]}. Here the policy can be "
+        "the target. Where it cannot, as one bump on two modes, their optima differ, and reverse KL may choose a mode.",
     )
 
 
@@ -169,10 +181,10 @@ def _verdicts(model: ReproduceModel) -> Finding:
 MISCONCEPTIONS = (
     View(
         "old-data",
-        "What is never sampled cannot be preferred",
-        "Enough preference data from the old policy will do, wherever the reward lies.",
-        "demo?preset=R1&step=200",
-        "the curve of offline IPO beside that of PPO",
+        "Fresh samples can be worth more than fixed ones",
+        "Once there are preferences, it does not matter whether their responses are drawn anew.",
+        "demo?preset=R2&step=200",
+        "the curve of offline IPO beside that of on-policy IPO",
         _offline,
     ),
     View(
@@ -193,7 +205,7 @@ MISCONCEPTIONS = (
     ),
     View(
         "early-stopping",
-        "A place on the way can be the worst of all",
+        "The worst place can lie on the way",
         "Stopping early is the safe choice: less training, less harm.",
         "ood?preset=y1-very-rare&step=72",
         "the curve of the true reward",
@@ -217,7 +229,7 @@ MISCONCEPTIONS = (
     ),
     View(
         "pushing-wins",
-        "A method without any push can end highest",
+        "A method without a push can end higher",
         "A method with a negative gradient beats one without.",
         "fig16?preset=fig16-R1",
         "the four curves at their ends",
@@ -234,7 +246,7 @@ MISCONCEPTIONS = (
     View(
         "more-prompts",
         "More prompts can push the preferred responses down",
-        "It takes a toy's shared table: a network does not show it.",
+        "Likelihood displacement needs a toy's shared table: a network with more data has none.",
         "fig18?preset=gpt",
         "the panels from few prompts to many",
         _prompts,
@@ -265,8 +277,8 @@ MISCONCEPTIONS = (
     ),
     View(
         "other-optimum",
-        "Both divergences have one optimum",
-        "Reverse KL ends on a mode, forward KL covers all: their optima differ.",
+        "Both divergences have one optimum, if the policy can be it",
+        "Reverse KL always ends on a mode, and forward KL covers all.",
         "kl?preset=R1&step=200",
         "both curves at their ends (one logit a category: the policy can be the target)",
         _same_end,

@@ -73,6 +73,7 @@ class Limit:
     """The most reward that KL allows, and its end, behind the curves of one pair of axes."""
 
     def __init__(self, axes: Axes) -> None:
+        self._axes = axes
         (self.line,) = axes.plot([], [], **FRONTIER)
         (self.end,) = axes.plot([], [], **POINT_MASS)
 
@@ -82,13 +83,11 @@ class Limit:
         self.line.set_data(np.append(nats, 100 * nats[-1]), np.append(reward, reward[-1]))
         self.end.set_data(nats[-1:], reward[-1:])
 
-    def named(self, **look: Any) -> None:
-        """The legend of its axes, as their limits are; of an end that lies beyond them it does not speak."""
-        axes = self.end.axes
-        assert isinstance(axes, Axes)
-        inside = bool(np.asarray(self.end.get_xdata()).max() <= axes.get_xlim()[1])
-        self.end.set_label(str(POINT_MASS["label"]) if inside else "_")
-        axes.legend(**look)
+    def legend(self, **look: Any) -> None:
+        """The axes' legend, which names the end where it is to be seen."""
+        seen = np.all(np.asarray(self.end.get_xdata(), float) <= self._axes.get_xlim()[1])
+        self.end.set_label(POINT_MASS["label"] if seen else "_beyond")
+        self._axes.legend(loc="lower right", **look)
 
 
 class Marker:
