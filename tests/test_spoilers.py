@@ -50,8 +50,14 @@ SPOILERS: dict[str, dict[str, tuple[str, ...]]] = {
             r"overtakes",
             r"on-policy IPO ends[^.|]*(\.55|\.69|\.88)",
             r"IPO[^.|]*low with the peak at [3-6]0",
+            r"at 50 and 60 some do",
         ),
-        "offline": (r"not fall evenly", r"offline IPO[^.|]*peak at (token )?[3-6]0", r"offline IPO[^.|]*\bat [3-6]0\b"),
+        "offline": (
+            r"order of neighbours",
+            r"\.54 ± \.07",
+            r"offline IPO[^.|]*peak at (token )?[3-6]0",
+            r"offline IPO[^.|]*\bat [3-6]0\b",
+        ),
     },
     "09_reproduce_paper": {
         "tails_discarded": (
