@@ -1,5 +1,7 @@
 """Figures draw what the results hold; the same results give the same bytes."""
 
+import base64
+
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
@@ -10,7 +12,7 @@ from modeseek.bandit.figures.curves import learning_rate_figure, reward_figure
 from modeseek.bandit.figures.frontier import FRONTIER, POINT_MASS, draw_frontier, responses_of
 from modeseek.bandit.figures.intervals import Interval, draw_intervals
 from modeseek.bandit.figures.problem import problem_figure
-from modeseek.bandit.figures.style import BLACK, METHOD_STYLES, VERMILLION, method_style, save_figure
+from modeseek.bandit.figures.style import BLACK, METHOD_STYLES, VERMILLION, StyledFigure, method_style, save_figure
 from modeseek.bandit.figures.tokens import token_figure
 from modeseek.bandit.objectives.registry import METHODS
 from modeseek.bandit.simulator.conventions import RELEASED_CODE, Conventions
@@ -96,6 +98,18 @@ def test_a_grid_of_learning_rates_is_drawn(tiny_results):
     axes = learning_rate_figure(grid, final_values(grid)).axes[0]
     assert axes.get_xscale() == "log"
     assert len(axes.containers) == 2
+
+
+def test_a_figure_is_a_picture_in_a_notebook_without_pyplot(tiny_results):
+    """As IPython would show it, which knows nothing of matplotlib here."""
+    formatters = pytest.importorskip("IPython.core.formatters")
+    figure = reward_figure(tiny_results)
+    data, metadata = formatters.DisplayFormatter().format(figure)
+    assert base64.b64decode(data["image/png"]).startswith(b"\x89PNG")
+    assert "expected reward against gradient step" in metadata["image/png"]["alt"]
+    assert data["text/plain"] == metadata["image/png"]["alt"] == repr(figure)
+    assert "StyledFigure" not in repr(figure)
+    assert repr(StyledFigure()) == "An empty figure"
 
 
 def test_every_method_has_its_own_style():

@@ -54,7 +54,6 @@ SPOILERS: dict[str, dict[str, tuple[str, ...]]] = {
         ),
         "offline": (
             r"order of neighbours",
-            r"\.54 ± \.07",
             r"offline IPO[^.|]*peak at (token )?[3-6]0",
             r"offline IPO[^.|]*\bat [3-6]0\b",
         ),

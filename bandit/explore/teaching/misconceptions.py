@@ -265,8 +265,8 @@ MISCONCEPTIONS = (
     ),
     View(
         "other-optimum",
-        "Both divergences have one optimum",
-        "Reverse KL ends on a mode, forward KL covers all: their optima differ.",
+        "A policy that can be the target ends there under both divergences",
+        "Reverse KL always ends on one mode, whatever the policy can represent.",
         "kl?preset=R1&step=200",
         "both curves at their ends (one logit a category: the policy can be the target)",
         _same_end,
