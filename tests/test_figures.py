@@ -89,6 +89,16 @@ def test_the_same_results_give_the_same_bytes(draw, tiny_results, tmp_path):
         assert a.read_bytes() == b.read_bytes()
 
 
+def test_title_and_legend_are_as_wide_as_the_figure_at_most(tiny_results):
+    figure = reward_figure(tiny_results.isel(reward=slice(1)))  # one column, the narrowest
+    figure.draw_without_rendering()
+    legend = figure.legends[0].get_window_extent()
+    title = figure.findobj(lambda each: getattr(each, "get_text", str)() == figure.get_suptitle())[0]
+    for box in (legend, title.get_window_extent()):
+        assert figure.bbox.x0 <= box.x0
+        assert box.x1 <= figure.bbox.x1
+
+
 def test_a_grid_of_learning_rates_is_drawn(tiny_results):
     grid = (
         tiny_results.drop_vars("learning_rate")
