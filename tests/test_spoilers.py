@@ -61,7 +61,7 @@ SPOILERS: dict[str, dict[str, tuple[str, ...]]] = {
     "09_reproduce_paper": {
         "tails_discarded": (
             r"tails discarded[^.|]*(get there|seeds do|ends|goes much further|reach)",
-            r"87 of 100",
+            r"87 of (100|the hundred)",
             r"reproduces their number",
         ),
         "remedy": (r"bounded target", r"(margin|its) target is", r"has no target", r"margin[^.|]*reach the ceiling"),
