@@ -67,7 +67,7 @@ SPOILERS: dict[str, dict[str, tuple[str, ...]]] = {
         "remedy": (r"bounded target", r"(margin|its) target is", r"has no target", r"margin[^.|]*reach the ceiling"),
     },
     "10_llm_length": {
-        "where": (r"their ratio is", r"differ less, or not at all", r"times as much on Min Length[^.]*: "),
+        "where": (r"as shares", r"differ less, or not at all", r"larger (share )?on (Min|Mode) Length"),
         "on_policy": (r"on-policy pairs learn faster", r"on-policy DPO[^.|]*(shorter|faster)[^.|]*(Min Length|tokens)"),
         "negative_gradient": (r"DPO[^.|]*(shorter|higher|lower|faster)[^.|]*than Pref-FT", r"only half the way"),
     },
