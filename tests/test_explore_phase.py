@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,9 +21,12 @@ from modeseek.bandit.explore.phase.questions import (
 )
 from modeseek.bandit.explore.phase.scene import NAMES, PhaseScene
 from modeseek.bandit.explore.toolkit.canvas import Canvas
-from modeseek.bandit.explore.toolkit.stored import DATA
+from modeseek.bandit.explore.toolkit.stored import DATA, stored
+from modeseek.bandit.objectives.registry import variant
 from modeseek.bandit.simulator.experiment import Experiment
 from modeseek.bandit.simulator.problem import token_rewards
+from modeseek.bandit.studies.phase_diagram.stored import STORED, open_phase
+from modeseek.bandit.studies.phase_diagram.winners import winners
 
 
 def test_the_recorded_runs_are_what_the_command_makes():
@@ -113,21 +117,83 @@ def test_the_blitted_picture_is_the_fresh_one():
         np.testing.assert_array_equal(canvas.pixels(model), Canvas(PhaseScene()).pixels(model))
 
 
+def end_of(method: str, center: int) -> np.ndarray:
+    """Rewards of the seeds at the end."""
+    data = recorded()["expected_reward"].isel(step=-1).sel(algorithm=method, reward=center)
+    return data.values.astype(np.float64)
+
+
+def interval(seeds: np.ndarray) -> tuple[float, float]:
+    """Of the mean of three: t(.975, 2) = 4.3027."""
+    half = 4.302653 * seeds.std(ddof=1) / math.sqrt(3)
+    return seeds.mean() - half, seeds.mean() + half
+
+
 def test_predictions_are_read_off_the_runs():
-    data = recorded()["expected_reward"].isel(step=-1).mean("seed")
     crossing = predict_crossing()
     truth = crossing.truth()
-    place = int(crossing.options[truth.option].removeprefix("Token ").removesuffix("."))
-    best, ipo = (data.sel(algorithm=name) for name in ("best_of_n", "on_policy_ipo"))
-    assert float(ipo.sel(reward=place)) < float(best.sel(reward=place))
-    nearer = [center for center in centers() if center < place]
-    assert nearer
-    assert all(float(ipo.sel(reward=center)) >= float(best.sel(reward=center)) for center in nearer)
-    assert f"{float(ipo.sel(reward=70)):.2f} at 70" in truth.because
+    below = [
+        center
+        for center in centers()
+        if interval(end_of("on_policy_ipo", center))[1] < interval(end_of("best_of_n", center))[0]
+    ]
+    assert below == [70]
+    assert crossing.options[truth.option] == "At 70 alone."
+    assert "1.00, 1.00, 0.65 at 50; 1.00, 0.55, 0.54 at 60" in truth.because
+    assert "above on-policy IPO's at 50, 60 and 70" in truth.because
     offline = predict_offline()
-    change = np.diff(data.sel(algorithm="ipo").values)
-    assert change.sum() < 0 < change.max()
-    assert "not fall everywhere" in offline.options[offline.truth().option]
+    ends = {center: interval(end_of("ipo", center)) for center in centers()}
+    for near, far in zip(centers(), centers()[1:], strict=False):
+        assert ends[near][0] <= ends[far][1]
+        assert ends[far][0] <= ends[near][1]
+    assert ends[20][0] > ends[70][1]
+    assert "no two neighbours" in offline.options[offline.truth().option]
+    assert "falls at every place (0.29, 0.21, 0.13, 0.08, 0.06, 0.04)" in offline.truth().because
+
+
+def test_what_notebook_08_says_is_so():
+    """Its sentences with numbers, against the recorded runs and the whole map."""
+    source = (Path(__file__).parents[1] / "notebooks" / "src" / "08_phase_diagram.py").read_text()
+    text = " ".join(source.replace("\n# ", " ").split())
+    mean = recorded()["expected_reward"].mean("seed").transpose("algorithm", "reward", "step")
+    others = ("best_of_n", "rwr", "ppo")
+
+    def said(words: str) -> tuple[float, ...]:
+        found = re.search(words, text)
+        assert found, words
+        return tuple(map(float, found.groups()))
+
+    offline = {center: end_of("ipo", center) for center in centers()}
+    gain = {center: end_of("on_policy_ipo", center).mean() - offline[center].mean() for center in centers()}
+    assert said(r"ends at (\.\d+) with the peak at 20 and at (\.\d+) at 70;") == (
+        round(offline[20].mean(), 2),
+        round(offline[70].mean(), 2),
+    )
+    (least,) = said(r"Best-of-N, RWR and PPO end above (\.\d+) everywhere")
+    assert float(mean.sel(algorithm=list(others)).isel(step=-1).min()) > least
+    assert said(r"sampling anew brings (\.\d+) at 20 and (\.\d+) at 70") == (round(gain[20], 2), round(gain[70], 2))
+    (steps,) = said(r"After (\d+) steps on-policy DPO and IPO lead at every place")
+    early = mean.isel(step=int(np.flatnonzero(recorded()["step"].values == steps)[0]))
+    for center in centers():
+        then = {name: float(early.sel(algorithm=name, reward=center)) for name in NAMES}
+        assert set(sorted(then, key=then.__getitem__)[-2:]) == {"on_policy_dpo", "on_policy_ipo"}
+        assert min(set(NAMES) - {"ipo"}, key=then.__getitem__) == "ppo"
+    best = {center: (end_of("on_policy_ipo", center) > 0.99).sum() for center in centers()}
+    assert best == {20: 3, 30: 3, 40: 3, 50: 2, 60: 1, 70: 0}  # all, some, none
+    found = winners(open_phase(STORED))
+    pushes = np.array([variant(name).method.negative_gradient for name in found.methods])
+    only = (found.among & ~pushes).sum(-1) == 0, (found.among & pushes).sum(-1) == 0
+    assert said(r"may be the best in (\d+) of (\d+) cells, only others in none") == (only[0].sum(), len(only[0]))
+    assert only[1].sum() == 0
+    five = {reward: stored(f"bandit-{reward}-ipo") for reward in ("R1", "R2")}
+    ends = five["R1"]["expected_reward"].values[0, :, -1].astype(np.float64)
+    assert said(r"end there at (\.\d+) ± (\.\d+)") == (
+        round(ends.mean(), 2),
+        round(ends.std(ddof=1) / math.sqrt(5), 2),
+    )
+    best_shown = float(five["R1"]["rewards"].values.max())
+    assert said(r"trained on \((\.\d+) against (\.\d+), seed 0") == (round(ends[0], 2), round(best_shown, 2))
+    assert recorded().attrs["configuration"].count('"kl_coefficient": 0.0') == 1
 
 
 def _wrong():

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.text import Text
 
+from modeseek.bandit.categorical.collapse import Ending, collapsed_at_the_end
 from modeseek.bandit.categorical.frontier import reward_at
 from modeseek.bandit.categorical.ipo_product import ipo_product_rest
 from modeseek.bandit.explore.reproduce import ReproduceExplorer
@@ -26,7 +28,7 @@ from modeseek.bandit.explore.reproduce.questions import (
 from modeseek.bandit.explore.reproduce.scene import ReproduceScene
 from modeseek.bandit.explore.toolkit.canvas import Canvas
 from modeseek.bandit.simulator.conventions import PRESETS
-from modeseek.bandit.studies.contrasts import fresh_values, level
+from modeseek.bandit.studies.contrasts import fresh_values, level, shifted_values
 from modeseek.bandit.studies.reproduce.cells import HEADLINES, HEADLINES_WITHIN
 from modeseek.bandit.studies.reproduce.measures import FINAL_REWARD, KL_BUDGET, REWARD_WITHIN_BUDGET
 from modeseek.bandit.studies.reproduce.protocols import MORE_OF_SHORT, QUICK, SHORT
@@ -195,6 +197,14 @@ def test_labels_begin_inside_the_figure(target: str):
     assert all(label.get_window_extent().x0 >= 0 for label in axes.get_yticklabels())
 
 
+def test_claims_without_an_interval_are_counted():
+    canvas, model = Canvas(ReproduceScene()), ReproduceModel("fig19")
+    canvas.pixels(model)
+    titles = [text.get_text() for text in canvas.figure.findobj(Text) if text.get_text().startswith("verdicts")]
+    absent = sum(row.assessment.verdict is None for row in model.result.rows)
+    assert titles == [f"verdicts: 1 to 8 of {len(model.result.rows) - absent} ({absent} more claims are not run)"]
+
+
 @pytest.mark.parametrize("target", [name for name, target in TARGETS.items() if target.claims])
 def test_verdicts_end_inside_the_figure(target: str):
     canvas = Canvas(ReproduceScene())
@@ -262,7 +272,27 @@ def test_what_the_notebooks_say_of_figure_19_is_what_the_stored_cells_say():
         row for row in ReproduceModel("table3", conventions="figure2").result.rows if "on_policy" in row.name
     )
     ends = fresh_values(level(FINAL_REWARD, HEADLINES["on_policy_ipo", "R1"]), most_seeds.cells)
-    assert f"{(ends > CEILING).sum()} of {ends.size} seeds do" in book
+    assert ends.size == 100
+    assert f"{(ends > CEILING).sum()} of the hundred reach the ceiling" in book
+    cell = HEADLINES["on_policy_ipo", "R1"]
+    runs = most_seeds.cells[cell]
+    fresh = slice(int(runs.attrs["tuning_seeds"]), None)
+    curves = (runs[name].values[fresh].astype(np.float64) for name in ("expected_reward", "kl_to_reference"))
+    collapsed = collapsed_at_the_end(responses_in(runs), *curves) == Ending.COLLAPSED
+    low, high = np.sort(ends[ends < 0.9]), ends[ends >= 0.9]
+    text = " ".join(book.replace("\n# ", " ").split())
+    assert (
+        f"{low.size} end at {size(low[0])} to {size(low[-1])}, near the rest, and {high.size} at {size(high.min())}"
+        in text
+    )
+    assert f"Of these {collapsed.sum()} have surely *collapsed*" in text
+    assert (ends[collapsed] > 0.9).all()
+    for conventions, rates, rest in (("paper", (1e-4, 3e-4, 1e-3, 3e-3, 1e-2), 0.47), ("figure2", (3e-4,), 0.62)):
+        tuning = results[conventions].cells[cell]["grid_final_reward"].mean("tuning_seed")
+        assert np.abs(tuning.sel(learning_rate=list(rates)) - rest).max() < 0.02
+    (row,) = (row for row in results["paper"].rows if row.name == over_ipo)
+    tuned = shifted_values(row.contrast, row.cells, 0).mean()
+    assert f"on-policy IPO was ahead of offline IPO by {size(tuned)}" in text
     for conventions, (reward, nats) in {"paper": (".47", "11.4"), "figure2": (".62", "14.8")}.items():
         rest = ipo_product_rest(responses_in(results[conventions].cells[HEADLINES["ipo", "R1"]]), 0.05)
         assert (size(rest.reward), f"{rest.nats:.1f}") == (reward, nats)

@@ -1,5 +1,7 @@
 """Figures draw what the results hold; the same results give the same bytes."""
 
+import base64
+
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
@@ -10,7 +12,7 @@ from modeseek.bandit.figures.curves import learning_rate_figure, reward_figure
 from modeseek.bandit.figures.frontier import FRONTIER, POINT_MASS, draw_frontier, responses_of
 from modeseek.bandit.figures.intervals import Interval, draw_intervals
 from modeseek.bandit.figures.problem import problem_figure
-from modeseek.bandit.figures.style import BLACK, METHOD_STYLES, VERMILLION, method_style, save_figure
+from modeseek.bandit.figures.style import BLACK, METHOD_STYLES, VERMILLION, StyledFigure, method_style, save_figure
 from modeseek.bandit.figures.tokens import token_figure
 from modeseek.bandit.objectives.registry import METHODS
 from modeseek.bandit.simulator.conventions import RELEASED_CODE, Conventions
@@ -87,6 +89,16 @@ def test_the_same_results_give_the_same_bytes(draw, tiny_results, tmp_path):
         assert a.read_bytes() == b.read_bytes()
 
 
+def test_title_and_legend_are_as_wide_as_the_figure_at_most(tiny_results):
+    figure = reward_figure(tiny_results.isel(reward=slice(1)))  # one column, the narrowest
+    figure.draw_without_rendering()
+    legend = figure.legends[0].get_window_extent()
+    title = figure.findobj(lambda each: getattr(each, "get_text", str)() == figure.get_suptitle())[0]
+    for box in (legend, title.get_window_extent()):
+        assert figure.bbox.x0 <= box.x0
+        assert box.x1 <= figure.bbox.x1
+
+
 def test_a_grid_of_learning_rates_is_drawn(tiny_results):
     grid = (
         tiny_results.drop_vars("learning_rate")
@@ -96,6 +108,18 @@ def test_a_grid_of_learning_rates_is_drawn(tiny_results):
     axes = learning_rate_figure(grid, final_values(grid)).axes[0]
     assert axes.get_xscale() == "log"
     assert len(axes.containers) == 2
+
+
+def test_a_figure_is_a_picture_in_a_notebook_without_pyplot(tiny_results):
+    """As IPython would show it, which knows nothing of matplotlib here."""
+    formatters = pytest.importorskip("IPython.core.formatters")
+    figure = reward_figure(tiny_results)
+    data, metadata = formatters.DisplayFormatter().format(figure)
+    assert base64.b64decode(data["image/png"]).startswith(b"\x89PNG")
+    assert "expected reward against gradient step" in metadata["image/png"]["alt"]
+    assert data["text/plain"] == metadata["image/png"]["alt"] == repr(figure)
+    assert "StyledFigure" not in repr(figure)
+    assert repr(StyledFigure()) == "An empty figure"
 
 
 def test_every_method_has_its_own_style():

@@ -9,6 +9,8 @@ import pytest
 
 from modeseek.bandit.objectives.registry import variant
 from modeseek.bandit.studies.cells import fresh_runs
+from modeseek.bandit.studies.reproduce.cells import STALENESS
+from modeseek.bandit.studies.reproduce.protocols import TEN
 from modeseek.bandit.studies.reproduce.store import STORE
 from modeseek.bandit.studies.reproduce.targets import STUDY as BANDIT
 from modeseek.llm.explore import live, questions, recorded
@@ -41,14 +43,41 @@ def test_a_claim_is_judged_as_its_target_judges_it():
 
 
 def test_a_prediction_is_judged_by_the_stored_cells():
-    ends = {s: [last_gold(m, s) for m in METHODS] for s in ("min_length", "mode_length")}
-    gaps = {s: max(values) - min(values) for s, values in ends.items()}
-    for s, gap in gaps.items():
-        assert questions.spread(s)[0] == pytest.approx(gap, abs=1e-4)
-    ratio = gaps["min_length"] / gaps["mode_length"]
+    shares = []
+    for s in ("min_length", "mode_length"):
+        ends = {m: last_gold(m, s) for m in METHODS}
+        best, worst = max(ends, key=ends.__getitem__), min(ends, key=ends.__getitem__)
+        cells = [TOGETHER[m, s] for m in METHODS]
+        runs = {m: fresh_runs(stored(cells)[TOGETHER[m, s]])["expected_reward"].values for m in METHODS}
+        start = np.mean([run[:, 0] for run in runs.values()])
+        shares.append((runs[best][:, -1] - runs[worst][:, -1]) / -start)
+        found = questions.spread(s)
+        assert (found.best, found.worst) == (best, worst)
+        assert np.mean(found.gap) == pytest.approx(ends[best] - ends[worst], abs=1e-4)
+        assert f"{ends[best] - ends[worst]:.1f} of {-start:.1f} tokens" in predict_where().truth().because
+    apart = shares[0] - shares[1]
+    half = 2.262157 * apart.std(ddof=1) / np.sqrt(10)  # t(.975, 9)
     truth = predict_where().truth()
-    assert truth.option == int(ratio >= 2) + int(ratio >= 5)
-    assert f"{ratio:.1f}" in truth.because
+    assert truth.option == 0
+    assert apart.mean() - half > 0
+    assert f"{apart.mean():.2f} ({apart.mean() - half:.2f} to {apart.mean() + half:.2f}" in truth.because
+
+
+def test_what_notebook_10_says_is_so():
+    """Of Skew Length, of the bandit's stale samples, and of RWR without EOS, whose responses get longer."""
+    skew = {m: fresh_runs(stored([OFFLINE[m, "skew_length"]])[OFFLINE[m, "skew_length"]]) for m in ("dpo", "pref_ft")}
+    ends = {m: -runs["expected_reward"].values[:, -1] for m, runs in skew.items()}
+    assert ends["pref_ft"].mean() < ends["dpo"].mean()
+    assert (round(ends["dpo"].min()), round(ends["dpo"].max())) == (0, 24)
+    (claim,) = of_language("negative-over-pref_ft-skew")
+    assert claim.word.startswith("undecided")
+    stale = [cell for (_, reward), cell in STALENESS.items() if reward == "R1"]
+    runs = [STORE.read(cell, TEN, "paper", STORE.folder(TEN, "paper")) for cell in stale]
+    assert min(float(fresh_runs(each)["expected_reward"].isel(step=-1).mean()) for each in runs) > 0.99
+    assert {cell.algorithm.samples_per_collection * cell.algorithm.collections for cell in stale} == {100_000}
+    (eos,) = (cell for cell in TARGETS["eos"].cells if cell.name == "rwr-no-eos-min")
+    lengths = -fresh_runs(stored([eos])[eos])["expected_reward"].values.mean(0)
+    assert lengths[-1] > lengths[0] + 5
 
 
 @pytest.mark.parametrize(
@@ -89,7 +118,12 @@ def test_every_lesson_names_claims_of_both_studies():
         for name, assessment in zip(lesson.language, of_language(*lesson.language), strict=True):
             assert f"{CLAIMS[name].text} **{assessment.word}**" in said
         for name in lesson.bandit:
-            words = [f"**{found[name].word}**{found[name].mark} ({reading})" for reading, found in bandit.items()]
+            words = [
+                f"**shown, not judged**, {a.verdict.effect:+z.2f} on {a.seeds} seeds ({reading})"
+                if a.verdict and a.seeds < 20
+                else f"**{a.word}**{a.mark} ({reading})"
+                for reading, a in ((reading, found[name]) for reading, found in bandit.items())
+            ]
             assert f"{BANDIT.claims[name].text} {', '.join(words)}" in said
 
 

@@ -62,6 +62,18 @@ def test_code_that_makes_a_view_is_folded_and_code_to_be_read_is_open():
             assert shown or folded(cell) or "code" in cell.metadata["tags"], (name, cell.source)
 
 
+def test_a_figure_was_saved_as_a_picture():
+    """And not as what Python calls it."""
+    for name in build.names():
+        committed = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
+        said = [
+            "".join(output.get("data", {}).get("text/plain", ""))
+            for cell in committed.cells
+            for output in cell.get("outputs", ())
+        ]
+        assert [text for text in said if re.search(r"<\w*Figure|StyledFigure", text)] == [], name
+
+
 def test_there_is_a_source_for_each_notebook():
     assert sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb")) == build.names()
 

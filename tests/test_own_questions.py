@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from modeseek.bandit.explore import BanditExplorer
+from modeseek.bandit.explore.bandit.model import BanditModel
 from modeseek.bandit.explore.bandit.presets import PLACES
-from modeseek.bandit.explore.own.questions import check_farthest, check_offset, predict_hills
+from modeseek.bandit.explore.own.questions import HIGH, check_farthest, check_offset, predict_hills, pushed
 from modeseek.bandit.objectives.own import forget, objective_of
 from modeseek.bandit.objectives.registry import METHODS
 from modeseek.bandit.simulator.problem import ReferenceRecipe, reference_probs
@@ -16,8 +17,19 @@ from modeseek.bandit.simulator.problem import ReferenceRecipe, reference_probs
 
 def test_the_prediction_is_answered_by_what_was_recorded():
     truth = predict_hills().truth()
-    assert truth.option == 1  # the mass on the high hill falls by a fifth at first, and never by half
-    assert "nan" not in truth.because
+    mass = BanditModel("drawn-ppo").run.token_distribution.astype(float).mean(axis=1)
+    low, high = mass[:, 10:50].sum(1), mass[:, 60:99].sum(1)
+    assert low[0] < 0.5 < low.max()
+    assert high[-1] > 0.99
+    assert (np.diff(high[:30]) > 0).all()  # then it has all
+    assert truth.option == 2
+    for share in (low[0], low.max(), high[0], high[low.argmax()]):
+        assert f"{share:.0%}" in truth.because
+    pushes = pushed(BanditModel("drawn-ppo"), HIGH)
+    assert (pushes[:-1] > 0).all()
+    assert pushes[-1] == 0  # all responses are alike
+    assert "in 39 of 40 collections" in truth.because
+    assert "last 100 responses 100 are the same, 77 79 76 80 80 80 80 84 79 81:" in truth.because
 
 
 def test_the_farthest_knot():

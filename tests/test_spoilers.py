@@ -61,23 +61,30 @@ SPOILERS: dict[str, dict[str, tuple[str, ...]]] = {
             r"overtakes",
             r"on-policy IPO ends[^.|]*(\.55|\.69|\.88)",
             r"IPO[^.|]*low with the peak at [3-6]0",
+            r"at 50 and 60 some do",
         ),
-        "offline": (r"not fall evenly", r"offline IPO[^.|]*peak at (token )?[3-6]0", r"offline IPO[^.|]*\bat [3-6]0\b"),
+        "offline": (
+            r"order of neighbours",
+            r"offline IPO[^.|]*peak at (token )?[3-6]0",
+            r"offline IPO[^.|]*\bat [3-6]0\b",
+        ),
     },
     "09_reproduce_paper": {
         "tails_discarded": (
             r"tails discarded[^.|]*(get there|seeds do|ends|goes much further|reach)",
-            r"87 of 100",
+            r"87 of (100|the hundred)",
             r"reproduces their number",
         ),
         "remedy": (r"bounded target", r"(margin|its) target is", r"has no target", r"margin[^.|]*reach the ceiling"),
     },
     "10_llm_length": {
-        "where": (r"their ratio is", r"differ less, or not at all", r"times as much on Min Length[^.]*: "),
+        "where": (r"as shares", r"differ less, or not at all", r"larger (share )?on (Min|Mode) Length"),
         "on_policy": (r"on-policy pairs learn faster", r"on-policy DPO[^.|]*(shorter|faster)[^.|]*(Min Length|tokens)"),
         "negative_gradient": (r"DPO[^.|]*(shorter|higher|lower|faster)[^.|]*than Pref-FT", r"only half the way"),
     },
-    "11_make_your_own": {"hills": (r"crosses to the high", r"has lost it does not see", r"earns more on the low hill")},
+    "11_make_your_own": {
+        "hills": (r"crosses to the high", r"has lost it does not see", r"pushes on its tokens", r"never loses")
+    },
 }
 """Notebook → prediction → words that would answer it, or give the reason; upper and lower case are alike."""
 

@@ -50,13 +50,13 @@ def reward_figure(dataset: xarray.Dataset) -> Figure:
         for row in axes:
             row[0].set_ylabel("expected reward")
         handles, labels = axes[1, 0].get_legend_handles_labels()
-        figure.legend(
-            handles, labels, loc="outside lower center", ncols=min(4, len(labels)), handlelength=3.2, frameon=False
-        )
+        across = min(2 * len(rewards), 4, len(labels))  # what is as wide as the panels
+        figure.legend(handles, labels, loc="outside lower center", ncols=across, handlelength=3.2, frameon=False)
         note = f"mean ± standard error, {seeds} seeds" if seeds > 1 else "one seed"
         if lost := int(dataset["expected_reward"].isel(step=-1).isnull().sum()):
             note += f"; {lost} diverged or unfinished run(s) left out from where they end"
-        figure.suptitle(f"Preference fine-tuning on the bandit ({note})", fontsize=10)
+        between = "\n" if len(rewards) == 1 else " "
+        figure.suptitle(f"Preference fine-tuning on the bandit{between}({note})", fontsize=10)
     return figure
 
 

@@ -4,7 +4,9 @@ Colours are Okabe and Ito's, distinguishable with any colour vision; markers and
 Figures are matplotlib's object-oriented ones: no pyplot, no global state, safe in notebook callbacks.
 """
 
+import base64
 import contextlib
+import io
 import itertools
 import threading
 from collections.abc import Iterator
@@ -189,6 +191,26 @@ class StyledFigure(Figure):
         """As any figure is saved."""
         with style():
             super().savefig(fname, **kwargs)
+
+    def __repr__(self) -> str:
+        """What its panels show, by their titles and axes."""
+        panels = [each for each in map(_in_words, self.axes) if each]
+        return ". ".join([text for text in (self.get_suptitle(), "; ".join(panels)) if text]) or "An empty figure"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict[str, Any], dict[str, Any]]:
+        """A picture in every notebook: pyplot, which would tell notebooks how to show a figure, is never imported."""
+        stream, words = io.BytesIO(), repr(self)
+        self.savefig(stream, format="png", dpi="figure")
+        picture = base64.b64encode(stream.getvalue()).decode()
+        return {"image/png": picture, "text/plain": words}, {"image/png": {"alt": words}}
+
+
+def _in_words(axes: Axes) -> str:
+    """A panel: its title, and what its axes say."""
+    up, across = axes.get_ylabel(), axes.get_xlabel()
+    against = " against ".join(text for text in (up, across) if text)
+    parts = [text for text in (axes.get_title(), against) if text]
+    return " ".join(": ".join(parts).split())
 
 
 def new_figure(

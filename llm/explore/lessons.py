@@ -6,6 +6,7 @@ from typing import NamedTuple
 from modeseek.bandit.studies.assess import Assessment
 from modeseek.bandit.studies.reproduce import store as bandit_store
 from modeseek.bandit.studies.reproduce import targets as bandit_targets
+from modeseek.bandit.studies.verdicts import LEAST_SEEDS
 from modeseek.llm.explore.recorded import Table, judged
 from modeseek.llm.studies import store, targets
 from modeseek.llm.studies.scales import LAPTOP
@@ -35,7 +36,7 @@ LESSONS = (
     Lesson(
         "Negative gradient: offline, and the peak far, pushing down what is bad ends higher than pushing up alone.",
         ("ipo-over-best_of_n-final-R1",),
-        ("negative-over-pref_ft-min",),
+        ("negative-over-pref_ft-min", "negative-over-pref_ft-skew"),
     ),
     Lesson(
         "Together: on-policy pairs learn faster than either half, offline pairs and on-policy RWR.",
@@ -73,6 +74,13 @@ def _said(names: Sequence[str], judged_under: Mapping[str, Mapping[str, Assessme
     lines = []
     for name in names:
         each = {reading: found[name] for reading, found in judged_under.items()}
-        words = [f"**{a.word}**{a.mark}{f' ({reading})' if reading else ''}" for reading, a in each.items()]
+        words = [f"{_verdict(a, bool(reading))}{f' ({reading})' if reading else ''}" for reading, a in each.items()]
         lines.append(f"{next(iter(each.values())).claim.text} {', '.join(words)}")
     return "<br>".join(lines)
+
+
+def _verdict(a: Assessment, of_the_bandit: bool) -> str:
+    """In words; what has fewer seeds than the bandit's rule asks for is shown, and not judged."""
+    if of_the_bandit and a.verdict is not None and a.seeds < LEAST_SEEDS:
+        return f"**shown, not judged**, {a.verdict.effect:+z.2f} on {a.seeds} seeds"
+    return f"**{a.word}**{a.mark}"

@@ -9,16 +9,29 @@
 # %% [markdown]
 # # Forward against reverse KL
 #
-# Methods that sample on-policy, or push responses down, minimise a *reverse* KL divergence, KL(policy ‖ target); weighted
-# likelihood minimises a *forward* one, KL(target ‖ policy); the target is what the policy is to become (Lemmas E.1 and E.3
-# of Tajwar et al., 2024). On a policy with one logit per category both have the same optimum, the target itself.
+# The policy gradient with its price β on KL descends β times a *reverse* KL divergence, KL(policy ‖ target), where the target
+# is the best policy at that price, notebook 01's π\*. RWR on samples of the reference, a weighted likelihood, descends a
+# *forward* one, KL(target ‖ policy) (Lemmas E.1 and E.3 of Tajwar et al., 2024). Offline methods that push
+# down have neither as their loss. The paper says that they behave like the first; measured in one exact case, offline DPO and
+# IPO behave like the second (`docs/decisions/0080-what-a-flow-seeks.md`).
+#
+# This notebook is about the two divergences. On a policy with one logit per category both have the same optimum, the target
+# itself.
 #
 # **Question.** Who gets there first, and through what?
 
 # %% [markdown]
 # ## Predict
 #
-# "Reverse KL modifies probability mass more aggressively than the forward KL", says Theorem E.5. Before you look:
+# "Reverse KL modifies probability mass more aggressively than the forward KL", says Theorem E.5. It is about one gradient step
+# from p towards a target q, and about two categories. Δf is how much the step of forward KL changes log(p₁/p₂), Δr how much
+# that of reverse KL does, both divided by the step size η. The theorem claims:
+#
+# - case 1: for p₁ = p₂ and q₁ > q₂, Δr > Δf;
+# - case 2: for p₁ > p₂ and equal targets far enough above p₁, Δr > Δf;
+# - case 3: for p₁ > p₂ and equal targets far enough below p₂, Δr < Δf.
+#
+# Before you look:
 
 # %%
 from modeseek.bandit.explore.kl.questions import predict_race, predict_separation
@@ -39,9 +52,13 @@ race
 # - move or play **step**; try the presets, which are named after the theorem's cases and the bandit's rewards;
 # - drag the top of a bar of the **target** or the **start** (the others keep their proportions), move it with the arrow
 #   keys, or type all of them; beyond twelve categories **target of i** moves one;
-# - change the **step size**, or the **optimizer**, the way from a gradient to a step: who gains by Adam, and by the natural
-#   gradient?
+# - change the **step size**, or the **optimizer**, the way from a gradient to a step. *Adam* divides each logit's step by the
+#   size of its recent gradients, so that small and large gradients take steps of like size. The *natural gradient* measures
+#   how far a step goes by KL and not by logits. Who gains by either?
 # - choose another **pair** i, j: the text below the picture holds it against the theorem's exact criterion.
+#
+# Where only start and target are given, the expected reward is that of log(q/p₀), the reward whose best policy the target
+# is. And "who is first" counts steps at one η for both. That is a convention: their gradients differ in size.
 
 # %%
 from modeseek.bandit.explore import KLExplorer
@@ -50,7 +67,8 @@ explorer = KLExplorer(preset="ten-alike")
 explorer.after(separation, race)
 
 # %% [markdown]
-# The bandit's reward R1, 100 categories; only the player and the step size are left in sight (`hide=`):
+# The bandit's reward R1 on responses of one token, 100 categories; only the player and the step size are left in sight
+# (`hide=`):
 
 # %%
 everything_else = (
@@ -85,12 +103,18 @@ race.reveal
 # Z and Z′ are the same for all categories. Forward KL's push is the difference itself: at most one, and it fades as p comes
 # near q. Reverse KL's is proportional to the mass that is already there: next to nothing on a category that the policy does
 # not know, and strong on one that it does. So reverse KL is the more aggressive one *where p already lives*.
+#
+# Two means say exactly where: the logarithmic one, $L(a, b) = (a - b)/\ln(a/b)$, and the identric one,
+# $I(a, b) = e^{-1} (a^a/b^b)^{1/(a-b)}$. Both lie between a and b.
+#
+# Here the policy can be the target. Where it cannot, the two optima differ, and reverse KL may choose one mode of two, as
+# textbooks draw it; `docs/followups.md` has that case for a policy that is one bump.
 
 # %% [markdown]
 # ## Exercises
 #
 # **1.** Two categories with p = .1 each; the target of the first is q₁ = .5. At which q₂ do both divergences separate the
-# pair equally? (Two digits suffice. The explorer's verdict says on which side of the boundary a pair is.)
+# pair equally? (To .0003. The explorer's verdict says on which side of the boundary a pair is.)
 
 # %% tags=["exercise"]
 from modeseek.bandit.explore.kl.questions import check_boundary
@@ -154,8 +178,8 @@ check_counter_example(start=..., target=...)
 # | Theorem E.5 | held against exact steps |
 # |---|---|
 # | Case 1: for p₁ = p₂ and q₁ > q₂, Δr > Δf. | If and only if p > L(q₁, q₂), the logarithmic mean. The proof needs it and the statement leaves it out: preset `case-1-fails`. |
-# | Case 2: equal targets above c₀ p₁: reverse KL feeds the larger one. | q > I(p₁, p₂) exp(-KL(p ‖ q)), the identric mean, is exact; any c₀ > 1 suffices for it. |
-# | Case 3: equal targets below c₁ p₂: reverse KL cuts the larger one more. | Fails for every fixed c₁ if KL(p ‖ q) is large: preset `case-3-fails`, and exercise 3. |
+# | Case 2: for p₁ > p₂ and q₁ = q₂ > c₀ p₁, Δr > Δf. | q > I(p₁, p₂) exp(-KL(p ‖ q)), the identric mean, is exact; any c₀ > 1 suffices for it. |
+# | Case 3: for p₁ > p₂ and q₁ = q₂ < c₁ p₂, Δr < Δf. | Fails for every fixed c₁ if KL(p ‖ q) is large: preset `case-3-fails`, and exercise 3. |
 #
 # `modeseek theory` tries all statements on random instances, and `docs/explanation/categorical.md` lists the criteria.
 

@@ -36,7 +36,8 @@ offline
 # Recorded runs: six methods, six places of the peak, three seeds, 200 gradient steps, one learning rate a method (.001 for
 # Best-of-N, RWR and PPO, .003 for IPO and DPO); `bandit/explore/data/phase.nc`, made by
 # `python -m modeseek.bandit.explore.phase.bake FOLDER`. A cell of the map has the colour and the marker of the method with the highest mean;
-# it is hatched and pale where the 95 % intervals of the best two overlap. With three seeds that is often.
+# it is hatched and pale where the 95 % intervals of the best two overlap. With three seeds that is often. The rule is
+# cautious: runs of one seed are paired, and intervals of their differences, as [09](09_reproduce_paper.ipynb) has them, tell more.
 #
 # - Move **peak at token** and **measurement** to choose a cell; both cuts through it stand at the right.
 # - Choose which **methods** compete.
@@ -61,15 +62,27 @@ crossing.reveal
 offline.reveal
 
 # %% [markdown]
-# **Why.** A method that never samples anew (Algorithm 1 of the paper with one collection, T passes) can only move mass among
-# responses that the reference gives. How much the rewarded tokens weigh there is the number that the peak's place changes.
+# **What this compares.** PPO, RWR and Best-of-N have no KL in their objective here (β = 0): with time they put all mass on one
+# response. IPO and DPO have one built in (τ and β). So a reward at the end compares methods with different goals.
+#
+# A method that never samples anew is told about the reference's responses alone. How much rewarded tokens weigh in them is the
+# number that the peak's place changes. Its network may carry what it learns over to other responses: on R1 offline IPO's policy
+# earns more on average than the best response that it was trained on (.42 against .29, seed 0 of notebook 05). But nobody
+# corrects it there.
 
 # %% [markdown]
 # ## The whole map
 #
 # The same question with the learning rate of each method tuned in every cell, eight methods, up to sixteen seeds, against six
-# conditions: `modeseek phase`; `docs/explanation/phase.md` says in words what is on it. Hatched cells are ties: all methods whose
-# marker stands there may be the best.
+# conditions: `modeseek phase`; `docs/explanation/phase.md` says in words what is on it. Each map changes one condition, and the
+# row in bold is what the other maps have.
+#
+# - All methods whose marker stands in a cell may be the best there; hatched cells are ties. The colour is that of the highest
+#   mean, and decides nothing in a hatched cell. PPO and REINFORCE share a colour, not a marker.
+# - *Offline data drawn from*: `mix 0.3` is the reference with three tenths of the uniform distribution, `tempered 0.5` the
+#   reference squared, which makes it sharper. On-policy methods know nothing of these data: their runs are the same on all rows.
+# - *β*: only what a policy samples for itself is charged. Offline data pay nothing, and all methods are judged by reward alone.
+#   So offline methods at β = .1 are not held back; that they do better under a KL is not shown.
 
 # %%
 from modeseek.bandit.explore.phase.whole import WholeMap
@@ -79,7 +92,7 @@ WholeMap().after(crossing, offline)
 # %% [markdown]
 # ## Exercises
 #
-# **1.** Which is the first of the recorded places at which offline IPO ends below one half?
+# **1.** Which is the first of the recorded places at which the mean of offline IPO's three seeds ends below one half?
 
 # %% tags=["exercise"]
 from modeseek.bandit.explore.phase.questions import check_half
@@ -89,7 +102,8 @@ check_half(...)
 # %% [markdown]
 # <details><summary>A solution</summary>
 #
-# The table of the explorer, at its last step: only the farthest place is below.
+# The table of the explorer, at its last step: only the farthest place is below, on these three seeds. Five seeds of notebook 05
+# end there at .54 ± .07.
 #
 # ```python
 # check_half(70)
@@ -107,8 +121,8 @@ check_change(first=..., second=...)
 # %% [markdown]
 # <details><summary>A solution</summary>
 #
-# Two methods are told apart more often than the best two of six. Negative gradients make on-policy IPO fast; where the
-# peak is far Best-of-N overtakes it.
+# Two methods are told apart more often than the best two of six. With the peak at 70 on-policy IPO is ahead early, and
+# Best-of-N later.
 #
 # ```python
 # check_change(
@@ -141,9 +155,9 @@ check_tie(...)
 #
 # | the paper (sections 4 and 5) | these runs, 3 seeds, one learning rate a method; the reference's tails piled up |
 # |---|---|
-# | On-policy sampling helps most where the peak is far from the reference. | Offline IPO ends at .71 with the peak at 20 and at .44 at 70; Best-of-N, RWR and PPO end above .96 everywhere. |
-# | Negative gradients make a method fast. | On-policy DPO has the highest mean almost everywhere after 40 steps; on-policy IPO beats Best-of-N early at every place, beyond the noise. |
-# | On-policy IPO is at least as good as the others at the end. | Near the reference it is; with the peak at 70 Best-of-N overtakes it for good (under this reading of the paper; what that hangs on is the question of [09](09_reproduce_paper.ipynb)); and with all six methods most cells are ties: three seeds do not tell the best two apart. |
+# | On-policy sampling helps most where the peak is far from the reference. | Offline IPO ends at .71 with the peak at 20 and at .44 at 70; Best-of-N, RWR and PPO end above .96 everywhere, but more than their samples differs. Of the pair that differs in nothing else, IPO and on-policy IPO, sampling anew brings .29 at 20 and .11 at 70: the claim is not seen here (with the tails discarded: [09](09_reproduce_paper.ipynb)). |
+# | Negative gradients make a method fast. | Not told by these runs. After 30 steps on-policy DPO and IPO lead at every place, and PPO is last of the on-policy methods, though all three push down. DPO and IPO have three times the others' learning rate: it may be the push or the rate. With rates tuned (the whole map) only methods that push down may be the best in 61 of 132 cells, only others in none. |
+# | On-policy IPO is at least as good as the others at the end. | With the peak at 20 to 40 all its seeds end at 1.00, at 50 and 60 some do, at 70 none: there it is below Best-of-N, beyond the noise. What that hangs on is the question of [09](09_reproduce_paper.ipynb). With all six methods most cells are ties: three seeds do not tell the best two apart. |
 #
 # One learning rate a method is not the best of a grid at each place: a tuned method may do better than it does here.
 

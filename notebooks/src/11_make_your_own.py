@@ -45,9 +45,9 @@ explorer.after(hills)
 hills.reveal
 
 # %% [markdown]
-# **Why.** What an on-policy method has lost it does not see, and so does not miss. A policy that earns more on the low hill
-# samples less from the high one, unless a few lucky responses hold it there: each standardised advantage is measured
-# against what else was drawn (eq. 19).
+# **Why.** Each standardised advantage is measured against what else was drawn (eq. 19): as long as the batch earns less than
+# responses with tokens of the high hill, those are pushed up. What an on-policy method has lost it does not see, and so does
+# not miss: where all responses of a batch are alike, nothing is pushed.
 
 # %% [markdown]
 # ## Keep it
@@ -188,4 +188,4 @@ check_offset(...)
 # | the paper | here |
 # |---|---|
 # | Methods that sample on-policy and push down find a distant peak; offline ones do not (sections 4 and 5). | PPO crosses to the high hill: see the reveal above, and train offline IPO on your reward to compare. |
-# | A negative gradient moves mass faster, also to where the policy hardly samples (section 5). | Halve it and look: *Gentle REINFORCE* above. |
+# | A negative gradient moves mass faster, also to where the policy hardly samples (section 5). | Two seeds of *Gentle REINFORCE* and REINFORCE do not tell. Nor do they differ in the push down alone: halved there, the advantages no longer sum to zero, and all responses are pulled up a little. How many seeds would it take ([09](09_reproduce_paper.ipynb))? |

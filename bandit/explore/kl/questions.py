@@ -29,13 +29,14 @@ def predict_separation() -> Prediction:
             0 if verdict.reverse_larger else 1,
             f"One real step of each (eqs. 12 and 13) gives Δr = {reverse:z.3f} and Δf = {forward:z.3f} (eq. 16). In "
             "case 1 the constants Z cancel: Δf = q₁ - q₂, while Δr = p (log q₁ - log q₂). So Δr > Δf if and only if "
-            f"p > L(q₁, q₂), the logarithmic mean, here {verdict.threshold:z.4f}; and p is {preset.start[0]:g}. The "
-            "push of reverse KL carries a factor p: it is strong only where the policy already has mass.",
+            f"p > L(q₁, q₂) = (q₁ - q₂)/log(q₁/q₂), the logarithmic mean, here {verdict.threshold:z.4f}; and p "
+            f"is {preset.start[0]:g}. The push of reverse KL carries a factor p: it is strong only where "
+            "the policy already has mass.",
         )
 
     return Prediction(
         "Ten equally likely categories, p = .1 each. The target gives the first .5 and the second .1. After one "
-        "gradient step, which divergence has moved the two further apart?",
+        "gradient step, which divergence has moved log(p₁/p₂) further?",
         ("Reverse KL.", "Forward KL.", "Neither: by the same."),
         truth,
     )
@@ -47,6 +48,7 @@ def predict_race() -> Prediction:
     def truth() -> Truth:
         needed = KLModel("R1").result.steps_to
         adam = KLModel("R1", optimizer="adam").result.steps_to
+        natural = KLModel("R1", optimizer="natural").result.steps_to
         half, most = (np.argmin(needed[:, i]) for i in (1, 2))
         return Truth(
             {(0, 0): 0, (1, 1): 1, (0, 1): 2, (1, 0): 3}[(int(half), int(most))],
@@ -54,12 +56,14 @@ def predict_race() -> Prediction:
             f"to nine tenths; reverse KL {needed[1, 1]} and {needed[1, 2]}. Far from the start reverse KL's push, "
             "p (log q/p + KL), is small because p is (eq. 13); once mass has arrived it is large, while forward KL's "
             f"q - p (eq. 12) fades as p approaches q. Adam rescales the push and takes the factor p away: {adam[0, 1]} "
-            f"and {adam[0, 2]} steps against {adam[1, 1]} and {adam[1, 2]}.",
+            f"and {adam[0, 2]} steps against {adam[1, 1]} and {adam[1, 2]}. With the natural gradient they are "
+            f"{natural[0, 1]} and {natural[0, 2]} against {natural[1, 1]} and {natural[1, 2]}.",
         )
 
     return Prediction(
-        "The bandit's reward R1 has its peak far from where the reference has mass. Both divergences descend with "
-        "η = 1. Who is first at half of the achievable reward, and who at nine tenths?",
+        "The bandit's reward R1 has its peak far from where the reference has mass; here a response is one token. Both "
+        "divergences descend by gradient descent with η = 1. Who is first at half of the achievable reward, and who at "
+        "nine tenths?",
         (
             "Forward KL at both.",
             "Reverse KL at both.",

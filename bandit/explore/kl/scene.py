@@ -164,11 +164,11 @@ class _Curves(Curves):
         axes = self.axes
         axes.tick_params(labelbottom=last)
         axes.set_xlabel("step + 1" if last else "", labelpad=1)
-        axes.set_title("along both runs" if first else "", y=1.0, pad=3)
         axes.set(xscale="log", ylabel=label)
         if first:
             axes.axhline(1.0, **TARGET)
-            axes.legend(loc="lower right", handlelength=3.0)
+            above: dict[str, Any] = {"loc": "lower center", "bbox_to_anchor": (0.4, 0.98), "ncols": 2}
+            axes.legend(**above, handlelength=2.4, columnspacing=0.8, borderaxespad=0.0)
         else:
             axes.set_yscale("log")
         _plain_ticks(axes)
@@ -202,14 +202,15 @@ class _Regions(Panel):
         axis.set_title("case 1: whose step separates more?", y=1.0, pad=3)
         self._pairs = [axis.plot([], [], s.marker, color=s.color, mec="white", mew=0.5, ls="none")[0] for s in STYLES]
         (self._chosen,) = axis.plot([], [], "o", ms=12, mfc="none", mec=BLACK, mew=1.6)
-        self._note = axis.text(0.03, 0.94, "", transform=axis.transAxes)
+        self._note = axis.text(0.03, 0.98, "", transform=axis.transAxes, va="top")
         self.moving: list[Artist] = [*self._pairs, self._chosen]
 
     def key(self, model: KLModel) -> Hashable:
         return bool(_chosen(model).any())
 
     def adapt(self, model: KLModel) -> None:
-        self._note.set_text("ring: the pair i, j" if self.key(model) else "i, j are no case 1: p₁ ≠ p₂ or q₁ = q₂")
+        chosen = "ring: i, j" if self.key(model) else "i, j have p₁ ≠ p₂ or q₁ = q₂"
+        self._note.set_text(f"marks: pairs with p₁ = p₂\n{chosen}")
 
     def update(self, model: KLModel) -> None:
         regions = model.result.regions

@@ -18,8 +18,8 @@ from modeseek.bandit.objectives.method import Method
 from modeseek.bandit.objectives.own import own_names
 from modeseek.bandit.objectives.registry import METHODS
 
-MIDDLE = 50
-"""Token between the two hills of the drawn reward."""
+LOW, HIGH = slice(10, 50), slice(60, 99)
+"""Tokens of the two hills of the drawn reward."""
 
 
 def predict_hills() -> Prediction:
@@ -27,26 +27,43 @@ def predict_hills() -> Prediction:
 
     def truth() -> Truth:
         model = BanditModel("drawn-ppo")
-        mass = model.run.token_distribution.mean(axis=1)
-        high = mass[:, MIDDLE:].sum(axis=1)
-        option = 1 if high[-1] > 0.5 and high.min() > 0.5 * high[0] else 2 if high[-1] > 0.5 else 0
+        mass = model.run.token_distribution.astype(np.float64).mean(axis=1)
+        low, high = (mass[:, hill].sum(axis=1) for hill in (LOW, HIGH))
+        fullest, best = int(low.argmax()), int(model.result.token_rewards.argmax())
+        up = int((pushed(model, HIGH) > 0).sum())
+        last = model.run.responses[-1].reshape(-1, model.run.responses.shape[-1])
+        alike = int((last == last[0]).all(axis=1).sum())
         return Truth(
-            option,
-            f"Of the first seed's mass {high[0]:.0%} is on tokens {MIDDLE} to 99 before training, {high.min():.0%} at "
-            f"the least, and {high[-1]:.0%} at the end; the mean of five seeds earns "
-            f"{model.run.mean('expected_reward')[-1]:z.2f}, where the low hill's top earns .6 and the high one's 1.",
+            0 if high[-1] < 0.5 else 2 if low.max() > 0.5 else 1,
+            f"Of the first seed's mass the low hill (tokens {LOW.start} to {LOW.stop - 1}) has {low[0]:.0%} before "
+            f"training, {low[fullest]:.0%} after {fullest} collections and {low[-1]:.0%} at the end; the high one "
+            f"({HIGH.start} to {HIGH.stop - 1}) has {high[0]:.0%}, {high[fullest]:.0%} and {high[-1]:.0%}. The high "
+            f"hill never loses: in {up} of {len(model.run.responses)} collections the pushes on its tokens add up to "
+            "more than zero. The mean of five seeds ends at "
+            f"{model.run.mean('expected_reward')[-1]:z.2f} and not at {model.result.token_rewards.max():z.2f}, token "
+            f"{best}'s reward. Of the first seed's last {len(last)} "
+            f"responses {alike} are the same, {' '.join(map(str, last[0]))}: where no sample shows token {best} any "
+            "more, nothing pushes it up.",
         )
 
     return Prediction(
         "A drawn reward has two hills: one of height .6 at token 30, where the reference is, and one of height 1 at "
         "token 79, where it hardly ever is. PPO, on-policy, 40 collections. Where is most of its mass at the end?",
         (
-            "On the low hill, and it stays there.",
-            "On the high hill; the mass there never halves on the way.",
-            "On the high hill, after it had first gone from there to the low one.",
+            "On the low hill.",
+            "On the high hill; the low one never has most of it.",
+            "On the high hill, after the low one had most of it.",
         ),
         truth,
     )
+
+
+def pushed(model: BanditModel, tokens: slice) -> np.ndarray:
+    """For each collection of the first seed: the weights of its responses, each counted for every such token in it."""
+    responses, weights = model.run.responses.astype(int), model.run.weights.astype(np.float64)
+    of_them = ((responses >= tokens.start) & (responses < tokens.stop)).sum(axis=-1)
+    total: np.ndarray = (weights * of_them).sum(axis=(1, 2))
+    return total
 
 
 @check

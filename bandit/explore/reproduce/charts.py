@@ -93,9 +93,9 @@ class Verdicts(Panel):
             draw_intervals(self._axes, brief, "", zero=True, fontsize=9.0)
             fit_rows(self._axes, self.figure, 0.45, 0.3)
             self._axes.set_xlabel(VERDICT_AXIS, x=1.0, ha="right", labelpad=1)
-            self._title.set_text(
-                f"verdicts: {first + 1} to {end} of {len(every)}" if len(self._rows) < len(every) else "verdicts"
-            )
+            absent = sum(1 for row in model.result.rows if row.assessment) - len(every)
+            page = f": {first + 1} to {end} of {len(every)}" if len(self._rows) < len(every) else ""
+            self._title.set_text(f"verdicts{page}" + f" ({absent} more claims are not run)" * bool(absent))
 
     def update(self, model: ReproduceModel) -> None:
         """The ring."""

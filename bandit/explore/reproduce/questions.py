@@ -90,8 +90,9 @@ def predict_discarded() -> Prediction:
 
     return Prediction(
         f"Table 3: on-policy IPO and PPO end at {TABLE3['ppo'].value} on R1. In notebook 08 on-policy IPO stayed far "
-        "below that; there the reference's Cauchy samples outside (-1, 1) are piled up in the outer bins. Let them be "
-        "discarded, the other reading of the paper's “clip”. Where does on-policy IPO end, at its best rate?",
+        "below that. There the reference is made of random numbers with long tails (Cauchy's), and those outside "
+        "(-1, 1) are piled up in the outer bins, tokens 0 and 99. Let them be discarded, the other reading of the "
+        "paper's “clip”. Where does on-policy IPO end, at its best rate?",
         ("Below .6, as with the tails piled up.", "Between .6 and .9.", "Above .9."),
         truth,
     )
