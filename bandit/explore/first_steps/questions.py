@@ -117,4 +117,6 @@ def check_draws(draws: Any) -> str:
     if value > 1 and share(value - 1.0) >= SHARE:
         raise Wrong(f"{value:g} is enough, and so is one less.")
     missed = 1.0 - float(np.exp(problem.log_reference[-1]))
-    return f"1 − {missed:g}^{value:g} = {found:z.3f}: {ANSWERS[-1]} is missed by all the draws less than half of the time."
+    return (
+        f"1 − {missed:g}^{value:g} = {found:z.3f}: {ANSWERS[-1]} is missed by all the draws less than half of the time."
+    )

@@ -12,11 +12,11 @@ from modeseek.bandit.explore.bandit.model import BanditModel
 from modeseek.bandit.explore.bandit.presets import PLACES
 from modeseek.bandit.explore.toolkit.checks import Wrong, check, model_of
 from modeseek.bandit.explore.toolkit.prediction import Prediction, Truth
-from modeseek.bandit.objectives import inspection
 from modeseek.bandit.objectives.batch import Batch, HyperParameters, Options
 from modeseek.bandit.objectives.method import Method
 from modeseek.bandit.objectives.own import own_names
 from modeseek.bandit.objectives.registry import METHODS
+from modeseek.bandit.objectives.trials import small_batch
 
 MIDDLE = 50
 """Token between the two hills of the drawn reward."""
@@ -77,7 +77,7 @@ def check_offset(name: Any) -> str:
     if name not in own_names():
         raise Wrong(f"{name!r} is no method of yours: give the name that you gave to own_method.")
     with jax.enable_x64(True):
-        batch = inspection.small_batch((2, 3, 4), seed=3)
+        batch = small_batch((2, 3, 4), seed=3)
         hyper = HyperParameters(beta=0.7, target_margin=0.4)
         losses, weights = METHODS[name].objective(batch, hyper, Options())
         if losses.shape != (2, 3, 3):
