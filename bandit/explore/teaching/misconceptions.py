@@ -7,6 +7,7 @@ from modeseek.bandit.explore.bandit.questions import nats_at_half
 from modeseek.bandit.explore.demo.model import METHODS, DemoModel
 from modeseek.bandit.explore.displacement.model import DisplacementModel
 from modeseek.bandit.explore.figure18.model import Figure18Model
+from modeseek.bandit.explore.first_steps.mechanics import REUSED
 from modeseek.bandit.explore.first_steps.model import FirstStepsModel
 from modeseek.bandit.explore.four_methods.model import METHODS as FOUR
 from modeseek.bandit.explore.four_methods.model import FourMethodsModel
@@ -35,7 +36,7 @@ def _clip(model: FirstStepsModel) -> Finding:
         bool(probs[-1] > 2 * (1 + epsilon) * probs[0]),
         f"The clip has ε = {epsilon:g}, and yet PPO takes y₅ from p = {probs[0]:z.2f} to {probs[-1]:z.2f}, and itself "
         f"{float(model.result.divergence[-1]):z.2f} nats from the reference: the clip holds a policy near the one that "
-        "sampled, and there are new samples every sixth step. Near the reference it is held by β alone.",
+        f"sampled, and there are new samples every {REUSED} steps. Near the reference it is held by β alone.",
     )
 
 
