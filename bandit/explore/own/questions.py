@@ -65,9 +65,7 @@ def check_farthest(answer: Any) -> str:
     farthest = max(-10 * np.log(reference[int(place)]) for place in PLACES)
     if nats < farthest - 1e-6:
         raise Wrong(f"its best response, token {tops[0]} ten times, is {nats:z.1f} nats away; another knot is farther.")
-    return (
-        f"token {tops[0]} ten times is {nats:z.1f} nats away: -10 log π_ref of the least likely of the knots' tokens."
-    )
+    return f"token {tops[0]} ten times is {nats:z.1f} nats away, -10 log π_ref: no knot's token is farther."
 
 
 @check
@@ -87,7 +85,7 @@ def check_offset(name: Any) -> str:
         found = np.asarray(losses)[_preferred(batch) > 0]
         of = functools.partial(_offset, batch)
     if np.allclose(found, of(0.7, 0.4), rtol=1e-9):
-        return "where β m = δ the loss is log 2 and its slope -β/2: a pair is pushed until its margin is beyond δ/β."
+        return "where β m = δ the loss is log 2 and its slope -β/2, as DPO's where m = 0: it fades δ/β nats later."
     wrong = {
         "the offset has the other sign": of(0.7, -0.4),
         "this is DPO, without the offset": of(0.7, 0.0),
