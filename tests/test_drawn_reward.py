@@ -1,7 +1,6 @@
 """A reward that is drawn: its knots are the simulator's reward, in the explorer too, and what cannot be one is told."""
 
 import dataclasses
-import json
 
 import jax.numpy as jnp
 import numpy as np
@@ -60,6 +59,7 @@ def test_one_text_for_one_reward():
         ("knots:0.5", "2 to 1000 knots, got 1"),
         ("knots:", "knots:NUMBER,NUMBER"),
         ("knots:0,a", "knots:NUMBER,NUMBER"),
+        ("knots:0_1,0", "knots:NUMBER,NUMBER"),
         ("knots:0,1.5", "from 0 to 1, got 1.5 at knot 2"),
         ("knots:nan,1", "from 0 to 1, got nan at knot 1"),
         ("saved:nothing", "no saved reward 'nothing'"),
@@ -85,12 +85,33 @@ def test_it_is_saved_once_and_held_without_its_file(tmp_path, monkeypatch):
     assert asked.rewards == (HILLS,)  # what was meant then
     assert Experiment(rewards=("saved:two-hills",)).rewards == ("knots:0,1",)
     assert sorted(each.name for each in path.parent.iterdir()) == ["two-hills.json"]  # nothing temporary
-    for damaged in ("{", json.dumps({"modeseek_reward": 1}), json.dumps({"modeseek_reward": 2, "knots": [0, 1]})):
-        path.write_text(damaged)
-        with pytest.raises(ValueError, match="two-hills"):
-            load_reward("two-hills")
-    with pytest.raises(ValueError, match="there are two-hills"):
+    path.with_name(".two-hills.123-4.json").touch()
+    with pytest.raises(ValueError, match=r"there are two-hills$"):
         load_reward("three-hills")
+
+
+@pytest.mark.parametrize(
+    ("held", "says"),
+    [
+        ("{", "two-hills"),
+        ("[1, 2]", "got list"),
+        ("{}", "modeseek_reward must be 1, got None"),
+        ('{"modeseek_reward": 2, "knots": [0, 1]}', "modeseek_reward must be 1, got 2"),
+        ('{"modeseek_reward": true, "knots": [0, 1]}', "modeseek_reward must be 1, got True"),
+        ('{"modeseek_reward": 1}', "knots must be a list, got None"),
+        ('{"modeseek_reward": 1, "knots": "01"}', "knots must be a list, got '01'"),
+        ('{"modeseek_reward": 1, "knots": [true, false]}', "knots must be a number, got True"),
+        ('{"modeseek_reward": 1, "knots": [0, "0.5"]}', "knots must be a number, got '0.5'"),
+        ('{"modeseek_reward": 1, "knots": {"0": 0.3, "1": 0.4}}', "knots must be a list"),
+        ('{"modeseek_reward": 1, "knots": [0, 1.0000001]}', r"from 0 to 1, got 1\.0000001 at knot 2"),
+    ],
+)
+def test_a_damaged_reward_is_told_what_is_wrong(held, says, tmp_path):
+    (tmp_path / "two-hills.json").write_text(held)
+    with pytest.raises(ValueError, match=says) as told:
+        load_reward("two-hills", folder=tmp_path)
+    assert "two-hills.json" in str(told.value)
+    assert "()" not in str(told.value)
 
 
 def test_the_explorer_draws_reference_optimum_and_frontier_of_what_was_drawn():

@@ -10,10 +10,11 @@ import pytest
 from PIL import Image
 
 from modeseek.bandit.categorical.closed_forms import logarithmic_mean
-from modeseek.bandit.explore import DemoExplorer, KLExplorer
+from modeseek.bandit.explore import BanditExplorer, DemoExplorer, KLExplorer
 from modeseek.bandit.explore.kl.model import KLModel
 from modeseek.bandit.explore.kl.scene import KLScene
 from modeseek.bandit.explore.toolkit.canvas import Canvas, encode, encode_small
+from modeseek.bandit.explore.toolkit.layout import hidden
 
 PRESETS = list(KLExplorer.presets())
 
@@ -115,6 +116,21 @@ def test_bad_values_change_nothing():
         KLExplorer("case-2", state="kl?preset=case-2")
     with pytest.raises(ValueError, match="hide: unknown control 'colour'"):
         KLExplorer(hide=("colour",))
+    for what in ("hide", "show"):
+        with pytest.raises(ValueError, match=rf"{what} must be a tuple of names, such as \('export',\)"):
+            hidden(("step",), **({"hide": (), "show": None} | {what: "export"}))
+
+
+def test_several_values_are_set_as_a_whole_or_not_at_all():
+    for explorer, last in ((KLExplorer("case-2"), "step_size"), (BanditExplorer("R1-ppo"), "learning_rate")):
+        before, picture, held = explorer.to_state(), explorer.pixels(), dict(vars(explorer.model))
+        with pytest.raises(ValueError, match="must be a number"):
+            explorer.set(step=7, preset=list(explorer.presets())[1], **{last: "x"})
+        assert explorer.to_state() == before
+        assert vars(explorer.model) == held
+        np.testing.assert_array_equal(explorer.pixels(), picture)
+    explorer = KLExplorer("case-2").set(step_size=1e9, step=-3)
+    assert len(explorer.model.notes) == 2  # of each that was mended, and not of the last alone
 
 
 def test_the_view_model_is_lemma_e4_and_theorem_e5():

@@ -4,6 +4,7 @@ import base64
 import html
 import importlib.util
 import io
+import json
 import re
 import subprocess
 import sys
@@ -110,8 +111,8 @@ def test_a_gate_opens_when_all_is_committed_and_leads_there(published: Published
     assert first.commit(0) == []
     assert gate.button.description == "Show me anyway"
     opened = second.commit(1)
-    assert len(opened) == 2  # both displays of it
-    assert opened[1] is gate.button is gate.box.children[0]  # what has the focus stays where it is
+    assert opened == [gate.button]  # of two displays the last: the cell was run again
+    assert gate.button is gate.box.children[0]  # what has the focus stays where it is
     assert gate.box.children[1] is explorer.widget
     gate.button.click()
     assert explorer.widget not in gate.box.children
@@ -159,11 +160,55 @@ def test_a_prediction_is_saved_with_what_was_committed(published: Published):
 
 def test_a_prediction_is_committed_once():
     prediction = asked()
-    with pytest.raises(ValueError, match="option must be from 0 to 1"):
-        prediction.commit(2)
+    for wrong in (2, -1, True):
+        with pytest.raises(ValueError, match="option must be a whole number from 0 to 1"):
+            prediction.commit(wrong)
     prediction.commit(0)
     with pytest.raises(ValueError, match="already committed: this"):
         prediction.commit(1)
+
+
+def test_what_is_open_is_said():
+    first, second = asked(), asked()
+    questions = [Question(first), Question(second)]
+    saying = Saying().after(first, second)
+    gates = [Gate(saying, [first, second]), Gate(first.reveal, [first]), Gate(second.reveal, [second])]
+    shut = [gate.button.description == "Show me anyway" for gate in gates]
+    assert shut == [True, True, True]
+    questions[0].options[0].value = True
+    questions[0].commit.click()
+    assert "Committed. What is below waits for 1 more prediction." in questions[0].said.value
+    assert [gate.button.description for gate in gates] == ["Show me anyway", "Fold away", "Show me anyway"]
+    gates[0].button.click()
+    assert "Committed. What waited for it is open." in questions[0].said.value
+    questions[1].options[1].value = True
+    questions[1].commit.click()
+    assert all("Committed. What waited for it is open." in each.said.value for each in questions)
+    alone = Question(asked())  # its cell was run again, and what stands below waits for the earlier one
+    alone.options[0].value = True
+    alone.commit.click()
+    assert "Run the cells below; again, if they were run before this one." in alone.said.value
+
+
+def test_an_answer_that_fails_leaves_nothing_closed():
+    prediction = Prediction("Which?", ("this", "that"), lambda: json.loads("{"))
+    gates = [Gate(prediction.reveal, [prediction]), Gate(Saying().after(prediction), [prediction])]
+    question = Question(prediction)
+    question.options[0].value = True
+    question.commit.click()
+    assert "Expecting property name" in question.said.value
+    assert question.commit.description == "Committed"
+    assert gates[1].button.description == "Fold away"
+    with pytest.raises(ValueError, match="Expecting property name"):
+        Prediction("Which?", ("this", "that"), lambda: json.loads("{")).reveal.text()
+
+
+def test_text_behind_a_gate_is_made_once():
+    prediction, saying = asked(), Saying()
+    gate = Gate(saying.after(prediction), [prediction])
+    for _ in range(6):
+        gate.button.click()
+    assert len(saying._texts) == 1
 
 
 def test_committing_needs_a_choice_and_is_done_with_the_widgets():

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from modeseek.bandit.explore.first_steps.lessons import LESSONS, REUSED, sampled_at
+from modeseek.bandit.explore.first_steps.lessons import LESSONS
+from modeseek.bandit.explore.first_steps.mechanics import REUSED, sampled_at
 from modeseek.bandit.explore.first_steps.model import FirstStepsModel
 from modeseek.bandit.explore.first_steps.presets import PRESETS, STEPS
 from modeseek.bandit.explore.first_steps.questions import BETA, GROWN, check_pull, dpo_weight
@@ -34,8 +35,12 @@ def regularised(log_p, beta):
 
 
 def pairs(log_p, score):
-    ratios = log_p - LOG_REFERENCE
-    return (np.outer(REFERENCE, REFERENCE) * WINS * score(ratios[:, None] - ratios[None, :])).sum()
+    """The mean over two draws and their label: either of them may be the preferred one."""
+    ratios, mean = log_p - LOG_REFERENCE, 0.0
+    for first, second in itertools.product(range(5), repeat=2):
+        drawn, margin = REFERENCE[first] * REFERENCE[second], ratios[first] - ratios[second]
+        mean += drawn * (WINS[first, second] * score(margin) + WINS[second, first] * score(-margin))
+    return mean
 
 
 def best_of(draws):
@@ -91,6 +96,21 @@ def test_the_curve_is_the_formula(name: str):
     np.testing.assert_allclose(model.best(), maximised(name, model.values.beta, np.log(model.result.rest)), rtol=2e-6)
 
 
+@pytest.mark.parametrize(("name", "start"), [("dpo", -np.log(2)), ("ipo", -((1 / 0.3) ** 2))])
+def test_a_mean_over_pairs_is_that_of_labelled_samples(name: str, start: float):
+    """At the reference all margins are 0; elsewhere pairs are drawn and labelled, one by one."""
+    model = FirstStepsModel(name, step=6)
+    assert model.result.points[1, 0] == pytest.approx(start, rel=1e-6)
+    rng, beta = np.random.default_rng(0), model.values.beta
+    one, other = rng.choice(5, size=(2, 200_000), p=REFERENCE)
+    wins = rng.uniform(size=one.size) < 1 / (1 + np.exp(REWARDS[other] - REWARDS[one]))
+    ratios = model.result.log_probs[6] - LOG_REFERENCE
+    margins = np.where(wins, 1, -1) * (ratios[one] - ratios[other])
+    scores = -np.logaddexp(0, -beta * margins) if name == "dpo" else -((margins - 0.5 / beta) ** 2)
+    error = scores.std() / np.sqrt(scores.size)
+    assert abs(model.result.points[1, 6] - scores.mean()) < 4 * error
+
+
 @pytest.mark.parametrize("name", TRAINED)
 def test_a_step_is_the_learning_rate_times_the_push(name: str):
     model = FirstStepsModel(name)
@@ -115,6 +135,7 @@ def test_where_they_rest_in_closed_form():
     tilted = REFERENCE * np.exp(REWARDS / 0.5)
     for name in ("kl", "policy-gradient", "ppo", "dpo", "rwr"):
         np.testing.assert_allclose(FirstStepsModel(name).result.rest, tilted / tilted.sum(), rtol=1e-12)
+    assert LESSONS["dpo"].rest is not LESSONS["policy-gradient"].rest  # a prediction says that they agree
     ipo = REFERENCE * np.exp(WINS @ REFERENCE / 0.15)
     np.testing.assert_allclose(FirstStepsModel("ipo").result.rest, ipo / ipo.sum(), rtol=1e-12)
     np.testing.assert_allclose(FirstStepsModel("best-of-n").result.rest, best_of(4), rtol=1e-12)
@@ -205,6 +226,10 @@ def test_what_cannot_be_is_said():
         model.set("reference", (1, 1, 1, 1, 0))
     with pytest.raises(ValueError, match="nothing is maximised"):
         FirstStepsModel("preference").best()
+    rare = (1, 1, 1, 1, 1e-90)
+    with pytest.raises(ValueError, match=r"must give every answer at least 1\.4e-87, got 2\.5e-91"):
+        FirstStepsModel("dpo", reference=rare)
+    assert np.isfinite(FirstStepsModel("kl", reference=rare).result.points).all()  # nothing is descended
 
 
 def test_captions_say_what_is_drawn_and_a_lesson_leaves_no_trace_in_the_next():

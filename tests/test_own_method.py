@@ -3,6 +3,7 @@ defined anew."""
 
 import dataclasses
 import json
+import math
 
 import jax
 import jax.numpy as jnp
@@ -13,9 +14,10 @@ import modeseek
 from modeseek.bandit.explore import BanditExplorer
 from modeseek.bandit.figures.style import METHOD_STYLES, method_style
 from modeseek.bandit.objectives import own
-from modeseek.bandit.objectives.batch import Losses
+from modeseek.bandit.objectives.batch import Losses, Options
 from modeseek.bandit.objectives.inspection import KINDS, examine
 from modeseek.bandit.objectives.own import forget, objective_of, own_method
+from modeseek.bandit.objectives.reading import digest_of, reads
 from modeseek.bandit.objectives.registry import METHODS, variant
 from modeseek.bandit.simulator import results
 from modeseek.bandit.simulator.summary import table
@@ -33,6 +35,11 @@ def my_reinforce(batch, hyper):
 
 def double_reinforce(batch, hyper):
     return 2 * my_reinforce(batch, hyper)
+
+
+def real(batch):
+    """The mask as a factor: 0 · NaN is NaN."""
+    return 1.0 if batch.token_mask is None else batch.token_mask.astype(batch.token_log_probs.dtype)
 
 
 @pytest.fixture(autouse=True)
@@ -71,6 +78,12 @@ def test_the_registrys_methods_pass(name):
         (lambda b, h: -b.token_log_probs, "shapes", "sum over the tokens"),
         (lambda b, h: 1.0, "shapes", "must return an array"),
         (lambda b, h: -b.log_probs if b.rewards[0, 0] > 0 else b.log_probs, "shapes", "cannot be computed"),
+        (lambda b, h: b.log_ratios**2 if h.beta > 0 else b.log_ratios, "shapes", "are traced: use jnp.where"),
+        (lambda b, h: jnp.square(b.log_ratios - math.sqrt(h.tau)), "shapes", "are traced: use jnp.where"),
+        (lambda b, h: b.log_ratios * np.log(h.tau), "shapes", "are traced: use jnp.where"),
+        (lambda b, h: 1e-2 * jnp.abs(b.log_ratios), "kinks", "one side and"),
+        (lambda b, h: 100.0 * jnp.square(b.log_ratios) + jnp.abs(b.log_ratios), "kinks", "one side and"),
+        (lambda b, h: -b.advantages * (b.token_log_probs * real(b)).sum(-1), "mask", "may be NaN"),
         (lambda b, h: Losses(b.log_probs, jnp.ones(2)), "shapes", "must be alike"),
         (
             lambda b, h: Losses(
@@ -93,8 +106,54 @@ def test_what_is_meant_is_taken():
         own_method("mine", surrogate)
     assert "mine" not in METHODS
     assert own_method("mine", surrogate, allow={"gradient"}).name == "mine"
-    with pytest.raises(ValueError, match="allow: there are gradient"):
+    with pytest.raises(ValueError, match="allow: there are learns, gradient"):
         own_method("mine", surrogate, allow={"everything"})
+    with pytest.raises(ValueError, match=r"allow must be a set of names, such as \{'kinks'\}"):
+        own_method("mine", surrogate, allow="kinks")
+    with pytest.raises(ValueError, match="zero on six random batches"):
+        own_method("mine", lambda b, h: -b.advantages)
+    own_method("mine", lambda b, h: -b.advantages, allow={"learns"})
+    far = lambda b, h: jax.nn.relu(b.log_ratios[:, :, None] - b.log_ratios[:, None, :] - 5.0)
+    assert own_method("mine", far).negative_gradient  # it pushes, though not near the reference
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 10.0, 1000.0])
+def test_a_curve_is_no_kink(scale):
+    for found in (
+        examine(objective_of(lambda b, h: scale * jnp.square(b.log_ratios))),
+        examine(objective_of(lambda b, h: scale * jnp.square(b.log_ratios[:, :, None] - b.log_ratios[:, None, :]))),
+    ):
+        assert [f.says for f in found if not f.passed] == []
+
+
+def nested(loss, how):
+    """A loss whose program holds another one, which is handed everything."""
+    if how == "jit":
+        return jax.jit(loss)
+    if how == "helper":
+        inner = jax.jit(lambda everything: loss(*everything))
+        return lambda b, h: inner((b, h))
+    if how == "cond":
+        return lambda b, h: jax.lax.cond(True, loss, loss, b, h)
+    if how == "scan":
+        return lambda b, h: jax.lax.scan(lambda total, _: (total + loss(b, h), None), 0 * b.log_probs, None, 1)[0]
+    wrapped = jax.custom_vjp(loss)
+    wrapped.defvjp(lambda b, h: jax.vjp(loss, b, h), lambda back, given: back(given))
+    return wrapped
+
+
+@pytest.mark.parametrize("how", ["jit", "helper", "cond", "scan", "custom_vjp"])
+@pytest.mark.parametrize("loss", [my_reinforce, lambda b, h: jnp.square(b.log_ratios - 0.5 / h.tau)])
+def test_what_is_nested_reads_no_more(loss, how):
+    expected, found = own_method("mine", loss), own_method("mine", nested(loss, how))
+    for name in ("needs", "hyper", "has_kl_in_its_loss", "negative_gradient", "min_responses"):
+        assert getattr(found, name) == getattr(expected, name), name
+
+
+def test_the_registrys_rows_read_what_they_say():
+    for name, method in METHODS.items():
+        _, hyper = reads(lambda b, h, objective=method.objective: objective(b, h, Options()))
+        assert set(hyper) == set(method.hyper), name
 
 
 def test_the_row_says_what_was_found():
@@ -122,10 +181,32 @@ def test_the_row_says_what_was_found():
 def test_names_that_are_none_are_refused(name, says):
     with pytest.raises(ValueError, match=says):
         own_method(name, my_reinforce)
-    with pytest.raises(ValueError, match="with the title 'PPO'"):
-        own_method("mine", my_reinforce, title="PPO")
     with pytest.raises(ValueError, match="no method of your own"):
         forget("ppo")
+
+
+def test_titles_and_names_that_read_like_others_are_refused():
+    with pytest.raises(ValueError, match="with the title 'PPO'"):
+        own_method("mine", my_reinforce, title="PPO")
+    own_method("mine", my_reinforce)
+    for other, title, says in (
+        ("dpo_", "offset", "'dpo' with the title 'DPO' already"),
+        ("p_p_o", "mine too", "'ppo' with the title 'PPO' already"),
+        ("other", "Ppo", "'ppo' with the title 'PPO' already"),
+        ("mi_ne", "other", "'mine' with the title 'mine' already"),
+        ("other", "Mine", "'mine' with the title 'mine' already"),
+        ("other", "On-policy DPO", "title must not begin with on_policy_"),
+        ("offlinemine", "other", "name must not begin with"),
+        ("other", "a $\\frac$", "title must be one line"),
+        ("other", "a\nb", "title must be one line"),
+        ("other", "_hidden", "title must be one line"),
+        ("other", "β", "title must be one line"),
+        ("other", "x" * 41, "title must be one line"),
+    ):
+        with pytest.raises(ValueError, match=says):
+            own_method(other, my_reinforce, title=title)
+    assert BanditExplorer(method="dpo").model.values.method == "dpo"
+    own_method("mine", my_reinforce, title="χ-mine")
 
 
 @pytest.fixture(scope="module")
@@ -159,8 +240,7 @@ def test_a_method_that_is_defined_anew_is_trained_anew(trained):
 
 def test_a_stored_result_names_it_and_its_source(trained, tabular):
     first, _, told, *_ = trained
-    assert json.loads(first.attrs["own_methods"]) == told == {"mine": own.digest_of(my_ipo)}
-    assert own.digest_of(my_ipo) != own.digest_of(my_reinforce)
+    assert json.loads(first.attrs["own_methods"]) == told == {"mine": digest_of(objective_of(my_ipo))}
     own_method("mine", my_ipo)
     asked = dataclasses.replace(tabular, methods=("mine",))
     before = results.identity(asked)

@@ -255,13 +255,16 @@ def test_the_command_says_what_it_made_and_goes_on_after_an_interrupt(two_pages,
     monkeypatch.setattr(writing, "films", stopped)
     assert made.run() == 130
     assert "goes on from here" in capsys.readouterr().err
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["demo.html"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["demo.html", "index.html"]
     monkeypatch.setattr(writing, "films", drawing)
     assert made.run() == 0
     assert two_pages == ["demo", "steps"]
     out = capsys.readouterr().out
     assert re.search(r"^demo.html: \d+ kB$", out, re.MULTILINE)
     assert f"open {tmp_path / 'index.html'}" in out
+    monkeypatch.setattr(writing, "films", stopped)
+    assert Pages(out=tmp_path, again=True).run() == 130  # what goes on is another command
+    assert "The same command without --again, and with --out" in capsys.readouterr().err
 
 
 @pytest.mark.slow  # all pictures: minutes of a core

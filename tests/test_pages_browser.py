@@ -132,6 +132,28 @@ def test_a_link_opens_a_preset(opened):
     check(tab)
 
 
+@pytest.mark.parametrize("anchor", ["#%", "#%E0%A4%A", "#explorer", "#preset-nothing"])
+def test_a_link_that_names_no_preset_leaves_everything_as_it_is(opened, anchor):
+    tab = passed(opened(anchor))
+    check(tab)
+    slider = tab.get_by_role("slider")
+    slider.press("End")
+    tab.evaluate("anchor => { location.hash = anchor + '?'; }", anchor)
+    tab.wait_for_timeout(100)
+    assert slider.input_value() == slider.get_attribute("max") != "0"
+    check(tab)
+
+
+def test_nothing_of_a_prediction_is_kept_over_a_reload(opened):
+    """By the attributes: Firefox keeps what is disabled, and no Chromium does."""
+    kept = (
+        opened()
+        .locator("form, form button, #preset, #scrub")
+        .evaluate_all("all => all.filter(each => each.getAttribute('autocomplete') !== 'off').length")
+    )
+    assert kept == 0
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_telephone_scrolls_the_picture_and_never_the_page(opened, scheme):
     tab = opened(viewport={"width": 390, "height": 844}, color_scheme=scheme, has_touch=True)

@@ -101,6 +101,40 @@ def test_winners_of_a_push_are_those_of_a_small_real_step(p, rejected):
     assert assessment.push_down(p, rejected).answer.startswith(f"{', '.join(map(str, winners))}: ")
 
 
+def test_an_unseen_answer_that_only_falls_has_its_most_at_the_start():
+    for p in ((0.64, 0.04, 0.32), (0.5, 0.2, 0.3), (0.3, 0.3, 0.4)):
+        s = np.linspace(0, 5, 1001)
+        mass = p[2] / (p[2] + p[0] * np.exp(s) + p[1] * np.exp(-s))
+        assert mass.argmax() == 0
+        assert assessment.unseen(p).answer.startswith(f"{mass.max():.3f}, at the start: ")
+
+
+@pytest.mark.parametrize(
+    ("maker", "values", "says"),
+    [
+        (assessment.pushes, ((0.1, 0.3, 0.6), (0.6, 0.3, 0.1)), "another category than 0"),
+        (assessment.pushes, ((7.0, 2.0, 1.0), (0.1, 0.3, 0.6)), "start must sum to 1"),
+        (assessment.separation, (0.6, 0.4, 0.1), "must sum to at most 1"),
+        (assessment.separation, (math.nan, 0.4, 0.1), "p must be a positive number"),
+        (assessment.separation, (0.2, 0.3, 0.3), "q1 and q2 must differ"),
+        (assessment.push_down, ((5.0, 3.0, 1.5, 0.5), 3), "p must sum to 1"),
+        (assessment.push_down, ((0.5, 0.3, 0.15, 0.05), -1), "rejected must be a whole number of at least 0"),
+        (assessment.push_down, ((0.5, 0.3, 0.15, 0.05), 4), "rejected must be from 0 to 3, got 4"),
+        (assessment.unseen, ((0.0, 0.7, 0.3),), "p must be positive everywhere"),
+        (assessment.displaced, (0.05, 0.25), "b - c must be .002 at least"),
+        (assessment.displaced, (0.251, 0.25), "b - c must be .002 at least"),
+        (assessment.steps, (1000, 300, 4, 50), "collection must divide samples"),
+        (assessment.steps, (900, 300, 4, 70), "minibatch must divide collection"),
+        (assessment.clip, (-0.2, 20), "epsilon must be a positive number"),
+        (assessment.clip, (0.2, 0), "tokens must be a whole number of at least 1"),
+        (assessment.at_the_reference, (0.0,), "beta must be a positive number"),
+    ],
+)
+def test_numbers_that_make_no_question_are_refused(maker, values, says):
+    with pytest.raises(ValueError, match=says):
+        maker(*values)
+
+
 def test_the_unseen_answer_peaks_where_a_fine_grid_says():
     s = np.linspace(0, 5, 200_001)
     mass = 0.32 / (0.32 + 0.04 * np.exp(s) + 0.64 * np.exp(-s))

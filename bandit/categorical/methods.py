@@ -186,9 +186,10 @@ def _sigmoid(x: Vector) -> Vector:
 
 
 def _contrastive(problem: Problem, data: Data, coefficient: Callable[[Vector], Vector]) -> Field:
-    """Both contrastive losses: E over pairs (w, l) of -c(m) (∇ log p_w - ∇ log p_l), c the slope of -ℓ at the margin.
+    """Both contrastive losses: Σ μ_w μ_l P(w ≻ l) -c(m) (∇ log p_w - ∇ log p_l), c the slope of -ℓ at the margin.
 
-    The normaliser cancels in the margin, so response i gets -Σ_j [μ_i μ_j P_ij c(m_ij) - μ_j μ_i P_ji c(m_ji)].
+    That is half the mean over labelled pairs, in which w was drawn first or second, and so half as fast a flow. The
+    normaliser cancels in the margin: response i gets -Σ_j [μ_i μ_j P_ij c(m_ij) - μ_j μ_i P_ji c(m_ji)].
     """
     log_reference = finite(problem.log_reference)
     preferred = preference_probabilities(problem.rewards)

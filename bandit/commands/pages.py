@@ -35,7 +35,8 @@ class Pages:
 
             paths = write(folder, progress=progress("pages", delay=1), again=self.again)
         except KeyboardInterrupt:
-            say(f"stopped; finished pages are in {folder}. The same command with --out {folder} goes on from here")
+            how = "The same command without --again, and" if self.again else "The same command"
+            say(f"stopped; finished pages are in {folder}. {how} with --out {folder}, goes on from here")
             return 130
         for path in paths:
             print(f"{path.name}: {path.stat().st_size / 1000:.0f} kB")

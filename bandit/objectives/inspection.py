@@ -1,32 +1,28 @@
 """What can be said of a loss before anything is trained with it: its gradient against finite differences, and which
 numbers it looks at, on small random batches in float64."""
 
-import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from modeseek.bandit.objectives import reduce
-from modeseek.bandit.objectives.batch import HYPER_RANGES, Batch, HyperParameters, Losses, Options
+from modeseek.bandit.objectives.batch import Batch, HyperParameters, Losses, Options
 from modeseek.bandit.objectives.method import Objective
+from modeseek.bandit.objectives.trials import SHAPES, STEP, Look, before_training, far_away, looking_at, small_batch
 
 Kind = Literal["shapes", "finite", "learns", "gradient", "kinks", "prompts", "future", "mask"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-MEANT: tuple[Kind, ...] = ("gradient", "kinks", "prompts", "future", "mask")
-"""What may be done on purpose; the others cannot be trained with, or teach nothing."""
+MEANT: tuple[Kind, ...] = ("learns", "gradient", "kinks", "prompts", "future", "mask")
+"""What may be done on purpose; with the others nothing can be computed."""
 
-SHAPES = ((2, 3, 4), (3, 4, 2), (1, 2, 1))
-"""P, N, T of the batches; in the first two no number is another one, so that none is taken for it."""
-
-STEP = 1e-5
-"""Nats of a finite difference: the error of a central one is some 1e-10 times the third derivative, and rounding's."""
 CLOSE = 1e-6
 """Error that a gradient may have, as a share of its largest part."""
 KINK = 1e-2
-"""Difference of the slopes on both sides that is no curvature: that would have to be a thousand times the slope."""
+"""Difference of the slopes on both sides that does harm, as a share of the largest slope."""
+ROUNDING = 1e-7
+"""Difference of slopes that may be rounding's, of a value about 1."""
 
 
 class Finding(NamedTuple):
@@ -52,111 +48,12 @@ def examine(objective: Objective, hyper: HyperParameters | None = None) -> tuple
     """
     with jax.enable_x64(True):
         findings = [_shapes(objective, hyper or HyperParameters())]
-        look = _looking_at(objective, hyper or HyperParameters())
+        look = looking_at(objective, hyper or HyperParameters())
         for part in (_finite, _learns, _gradient, _kinks, _prompts, _future, _mask):
             if not findings[-1].passed and findings[-1].kind in ("shapes", "finite"):
                 break  # nothing more can be computed
             findings.append(part(look))
         return tuple(findings)
-
-
-def small_batch(shape: tuple[int, int, int], seed: int = 0) -> Batch:
-    """Random log-probs of three policies that are near each other, rewards without ties, and standardised rewards."""
-    rng = np.random.default_rng(seed)
-    policy = -rng.uniform(0.2, 1.5, shape)
-    behavior, reference = (np.minimum(policy + 0.25 * rng.normal(size=shape), -0.01) for _ in range(2))
-    rewards = rng.uniform(0, 1, shape[:2])
-    advantages = (rewards - rewards.mean()) / rewards.std()
-    return Batch(
-        *(jnp.asarray(each) for each in (policy, behavior, reference, rewards, advantages)),
-        mask=jnp.ones(shape, bool),
-        response_mask=jnp.ones(shape[:2], bool),
-    )
-
-
-def before_training(shape: tuple[int, int, int]) -> Batch:
-    """A batch as the first gradient step sees it: the policy is the reference, and has sampled itself."""
-    batch = small_batch(shape, seed=1)
-    same = batch.token_log_probs
-    return batch._replace(behavior_token_log_probs=same, reference_token_log_probs=same)
-
-
-def losses_shape(loss: Callable[[Batch, HyperParameters], Any]) -> str:
-    """What a loss returns a number for: `pairs`, or something else that is not told apart."""
-    found = jax.eval_shape(loss, small_batch(SHAPES[0]), HyperParameters())
-    prompts, responses, _ = SHAPES[0]
-    plain = not isinstance(found, Losses)
-    return "pairs" if plain and found.shape == (prompts, responses, responses) else "other"
-
-
-def reads(loss: Callable[[Batch, HyperParameters], Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Which arrays of a batch, and which hyper-parameters, what a loss returns depends on."""
-    batch = small_batch(SHAPES[0])
-    arrays = [name for name, array in batch._asdict().items() if array is not None]
-    program = jax.make_jaxpr(loss)(batch, HyperParameters()).jaxpr
-    wanted = {v for v in program.outvars if not hasattr(v, "val")}
-    for equation in reversed(program.eqns):
-        if wanted & set(equation.outvars):
-            wanted |= {v for v in equation.invars if not hasattr(v, "val")}
-    read = [v in wanted for v in program.invars]
-    return (
-        tuple(name for name, yes in zip(arrays, read, strict=False) if yes),
-        tuple(name for name, yes in zip(HYPER_RANGES, read[len(arrays) :], strict=True) if yes),
-    )
-
-
-def pushes_down(objective: Objective) -> bool:
-    """Whether the gradient lowers the probability of some response."""
-    with jax.enable_x64(True):
-        look = _looking_at(objective, HyperParameters())
-        return any(
-            bool((look(batch).gradient.sum(axis=-1) > 0).any())
-            for batch in (small_batch(SHAPES[0]), before_training(SHAPES[0]))
-        )
-
-
-class _Seen(NamedTuple):
-    """What an objective says of a batch.
-
-    Attributes:
-        value: L.
-        gradient: in the policy's log-probs, by differentiation.
-        forward: by finite differences to one side.
-        backward: to the other.
-        found: the losses and their weights, before they are reduced.
-    """
-
-    value: float
-    gradient: np.ndarray
-    forward: np.ndarray
-    backward: np.ndarray
-    found: Losses
-
-
-Look = Callable[[Batch], _Seen]
-
-
-@functools.lru_cache(maxsize=1)
-def _looking_at(objective: Objective, hyper: HyperParameters) -> Look:
-    """One program, compiled once: every batch has one shape, and masks, if only such that leave nothing out."""
-
-    def reduced(log_probs: jax.Array, batch: Batch) -> tuple[jax.Array, Losses]:
-        found = objective(batch._replace(token_log_probs=log_probs), hyper, Options())
-        return reduce.weighted_mean(*found), found
-
-    program = jax.jit(jax.vmap(jax.value_and_grad(reduced, has_aux=True), in_axes=(0, None)))
-
-    def look(batch: Batch) -> _Seen:
-        at = batch.token_log_probs
-        moves = jnp.eye(at.size).reshape(at.size, *at.shape) * STEP
-        rows = at[None] + jnp.concatenate([0 * moves[:1], moves, -moves])
-        (values, losses), gradients = jax.tree.map(np.asarray, program(rows, batch))
-        value, ahead, behind = values[0], values[1 : 1 + at.size], values[1 + at.size :]
-        forward, backward = (ahead - value) / STEP, (value - behind) / STEP
-        found = Losses(*(each[0] for each in losses))
-        return _Seen(float(value), gradients[0], forward.reshape(at.shape), backward.reshape(at.shape), found)
-
-    return look
 
 
 def _shapes(objective: Objective, hyper: HyperParameters) -> Finding:
@@ -165,7 +62,7 @@ def _shapes(objective: Objective, hyper: HyperParameters) -> Finding:
         batch = small_batch((prompts, responses, tokens))._replace(mask=None, response_mask=None)  # as in the bandit
         what = f"{prompts} prompt{'s' * (prompts > 1)}, {responses} responses and {tokens} token{'s' * (tokens > 1)}"
         try:
-            found = jax.eval_shape(lambda batch: objective(batch, hyper, Options()), batch)
+            found = jax.eval_shape(lambda batch, hyper: objective(batch, hyper, Options()), batch, hyper)
             if found.losses.shape != found.weights.shape or found.losses.shape[:1] != (prompts,):
                 return Finding(
                     "shapes",
@@ -175,7 +72,9 @@ def _shapes(objective: Objective, hyper: HyperParameters) -> Finding:
                 )
         except Exception as error:
             before = "It cannot be computed" if i == 0 else "It depends on the batch's shape: it cannot be computed"
-            return Finding("shapes", False, f"{before} with {what} ({_short(error)}).")
+            traced = isinstance(error, jax.errors.JAXTypeError)
+            hint = " Batch and hyper-parameters are traced: use jnp.where and jnp.sqrt, not if and math." * traced
+            return Finding("shapes", False, f"{before} with {what} ({_short(error)}).{hint}")
     return Finding("shapes", True, said)
 
 
@@ -201,20 +100,21 @@ def _finite(look: Look) -> Finding:
 
 
 def _learns(look: Look) -> Finding:
-    if look(small_batch(SHAPES[0])).gradient.any():
+    if any(look(make(SHAPES[0], seed)).gradient.any() for make in (small_batch, far_away) for seed in range(3)):
         return Finding("learns", True, "Its gradient is not zero.")
     return Finding(
         "learns",
         False,
-        "Its gradient is zero everywhere: it does not depend on the policy (batch.log_probs), or only through a "
-        "comparison or stop_gradient, so that nothing can be learnt from it.",
+        "Its gradient is zero on six random batches, near the reference and far from it: where it does not depend on "
+        "the policy (batch.log_probs), or only through a comparison or stop_gradient, nothing can be learnt from it. "
+        "If it learns elsewhere, say allow={'learns'}.",
     )
 
 
 def _gradient(look: Look) -> Finding:
     worst = 0.0
-    for seed in range(2):
-        _, gradient, forward, backward, _ = look(small_batch(SHAPES[0], seed))
+    for batch in (small_batch(SHAPES[0]), small_batch(SHAPES[0], 1), far_away(SHAPES[0])):
+        _, gradient, forward, backward, _ = look(batch)
         central = (forward + backward) / 2
         error = np.abs(gradient - central)
         scale = max(float(np.abs(gradient).max()), float(np.abs(central).max()), 1e-3)
@@ -233,9 +133,13 @@ def _gradient(look: Look) -> Finding:
 
 
 def _kinks(look: Look) -> Finding:
-    _, gradient, forward, backward, _ = look(before_training(SHAPES[0]))
-    apart = np.abs(forward - backward)
-    if float(apart.max()) > KINK * max(float(np.abs(gradient).max()), float(apart.max()), 1e-3):
+    """A kink keeps its two slopes however small the step is; those of a curve come together with it."""
+    batch = before_training(SHAPES[0])
+    value, gradient, forward, backward, _ = look(batch)
+    wide, apart = (np.abs(each.forward - each.backward) for each in (look(batch, 10 * STEP), look(batch)))
+    harm = max(KINK * float(np.abs(gradient).max()), ROUNDING * max(abs(value), 1.0))
+    apart = np.where(apart > 0.5 * wide, apart, 0.0)
+    if float(apart.max()) > harm:
         at = np.unravel_index(int(apart.argmax()), apart.shape)
         return Finding(
             "kinks",
@@ -281,25 +185,25 @@ def _mask(look: Look) -> Finding:
     mask = jnp.ones(SHAPES[0], bool).at[1, 0, -1].set(False)
     batch = batch._replace(mask=mask, response_mask=present)
     real = np.asarray(batch.token_mask)
-    spoilt = batch._replace(
-        **{
-            name: jnp.where(real if array.ndim == 3 else present, array, 1.5 * array - 2.0)
+    before = look(batch)
+
+    def unchanged(scale: float) -> bool:
+        kept = {
+            name: jnp.where(real if array.ndim == 3 else present, array, scale * array - 2.0)
             for name, array in _arrays(batch)
         }
-    )
-    before, after = look(batch), look(spoilt)
-    alike = np.isclose(before.value, after.value, rtol=1e-9, atol=1e-12)
-    if (
-        alike
-        and np.allclose(before.gradient, after.gradient, rtol=1e-9, atol=1e-12)
-        and not before.gradient[~real].any()
-    ):
+        after = look(batch._replace(**kept))
+        pairs = ((before.value, after.value), (before.gradient, after.gradient))
+        return all(np.allclose(*pair, rtol=1e-9, atol=1e-12) for pair in pairs)
+
+    if unchanged(1.5) and unchanged(np.nan) and not before.gradient[~real].any():
         return Finding("mask", True, "What a mask leaves out enters nothing.")
     return Finding(
         "mask",
         False,
-        "It ignores the mask: tokens or responses that are not real change it. batch.log_probs and batch.log_ratios "
-        "leave them out; of single tokens, take those where batch.token_mask is true. The bandit has none, so that "
+        "It ignores the mask: tokens or responses that are not real, which may be NaN, change it. batch.log_probs and "
+        "batch.log_ratios leave them out; of single tokens, take jnp.where(batch.token_mask, …, 0). The bandit has "
+        "none, so that "
         "allow={'mask'} is enough there.",
     )
 

@@ -75,8 +75,8 @@ class Method:
         policy_gradient: whether it is one (the released code adds its KL term to these alone).
         drawn_from: what its on-policy responses are drawn from.
         clip: what it clips; of a method that clips nothing, what PPO would.
-        digest: of the source of a method that a person has defined in this process (`objectives.own`); empty for those
-            of the registry.
+        digest: of the program of a method that a person has defined in this process (`objectives.own`); empty for
+            those of the registry.
     """
 
     name: str

@@ -1,19 +1,17 @@
 """A method of one's own: a function of the batch, put beside the registry's rows for as long as the process runs.
 
 Nothing else knows that a row is somebody's own, but for two things: it is in no file, so that no other process can run
-it, and a stored result names it with the digest of its source.
+it, and a stored result names it with the digest of its program.
 """
 
 import functools
-import hashlib
-import inspect
 import re
 from collections.abc import Callable, Collection, Iterable
 
 import jax
 from jaxtyping import Array
 
-from modeseek.bandit.objectives import inspection
+from modeseek.bandit.objectives import inspection, reading
 from modeseek.bandit.objectives.batch import (
     Batch,
     HyperParameters,
@@ -25,11 +23,13 @@ from modeseek.bandit.objectives.batch import (
 )
 from modeseek.bandit.objectives.method import Method, Need, Objective
 from modeseek.bandit.objectives.registry import METHODS, variant
-from modeseek.checks import require
+from modeseek.checks import plain, require
 
 Loss = Callable[[Batch, HyperParameters], Array | Losses]
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,29}")
+SIDES = ("", "onpolicy", "offline")
+"""What may stand before a method's name or title, in letters and digits."""
 
 _NEEDS: dict[str, Need] = {
     "behavior_token_log_probs": "behavior",
@@ -79,19 +79,6 @@ def objective_of(loss: Loss) -> Objective:
     return functools.wraps(loss, updated=())(objective) if hasattr(loss, "__name__") else objective
 
 
-def digest_of(loss: Loss) -> str:
-    """Sixteen hexadecimal digits of the loss's source; of what it calls, nothing is in them.
-
-    Where there is no source (it was made by `exec`), of its bytecode and constants.
-    """
-    try:
-        text = inspect.getsource(loss).encode()
-    except (OSError, TypeError):
-        code = getattr(loss, "__code__", None)
-        text = repr(loss).encode() if code is None else code.co_code + repr((code.co_names, code.co_consts)).encode()
-    return hashlib.sha256(text).hexdigest()[:16]
-
-
 def own_method(
     name: str, loss: Loss, *, title: str = "", on_policy: bool = True, allow: Collection[str] = ()
 ) -> Method:
@@ -110,7 +97,7 @@ def own_method(
     Args:
         name: small letters, digits and underscores; not that of a method which is there already.
         loss: `(batch, hyper) → losses` of JAX arrays: `Batch`, `HyperParameters`, and what `objective_of` says.
-        title: how figures call it; its name, if not given.
+        title: how figures call it, at most 40 characters; its name, if not given.
         on_policy: whether it samples from the policy in training, where nobody says otherwise.
         allow: findings of `inspection.examine` that are meant, such as `gradient` for a loss that is a surrogate; those
             in `inspection.MEANT` can be.
@@ -119,31 +106,33 @@ def own_method(
         its row; what it needs, and which hyper-parameters it reads, was found out by looking.
 
     Raises:
-        ValueError: the name is none or is taken, or the loss does not pass its examination: a sentence for each
-            finding. Nothing is registered then.
+        ValueError: name or title is none or is taken, the loss does not pass its examination (a sentence for each
+            finding), or it has no digest. Nothing is registered then.
     """
+    title = name if title == "" else title
     _check_name(name, title)
+    require(not isinstance(allow, str), f"allow must be a set of names, such as {{{allow!r}}}, got {allow!r}")
     unknown = set(allow) - set(inspection.MEANT)
     require(not unknown, f"allow: there are {', '.join(inspection.MEANT)}, got {', '.join(sorted(map(repr, unknown)))}")
     require(callable(loss), f"the loss must be a function of (batch, hyper), got {loss!r}")
     objective = objective_of(loss)
     wrong = [f.says for f in inspection.examine(objective) if not f.passed and f.kind not in allow]
     require(not wrong, f"{name} was not taken. " + " ".join(wrong))
-    arrays, hyper = inspection.reads(lambda batch, hyper: loss(batch, hyper))
-    pairs = inspection.losses_shape(loss) == "pairs"
+    arrays, hyper = reading.reads(lambda batch, hyper: loss(batch, hyper))
+    pairs = reading.losses_shape(loss) == "pairs"
     row = Method(
         name=name,
-        title=title or name,
+        title=title,
         objective=objective,
         on_policy=on_policy,
         sample_reuse=True if on_policy else None,
-        negative_gradient=inspection.pushes_down(objective),
+        negative_gradient=reading.pushes_down(objective),
         seeking=None,
         source="your own",
         hyper=(*hyper, *(("reward_gap",) if pairs and "reward_gap" not in hyper else ())),
         needs=frozenset({_NEEDS[a] for a in arrays if a in _NEEDS} | ({"pairs"} if pairs else set())),
         min_responses=2 if pairs else 1,
-        digest=digest_of(loss),
+        digest=reading.digest_of(objective),
     )
     METHODS[name] = row
     return row
@@ -155,7 +144,7 @@ def own_names() -> tuple[str, ...]:
 
 
 def digests(methods: Iterable[str]) -> dict[str, str]:
-    """Those of one's own among methods, each with the digest of its source."""
+    """Those of one's own among methods, each with the digest of its program."""
     rows = [variant(name).method for name in methods]
     return {row.name: row.digest for row in rows if row.digest}
 
@@ -177,12 +166,28 @@ def _check_name(name: str, title: str) -> None:
         f"got {name!r}",
     )
     require(
-        not name.startswith(("on_policy_", "offline_")),
-        f"a method's name must not begin with on_policy_ or offline_, which say where it samples, got {name!r}",
-    )
-    require(
         name not in METHODS or bool(METHODS[name].digest),
         f"there is a method {name!r} already: {METHODS[name].title if name in METHODS else ''}. Choose another name",
     )
-    others = {method.title for method in METHODS.values() if method.name != name}
-    require((title or name) not in others, f"there is a method with the title {title or name!r} already")
+    shown = isinstance(title, str) and len(title) <= 40 and title.isprintable() and not set(title) & set("$\\")
+    require(
+        shown and title[:1].isalnum() and plain(title) != "",
+        "a method's title must be one line of at most 40 characters that begins with a letter or a digit, holds one "
+        f"from a to z or 0 to 9, and neither $ nor \\, got {title!r}",
+    )
+    for what, given in (("name", name), ("title", title)):
+        require(
+            not plain(given).startswith(SIDES[1:]),
+            f"a method's {what} must not begin with on_policy_ or offline_, which say where it samples, got {given!r}",
+        )
+    for row in METHODS.values():
+        if row.name != name:
+            taken = _answers_to(row.name, row.title)
+            here = f"there is a method {row.name!r} with the title {row.title!r} already, and letters and digits tell "
+            require(not _answers_to(name) & taken, f"{here}names apart, got {name!r}")
+            require(not _answers_to(title) & taken, f"{here}titles apart, got {title!r}")
+
+
+def _answers_to(*names: str) -> set[str]:
+    """What menus and texts may call a method, of either side, in letters and digits."""
+    return {side + plain(each) for side in SIDES for each in names}

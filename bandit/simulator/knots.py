@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from modeseek.checks import require
+from modeseek.checks import number_list, require
 from modeseek.files import expanded, read_json, replacing, writable_folder
 
 KIND, SAVED = "knots", "saved"
@@ -54,7 +54,7 @@ def knots(values: Sequence[float]) -> Knots:
     require(2 <= len(values) <= MOST, f"a drawn reward has 2 to {MOST} knots, got {len(values)}")
     held = tuple(float(value) + 0.0 for value in values)
     for i, value in enumerate(held):
-        require(math.isfinite(value) and 0 <= value <= 1, f"a knot must be from 0 to 1, got {value:g} at knot {i + 1}")
+        require(math.isfinite(value) and 0 <= value <= 1, f"a knot must be from 0 to 1, got {value!r} at knot {i + 1}")
     return Knots(held)
 
 
@@ -67,6 +67,7 @@ def parse_knots(text: str) -> Knots:
     kind, _, numbers = text.partition(":")
     try:
         require(kind == KIND, "")
+        require("_" not in numbers, "")  # of which Python makes 01 of 0_1
         values = [float(number) for number in numbers.split(",")]
     except ValueError:
         raise ValueError(f"a drawn reward is knots:NUMBER,NUMBER,…, got {text!r}") from None
@@ -114,15 +115,17 @@ def load_reward(name: str, *, folder: str | Path | None = None) -> str:
     """
     path = _path(name, folder)
     if not path.exists():
-        there = sorted(each.stem for each in path.parent.glob("*.json"))
+        there = sorted(each.stem for each in path.parent.glob("*.json") if NAME.fullmatch(each.stem))
         known = f"; there are {', '.join(there)}" if there else ""
         raise ValueError(f"there is no saved reward {name!r} in {path.parent}{known}")
     data = read_json(path)
     try:
-        require(data["modeseek_reward"] == FORMAT, "")
-        return knots(data["knots"]).text
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} holds no reward of this version ({error or 'another format'})") from error
+        require(isinstance(data, dict), f"got {type(data).__name__}")
+        found = data.get("modeseek_reward")
+        require(type(found) is int and found == FORMAT, f"modeseek_reward must be {FORMAT}, got {found!r}")
+        return knots(number_list("knots", data.get("knots"))).text
+    except ValueError as error:
+        raise ValueError(f"{path} holds no reward of this version: {error}") from error
 
 
 def resolved(text: str) -> str:

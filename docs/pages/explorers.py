@@ -1,5 +1,6 @@
 """The list of the explorers' pages, which `docs/build.py` lays beside the site's."""
 
+import html
 from pathlib import Path
 
 HEAD = """# Explorers without a kernel
@@ -18,6 +19,6 @@ def write(folder: Path) -> None:
     items = [
         f'- <a href="../explorers/{row.name}.html">{said["title"]}</a>: {said["question"]} {said["notebook"]}'
         for row in catalogue()
-        for said in [words(row)]
+        for said in [{name: html.escape(text) for name, text in words(row).items()}]
     ]
     (folder / "explorers.md").write_text("\n".join([HEAD, *items, ""]), encoding="utf-8")

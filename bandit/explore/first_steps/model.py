@@ -7,7 +7,8 @@ import numpy as np
 from modeseek.bandit.categorical.methods import preference_probabilities
 from modeseek.bandit.categorical.metrics import measure
 from modeseek.bandit.categorical.problem import Knobs, Problem, from_rewards
-from modeseek.bandit.explore.first_steps.lessons import LESSONS, Lesson, Shown, sampled_at, walk
+from modeseek.bandit.explore.first_steps.lessons import LESSONS, Lesson, walk
+from modeseek.bandit.explore.first_steps.mechanics import Shown, sampled_at
 from modeseek.bandit.explore.first_steps.presets import ANSWERS, PRESETS, RATED, STEPS, FirstStepsValues
 from modeseek.bandit.explore.toolkit.model import ViewModel, rows_of
 

@@ -60,8 +60,8 @@ PRESETS = {
     "kl": _lesson("a policy is bent towards reward, and KL is what that costs"),
     "policy-gradient": _lesson("answers of its own, weighed by their advantage"),
     "ppo": _lesson("the same answers for several steps, within a band", learning_rate=1.5),
-    "dpo": _lesson("pairs of the reference's answers, and a margin without end", learning_rate=30.0),
-    "ipo": _lesson("pairs of the reference's answers, and a margin to reach", beta=0.15, learning_rate=2.0),
+    "dpo": _lesson("pairs of the reference's answers, and a margin without end", learning_rate=15.0),
+    "ipo": _lesson("pairs of the reference's answers, and a margin to reach", beta=0.15),
     "rwr": _lesson("the reference's answers, weighed by the exponential of their reward"),
     "best-of-n": _lesson("the best of N answers of the reference"),
 }

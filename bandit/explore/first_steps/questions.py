@@ -119,7 +119,10 @@ def check_draws(draws: Any) -> str:
         raise Wrong(f"the best of {value:g} is {ANSWERS[-1]} with probability {found:z.3f}: not yet half of the time.")
     if value > 1 and share(value - 1.0) >= SHARE:
         raise Wrong(f"{value:g} is enough, and so is one less.")
-    return f"1 − .95^{value:g} = {found:z.3f}: {ANSWERS[-1]} is missed by all the draws less than half of the time."
+    missed = 1.0 - float(np.exp(problem.log_reference[-1]))
+    return (
+        f"1 − {missed:g}^{value:g} = {found:z.3f}: {ANSWERS[-1]} is missed by all the draws less than half of the time."
+    )
 
 
 @check

@@ -20,7 +20,7 @@ PLACES = np.arange(COUNT)
 NOTHING = np.empty(0)
 SMALL = 9.0
 """Size of the smallest text, points."""
-LABELS_AT = -0.115
+LABELS_AT = -0.135
 """Where the labels of the left column stand, in widths of its axes."""
 PREFERENCE = LineStyle(BLUE, "o")
 

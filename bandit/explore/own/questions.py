@@ -12,11 +12,11 @@ from modeseek.bandit.explore.bandit.model import BanditModel
 from modeseek.bandit.explore.bandit.presets import PLACES
 from modeseek.bandit.explore.toolkit.checks import Wrong, check, model_of
 from modeseek.bandit.explore.toolkit.prediction import Prediction, Truth
-from modeseek.bandit.objectives import inspection
 from modeseek.bandit.objectives.batch import Batch, HyperParameters, Options
 from modeseek.bandit.objectives.method import Method
 from modeseek.bandit.objectives.own import own_names
 from modeseek.bandit.objectives.registry import METHODS
+from modeseek.bandit.objectives.trials import small_batch
 
 LOW, HIGH = slice(10, 50), slice(60, 99)
 """Tokens of the two hills of the drawn reward."""
@@ -82,9 +82,7 @@ def check_farthest(answer: Any) -> str:
     farthest = max(-10 * np.log(reference[int(place)]) for place in PLACES)
     if nats < farthest - 1e-6:
         raise Wrong(f"its best response, token {tops[0]} ten times, is {nats:z.1f} nats away; another knot is farther.")
-    return (
-        f"token {tops[0]} ten times is {nats:z.1f} nats away: -10 log π_ref of the least likely of the knots' tokens."
-    )
+    return f"token {tops[0]} ten times is {nats:z.1f} nats away, -10 log π_ref: no knot's token is farther."
 
 
 @check
@@ -94,7 +92,7 @@ def check_offset(name: Any) -> str:
     if name not in own_names():
         raise Wrong(f"{name!r} is no method of yours: give the name that you gave to own_method.")
     with jax.enable_x64(True):
-        batch = inspection.small_batch((2, 3, 4), seed=3)
+        batch = small_batch((2, 3, 4), seed=3)
         hyper = HyperParameters(beta=0.7, target_margin=0.4)
         losses, weights = METHODS[name].objective(batch, hyper, Options())
         if losses.shape != (2, 3, 3):
@@ -104,7 +102,7 @@ def check_offset(name: Any) -> str:
         found = np.asarray(losses)[_preferred(batch) > 0]
         of = functools.partial(_offset, batch)
     if np.allclose(found, of(0.7, 0.4), rtol=1e-9):
-        return "where β m = δ the loss is log 2 and its slope -β/2: a pair is pushed until its margin is beyond δ/β."
+        return "where β m = δ the loss is log 2 and its slope -β/2, as DPO's where m = 0: it fades δ/β nats later."
     wrong = {
         "the offset has the other sign": of(0.7, -0.4),
         "this is DPO, without the offset": of(0.7, 0.0),

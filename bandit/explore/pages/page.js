@@ -122,11 +122,12 @@ part("copy").addEventListener("click", async () => {
   }
 });
 
-/* A link to kl.html#preset-R1 opens that preset. */
+/* A link to kl.html#preset-R1 opens that preset; any other leaves everything as it is, whatever is in it. */
 function follow() {
-  const option = location.hash ? part(decodeURIComponent(location.hash.slice(1))) : null;
-  if (option && option.parentElement === preset) preset.selectedIndex = option.index;
+  const named = [...preset.options].find((each) => location.hash === "#" + encodeURI(each.id));
+  if (named) preset.selectedIndex = named.index;
+  return named !== undefined;
 }
-window.addEventListener("hashchange", () => { follow(); choose(); });
+window.addEventListener("hashchange", () => { if (follow()) choose(); });
 follow();
 choose();

@@ -14,6 +14,7 @@ from typing import Any
 
 from modeseek.bandit.explore.pages.catalogue import Shown
 from modeseek.bandit.explore.pages.frames import Film
+from modeseek.bandit.explore.toolkit.model import opening
 from modeseek.bandit.explore.toolkit.prediction import Prediction
 
 LARGEST_PAGE = 2_000_000
@@ -64,7 +65,7 @@ def page(shown: Shown, films: Sequence[Film], made_from: str, home: str = "") ->
         picture=_base64(first.picture),
         caption=html.escape(first.frames[0].caption),
         state=html.escape(first.frames[0].state),
-        again=html.escape(_again(shown, first.frames[0].state)),
+        again=html.escape(opening(shown.name, first.frames[0].state)),
         films=json.dumps([_film(shown, film) for film in films], ensure_ascii=False).replace("<", "\\u003c"),
     )
 
@@ -74,21 +75,23 @@ def words(shown: Shown) -> dict[str, str]:
     model = shown.kind.Model
     return {
         "title": model.title,
-        "question": (model.__doc__ or "").splitlines()[0],
+        "question": (model.__doc__ or "").partition("\n")[0],
         "notebook": f"Notebook {shown.notebook} of the course." if shown.notebook else "",
     }
 
 
 def _form(number: int, prediction: Prediction) -> str:
+    """Nothing of it is remembered: Firefox keeps what was disabled over a reload, and with it an answer nobody sees."""
     options = "\n".join(
         f'<label><input type="radio" name="prediction-{number}" value="{i}"> <span>{html.escape(option)}</span></label>'
         for i, option in enumerate(prediction.options)
     )
     return (
-        f'<form class="prediction" data-reveal="reveal-{number}">\n<fieldset>\n'
+        f'<form class="prediction" autocomplete="off" data-reveal="reveal-{number}">\n<fieldset>\n'
         f"<legend>Predict: {html.escape(prediction.question)}</legend>\n{options}\n"
-        '<p class="row"><button type="submit">Commit</button>\n'
-        '<button type="button" class="pass">Show me anyway</button> <span role="status"></span></p>\n'
+        '<p class="row"><button type="submit" autocomplete="off">Commit</button>\n'
+        '<button type="button" class="pass" autocomplete="off">Show me anyway</button>\n'
+        '<span role="status"></span></p>\n'
         "</fieldset>\n</form>"
     )
 
@@ -120,7 +123,7 @@ def _film(shown: Shown, film: Film) -> dict[str, Any]:
             "at": frame.at,
             "caption": frame.caption,
             "state": frame.state,
-            "again": _again(shown, frame.state),
+            "again": opening(shown.name, frame.state),
             "patch": _base64(frame.patch),
             "x": frame.place[0],
             "y": frame.place[1],
@@ -129,10 +132,6 @@ def _film(shown: Shown, film: Film) -> dict[str, Any]:
     ]
     width, height = film.size
     return {"name": film.name, "width": width, "height": height, "picture": _base64(film.picture), "frames": frames}
-
-
-def _again(shown: Shown, state: str) -> str:
-    return f'modeseek.explorer("{shown.name}", state="{state}")'
 
 
 def _base64(picture: bytes) -> str:

@@ -38,13 +38,13 @@ def write(
     """
     goal = home or "index.html"
     made_from = fingerprint(goal)
+    _save(folder / "index.html", listing(catalogue()))  # first, so that no page leads back to what is not there
     paths = []
     for shown in progress(catalogue()):
         path = folder / f"{shown.name}.html"
         if again or not _holds(path, made_from):
             _save(path, fitted(shown, list(films(shown)), made_from, goal))
         paths.append(path)
-    _save(folder / "index.html", listing(catalogue()))
     return [*paths, folder / "index.html"]
 
 

@@ -7,6 +7,7 @@ from modeseek.bandit.explore.bandit.questions import nats_at_half
 from modeseek.bandit.explore.demo.model import METHODS, DemoModel, DemoResult
 from modeseek.bandit.explore.displacement.model import DisplacementModel
 from modeseek.bandit.explore.figure18.model import Figure18Model
+from modeseek.bandit.explore.first_steps.mechanics import REUSED
 from modeseek.bandit.explore.first_steps.model import FirstStepsModel
 from modeseek.bandit.explore.four_methods.model import METHODS as FOUR
 from modeseek.bandit.explore.four_methods.model import FourMethodsModel
@@ -42,8 +43,8 @@ def _clip(model: FirstStepsModel) -> Finding:
         bool(probs[-1] > 2 * (1 + epsilon) * probs[0]),
         f"The clip has ε = {epsilon:g}, and yet PPO takes y₅ from p = {probs[0]:z.2f} to {probs[-1]:z.2f}, and itself "
         f"{float(model.result.divergence[-1]):z.2f} nats from the reference. The clip ends the pull on an answer whose "
-        "ratio to the policy that sampled is beyond the band, and every sixth step there are new samples and a new "
-        "band. Of the reference only β knows.",
+        f"ratio to the policy that sampled is beyond the band, and every {REUSED} steps there are new samples and a "
+        "new band. Of the reference only β knows.",
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import modeseek.bandit.explore as explore
 from modeseek.bandit.explore.toolkit.explorer import Explorer
+from modeseek.bandit.explore.toolkit.model import opening
 
 
 class Finding(NamedTuple):
@@ -55,4 +56,4 @@ class View:
     @property
     def again(self) -> str:
         """What opens it in a notebook."""
-        return f'modeseek.explorer("{self.state.partition("?")[0]}", state="{self.state}")'
+        return opening(self.state.partition("?")[0], self.state)

@@ -292,6 +292,8 @@ def named(given: Any, options: Mapping[str, str], what: str) -> str:
     Raises:
         ValueError: there is none; the message lists what there is.
     """
+    if str(given) in options:
+        return str(given)
     known = {plain(shown): name for name, shown in options.items()} | {plain(name): name for name in options}
     if plain(str(given)) not in known:
         raise ValueError(f"{what} must be one of {', '.join(options)}, got {given!r}{suggestion(given, options)}")

@@ -72,6 +72,11 @@ class Displayed:
         return self
 
     @property
+    def predictions(self) -> tuple["Prediction", ...]:
+        """What it waits for."""
+        return self._predictions
+
+    @property
     def opened(self) -> bool:
         """Whether no gate is before it any more."""
         return self._opened or all(each.chosen is not None for each in self._predictions)
@@ -80,6 +85,8 @@ class Displayed:
         """Take it that the reader has seen it."""
         self._opened = True
         self.refresh()
+        for each in self._predictions:
+            each.tell()
 
     def changed(self) -> None:
         """What is saved follows, once nothing has changed for a while."""

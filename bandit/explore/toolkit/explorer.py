@@ -108,11 +108,10 @@ class Explorer(Displayed):
         """Change values by name; the picture follows.
 
         Raises:
-            ValueError: an unknown name, or a value that cannot be one.
+            ValueError: an unknown name, or a value that cannot be one; none has changed then.
         """
         with self.lock:
-            for name, value in values.items():
-                self.model.set(name, value)
+            self.model.set_all(values)
             self._show()
         return self
 

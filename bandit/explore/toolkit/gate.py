@@ -25,6 +25,7 @@ class Gate:
 
     def __init__(self, displayed: "Displayed", predictions: Sequence["Prediction"]) -> None:
         self._displayed, self._lock = displayed, threading.RLock()
+        self._text: Any = None
         number = "your prediction" if len(predictions) == 1 else f"your {len(predictions)} predictions"
         self._notice = w.HTML(line(f"Closed until you commit to {number} above."))
         self.button = w.Button()
@@ -34,14 +35,21 @@ class Gate:
         self._is_open = False
         self._turn(displayed.opened)
         for each in predictions:
-            each.watch(self._committed)
+            each.watch_gate(displayed, self._committed)
 
     def _turn(self, is_open: bool) -> None:
         with self._lock:
+            shown = self._view() if is_open else self._notice
             self._is_open = is_open
             self.button.description = "Fold away" if is_open else "Show me anyway"
             self.button.tooltip = "close this view" if is_open else "open this without a prediction"
-            self.box.children = (self.button, self._displayed.live() if is_open else self._notice)
+            self.box.children = (self.button, shown)
+
+    def _view(self) -> Any:
+        """What is behind it; text is made once, however often it is folded."""
+        if self._text is None or self._displayed.interactive:
+            self._text = self._displayed.live()
+        return self._text
 
     def _committed(self) -> Any:
         """Open if nothing is waited for any more; the button if the reader should be led there, otherwise None."""

@@ -36,6 +36,8 @@ def hidden(controls: Sequence[str], hide: Sequence[str], show: Sequence[str] | N
     """
     known = [*controls, *PARTS]
     for what, names in (("hide", hide), ("show", show or ())):
+        if isinstance(names, str):
+            raise ValueError(f"{what} must be a tuple of names, such as ({names!r},), got {names!r}")
         for name in names:
             if name not in known:
                 raise ValueError(f"{what}: unknown control {name!r}; there are {', '.join(known)}")

@@ -86,6 +86,21 @@ class ViewModel(Generic[V, R]):
         self.notes = []
         self._set(name, given)
 
+    def set_all(self, given: Mapping[str, Any]) -> None:
+        """Change several values in the order given, and what depends on them.
+
+        Raises:
+            ValueError: as `set`, for the first that cannot be; none has changed then.
+        """
+        before = dict(vars(self))  # what a kind of explorer holds besides goes back too
+        self.notes = []
+        try:
+            for name, value in given.items():
+                self._set(name, value)
+        except ValueError:
+            vars(self).update(before)
+            raise
+
     def reset(self) -> None:
         """Back to how the explorer was made."""
         self.notes = []
@@ -155,7 +170,7 @@ class ViewModel(Generic[V, R]):
             "values": {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()},
             "caption": self.caption(),
             "versions": {"modeseek": __version__, "numpy": np.__version__, "python": platform.python_version()},
-            "again": f"modeseek.explorer({json.dumps(self.kind)}, state={json.dumps(self.to_state())})",
+            "again": opening(self.kind, self.to_state()),
         }
 
     # What a kind of explorer defines.
@@ -237,6 +252,11 @@ class ViewModel(Generic[V, R]):
     def _take(self, values: V, *, fresh: bool) -> None:
         result = self.compute(values) if fresh else self.result
         self.values, self.result = values, result
+
+
+def opening(kind: str, state: str) -> str:
+    """The line of Python that opens a state."""
+    return f"modeseek.explorer({json.dumps(kind)}, state={json.dumps(state)})"
 
 
 def rows_of(

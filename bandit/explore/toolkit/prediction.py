@@ -1,7 +1,8 @@
 """Commit before you see: a question with options whose answer shows only after one was chosen."""
 
+import contextlib
 import html
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from modeseek.bandit.explore.toolkit.display import Displayed, Still, paragraphs
@@ -44,12 +45,25 @@ class Prediction(Displayed):
             raise ValueError(f"a prediction needs at least 2 options, got {len(options)}")
         self.question, self.options, self._truth = question, tuple(options), truth
         self.chosen: int | None = None
+        self._gates: list[tuple[Displayed, Callable[[], Any]]] = []
         self._watchers: list[Callable[[], Any]] = []
         self.reveal = Reveal(self)
 
-    def watch(self, committed: Callable[[], Any]) -> None:
-        """Call this when an option is committed; it returns the widgets that it opens by that, or None."""
-        self._watchers.append(committed)
+    def watch(self, changed: Callable[[], Any]) -> None:
+        """Call this when an option was committed, and when something that waits for it opens."""
+        self._watchers.append(changed)
+
+    def watch_gate(self, waiting: Displayed, committed: Callable[[], Any]) -> None:
+        """Call this when an option is committed: a gate before `waiting`; it returns a widget to lead to, or None."""
+        self._gates.append((waiting, committed))
+
+    @property
+    def waiting(self) -> int | None:
+        """Predictions that are to be committed until all is open that waits for this one; None if nothing does."""
+        if not self._gates:
+            return None
+        closed = [each for each, _ in self._gates if not each.opened]
+        return max((sum(p.chosen is None for p in each.predictions) for each in closed), default=0)
 
     def commit(self, option: int) -> list[Any]:
         """Settle on an option, by its index; it can be done once.
@@ -59,15 +73,35 @@ class Prediction(Displayed):
 
         Raises:
             ValueError: there is no such option, or one was committed before.
+            Exception: what went wrong first with what opens by that; everything else is open then.
         """
         if self.chosen is not None:
             raise ValueError(f"already committed: {self.options[self.chosen]}")
-        if not 0 <= option < len(self.options):
-            raise ValueError(f"option must be from 0 to {len(self.options) - 1}, got {option}")
+        if type(option) is not int or not 0 <= option < len(self.options):
+            raise ValueError(f"option must be a whole number from 0 to {len(self.options) - 1}, got {option!r}")
         self.chosen = option
-        opened = [watcher() for watcher in self._watchers]
-        self.refresh()
-        return [box for box in opened if box is not None]
+        errors: list[Exception] = []
+        opened: dict[int, Any] = {}  # of what is displayed more than once, where it was displayed last
+        for waiting, committed in self._gates:
+            with _kept(errors):
+                opened[id(waiting)] = committed()
+        others = {id(other): other for waiting, _ in self._gates for other in waiting.predictions}
+        for each in ({id(self): self} | others).values():
+            errors += each.tell()
+        for displayed in (self, self.reveal):
+            with _kept(errors):
+                displayed.refresh()
+        if errors:
+            raise errors[0]
+        return [box for box in opened.values() if box is not None]
+
+    def tell(self) -> list[Exception]:
+        """Bring its views up to date; returns what went wrong with any of them."""
+        errors: list[Exception] = []
+        for changed in self._watchers:
+            with _kept(errors):
+                changed()
+        return errors
 
     def truth(self) -> Truth:
         """The answer."""
@@ -90,6 +124,15 @@ class Prediction(Displayed):
         return Question(self).box
 
 
+@contextlib.contextmanager
+def _kept(errors: list[Exception]) -> Iterator[None]:
+    """An error ends this one thing, and is kept for when all the others are done."""
+    try:
+        yield
+    except Exception as error:
+        errors.append(error)
+
+
 class Reveal(Displayed):
     """A prediction's answer: closed in a live notebook until the reader has committed, and folded in a saved one."""
 
@@ -99,7 +142,6 @@ class Reveal(Displayed):
         super().__init__()
         self._prediction = prediction
         self.after(prediction)
-        prediction.watch(self.refresh)
 
     def text(self) -> str:
         """The answer in words, and whether it was foreseen."""

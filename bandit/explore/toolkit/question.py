@@ -69,7 +69,14 @@ class Question:
         for option in self.options:
             option.disabled = True
         self.commit.description = "Committed"
-        self.said.value = line("Committed. What waited for it is open.")
+        waiting = self._prediction.waiting
+        if waiting is None:
+            so = "Run the cells below; again, if they were run before this one."
+        elif waiting == 0:
+            so = "What waited for it is open."
+        else:
+            so = f"What is below waits for {waiting} more prediction{'s' * (waiting > 1)}."
+        self.said.value = line(f"Committed. {so}")
 
     def _commit(self) -> None:
         chosen = next((i for i, option in enumerate(self.options) if option.value), None)
@@ -77,8 +84,8 @@ class Question:
             if chosen is None:
                 raise ValueError("choose one of the options first")
             opened = self._prediction.commit(chosen)
-        except ValueError as error:
-            self.said.value = line(str(error), "wrong")
+        except Exception as error:  # of a widget's callback nobody sees another one
+            self.said.value = line(str(error) or type(error).__name__, "wrong")
             return
         if opened:
             opened[0].focus()
