@@ -3,7 +3,10 @@
 Set before the project is imported: the import hook wraps functions as their modules load.
 """
 
+import ctypes
+import gc
 import os
+import resource
 import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,6 +41,8 @@ use_host_devices(2)
 
 MOST_MAPPINGS = 30_000
 """Of a process's memory. A compiled program takes some 30; at 65 530, Linux's limit, the next one ends the process."""
+MOST_MEMORY = 1.5e9
+"""Bytes. Programs that are kept grow to 5 GB a worker; a machine that has not got ten for two of them crawls."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -55,9 +60,14 @@ def _costly_passes(request: pytest.FixtureRequest) -> None:
 def _programs_that_pile_up() -> Iterator[None]:
     """After each file, compiled programs are dropped where there are too many of them."""
     yield
-    mappings = Path("/proc/self/maps")
-    if mappings.exists() and mappings.read_text().count("\n") > MOST_MAPPINGS:
+    mappings, memory = Path("/proc/self/maps"), Path("/proc/self/statm")
+    if not memory.exists():  # Linux alone tells
+        return
+    resident = int(memory.read_text().split()[1]) * resource.getpagesize()
+    if resident > MOST_MEMORY or mappings.read_text().count("\n") > MOST_MAPPINGS:
         jax.clear_caches()
+        gc.collect()
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 @pytest.fixture
