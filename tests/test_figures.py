@@ -12,7 +12,15 @@ from modeseek.bandit.figures.curves import learning_rate_figure, reward_figure
 from modeseek.bandit.figures.frontier import FRONTIER, POINT_MASS, draw_frontier, responses_of
 from modeseek.bandit.figures.intervals import Interval, draw_intervals
 from modeseek.bandit.figures.problem import problem_figure
-from modeseek.bandit.figures.style import BLACK, METHOD_STYLES, VERMILLION, StyledFigure, method_style, save_figure
+from modeseek.bandit.figures.style import (
+    BLACK,
+    IN_A_NOTEBOOK,
+    METHOD_STYLES,
+    VERMILLION,
+    StyledFigure,
+    method_style,
+    save_figure,
+)
 from modeseek.bandit.figures.tokens import token_figure
 from modeseek.bandit.objectives.registry import METHODS
 from modeseek.bandit.simulator.conventions import RELEASED_CODE, Conventions
@@ -91,6 +99,7 @@ def test_the_same_results_give_the_same_bytes(draw, tiny_results, tmp_path):
 
 def test_title_and_legend_are_as_wide_as_the_figure_at_most(tiny_results):
     figure = reward_figure(tiny_results.isel(reward=slice(1)))  # one column, the narrowest
+    figure.set_dpi(IN_A_NOTEBOOK)
     figure.draw_without_rendering()
     legend = figure.legends[0].get_window_extent()
     title = figure.findobj(lambda each: getattr(each, "get_text", str)() == figure.get_suptitle())[0]

@@ -51,7 +51,9 @@ def reward_figure(dataset: xarray.Dataset) -> Figure:
             row[0].set_ylabel("expected reward")
         handles, labels = axes[1, 0].get_legend_handles_labels()
         across = min(2 * len(rewards), 4, len(labels))  # what is as wide as the panels
-        figure.legend(handles, labels, loc="outside lower center", ncols=across, handlelength=3.2, frameon=False)
+        spacing = 0.8 if len(rewards) == 1 else 2.0
+        look = {"handlelength": 3.2, "columnspacing": spacing, "frameon": False}
+        figure.legend(handles, labels, loc="outside lower center", ncols=across, **look)
         note = f"mean ± standard error, {seeds} seeds" if seeds > 1 else "one seed"
         if lost := int(dataset["expected_reward"].isel(step=-1).isnull().sum()):
             note += f"; {lost} diverged or unfinished run(s) left out from where they end"

@@ -173,6 +173,10 @@ def style() -> Iterator[None]:
             dict.update(matplotlib.rcParams, own)
 
 
+IN_A_NOTEBOOK = 100
+"""Dots an inch of a figure that a cell shows, the explorers' own: a saved notebook holds every picture."""
+
+
 class StyledFigure(Figure):
     """A figure that is drawn and saved in our style wherever that happens: texts of ticks are made only then.
 
@@ -200,7 +204,7 @@ class StyledFigure(Figure):
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict[str, Any], dict[str, Any]]:
         """A picture in every notebook: pyplot, which would tell notebooks how to show a figure, is never imported."""
         stream, words = io.BytesIO(), repr(self)
-        self.savefig(stream, format="png", dpi="figure")
+        self.savefig(stream, format="png", dpi=IN_A_NOTEBOOK)
         picture = base64.b64encode(stream.getvalue()).decode()
         return {"image/png": picture, "text/plain": words}, {"image/png": {"alt": words}}
 
