@@ -181,7 +181,7 @@ def at_the_reference(beta: float = 0.1) -> Question:
 
 
 def _distribution(name: str, probs: tuple[float, ...], categories: int | None = None) -> np.ndarray:
-    """Of positive numbers: all here have a logit."""
+    """A distribution without zeros: all here have a logit."""
     vector = check_distribution(name, probs, categories)
     require(bool((vector > 0).all()), f"{name} must be positive everywhere: a softmax has no zeros")
     return vector
