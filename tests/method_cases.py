@@ -35,8 +35,8 @@ HYPER = HyperParameters(
 TOKEN_RATIO = Options(ratio="token")
 TOKEN_UNITS = Options(ratio="token", margin="token", negatives="token")
 every_method = pytest.mark.parametrize("name", METHODS)
-SELDOM = pytest.mark.slow
-"""Of a test that goes over all methods: what repeats it for further options is left to the slow tests."""
+SELDOM = pytest.mark.release
+"""Of a test that goes over all methods: what repeats it for further options is left to those of a release."""
 every_unit = pytest.mark.parametrize(
     "options", [pytest.param(OPTIONS, id="sequence"), pytest.param(TOKEN_UNITS, id="token", marks=SELDOM)]
 )
