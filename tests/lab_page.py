@@ -139,7 +139,7 @@ class Notebook:
         self.idle()
 
     def idle(self) -> None:
-        self.page.wait_for_function(IDLE)
+        self.page.wait_for_function(IDLE, timeout=RUN_MS)
 
     def execute(self, code: str) -> None:
         """In the notebook's kernel, unseen in its cells."""
@@ -209,7 +209,7 @@ class Shown:
         last = -1
         while last != (last := self.frame()):
             self.page.wait_for_timeout(400)
-            self.page.wait_for_function(IDLE)
+            self.page.wait_for_function(IDLE, timeout=RUN_MS)
 
     def box(self, label: str) -> Any:
         """What is typed into or chosen from; a slider may have the same name."""

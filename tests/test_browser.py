@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
-from lab_page import IN_BROWSER, NOTEBOOKS, Notebook, Shown, assert_fast, opening
+from lab_page import IN_BROWSER, Notebook, Shown, assert_fast, opening
 
 from modeseek.bandit.explore import BanditExplorer
 
@@ -14,8 +14,6 @@ pytestmark = IN_BROWSER
 TINY = "policy=table&prompts=2&responses=4&inner_steps=2&seeds=1&learning_rate=0.05"
 SLIDER_MS = 100.0
 SCRUB_MS = 150.0
-DRIVEN = ("07_kl_explorer", "05_bandit_explorer", "10_llm_length")
-"""Notebooks with tests of their own; the last has no explorer."""
 
 
 @pytest.fixture(scope="module")
@@ -212,68 +210,3 @@ def test_a_training_is_shown_and_another_one_cancelled(bandit_notebook: Notebook
     assert shown.state() == "bandit?preset=R1-ppo&step=8"
     shown.check()
     assert bandit_notebook.complaints() == []
-
-
-MOVED = {"06_on_policy": "evaluation"}
-"""The slider that is moved, where it is not the first: there all others ask for a training."""
-OTHERS = sorted({path.stem for path in NOTEBOOKS.glob("*.ipynb")} - set(DRIVEN))
-KNOWN = {
-    "09_reproduce_paper": "a row moved live leaves the verdicts' axes where they were; drawn anew they are elsewhere"
-}
-"""What is wrong and not mended yet."""
-
-
-@pytest.mark.slow  # 20 seconds each
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(n, marks=pytest.mark.xfail(reason=KNOWN[n], strict=False) if n in KNOWN else ()) for n in OTHERS],
-)
-def test_every_explorer_of_a_notebook_moves_plays_and_resets(open_notebook: Callable[[str], Notebook], name: str):
-    notebook = open_notebook(name)
-    assert notebook.count() >= 1
-    for number in range(notebook.count()):
-        shown = notebook.explorer(number)
-        shown.settle()
-        start = shown.pixels()
-        handle = shown.slider(MOVED[name]) if name in MOVED else shown.root.locator(".noUi-handle").first
-        handle.focus()
-        at_end = handle.get_attribute("aria-valuenow") == handle.get_attribute("aria-valuemax")
-        shown.after(lambda: shown.page.keyboard.press("ArrowLeft" if at_end else "ArrowRight"))  # noqa: B023
-        shown.check()
-        assert (shown.pixels() != start).any()
-        if shown.plays():
-            shown.play_from_start(frames=3)
-            shown.check()
-        shown.reset()
-        np.testing.assert_array_equal(shown.pixels(), start)
-    assert notebook.complaints() == []
-    notebook.close()
-
-
-@pytest.mark.slow  # a minute, of which a live run takes most
-def test_the_notebook_of_language_models_is_foreseen_revealed_and_run(open_notebook: Callable[..., Notebook]):
-    """It has recorded pictures, predictions and a live run."""
-    notebook = open_notebook("10_llm_length", anyway=False)
-    page = notebook.page
-    closed = page.get_by_role("button", name="Show me anyway")
-    commits, choices = page.get_by_role("button", name="Commit", exact=True), page.locator(".modeseek-question")
-    assert (closed.count(), commits.count(), choices.count()) == (6, 3, 3)  # three reveals, three pictures
-    for number in range(3):
-        choices.nth(number).locator("input").first.check()
-        commits.first.click()
-        page.get_by_text(re.compile(r"^Committed\. ")).nth(number).wait_for()
-        expected = (5, 4, 0)[number]
-        for _ in range(60):  # the last one draws all that waited
-            page.wait_for_timeout(500)
-            if closed.count() == expected:
-                break
-        assert closed.count() == expected
-    assert page.get_by_text(re.compile("^You predicted")).locator("visible=true").count() == 3
-
-    pictures = page.locator(".jp-OutputArea-output img:visible")
-    widths = pictures.evaluate_all("all => all.map(one => one.naturalWidth)")
-    assert len(widths) == 5  # figures 10, 20 and 6, EOS, and the live run
-    assert min(widths) > 600
-    assert page.get_by_text(re.compile("On-policy RWR, learning rate .* step 24 of 24")).count() == 1
-    assert notebook.complaints() == []
-    notebook.close()

@@ -1,17 +1,16 @@
 """Explorers near the eye, by keyboard and by ear: where their parts stand at four widths, names, keys, WCAG 2.2 AA.
 
-The rules are axe-core's (`tests/vendor/axe-core`). They are run on what is ours: JupyterLab breaks some outside of it
-(decision 0105).
+axe-core's rules are run on what is ours: JupyterLab breaks some outside of it (decision 0105).
 """
 
 import json
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import nbformat
 import pytest
-from lab_page import CHROMIUM, IN_BROWSER, NOTEBOOKS, Notebook, Shown, opening
+from lab_axe import show_theme, violations
+from lab_page import CHROMIUM, IN_BROWSER, Notebook, Shown
 from lab_server import lab
 
 from modeseek.bandit import explore
@@ -21,15 +20,6 @@ pytestmark = IN_BROWSER
 EXPLORERS = ("KLExplorer", "BanditExplorer", "OutOfDistributionExplorer")
 """Each in a cell of one notebook; the first three for all tests, the others are looked at by the slow ones."""
 ALL = (*EXPLORERS, *(name for name in explore.__all__ if name.endswith("Explorer") and name not in EXPLORERS))
-AXE = Path(__file__).parent / "vendor" / "axe-core" / "axe.min.js"
-RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
-VIOLATIONS = """
-async ([scope, rules]) => {
-  const found = await axe.run({include: [[scope]]}, {runOnly: rules});
-  return [...found.violations, ...found.incomplete].flatMap(
-    rule => rule.nodes.map(node => `${rule.id}: ${node.html.slice(0, 160)} ${node.failureSummary}`));
-}
-"""
 PLACES = """
 (root) => {
   root.scrollIntoView({block: 'start'});
@@ -82,7 +72,6 @@ def notebook(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Notebook]:
             opened.page.wait_for_function(
                 "n => document.querySelectorAll('.modeseek [data-ready]').length > n", arg=number, timeout=60_000
             )
-        opened.page.add_script_tag(path=AXE)
         yield opened
         opened.close()
         browser.close()
@@ -136,11 +125,10 @@ def test_nothing_is_cut_on_narrow_screens(notebook: Notebook, name: str):
 @pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark", "JupyterLab Dark High Contrast"])
 def test_no_explorer_breaks_a_rule_of_wcag(notebook: Notebook, theme: str):
     page = notebook.page
-    page.evaluate("theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})", theme)
-    page.wait_for_function("theme => document.body.dataset.jpThemeName === theme", arg=theme)
+    show_theme(page, theme)
     page.evaluate("() => document.querySelectorAll('.modeseek details').forEach(each => { each.open = true; })")
     page.wait_for_timeout(300)
-    found = page.evaluate(VIOLATIONS, [".modeseek", RULES])
+    found = violations(page, ".modeseek")
     page.evaluate("() => document.querySelectorAll('.modeseek details').forEach(each => { each.open = false; })")
     assert found == [], json.dumps(found, indent=1)
 
@@ -261,14 +249,3 @@ def test_a_button_that_goes_out_of_use_passes_the_keyboard_on(notebook: Notebook
     bandit.root.get_by_text("Cancelled").wait_for(timeout=180_000)
     assert bandit.page.evaluate("() => document.activeElement.closest('.modeseek') !== null")
     assert notebook.complaints() == []
-
-
-@pytest.mark.slow  # half a minute each
-@pytest.mark.parametrize("name", sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb")))
-def test_no_output_of_a_notebook_breaks_a_rule_of_wcag(tmp_path: Path, name: str):
-    with opening(tmp_path) as open_notebook:
-        notebook = open_notebook(name)
-        notebook.page.add_script_tag(path=AXE)
-        found = notebook.page.evaluate(VIOLATIONS, [".jp-OutputArea-output", RULES])
-        notebook.close()
-    assert found == [], json.dumps(found, indent=1)

@@ -246,3 +246,15 @@ def test_contrast_is_wcags():
     assert contrast("#000000", "#ffffff") == pytest.approx(21)
     assert contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.005)
     assert contrast("#000000", "#111111") == pytest.approx(1.11, abs=0.005)
+
+
+def test_an_export_leaves_no_measure_of_its_own_behind(tmp_path: Path):
+    """A figure that was saved as SVG, at 72 dots an inch, draws a change as one that was not."""
+    kind = explore.ReproduceExplorer
+    model, exported, other = kind.Model("fig19"), Canvas(kind.Scene()), Canvas(kind.Scene())
+    for canvas in (exported, other):
+        canvas.pixels(model)
+    exported.save(model, tmp_path / "figure")
+    model.set("row", 2)
+    np.testing.assert_array_equal(exported.pixels(model), other.pixels(model))
+    np.testing.assert_array_equal(exported.pixels(model), Canvas(kind.Scene()).pixels(model))

@@ -153,6 +153,8 @@ class Canvas:
             for artist in self._moving:
                 artist.set_animated(True)
             self._background = None  # saving has drawn on the canvas
+            with _settings():
+                self._agg.draw()  # what texts know of their size would else be in the SVG's resolution
 
 
 def encode(pixels: np.ndarray) -> bytes:

@@ -1,0 +1,126 @@
+"""Every notebook as a student goes through it: predict, explore, answer, save, leave, and open it again on another day.
+
+At 1400 px in the light theme and at 1024 px in the dark one, by the keyboard but for the player.
+"""
+
+import importlib.util
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from lab_axe import show_theme, violations
+from lab_desk import PICTURES, Desk, address_of, assert_whole, html_of, shut
+from lab_page import IN_BROWSER, NOTEBOOKS, Notebook, opening
+
+pytestmark = [*IN_BROWSER, pytest.mark.slow]
+
+_spec = importlib.util.spec_from_file_location("build", NOTEBOOKS / "build.py")
+assert _spec is not None
+assert _spec.loader is not None
+build = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(build)
+
+MOVED = {"06_on_policy": "evaluation"}
+"""The slider that is moved, where it is not the first: there all others ask for a training."""
+ANSWER = """
+async ([place, code]) => {
+  const panel = window.jupyterapp.shell.currentWidget, cells = panel.content;
+  cells.activeCellIndex = place;
+  cells.widgets[place].model.sharedModel.setSource(code);
+  await window.jupyterapp.commands.execute('notebook:run-cell');
+  return cells.widgets[place].model.outputs.toJSON().map(one => JSON.stringify(one)).join(' ');
+}
+"""
+SAID = """
+(place) => window.jupyterapp.shell.currentWidget.content.widgets[place].model.outputs.toJSON()
+  .map(one => JSON.stringify(one)).join(' ')
+"""
+OVERFLOWING = """
+() => [...document.querySelectorAll('.jp-OutputArea-output')]
+  .filter(one => one.querySelector('.modeseek, img') && one.scrollWidth > one.clientWidth + 1)
+  .map(one => `${one.scrollWidth} px in ${one.clientWidth}: ${one.textContent.slice(0, 80)}`)
+"""
+
+
+@pytest.fixture
+def desk(tmp_path: Path):
+    with opening(tmp_path) as run:
+        yield Desk(run, tmp_path / "work")
+
+
+@pytest.mark.parametrize("name", build.names())
+def test_a_student_goes_through_a_notebook(desk: Desk, name: str):
+    notebook = desk.run(name, anyway=False)
+    page, browser, address = notebook.page, notebook.page.context.browser, address_of(notebook)
+    foreseen = predict(notebook)
+    if page.locator(".modeseek").count():
+        explore(notebook, name)
+    answer(page, name)
+    for width, theme in ((1400, "JupyterLab Light"), (1024, "JupyterLab Dark")):
+        page.set_viewport_size({"width": width, "height": 1000})
+        show_theme(page, theme)
+        page.wait_for_timeout(500)
+        assert page.evaluate(OVERFLOWING) == []
+        found = violations(page, ".jp-OutputArea-output")
+        assert found == [], json.dumps(found, indent=1)
+    assert notebook.complaints() == []
+
+    pictures = page.locator(PICTURES).count()
+    assert pictures >= max(1, page.locator(".modeseek").count())
+    path = desk.leave(notebook)
+    assert html_of(path).count("<img") == pictures
+    again = desk.reopen(browser, address, path, pictures)
+    assert_whole(again, pictures)
+    told = again.get_by_text(re.compile("^You predicted")).locator("visible=true").count()
+    assert told == foreseen
+    shut(again)
+
+
+def predict(notebook: Notebook) -> int:
+    """Commit every prediction by the keyboard, which opens all that waits; how many there were."""
+    page = notebook.page
+    questions, waiting = page.locator(".modeseek-question"), page.get_by_role("button", name="Show me anyway")
+    assert waiting.count() > 0
+    for number in range(questions.count()):
+        questions.nth(number).locator("input").first.focus()
+        page.keyboard.press("Space")
+        questions.nth(number).get_by_role("button").focus()
+        page.keyboard.press("Enter")
+        page.get_by_text(re.compile(r"^Committed\. ")).nth(number).wait_for(timeout=180_000)
+    waiting.first.wait_for(state="detached", timeout=180_000)
+    notebook.idle()
+    return int(questions.count())
+
+
+def explore(notebook: Notebook, name: str) -> None:
+    """Move, play and reset each explorer: its picture is what the view-model in its state draws."""
+    for number in range(notebook.count()):
+        shown = notebook.explorer(number)
+        shown.settle()
+        start = shown.pixels()
+        handle = shown.slider(MOVED[name]) if name in MOVED else shown.root.locator(".noUi-handle").first
+        handle.focus()
+        at_end = handle.get_attribute("aria-valuenow") == handle.get_attribute("aria-valuemax")
+        key = "ArrowLeft" if at_end else "ArrowRight"
+        shown.after(lambda: notebook.page.keyboard.press(key))  # noqa: B023
+        shown.check()
+        assert (shown.pixels() != start).any()
+        if shown.plays():
+            shown.play_from_start(frames=3)
+            shown.check()
+        shown.reset()
+        np.testing.assert_array_equal(shown.pixels(), start)
+
+
+def answer(page: Any, name: str) -> None:
+    """An exercise as it stands is told what is missing; with the solution that is folded under it, it is right."""
+    cells = build.source(name).cells
+    exercises = [i for i, cell in enumerate(cells) if "exercise" in cell.metadata.get("tags", ())]
+    solutions = [found[1] for cell in cells if (found := build.SOLUTION.search(cell.source))]
+    for place, solution in zip(exercises, solutions, strict=True):
+        assert "✗ Not yet" in page.evaluate(SAID, place)
+        imports = [line for line in cells[place].source.splitlines() if line.startswith(("from ", "import "))]
+        assert "✓ Right" in page.evaluate(ANSWER, [place, "\n".join([*imports, solution])])
