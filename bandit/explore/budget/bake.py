@@ -23,12 +23,12 @@ from modeseek.bandit.simulator.results import load, versions
 from modeseek.bandit.simulator.sweep import run_sweep
 
 COMMAND = "python -m modeseek.bandit.explore.budget.bake FOLDER"
-SEEN = 4
-"""Seeds that are seen, and choose the best known plan: 0 to 3."""
-FRESH = 8
+SEEN = 3
+"""Seeds that are seen, and choose the best known plan: 0 to 2."""
+FRESH = 5
 """Seeds that score: the next ones."""
-PACKED = {"scale_factor": 0.004, "_FillValue": np.uint8(255)}
-"""Curves between their ends are for the eye, to .002: bytes, as netCDF packs them."""
+PRECISION, NONE = 0.004, np.uint8(255)
+"""Curves between their ends are for the eye: bytes in these units, and where there is no number this one."""
 
 
 def sweep_of(
@@ -83,8 +83,10 @@ def gathered(results: Sequence[xr.Dataset], seen: int = SEEN) -> xr.Dataset:
 def packed(data: xr.Dataset) -> xr.Dataset:
     """With its curves as bytes; who reads the file has numbers again."""
     curves = data["curves"]
-    steps = np.where(np.isnan(curves), PACKED["_FillValue"], np.round(curves.fillna(0) / PACKED["scale_factor"]))
-    return data.assign(curves=(curves.dims, steps.astype(np.uint8), PACKED))
+    known = np.isfinite(curves.values)
+    steps = np.round(np.where(known, curves.values, 0) / PRECISION).astype(np.uint8)
+    attributes = {"scale_factor": PRECISION, "_FillValue": NONE}  # as netCDF has it
+    return data.assign(curves=(curves.dims, np.where(known, steps, NONE), attributes))
 
 
 def _names(data: xr.Dataset) -> list[str]:

@@ -112,8 +112,8 @@ class Grid:
             ValueError: it was not recorded.
         """
         require(plan.recorded, f"a recorded plan was expected, got {plan.words()}: train it")
-        at = dict(zip(AXES, (plan.method, plan.collections, plan.inner_steps, plan.learning_rate), strict=True))
-        data = self.data[["seen", "ends", "curves"]].sel(reward=reward, **at)
+        place = (plan.method, plan.collections, plan.inner_steps, plan.learning_rate)
+        data = self.data[["seen", "ends", "curves"]].sel({"reward": reward, **dict(zip(AXES, place, strict=True))})
         curves = data["curves"].transpose("seen_seed", "collection").values[:, : plan.collections + 1]
         curves = curves.astype(np.float64)
         curves[:, 0], curves[:, -1] = self.reference(reward), data["seen"].values
@@ -139,7 +139,7 @@ class Grid:
         return self._best[key]
 
     def score(self, reward: str, outcome: Outcome) -> Score | None:
-        """Of an outcome, recorded or trained; None if its budget was not spent to the end."""
+        """The score of an outcome, recorded or trained; None if its budget was not spent to the end."""
         if not outcome.whole:
             return None
         return score(outcome.ends, self.reference(reward), float(self.best(reward).outcome.ends.mean()))

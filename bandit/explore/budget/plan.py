@@ -19,11 +19,13 @@ MINIBATCH = 100
 """Samples of a gradient step, and so the smallest collection."""
 NAMES = ("rwr", "best_of_n", "reinforce", "ppo", "ipo", "dpo")
 """Methods of the grid. None has a side: with one collection all samples are the reference's, with more they are not."""
-COLLECTIONS = (1, 2, 4, 8, 16, 32)
-"""How often samples are drawn; every number that divides the budget into minibatches."""
+REFRESHES = (1, 2, 4, 8, 16, 32)
+"""How often samples can be drawn: every number that divides the budget into minibatches."""
+COLLECTIONS = (1, 2, 8, 32)
+"""Those of them that were recorded."""
 PASSES = (1, 4, 16)
 """How often each sample is used."""
-RATES = (0.03, 0.1, 0.3, 1.0, 3.0)
+RATES = (0.1, 0.3, 1.0, 3.0)
 """Adam's step sizes, of logits in a table."""
 MOST_PASSES = 64
 REWARDS = {
@@ -91,7 +93,7 @@ class Plan:
 
     @property
     def samples(self) -> int:
-        """Of a collection."""
+        """How many a collection has."""
         return self.budget // self.collections
 
     @property
