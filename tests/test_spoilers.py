@@ -66,7 +66,14 @@ SPOILERS: dict[str, dict[str, tuple[str, ...]]] = {
         "on_policy": (r"on-policy pairs learn faster", r"on-policy DPO[^.|]*(shorter|faster)[^.|]*(Min Length|tokens)"),
         "negative_gradient": (r"DPO[^.|]*(shorter|higher|lower|faster)[^.|]*than Pref-FT", r"only half the way"),
     },
-    "11_make_your_own": {"hills": (r"crosses to the high", r"has lost it does not see", r"earns more on the low hill")},
+    "11_make_your_own": {
+        "hills": (r"crosses to the high", r"has lost it does not see", r"earns more on the low hill"),
+        "plans": (
+            r"DPO[^.|]*all (samples )?at once[^.|]*(highest|best|wins)",
+            r"learns from every sample",
+            r"only pulls? up",
+        ),
+    },
 }
 """Notebook → prediction → words that would answer it, or give the reason; upper and lower case are alike."""
 
