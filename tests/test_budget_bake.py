@@ -41,8 +41,11 @@ def test_the_recorded_grid_is_what_the_command_makes():
     reference = reference_probs(ReferenceRecipe(), "clip", 100)
     for reward, (text, _) in REWARDS.items():
         assert grid().reference(reward) == pytest.approx(reference @ token_rewards(text, 100), abs=1e-6)
-        best = grid().best(reward).outcome.ends.mean()
-        assert grid().reference(reward) < best <= 1
+        low, best = grid().reference(reward), grid().best(reward).outcome.ends.mean()
+        ceiling = token_rewards(text, 100).max()
+        assert low < best <= ceiling
+        assert grid().most(reward) == pytest.approx((ceiling - low) / (best - low))
+        assert grid().most(reward) < 1.05  # a plan beyond the grid's end has little left to gain
     # Between the ends a curve is to .002, and where it is known twice both agree.
     last = data["curves"].isel(collection=COLLECTIONS[-1]).sel(collections=COLLECTIONS[-1])
     assert float(np.abs(last - data["seen"].sel(collections=COLLECTIONS[-1])).max()) <= 0.0021
@@ -60,7 +63,7 @@ def test_curves_end_where_their_collections_do():
 @pytest.mark.slow
 def test_the_recorded_grid_is_the_simulators():
     """Two plans, trained here through the explorer with a seed that is seen and one that scores."""
-    for plan in (Plan("dpo", 1, 1, 0.3), Plan("best_of_n", 16, 1, 0.3)):
+    for plan in (Plan("dpo", 1, 1, 0.3), Plan("best_of_n", 8, 1, 0.3)):
         model = BudgetModel(
             method=plan.method, collections=plan.collections, inner_steps=1, learning_rate=0.3, seeds=2, first_seed=2
         )
@@ -94,11 +97,11 @@ def test_a_bake_that_was_stopped_goes_on_to_the_same_bits(tmp_path, monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         bake.run(broken, asked)
     first = tiny(broken, asked)
-    assert ran == [f"collections-{n}-passes-1.nc" for n in (32, 16, 16)]  # what was whole was not run again
+    assert ran == [f"collections-{n}-passes-1-rates-0.3.nc" for n in (32, 16, 16)]  # what was whole was not run again
     second = tiny(whole, asked)
     xr.testing.assert_identical(first, second)
     assert first["curves"].sizes["collection"] == 33
-    run = load(whole / "collections-16-passes-1.nc")
+    run = load(whole / "collections-16-passes-1-rates-0.3.nc")
     one = run["expected_reward"].sel(algorithm="on_policy_dpo", seed=[0, 2]).isel(reward=0, learning_rate=0).values
     kept = first.sel(algorithm="dpo", collections=16, seed=2).isel(
         inner_steps=0, learning_rate=0, reward=0, seen_seed=0

@@ -49,10 +49,10 @@ def texts(explorer):
 
 
 def test_the_caption_says_what_is_drawn():
-    model = BudgetModel("near-peak", method="rwr", collections=4, inner_steps=16, learning_rate=0.3)
-    run = grid().outcome("near-peak", Plan("rwr", 4, 16, 0.3))
+    model = BudgetModel("near-peak", method="rwr", collections=8, inner_steps=16, learning_rate=0.3)
+    run = grid().outcome("near-peak", Plan("rwr", 8, 16, 0.3))
     np.testing.assert_array_equal(model.run.rewards, run.rewards)
-    assert model.values.step == 4  # the end of the new plan, as of the old one
+    assert model.values.step == 8  # the end of the new plan, as of the old one
     low, high = outcomes.student(run.rewards[:, -1])
     said = (
         f"{run.rewards[:, -1].mean():.2f} ({low:.2f} to {high:.2f}) after 3200 of 3200 samples (mean and 95 % interval"
@@ -60,13 +60,14 @@ def test_the_caption_says_what_is_drawn():
     assert said in model.caption()
     model.set("step", 1)
     assert f"{run.rewards[:, 1].mean():.2f}" in model.caption()
-    assert "after 800 of 3200 samples, " in model.caption()
-    model.set("collections", 16)
+    assert "after 400 of 3200 samples, " in model.caption()
+    model.set("collections", 32)
     assert model.values.step == 1
     model.set("scored", "yes")
     assert f"Score {model.result.score}" in model.caption()
     assert "on 5 fresh seeds" in model.caption()
     best = model.result.best
+    assert ("at the end of the grid" in model.caption()) == bool(best.edges)
     model.set("method", best.plan.method)
     model.set("collections", best.plan.collections)
     model.set("inner_steps", best.plan.inner_steps)
@@ -97,11 +98,11 @@ def test_states_come_back():
 
 def test_a_trained_plan_is_scored_by_the_same_rule_and_its_interval_is_wider(monkeypatch):
     """Nothing is trained here: what a training brings is made up, its seeds the recorded ones' first three."""
-    explorer = BudgetExplorer(method="ppo", collections=4, learning_rate=0.2, scored="yes")
+    explorer = BudgetExplorer(method="ppo", collections=8, learning_rate=0.2, scored="yes")
     model = explorer.model
     assert model.stale
     assert "other settings than those set here (learning rate): press Train" in model.caption()
-    recorded = grid().outcome("far-peak", Plan("ppo", 4, 4, 0.3))
+    recorded = grid().outcome("far-peak", Plan("ppo", 8, 4, 0.3))
     half = Outcome((100, 101, 102), recorded.samples[:3], recorded.rewards[:3, :3], recorded.rewards[:3, 2], False)
     whole = Outcome((100, 101, 102), recorded.samples, recorded.rewards[:3], recorded.rewards[:3, -1], True)
     steps = [Part(0.5, "half", half), Part(1.0, "whole", whole)]
@@ -116,7 +117,7 @@ def test_a_trained_plan_is_scored_by_the_same_rule_and_its_interval_is_wider(mon
     assert not model.stale
     assert model.result.score == grid().score("far-peak", whole)
     assert "on the seeds trained here, 3 where recorded plans have 5: a wider interval." in model.caption()
-    explorer.set(preset="near-peak", method="ppo", collections=4, learning_rate=0.2)
+    explorer.set(preset="near-peak", method="ppo", collections=8, learning_rate=0.2)
     assert model.stale  # the same plan on another reward was not trained
 
 

@@ -111,7 +111,7 @@ def test_the_best_is_chosen_on_other_seeds_than_those_that_score():
     seen[b], ends[b] = [0.90, 0.91], [0.9, 0.9, 0.9]
     known = made_up(seen, ends)
     best = known.best("far-peak")
-    assert best.plan == Plan("best_of_n", 4, 4, 0.1)
+    assert best.plan == Plan("best_of_n", 8, 4, 0.1)
     assert best.outcome.ends.mean() == pytest.approx(0.7)  # and not .96, by which it was chosen
     assert best.score.mean == pytest.approx(1.0)
     assert best.edges == ()

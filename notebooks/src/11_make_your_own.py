@@ -239,7 +239,7 @@ check_budget(...)
 #
 # | the paper | here |
 # |---|---|
-# | Methods that sample on-policy and push down find a distant peak; offline ones do not (sections 4 and 5). | PPO crosses to the high hill: see the reveal above, and train offline IPO on your reward to compare. |
+# | Methods that sample on-policy and push down find a distant peak; offline ones do not (sections 4 and 5). | PPO crosses to the high hill: see the first reveal above, and train offline IPO on your reward to compare. Whether all offline ones fail, the rows below say. |
 # | A negative gradient moves mass faster, also to where the policy hardly samples (section 5). | Halve it and look: *Gentle REINFORCE* above. |
 
 # %% [markdown]

@@ -1,8 +1,8 @@
 """The recorded plans of `BudgetExplorer`: `python -m modeseek.bandit.explore.budget.bake FOLDER`, one core.
 
-A sweep for each number of collections and of passes, since both are shapes; FOLDER keeps them, and an interrupted one
-goes on there. The first seeds are seen, and choose the best plan; the others score all plans. Of the first a plan's
-curves are kept, of the others where they end.
+A sweep for each number of collections and of passes, since both are shapes, and for each of `BLOCKS`; FOLDER keeps
+them, and an interrupted one goes on there. The first seeds are seen, and choose the best plan; the others score all
+plans. Of the first a plan's curves are kept, of the others where they end.
 """
 
 import json
@@ -27,6 +27,8 @@ SEEN = 3
 """Seeds that are seen, and choose the best known plan: 0 to 2."""
 FRESH = 5
 """Seeds that score: the next ones."""
+BLOCKS = (RATES[1:], RATES[:1])
+"""Rates of a sweep: the smallest was asked for when a plan with the next one had won."""
 PRECISION, NONE = 0.004, np.uint8(255)
 """Curves between their ends are for the eye: bytes in these units, and where there is no number this one."""
 
@@ -47,7 +49,8 @@ def run(folder: Path, experiments: Sequence[Experiment]) -> list[xr.Dataset] | N
     results = []
     for each in experiments:
         algorithm = each.algorithm
-        path = folder / f"collections-{algorithm.collections}-passes-{algorithm.inner_steps}.nc"
+        rates = "-".join(f"{rate:g}" for rate in each.learning_rates)
+        path = folder / f"collections-{algorithm.collections}-passes-{algorithm.inner_steps}-rates-{rates}.nc"
         if not path.exists() and not run_sweep(each, path).complete:
             return None
         results.append(load(path))
@@ -98,7 +101,7 @@ def main(folder: Path) -> int:
     """Run what is missing, and write what is kept; 130 if stopped."""
     use_host_devices()
     use_compilation_cache()
-    results = run(folder, [sweep_of(*shape) for shape in product(COLLECTIONS, PASSES)])
+    results = run(folder, [sweep_of(*each) for each in product(COLLECTIONS, PASSES, BLOCKS)])
     if results is None:
         return 130
     attributes = {

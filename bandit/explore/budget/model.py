@@ -85,12 +85,14 @@ class BudgetResult(NamedTuple):
     Attributes:
         reference: expected reward before training.
         score: of the drawn plan; None if its training was stopped.
+        most: what a policy would score that earns all there is.
         best: the best known plan.
         rivals: method → the best known offline plan of it, and the best known with fresh samples.
     """
 
     reference: float
     score: Score | None
+    most: float
     best: Scored
     rivals: dict[str, tuple[Scored, Scored]]
 
@@ -152,7 +154,8 @@ class BudgetModel(TrainingModel[BudgetValues, BudgetResult]):
             name: (known.best(reward, (name,), SIDES["offline"]), known.best(reward, (name,), SIDES["refreshed"]))
             for name in NAMES
         }
-        return BudgetResult(known.reference(reward), known.score(reward, self.run), known.best(reward), rivals)
+        found = known.score(reward, self.run)
+        return BudgetResult(known.reference(reward), found, known.most(reward), known.best(reward), rivals)
 
     # What the views show.
 
@@ -197,7 +200,10 @@ class BudgetModel(TrainingModel[BudgetValues, BudgetResult]):
                 whose = f"the seeds trained here, {own_seeds} where recorded plans have {fresh}"
                 whose += ": a wider interval" * (own_seeds < fresh)
             own = f"Score {result.score}, the share of the way from the reference to the best known, on {whose}."
-        edges = f" It stands at the end of the grid in {' and '.join(best.edges)}." if best.edges else ""
+        ends = " and ".join(self.control(name).label for name in best.edges)
+        edges = f" It stands at the end of the grid in {ends}; no plan could score above {result.most:z.2f}." * bool(
+            ends
+        )
         each = ", ".join(
             f"{METHODS[name].title} {offline.score} offline and {refreshed.score} refreshed"
             for name, (offline, refreshed) in result.rivals.items()

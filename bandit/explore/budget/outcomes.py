@@ -11,8 +11,10 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
-from modeseek.bandit.explore.budget.plan import COLLECTIONS, NAMES, Plan
+from modeseek.bandit.explore.budget.plan import COLLECTIONS, NAMES, REWARDS, Plan
 from modeseek.bandit.explore.toolkit.stored import stored
+from modeseek.bandit.simulator.experiment import Experiment
+from modeseek.bandit.simulator.problem import token_rewards
 from modeseek.bandit.studies.intervals import student
 from modeseek.checks import require
 
@@ -137,6 +139,11 @@ class Grid:
             scored = score(outcome.ends, self.reference(reward), float(top.ends.mean()))
             self._best[key] = Scored(plan, outcome, scored, edges)
         return self._best[key]
+
+    def most(self, reward: str) -> float:
+        """The score of a policy that earns all there is: how much a plan beyond the grid could gain."""
+        ceiling = token_rewards(REWARDS[reward][0], Experiment().vocab_size).max(keepdims=True)
+        return score(ceiling, self.reference(reward), float(self.best(reward).outcome.ends.mean())).mean
 
     def score(self, reward: str, outcome: Outcome) -> Score | None:
         """The score of an outcome, recorded or trained; None if its budget was not spent to the end."""

@@ -25,7 +25,7 @@ COLLECTIONS = (1, 2, 8, 32)
 """Those of them that were recorded."""
 PASSES = (1, 4, 16)
 """How often each sample is used."""
-RATES = (0.1, 0.3, 1.0, 3.0)
+RATES = (0.03, 0.1, 0.3, 1.0, 3.0)
 """Adam's step sizes, of logits in a table."""
 MOST_PASSES = 64
 REWARDS = {

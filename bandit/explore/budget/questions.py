@@ -12,7 +12,7 @@ from modeseek.bandit.explore.toolkit.checks import Wrong, check, model_of
 from modeseek.bandit.explore.toolkit.prediction import Prediction, Truth
 from modeseek.bandit.objectives.registry import METHODS
 
-ASKED = (("rwr", 8), ("dpo", 1), ("ppo", 2))
+ASKED = (("rwr", 2), ("dpo", 1), ("ppo", 2))
 """Method and collections of the three plans."""
 REWARD = "far-peak"
 ENOUGH = 0.9
