@@ -68,7 +68,9 @@ def test_the_exercise_by_another_way():
     said = check_budget(explorer(low)).says
     assert f"its score is {scores[(low.method, low.collections, low.inner_steps, low.learning_rate)]:z.2f}" in said
     for answer in (more, low):
-        assert f"{least} collections" not in check_budget(explorer(answer)).says  # nothing is given away
+        feedback = check_budget(explorer(answer))
+        assert not feedback.right
+        assert f"{least} collections" not in feedback.says  # nothing is given away
 
 
 @pytest.mark.parametrize(
