@@ -143,3 +143,17 @@ def test_the_blitted_picture_is_the_fresh_one():
         ][rng.integers(5)]
         explorer.set(**{name: value})
         np.testing.assert_array_equal(explorer.pixels(), Canvas(explorer.Scene()).pixels(explorer.model))
+
+
+def test_what_changes_is_drawn_again():
+    """Each text that a score, another plan or stale curves change is among the artists that every picture draws."""
+    explorer = BudgetExplorer()
+    moving = {id(artist) for panel in explorer._canvas._panels for artist in panel.moving}
+    artists = explorer._canvas.figure.findobj(lambda artist: hasattr(artist, "get_text"))
+    explorer.pixels()
+    before = [text.get_text() for text in artists]
+    explorer.set(scored="yes", learning_rate=0.2)
+    explorer.pixels()
+    changed = [text for text, old in zip(artists, before, strict=True) if text.get_text() != old]
+    assert len(changed) == 4  # the best known, the score, the invitation to score, and the warning
+    assert {id(text) for text in changed} <= moving

@@ -71,7 +71,7 @@ SPOILERS: dict[str, dict[str, tuple[str, ...]]] = {
         "plans": (
             r"DPO[^.|]*all (samples )?at once[^.|]*(highest|best|wins)",
             r"learns from every sample",
-            r"only pulls? up",
+            r"copies the best of",
         ),
     },
 }
