@@ -94,6 +94,16 @@ def views(kind: type[Explorer]) -> Iterator[tuple[str, ViewModel[Any, Any]]]:
         if kind is explore.ReproduceExplorer:  # the last claim
             model.set("row", max(1, len(model.result.rows)))
             yield f"{preset}, last row", model
+        if kind is explore.BudgetExplorer:
+            for method in dict(model.control("method").options):
+                for name, value in (
+                    ("method", method),
+                    ("scored", "yes"),
+                    ("learning_rate", 0.2),
+                ):  # scored, then stale
+                    model.set(name, value)
+                    yield f"{preset}, {method}, {name}", model
+                model.set("learning_rate", 0.1)
         if kind is explore.DemoExplorer:
             for method in dict(model.control("method").options):
                 model.set("method", method)

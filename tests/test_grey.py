@@ -15,7 +15,7 @@ from test_explore_looks import KINDS, contrast
 
 from modeseek.bandit.categorical.presets import named_problem
 from modeseek.bandit.categorical.study import kl_study
-from modeseek.bandit.explore import ReproduceExplorer
+from modeseek.bandit.explore import BudgetExplorer, ReproduceExplorer
 from modeseek.bandit.explore.demo.model import recorded
 from modeseek.bandit.explore.toolkit.canvas import Canvas
 from modeseek.bandit.explore.toolkit.explorer import Explorer
@@ -69,6 +69,8 @@ def test_series_of_an_explorer_differ_in_grey(kind: type[Explorer]):
         model = kind.Model(preset)
         if "step" in [control.name for control in model.controls]:
             model.set("step", model.limits("step")[1] // 2)
+        if kind is BudgetExplorer:
+            model.set("scored", "yes")
         canvas.pixels(model)
         assert alike(canvas.figure) == []
 

@@ -77,7 +77,12 @@ SPOILERS: dict[str, dict[str, tuple[str, ...]]] = {
         "negative_gradient": (r"final gold reward less Pref-FT's", r"offline DPO -[\d.]+ and"),
     },
     "11_make_your_own": {
-        "hills": (r"crosses to the high", r"has lost it does not see", r"pushes on its tokens", r"never loses")
+        "hills": (r"crosses to the high", r"has lost it does not see", r"pushes on its tokens", r"never loses"),
+        "plans": (
+            r"DPO[^.|]*all (samples )?at once[^.|]*(highest|best|wins)",
+            r"learns from every sample",
+            r"copies the best of",
+        ),
     },
 }
 """Notebook → prediction → words that would answer it, or give the reason; upper and lower case are alike."""

@@ -15,6 +15,7 @@ _WHERE = {
     "ReproduceExplorer": "modeseek.bandit.explore.reproduce",
     "BanditExplorer": "modeseek.bandit.explore.bandit",
     "OnPolicyExplorer": "modeseek.bandit.explore.on_policy",
+    "BudgetExplorer": "modeseek.bandit.explore.budget",
     "NegativeGradientExplorer": "modeseek.bandit.explore.negative",
     "FourMethodsExplorer": "modeseek.bandit.explore.four_methods",
     "DisplacementExplorer": "modeseek.bandit.explore.displacement",

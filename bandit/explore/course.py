@@ -144,11 +144,11 @@ COURSE = (
     Stop(
         "11_make_your_own",
         "Make your own",
-        "Draw a reward, write a method: what do yours do that you did not expect?",
-        20,
+        "Draw a reward, write a method, spend a budget: what do yours do that you did not expect?",
+        25,
         ("01", "05"),
         "a little Python",
-        "try a reward and a method of your own, and trust its gradient",
+        "try a reward and a method of your own, trust its gradient, and plan what samples are spent on",
     ),
 )
 

@@ -10,9 +10,9 @@
 # # Make your own
 #
 # Until here the rewards were bumps and the methods were other people's. Now both are yours: draw a reward, and write a
-# method.
+# method. At the end you get a budget, and are scored.
 #
-# **Question.** What does your own reward do, and your own method, that you did not expect?
+# **Question.** What does your own reward do, your own method, and your own plan, that you did not expect?
 
 # %% [markdown]
 # ## Predict
@@ -135,6 +135,39 @@ BanditExplorer(
 )
 
 # %% [markdown]
+# ## Spend a budget
+#
+# You may draw 3 200 samples, no more. A *plan* says how: the method; how often samples are drawn; how often each is used,
+# in *passes*; and the learning rate. Samples that are all drawn at once are the reference's: that is offline. Drawn 32
+# times, each hundred comes from the policy as it is then. Nothing else is counted: passes are free.
+
+# %%
+from modeseek.bandit.explore.budget.questions import predict_plan
+
+plans = predict_plan()
+plans
+
+# %% [markdown]
+# Choose a plan. On the left is what it earns on three seeds. Settle on one before you set *score*: your plan is then scored
+# on five fresh seeds, and the best plan that is known shows too. 0 is where the reference is, 1 where the best known ends.
+# That one was chosen as you choose, on the three seeds: who is ahead of hundreds was also lucky there.
+#
+# Recorded are 1, 2, 8 and 32 collections, 1, 4 and 16 passes, and a few learning rates. For any other plan press **Train**: it
+# has three seeds, so a wider interval. Your own method is on the menu too.
+
+# %%
+from modeseek.bandit.explore import BudgetExplorer
+
+budget = BudgetExplorer("far-peak")
+budget.after(plans)
+
+# %% [markdown]
+# ## Reveal, once more
+
+# %%
+plans.reveal
+
+# %% [markdown]
 # ## Exercises
 #
 # **1.** Draw a reward whose best response is as far from the reference as any that eleven knots can make best.
@@ -183,9 +216,36 @@ check_offset(...)
 # </details>
 
 # %% [markdown]
+# **3.** The far peak again, and no method that pushes down: get a score of .9 with as few collections as you can. Give the
+# explorer, or its state.
+
+# %% tags=["exercise"]
+from modeseek.bandit.explore.budget.questions import check_plan
+
+check_plan(...)
+
+# %% [markdown]
+# <details><summary>A solution</summary>
+#
+# Who only copies the best of what was drawn needs new draws from a better policy; eight times, and Best-of-N is there.
+#
+# ```python
+# check_plan(BudgetExplorer("far-peak", method="best_of_n", collections=8, learning_rate=0.3))
+# ```
+# </details>
+
+# %% [markdown]
 # ## What the paper claims, what we see
 #
 # | the paper | here |
 # |---|---|
-# | Methods that sample on-policy and push down find a distant peak; offline ones do not (sections 4 and 5). | PPO crosses to the high hill: see the reveal above, and train offline IPO on your reward to compare. |
+# | Methods that sample on-policy and push down find a distant peak; offline ones do not (sections 4 and 5). | PPO crosses to the high hill: see the first reveal above, and train offline IPO on your reward to compare. Whether all offline ones fail, the rows below say. |
 # | A negative gradient moves mass faster, also to where the policy hardly samples (section 5). | Two seeds of *Gentle REINFORCE* and REINFORCE do not tell. Nor do they differ in the push down alone: halved there, the advantages no longer sum to zero, and all responses are pulled up a little. How many seeds would it take ([09](09_reproduce_paper.ipynb))? |
+
+# %% [markdown]
+# With a budget, each claim is a difference between two best plans. Intervals of 95 %, one by one, over the seeds that score:
+
+# %%
+from modeseek.bandit.explore.budget.claims import claims
+
+claims()

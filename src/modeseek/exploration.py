@@ -63,9 +63,9 @@ def explorer(kind: str, preset: str | None = None, **values: Any) -> "Explorer":
     >>> bandit.export("figure/")  # PNG, SVG, CSV and a run card
 
     Args:
-        kind: which: `kl`, `bandit`, `on_policy`, `negative_gradient`, `four_methods`, `displacement`, `figure18`,
-            `out_of_distribution`, `phase`, `reproduce`, `demo` or `first_steps`; or the first word of its state string,
-            such as `fig16` or `ood`.
+        kind: which: `kl`, `bandit`, `on_policy`, `budget`, `negative_gradient`, `four_methods`, `displacement`,
+            `figure18`, `out_of_distribution`, `phase`, `reproduce`, `demo` or `first_steps`; or the first word of its
+            state string, such as `fig16` or `ood`.
         preset: its name; the explorer's first, if not given.
         **values: of controls, by name; also `state=` and `hide=`.
 

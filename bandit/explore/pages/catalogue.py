@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import modeseek.bandit.explore as explore
 from modeseek.bandit.explore.bandit import questions as bandit
+from modeseek.bandit.explore.budget import questions as budget
 from modeseek.bandit.explore.demo import questions as demo
 from modeseek.bandit.explore.displacement import questions as displacement
 from modeseek.bandit.explore.first_steps import questions as first_steps
@@ -81,6 +82,14 @@ ROWS = (
         values=(("step", 20),),
     ),
     Shown("ReproduceExplorer", "09", (reproduce.predict_discarded, reproduce.predict_remedy), "row", even=True),
+    # A page has no controls: its plan refreshes as often as can be, and is scored.
+    Shown(
+        "BudgetExplorer",
+        "11",
+        (budget.predict_plan,),
+        even=True,
+        values=(("collections", "32"), ("scored", "yes")),
+    ),
 )
 """In the order of the course."""
 
