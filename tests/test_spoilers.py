@@ -79,7 +79,7 @@ SPOILERS: dict[str, dict[str, tuple[str, ...]]] = {
     "11_make_your_own": {
         "hills": (r"crosses to the high", r"has lost it does not see", r"pushes on its tokens", r"never loses"),
         "plans": (
-            r"DPO[^.|]*all (samples )?at once[^.|]*(highest|best|wins)",
+            r"DPO, one collection, offline, 16 passes",
             r"learns from every sample",
             r"copies the best of",
         ),

@@ -227,7 +227,7 @@ check_plan(...)
 # %% [markdown]
 # <details><summary>A solution</summary>
 #
-# Who only copies the best of what was drawn needs new draws from a better policy; eight times, and Best-of-N is there.
+# Of the recorded numbers of collections, 1, 2, 8 and 32, eight is the smallest at which Best-of-N or RWR gets there.
 #
 # ```python
 # check_plan(BudgetExplorer("far-peak", method="best_of_n", collections=8, learning_rate=0.3))

@@ -35,9 +35,9 @@ def predict_plan() -> Prediction:
         return Truth(
             int(np.argmax(ends)),
             f"The mean of {seeds} seeds that had no part in choosing passes and rate: {each}. Before training it is "
-            f"{grid().reference(REWARD):z.2f}. A method that only pulls up copies the best of what was drawn, and "
-            "comes further each time that it draws. PPO's clip stops at 1 ± ε until the next collection. One that "
-            "compares pairs learns from every sample which tokens are better than which.",
+            f"{grid().reference(REWARD):z.2f}. A likely reason, which was not tested: a method that only pulls up copies "
+            "the best of what was drawn; PPO's clip ends its pushes until the next collection; one that compares pairs "
+            "learns from every sample which tokens are better than which.",
         )
 
     def option(name: str, collections: int) -> str:
