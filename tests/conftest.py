@@ -39,10 +39,18 @@ from modeseek.bandit.simulator.sweep import run_sweep  # noqa: E402
 
 use_host_devices(2)
 
+COMPILED_SOON = " --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
+"""XLA's flags for programs that are called once: an older way to their machine code, in one piece."""
 MOST_MAPPINGS = 30_000
 """Of a process's memory. A compiled program takes some 30; at 65 530, Linux's limit, the next one ends the process."""
 MOST_MEMORY = 1.5e9
 """Bytes. Programs that are kept grow to 5 GB a worker; a machine that has not got ten for two of them crawls."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Most of this suite is compilation; the slow tests, and those of a release, compile as a user's programs do."""
+    if "not slow" in config.getoption("markexpr"):
+        os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + COMPILED_SOON
 
 
 @pytest.fixture(scope="module", autouse=True)

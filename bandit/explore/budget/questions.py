@@ -35,7 +35,7 @@ def predict_plan() -> Prediction:
         return Truth(
             int(np.argmax(ends)),
             f"The mean of {seeds} seeds that had no part in choosing passes and rate: {each}. Before training it is "
-            f"{grid().reference(REWARD):z.2f}. A likely reason, which was not tested: a method that only pulls up copies "
+            f"{grid().reference(REWARD):z.2f}. A likely reason, which was not tested: what only pulls up copies "
             "the best of what was drawn; PPO's clip ends its pushes until the next collection; one that compares pairs "
             "learns from every sample which tokens are better than which.",
         )
