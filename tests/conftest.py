@@ -48,8 +48,8 @@ MOST_MEMORY = 1.5e9
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Most of this suite is compilation; the slow tests, and those of a release, compile as a user's programs do."""
-    if "not slow" in config.getoption("markexpr"):
+    """Most programs of a test are called once. Those of a release are compiled as a user's programs are."""
+    if config.getoption("markexpr") != "release":
         os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + COMPILED_SOON
 
 

@@ -63,7 +63,13 @@ def test_the_wheel_holds_one_package_and_all_of_it(wheel):
     assert wanted - set(names) == set()
 
 
-@pytest.mark.parametrize("order", [(OURS, *OTHERS), (*OTHERS, OURS)], ids=["ours-first", "ours-last"])
+@pytest.mark.parametrize(
+    "order",
+    [
+        pytest.param((OURS, *OTHERS), id="ours-first"),
+        pytest.param((*OTHERS, OURS), id="ours-last", marks=pytest.mark.release),
+    ],
+)
 def test_three_packages_live_together_and_leave_apart(order, wheel, tmp_path):
     """Whichever comes second overwrites nothing; each command runs; removing one leaves the others."""
     commands = _environment(tmp_path / "environment")
@@ -79,6 +85,7 @@ def test_three_packages_live_together_and_leave_apart(order, wheel, tmp_path):
         assert not (commands / gone).exists()
 
 
+@pytest.mark.release
 def test_an_editable_installation_is_a_path_that_type_checkers_follow(tmp_path):
     """No import hook: editors and mypy find the packages, and a change in the clone is seen at once."""
     commands = _environment(tmp_path / "environment")

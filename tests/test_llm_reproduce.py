@@ -153,6 +153,7 @@ def test_what_is_not_there_is_told(arguments, said, tmp_path, capsys):
 
 
 @pytest.mark.slow
+@pytest.mark.release
 def test_a_figure_from_nothing(tmp_path, capsys, monkeypatch):
     """The world, the cells and the files of a figure, at the smallest scale that has all of them."""
     sizes = dataclasses.replace(

@@ -208,7 +208,7 @@ def test_an_offline_run_goes_on_in_the_middle_of_an_epoch(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stage", [finetuned, scorer])
+@pytest.mark.parametrize("stage", [finetuned, pytest.param(scorer, marks=pytest.mark.release)])
 def test_sft_and_reward_models_go_on_in_the_middle_of_an_epoch(stage, tmp_path):
     """accelerate#4071: after a resume the data came in another order."""
     whole = stage(tmp_path / "whole")
