@@ -8,6 +8,8 @@ import json
 import re
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +36,7 @@ Published = list[tuple[dict[str, Any], str | None, bool]]
 
 
 @pytest.fixture
-def published(monkeypatch: pytest.MonkeyPatch) -> Published:
+def published(monkeypatch: pytest.MonkeyPatch) -> Iterator[Published]:
     """Data, display id and whether it was an update, of each output."""
     found: Published = []
     monkeypatch.setattr(
@@ -43,7 +45,10 @@ def published(monkeypatch: pytest.MonkeyPatch) -> Published:
         lambda data, *, raw, display_id, update: found.append((data, display_id, update)),
     )
     monkeypatch.setattr(display, "QUIET", 0.0)
-    return found
+    yield found
+    for timer in threading.enumerate():  # what one test draws late would be found by the next
+        if isinstance(timer, threading.Timer):
+            timer.join(30.0)
 
 
 def asked() -> Prediction:
