@@ -303,6 +303,10 @@ def test_the_cross_entropy_of_pref_ft_is_sft_on_the_chosen_response():
     close(ours, jax.tree.map(lambda g: g * tokens / P, mean))
 
 
+OTHER_ROOMS = ("batch", "log_probs", "divergences", "metrics", "reduce", "registry", "inspection", "reading", "trials")
+"""Files of `objectives` that define none, no advantage and no rule of pairs."""
+
+
 def test_llm_defines_no_objective_no_advantage_and_no_pair_rule():
     """Nothing that returns losses, no name of a row or of an advantage among its functions, no row of a registry."""
     root = Path(__file__).parents[1]
