@@ -47,6 +47,7 @@ def test_a_view_opens_and_shows_what_is_said_of_it(view):
         ("same-samples", {"inner_steps": "1"}),
         ("claims", {"preset": "fig18"}),
         ("clip", {"beta": 3.0}),
+        ("fresh-for-all", {"preset": "near-peak"}),
     ],
 )
 def test_a_view_of_something_else_does_not_hold(name, change):
