@@ -253,8 +253,11 @@ class Shown:
         return bool(self.root.locator(".widget-play").count())
 
     def play_from_start(self, frames: int) -> None:
-        """Until there are that many more pictures; then stop."""
-        self.root.locator(".widget-hbox").filter(has=self.page.locator(".widget-play")).locator(".noUi-handle").focus()
+        """Until there are that many more pictures, or as many as there are steps; then stop."""
+        step = self.root.locator(".widget-hbox").filter(has=self.page.locator(".widget-play")).locator(".noUi-handle")
+        first, last = (float(step.get_attribute(f"aria-value{end}")) for end in ("min", "max"))
+        frames = min(frames, round(last - first))
+        step.focus()
         self.page.keyboard.press("Home")
         self.settle()
         play, before = self.root.locator(".widget-play button").first, self.frame()

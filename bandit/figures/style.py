@@ -6,6 +6,7 @@ Figures are matplotlib's object-oriented ones: no pyplot, no global state, safe 
 
 import base64
 import contextlib
+import html
 import io
 import itertools
 import threading
@@ -206,7 +207,9 @@ class StyledFigure(Figure):
         stream, words = io.BytesIO(), repr(self)
         self.savefig(stream, format="png", dpi=IN_A_NOTEBOOK)
         picture = base64.b64encode(stream.getvalue()).decode()
-        return {"image/png": picture, "text/plain": words}, {"image/png": {"alt": words}}
+        # As HTML too: JupyterLab shows that, and gives a bare picture no alt text.
+        shown = f'<img alt="{html.escape(words)}" src="data:image/png;base64,{picture}">'
+        return {"text/html": shown, "image/png": picture, "text/plain": words}, {"image/png": {"alt": words}}
 
 
 def _in_words(axes: Axes) -> str:
