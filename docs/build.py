@@ -110,20 +110,8 @@ def main() -> int:
 
     cache = options.out.parent / "doctrees"
     remove_built(options.out)
-    given = [
-        "-q",
-        "-a",
-        "-j",
-        "auto",
-        "-W",
-        "--keep-going",
-        "-b",
-        "html",
-        "-d",
-        str(cache),
-        str(HERE),
-        str(options.out),
-    ]
+    how = "-q -a -j auto -W --keep-going -b html".split()
+    given = [*how, "-d", str(cache), str(HERE), str(options.out)]
     code = sphinx(["-E", *given] if options.fresh else given)
     if code:
         return code

@@ -44,7 +44,7 @@ COMPILED_SOON = " --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen
 MOST_MAPPINGS = 30_000
 """Of a process's memory. A compiled program takes some 30; at 65 530, Linux's limit, the next one ends the process."""
 MOST_MEMORY = 1.5e9
-"""Bytes. Programs that are kept grow to 5 GB a worker; a machine that has not got ten for two of them crawls."""
+"""Bytes. Programs that are kept had grown to 5 GB a worker."""
 
 
 def pytest_configure(config: pytest.Config) -> None:

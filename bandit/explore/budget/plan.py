@@ -29,8 +29,8 @@ RATES = (0.03, 0.1, 0.3, 1.0, 3.0)
 """Adam's step sizes, of logits in a table."""
 MOST_PASSES = 64
 REWARDS = {
-    "far-peak": ("R1", "a peak where the reference hardly ever is"),
-    "near-peak": ("R2", "a peak where the reference is"),
+    "far-peak": ("R1", "a peak far from where the reference has its mass"),
+    "near-peak": ("R2", "a peak where the reference has its mass"),
     "two-hills": (Knots(TWO_HILLS).text, "a low hill near the reference, a high one far from it"),
 }
 """Name → the reward as `Experiment.rewards` has it, and what it is."""
