@@ -110,7 +110,7 @@ def main() -> int:
 
     cache = options.out.parent / "doctrees"
     remove_built(options.out)
-    how = "-q -a -j auto -W --keep-going -b html".split()
+    how = ["-q", "-a", "-j", "auto", "-W", "--keep-going", "-b", "html"]
     given = [*how, "-d", str(cache), str(HERE), str(options.out)]
     code = sphinx(["-E", *given] if options.fresh else given)
     if code:
