@@ -49,7 +49,8 @@ SENTENCE = """
 () => {
   const row = document.activeElement.closest('.modeseek-distribution, .widget-dropdown, .modeseek-number');
   const seen = getComputedStyle(row.querySelector('.widget-label > span'), '::after');
-  return seen.content === 'none' ? '' : seen.content;
+  const clear = seen.backgroundColor === 'rgba(0, 0, 0, 0)';  // then what it lies on shows through
+  return seen.content === 'none' || clear ? '' : seen.content;
 }
 """
 
