@@ -38,8 +38,8 @@ def ids(*shape: int) -> jax.ShapeDtypeStruct:
 
 
 def others(*case):
-    """Compiled with the slow tests: five seconds each."""
-    return pytest.param(*case, marks=pytest.mark.slow)
+    """Five seconds each, compiled as a user's programs are: the tests' way sets other room aside."""
+    return pytest.param(*case, marks=(pytest.mark.slow, pytest.mark.release))
 
 
 def measured(lowered) -> int:

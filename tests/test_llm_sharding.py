@@ -37,7 +37,8 @@ PATIENCE = 900
 
 
 def begin(*arguments, program=PROGRAM):
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("JAX_", "XLA_"))}
+    """A process with devices of its own that compiles as this one does: to the bit, its programs give the same."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("JAX_")}
     environment["PYTHONPATH"] = os.pathsep.join([str(PROGRAM.parents[1] / "src"), str(PROGRAM.parent)])
     command = [sys.executable, str(program), *map(str, arguments)]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)

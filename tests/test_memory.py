@@ -43,6 +43,7 @@ def test_parameters_are_counted_as_jax_counts_them(policy, length):
 
 
 @pytest.mark.slow  # each case is a shape of its own to compile
+@pytest.mark.release  # as a user's programs are compiled: the tests' way sets other room aside
 @pytest.mark.parametrize(
     "experiment",
     [

@@ -94,7 +94,9 @@ def test_the_scoring_slip_teaches_best_of_n_to_repeat_the_token_it_has_read():
     and above."""
     before, after = _repetition("same_token")
     assert before.max() < 0.02
-    assert after.min() > 3 * before.max()  # .06 to .09 here; .12 with other draws of dropout
+    # Of eight seeds compiled in two ways: .03 to .12, seven of them above .06.
+    assert after.min() > 2 * before.max()
+    assert after.mean() > 5 * before.max()
     assert _repetition("next_token", seeds=2)[1].max() < 0.02
 
 
