@@ -14,7 +14,14 @@ from modeseek.bandit.simulator.config import EvaluationConfig
 from modeseek.bandit.simulator.conventions import RELEASED_CODE
 from modeseek.bandit.simulator.experiment import Experiment
 from modeseek.bandit.simulator.keys import run_keys
-from modeseek.bandit.simulator.objective import FrozenCopies, loss_and_batch, rescored, response_weights, with_live_mlp
+from modeseek.bandit.simulator.objective import (
+    FrozenCopies,
+    loss_and_batch,
+    rescored,
+    response_weights,
+    step_metrics,
+    with_live_mlp,
+)
 from modeseek.bandit.simulator.plan import make_plan
 from modeseek.bandit.simulator.policy import make_policy
 from modeseek.bandit.simulator.run import Run, make_run
@@ -46,6 +53,36 @@ def test_weights_are_the_gradients(tabular: Experiment):
         for one, two in zip(jax.tree.leaves(gradient), jax.tree.leaves(pushed), strict=True):
             np.testing.assert_allclose(np.asarray(one), np.asarray(two), rtol=1e-3, atol=1e-5, err_msg=name)
         assert bool((weights < 0).any()) == METHODS[name].negative_gradient, name
+
+
+def test_implicit_rewards_are_of_the_compared_pairs_or_of_the_best_against_the_rest(tabular: Experiment):
+    """Beside loops over prompts; the least gap of a pair is for the compared ones alone."""
+    gap = np.float32(0.3)
+    asked = dataclasses.replace(tabular, methods=("ipo",), hyper=HyperParameters(reward_gap=float(gap)))
+    run = jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), make_plan(asked).runs)
+    policy = make_policy(asked.static)
+    params, behavior = policy.init(jax.random.key(3)), policy.init(jax.random.key(4))
+    found = {}
+    for pairs in ("compared", "best_rest"):
+        static = dataclasses.replace(asked, evaluation=EvaluationConfig(prompts=4, implicit_rewards=pairs)).static
+        fresh = initial_state(behavior, run, static)
+        data, _ = collect(policy, behavior, (), fresh.prompts, fresh.moments, run, static, key=jax.random.key(5))
+        loss, batch = loss_and_batch(params, data, run, static, policy, key=jax.random.key(0))
+        found[pairs] = step_metrics(loss, jnp.zeros(1), data, batch, run, static)
+    rewards, ratios = np.asarray(batch.rewards), np.asarray(batch.log_ratios, np.float64)
+    assert np.unique(rewards[0]).size < rewards[0].size  # some are equal
+    compared, best_rest = [], []
+    for reward, ratio in zip(rewards, ratios, strict=True):
+        n, best = len(reward), int(reward.argmax())
+        compared += [(ratio[i], ratio[j]) for i in range(n) for j in range(n) if reward[i] - reward[j] >= gap]
+        best_rest += [(ratio[best], ratio[j]) for j in range(n) if j != best]
+    assert 0 < len(compared) < ratios.size * (ratios.shape[1] - 1) / 2  # and some are too near
+    assert compared != best_rest
+    for pairs, name in ((compared, "compared"), (best_rest, "best_rest")):
+        chosen, rejected = np.mean(pairs, axis=0)
+        np.testing.assert_allclose(found[name].chosen_implicit_reward, chosen, rtol=1e-5)
+        np.testing.assert_allclose(found[name].rejected_implicit_reward, rejected, rtol=1e-5)
+        np.testing.assert_allclose(found[name].margin, np.subtract(*np.mean(compared, axis=0)), rtol=1e-5)
 
 
 READERS = ("rwr", "ppo", "dpo")

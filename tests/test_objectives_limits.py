@@ -114,7 +114,7 @@ def test_rest_with_one_response_kept_is_best_of_n():
     assert loss_of("rest", batch, dataclasses.replace(HYPER, top_k=1.0)) == loss_of("best_of_n", batch)
 
 
-@pytest.mark.parametrize(("scheme", "count"), [("all", 6), ("best_worst", 1), ("adjacent", 3)])
+@pytest.mark.parametrize(("scheme", "count"), [("all", 6), ("best_worst", 1), ("best_rest", 3), ("adjacent", 3)])
 def test_the_pair_scheme_decides_how_many_pairs_are_compared(scheme, count):
     options, every_gap = Options(pair_scheme=scheme), dataclasses.replace(HYPER, reward_gap=0.0)
     for name in ("dpo", "ipo", "pref_ft"):

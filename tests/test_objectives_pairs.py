@@ -10,7 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modeseek.bandit.objectives.pairs import PAIR_SCHEMES, adjacent, all_pairs, best_against_worst, ranks
+from modeseek.bandit.objectives.pairs import (
+    PAIR_SCHEMES,
+    adjacent,
+    all_pairs,
+    best_against_rest,
+    best_against_worst,
+    ranks,
+)
 
 DISTINCT = jnp.asarray([[0.3, 0.9, 0.1, 0.5], [4.0, 3.0, 2.0, 1.0]])
 
@@ -80,16 +87,21 @@ def test_adjacent_pairs_are_neighbours_in_the_ranking():
     np.testing.assert_array_equal(np.argwhere(adjacent(DISTINCT)), expected)
 
 
-@pytest.mark.parametrize(("scheme", "kept"), [("all", 6), ("best_worst", 1), ("adjacent", 3)])
+def test_the_best_stands_against_each_of_the_rest():
+    expected = [[0, 1, 0], [0, 1, 2], [0, 1, 3], [1, 0, 1], [1, 0, 2], [1, 0, 3]]
+    np.testing.assert_array_equal(np.argwhere(best_against_rest(DISTINCT)), expected)
+
+
+@pytest.mark.parametrize(("scheme", "kept"), [("all", 6), ("best_worst", 1), ("best_rest", 3), ("adjacent", 3)])
 def test_equal_rewards_make_no_pair_unless_ties_are_kept(scheme, kept):
     rewards = jnp.full((2, 4), 0.5)
     assert (_compiled(scheme, "skip")(rewards) == 0).all()
     np.testing.assert_array_equal(_compiled(scheme, "keep")(rewards).sum(axis=(1, 2)), [kept, kept])
 
 
-@pytest.mark.parametrize(("scheme", "left"), [("best_worst", 1), ("adjacent", 1)])
+@pytest.mark.parametrize(("scheme", "left"), [("best_worst", 1), ("best_rest", 3), ("adjacent", 1)])
 def test_the_gap_holds_for_every_scheme(scheme, left):
-    # ranking .9 > .5 > .3 > .1: the only adjacent difference of at least .3 is .4; best - worst is .8.
+    # ranking .9 > .5 > .3 > .1: the only adjacent difference of at least .3 is .4; the best's are .4, .6 and .8.
     assert PAIR_SCHEMES[scheme](DISTINCT[:1], 0.3).sum() == left
     assert PAIR_SCHEMES[scheme](DISTINCT[:1], 0.81).sum() == 0
 
@@ -113,6 +125,7 @@ def test_what_holds_for_every_scheme(rewards, scheme, gap):
 def test_the_other_schemes_are_subsets_of_all_pairs(rewards):
     every = _compiled("all", "skip")(rewards)
     assert (_compiled("best_worst", "skip")(rewards) <= every).all()
+    assert (_compiled("best_rest", "skip")(rewards) <= every).all()
     assert (_compiled("adjacent", "skip")(rewards) <= every).all()
 
 

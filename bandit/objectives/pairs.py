@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 Ties = Literal["skip", "keep"]
-PairScheme = Literal["all", "best_worst", "adjacent"]
+PairScheme = Literal["all", "best_worst", "best_rest", "adjacent"]
 
 
 def ranks(rewards: Float[Array, "*B N"], present: Bool[Array, "*B N"] | None = None) -> Float[Array, "*B N"]:
@@ -78,6 +78,18 @@ def best_against_worst(
     return _both_present(picked & _allowed(rewards, minimal_gap, ties), present).astype(rewards.dtype)
 
 
+def best_against_rest(
+    rewards: Float[Array, "*B N"],
+    minimal_gap: Float[Array, ""] | float = 0.0,
+    ties: Ties = "skip",
+    present: Bool[Array, "*B N"] | None = None,
+) -> Float[Array, "*B N N"]:
+    """N-1 pairs a prompt: the best response against each of the others (the paper's figure 18, as released)."""
+    chosen = ranks(rewards, present) == 0
+    picked = chosen[..., :, None] & ~chosen[..., None, :]
+    return _both_present(picked & _allowed(rewards, minimal_gap, ties), present).astype(rewards.dtype)
+
+
 def adjacent(
     rewards: Float[Array, "*B N"],
     minimal_gap: Float[Array, ""] | float = 0.0,
@@ -102,5 +114,10 @@ def _both_present(pairs: Array, present: Array | None) -> Array:
     return pairs if present is None else pairs & present[..., :, None] & present[..., None, :]
 
 
-PAIR_SCHEMES = {"all": all_pairs, "best_worst": best_against_worst, "adjacent": adjacent}
+PAIR_SCHEMES = {
+    "all": all_pairs,
+    "best_worst": best_against_worst,
+    "best_rest": best_against_rest,
+    "adjacent": adjacent,
+}
 """Name → function; `PairScheme` lists the same names for type checkers."""

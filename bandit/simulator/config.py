@@ -174,6 +174,9 @@ class EvaluationConfig:
         interval: gradient steps between evaluations; 0 means once a collection.
         behavior_kl: measure KL(policy ‖ behavior) too; costs one forward pass an evaluation.
         snapshots: keep the per-position token distribution of every collection, not only of the last.
+        implicit_rewards: of which pairs the implicit rewards of chosen and rejected responses are means: those that are
+            `compared` in training, or each prompt's best response against its others (`best_rest`), whatever is
+            compared, as the released code reports them. The margin is always of the compared ones.
     """
 
     prompts: int = 100
@@ -181,6 +184,7 @@ class EvaluationConfig:
     interval: int = 1
     behavior_kl: bool = True
     snapshots: bool = False
+    implicit_rewards: Literal["compared", "best_rest"] = "compared"
 
     def __post_init__(self) -> None:
         typed(self)

@@ -1,5 +1,6 @@
 """The loss of one minibatch: score it under the policy, and hand it to the method's objective."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
@@ -8,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from modeseek.bandit.objectives import divergences, metrics, reduce
-from modeseek.bandit.objectives.batch import Batch, Options
+from modeseek.bandit.objectives.batch import Batch, HyperParameters, Options
 from modeseek.bandit.objectives.log_probs import gather, shift
 from modeseek.bandit.objectives.method import Method
 from modeseek.bandit.simulator.collect import Collected
@@ -25,9 +26,10 @@ class StepMetrics(NamedTuple):
         loss: reduced loss.
         gradient_norm: Euclidean norm of the gradient.
         fraction_clipped: share of policy/behavior ratios outside [1-ε, 1+ε], of the ratio that the method clips.
-        chosen_implicit_reward: mean log-ratio of preferred responses, over pairs.
+        chosen_implicit_reward: mean log-ratio of preferred responses, over the pairs that
+            `EvaluationConfig.implicit_rewards` names.
         rejected_implicit_reward: of dispreferred ones.
-        margin: their difference.
+        margin: the difference of the two, over the pairs that are compared.
         batch_reward: mean sampled reward of the minibatch's responses.
     """
 
@@ -181,13 +183,17 @@ def _fraction_clipped(batch: Batch, run: Run, config: Static) -> Float[Array, ""
 
 def step_metrics(loss: Array, gradient: Array, data: Collected, batch: Batch, run: Run, config: Static) -> StepMetrics:
     """What the minibatch says before its step."""
-    options = objective_options(config)
+    options, hyper = objective_options(config), run.hyper
+    measured, shown = options, hyper
+    if config.evaluation.implicit_rewards == "best_rest":  # all others, equal ones and near ones too
+        measured = dataclasses.replace(options, pair_scheme="best_rest", ties="keep")
+        shown = HyperParameters(reward_gap=0.0)
     return StepMetrics(
         loss=loss,
         gradient_norm=jnp.linalg.norm(gradient),
         fraction_clipped=_fraction_clipped(batch, run, config),
-        chosen_implicit_reward=metrics.chosen_implicit_reward(batch, run.hyper, options),
-        rejected_implicit_reward=metrics.rejected_implicit_reward(batch, run.hyper, options),
-        margin=metrics.margin(batch, run.hyper, options),
+        chosen_implicit_reward=metrics.chosen_implicit_reward(batch, shown, measured),
+        rejected_implicit_reward=metrics.rejected_implicit_reward(batch, shown, measured),
+        margin=metrics.margin(batch, hyper, options),
         batch_reward=data.rewards.mean(),
     )
