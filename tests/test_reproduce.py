@@ -176,7 +176,7 @@ def test_tables_give_the_standard_error():
 def test_every_target_draws_its_cells(target):
     cells = fakes(target, FULL, lambda i: 0.5 + 0.01 * i)
     figure = DRAWINGS[target](cells, "note")
-    panels = {FIG4: 4, FIG14: 3, FIG16: 4, FIG18: 6, FIG19: 4, ONE_TOKEN_BANDIT: 2}.get(target, 1)
+    panels = {FIG4: 4, FIG14: 3, FIG16: 4, FIG18: 9, FIG19: 4, ONE_TOKEN_BANDIT: 2}.get(target, 1)
     assert len(figure.axes) == panels
     assert len(report.alt_text(target, "paper", cells)) > 40
     card = report.run_card(target, FULL, "paper", cells)
@@ -282,7 +282,7 @@ def test_pictures_are_of_the_fresh_seeds_that_verdicts_are_made_on():
 
 def test_each_of_two_curves_of_a_cell_is_drawn_from_its_own_variable():
     cells = fakes(FIG18, FULL)
-    cell = cells[DISPLACEMENT[5]]
+    cell = cells[DISPLACEMENT[5, "R1"]]
     cell["chosen_implicit_reward"][:] = 3.0
     cell["rejected_implicit_reward"][:] = -7.0
     drawn = {line.get_label(): line.get_ydata() for line in DRAWINGS[FIG18](cells, "note").axes[0].lines}

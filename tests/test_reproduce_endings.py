@@ -9,7 +9,7 @@ from reproduce_cases import fake_cell
 
 from modeseek.bandit.categorical.frontier import point_mass_nats, reward_at
 from modeseek.bandit.studies.reproduce import endings
-from modeseek.bandit.studies.reproduce.cells import FRESHNESS, HEADLINES, HEADLINES_WITHIN
+from modeseek.bandit.studies.reproduce.cells import FIRST_STEPS, FRESHNESS, HEADLINES, HEADLINES_WITHIN
 from modeseek.bandit.studies.reproduce.store import responses_in
 from modeseek.bandit.studies.reproduce.targets import FIG2, FIG19, WHOSE_SAMPLES
 
@@ -90,3 +90,12 @@ def test_a_trade_off_stands_beside_the_most_that_its_budget_allows():
     assert endings.tables(FIG2, {}) == []
     lines = endings.tables(FIG19, {IPO: lottery(), within: cell})
     assert sum(within.name in line for line in lines) == 1
+
+
+def test_first_steps_have_a_table_of_their_own():
+    early = FIRST_STEPS["ppo", "R1"]
+    cell = fake_cell(0.5, 0.0)
+    cell = cell.assign(expected_reward=0.01 * cell["step"].clip(max=50) + 0 * cell["expected_reward"])
+    found = row(endings.first_steps({early: cell}), early.name)
+    assert found[2] == "0.250 ± 0.000"  # the mean of 0 to .5 over fifty steps, whatever comes later
+    assert endings.tables(FIG19, {early: cell}) == [endings.first_steps({early: cell}), ""]

@@ -184,7 +184,7 @@ def test_a_cell_is_tuned_judged_on_fresh_seeds_kept_and_refused_to_another_proto
     assert fresh_runs(found).sizes["seed"] == found.sizes["seed"] == more.fresh_seeds
     xarray.testing.assert_equal(found[grid.name], grid)
     with pytest.raises(ValueError, match="another tuning: tuned_for differ"):
-        read_cell(dataclasses.replace(within, tuned_with=None), PAPER, more, tmp_path / "more")
+        read_cell(dataclasses.replace(within, tuned_for="final_reward"), PAPER, more, tmp_path / "more")
 
 
 @pytest.mark.slow

@@ -1,7 +1,7 @@
 """The cells of every figure, as data: one method, one reward, one setting of Algorithm 1."""
 
 import dataclasses
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from modeseek.bandit.objectives.batch import HyperParameters
 from modeseek.bandit.simulator.config import AlgorithmConfig, EvaluationConfig, PolicyConfig
@@ -9,8 +9,8 @@ from modeseek.bandit.simulator.conventions import PAPER, RELEASED_CODE, Conventi
 from modeseek.bandit.simulator.experiment import Experiment
 from modeseek.bandit.studies.cells import Cell
 from modeseek.bandit.studies.protocol import Protocol
-from modeseek.bandit.studies.reproduce.measures import KL_BUDGET
-from modeseek.bandit.studies.reproduce.protocols import EVERY, FULL, MORE_OF_SHORT, QUICK
+from modeseek.bandit.studies.reproduce.measures import EARLY_STEPS, KL_BUDGET
+from modeseek.bandit.studies.reproduce.protocols import EVERY, FULL, MORE, MORE_OF_SHORT, QUICK, TEN
 
 REWARDS = ("R1", "R2")
 
@@ -29,6 +29,7 @@ class BanditCell(Cell):
         conventions: changed conventions, name and value.
         stretch: how many times as many collections as the protocol has.
         interval: gradient steps between evaluations; 0 means once a collection.
+        implicit_rewards: of which pairs they are measured, as `EvaluationConfig` names them.
         policy: the network.
         as_released: what the released code has in its place, and is run under its conventions; None if the same.
         protocols: those that run it.
@@ -44,11 +45,17 @@ class BanditCell(Cell):
     conventions: tuple[tuple[str, Any], ...] = ()
     stretch: int = 1
     interval: int = 0
+    implicit_rewards: Literal["compared", "best_rest"] = "compared"
     policy: PolicyConfig = dataclasses.field(default_factory=PolicyConfig)
     as_released: "BanditCell | None" = None
     protocols: frozenset[Protocol] = dataclasses.field(default=EVERY, kw_only=True)
     tuned_for: str = "final_reward"
     tuned_with: "BanditCell | None" = None
+
+    @property
+    def tuned_for_another(self) -> bool:
+        """Whether its learning rate is chosen for another measure than where its runs end."""
+        return self.tuned_for != "final_reward"
 
     def within_budget(self) -> "BanditCell":
         """The same cell at the rate that is best within the budget of KL."""
@@ -81,7 +88,7 @@ class BanditCell(Cell):
             conventions=conventions,
             policy=self.policy,
             algorithm=algorithm,
-            evaluation=EvaluationConfig(interval=self.interval),
+            evaluation=EvaluationConfig(interval=self.interval, implicit_rewards=self.implicit_rewards),
             hyper=dataclasses.replace(HyperParameters(), **dict(self.hyper)),
         )
 
@@ -113,6 +120,8 @@ INNER_STEPS = (1, 2, 5, 7, 10)
 REUSE_STEPS = 500
 PROMPTS = (5, 10, 20, 50, 100, 200)
 """Sizes of the prompt set of figure 18, the released scripts' own."""
+FEWER_PROMPTS = (5, 20, 100)
+"""Those that the quick protocol has, and figure 18 on R2."""
 OFFLINE_METHODS = ("offline_best_of_n", "offline_rwr", "best_of_n_negative", "ipo")
 HEADLINE_METHODS = ("on_policy_ipo", "ipo", "rwr", "ppo")
 ONE_TOKEN_METHODS = ("offline_best_of_n", "ipo")
@@ -148,17 +157,42 @@ OFFLINE_WITHIN = {key: cell.within_budget() for key, cell in OFFLINE.items()}
 """The same, tuned for the trade-off of reward and KL."""
 
 DISPLACEMENT = {
-    p: BanditCell(
-        f"ipo-{p}-prompts-R1", "ipo", "R1", offline(p), protocols=EVERY if p in (5, 20, 100) else EVERY - {QUICK}
+    (p, "R1"): BanditCell(
+        f"ipo-{p}-prompts-R1", "ipo", "R1", offline(p), protocols=EVERY if p in FEWER_PROMPTS else EVERY - {QUICK}
     )
     for p in PROMPTS
+} | {
+    (p, "R2"): BanditCell(
+        f"ipo-{p}-prompts-best-rest-R2",
+        "ipo",
+        "R2",
+        offline(p),
+        implicit_rewards="best_rest",
+        protocols=EVERY - {TEN},
+    )
+    for p in FEWER_PROMPTS
 }
-"""Figure 18: number of prompts → offline IPO on R1."""
+"""Figure 18: number of prompts and reward → offline IPO. On R1 implicit rewards are of all pairs, as IPO compares them;
+on R2 of each prompt's best response against its others, as the released script has both."""
 
 HEADLINES = {(m, r): BanditCell(f"{m}-{r}", m, r) for m in HEADLINE_METHODS for r in REWARDS}
 """Figure 19: method and reward; on R1 they are Table 3's."""
 HEADLINES_WITHIN = {key: cell.within_budget() for key, cell in HEADLINES.items()}
 """The same, tuned for the trade-off of reward and KL."""
+
+FIRST_STEPS = {
+    (m, r): BanditCell(
+        f"{m}-{EARLY_STEPS}-steps-{r}",
+        m,
+        r,
+        AlgorithmConfig(collections=EARLY_STEPS // AlgorithmConfig().steps_per_collection),
+        protocols=frozenset({MORE, FULL}),
+        tuned_for="early_reward",
+    )
+    for m, rewards in (("on_policy_ipo", REWARDS), ("ipo", REWARDS), ("ppo", ("R1",)))
+    for r in rewards
+}
+"""Figure 19's first gradient steps alone, each method at the rate that is best for these."""
 
 ONE_TOKEN_RELEASED = (
     ("prompt_in_response", False),

@@ -7,6 +7,7 @@ from modeseek.bandit.studies.claims import Claim, Trend
 from modeseek.bandit.studies.contrasts import Contrast, Term, difference, difference_of_differences, level
 from modeseek.bandit.studies.reproduce.cells import (
     DISPLACEMENT,
+    FIRST_STEPS,
     HEADLINES,
     HEADLINES_WITHIN,
     OFFLINE,
@@ -33,6 +34,9 @@ from modeseek.bandit.studies.verdicts import Kind
 FASTER = "learns faster (mean reward over the run)"
 """Every claim of speed is judged by one number, in which where a run ends counts too: one that rises first and then
 stops below another may have the smaller one."""
+AT_FIRST = (
+    f"learns faster at first (mean reward over the first {EARLY_STEPS} steps, each at the rate that is best for them)"
+)
 
 
 def _fig4() -> tuple[Claim, ...]:
@@ -211,30 +215,31 @@ def _fig16() -> tuple[Claim, ...]:
     return tuple(claims)
 
 
-def _fig18() -> tuple[Claim, ...]:
-    few, many = DISPLACEMENT[5], DISPLACEMENT[100]
-    where = "J.5, figure 18"
+def _fig18(reward: str) -> tuple[Claim, ...]:
+    few, many = DISPLACEMENT[5, reward], DISPLACEMENT[100, reward]
 
     def claim(name: str, text: str, contrast: Contrast, quote: str, kind: Kind = "more") -> Claim:
-        return Claim(f"displacement-{name}", text, where, contrast, kind, quote=quote)
+        return Claim(
+            f"displacement-{name}-{reward}", f"On {reward}, {text}", "J.5, figure 18", contrast, kind, quote=quote
+        )
 
     can, falls = "can increase the likelihood of y_w", "likelihood of both positives and negatives might reduce"
     return (
-        claim("few-chosen", "With 5 prompts offline IPO raises log π(y_w) (R1).", level(CHOSEN, few), can, "can"),
+        claim("few-chosen", "with 5 prompts, offline IPO raises log π(y_w).", level(CHOSEN, few), can, "can"),
         claim(
             "few-rejected",
-            "With 5 prompts it lowers log π(y_l).",
+            "with 5 prompts, it lowers log π(y_l).",
             level(REJECTED, few, -1.0),
             "while reducing the likelihood of y_l",
             "can",
         ),
         claim(
             "many-chosen",
-            "With 100 prompts log π(y_w) falls below its start.",
+            "with 100 prompts, log π(y_w) falls below its start.",
             level(CHOSEN, many, -1.0),
             "results in a decreasing value of log π(y_w) - log π_ref(y_w)",
         ),
-        claim("many-rejected", "With 100 prompts log π(y_l) falls too.", level(REJECTED, many, -1.0), falls, "can"),
+        claim("many-rejected", "with 100 prompts, log π(y_l) falls too.", level(REJECTED, many, -1.0), falls, "can"),
         claim(
             "trend",
             "log π(y_w) is lower with 100 prompts than with 5.",
@@ -253,7 +258,6 @@ def _fig19() -> tuple[Claim, ...]:
             ("final", FINAL_REWARD, "ends higher"),
             ("peak", PEAK_REWARD, "reaches a higher peak (highest reward of the run)"),
             ("mean", MEAN_REWARD, FASTER),
-            ("early", EARLY_REWARD, f"learns faster at first (mean reward over the first {EARLY_STEPS} steps)"),
         )
         claims += [
             Claim(
@@ -266,6 +270,13 @@ def _fig19() -> tuple[Claim, ...]:
             for name, measure, what in readings
         ]
         claims += [
+            Claim(
+                f"on-policy-ipo-over-ipo-early-{r}",
+                f"On {r}, on-policy IPO {AT_FIRST} than offline IPO.",
+                "J.6, figure 19",
+                difference(EARLY_REWARD, FIRST_STEPS["on_policy_ipo", r], FIRST_STEPS["ipo", r]),
+                quote=better,
+            ),
             Claim(
                 f"on-policy-ipo-over-rwr-final-{r}",
                 f"On {r}, on-policy IPO ends higher than RWR.",
@@ -308,9 +319,9 @@ def _fig19() -> tuple[Claim, ...]:
         ),
         Claim(
             "on-policy-ipo-over-ppo-early-R1",
-            f"On R1, on-policy IPO learns faster at first (mean reward over the first {EARLY_STEPS} steps) than PPO.",
+            f"On R1, on-policy IPO {AT_FIRST} than PPO.",
             "ours; J.6's explanation",
-            difference(EARLY_REWARD, ours, ppo),
+            difference(EARLY_REWARD, FIRST_STEPS["on_policy_ipo", "R1"], FIRST_STEPS["ppo", "R1"]),
             quote="can quickly reconfigure the policy distribution",
         ),
     ]
@@ -354,7 +365,7 @@ ON_FIG4, ON_FIG14, ON_FIG16, ON_FIG18, ON_FIG19, ON_TABLE3 = (
     _fig4(),
     _fig14(),
     _fig16(),
-    _fig18(),
+    _fig18("R1") + _fig18("R2"),
     _fig19(),
     _table3(),
 )

@@ -113,19 +113,21 @@ def _fig14(results: Results) -> list[list[Panel]]:
 
 
 def _fig18(results: Results) -> list[list[Panel]]:
-    panels = []
     chosen_style, rejected_style, *_ = ladder(2)
-    for prompts, cell in DISPLACEMENT.items():
-        if cell in results:
-            runs = fresh_runs(results[cell])
-            curves = [
-                Curve("preferred", runs, chosen_style, cell=cell),
-                Curve("dispreferred", runs, rejected_style, cell=cell, y="rejected_implicit_reward"),
-            ]
-            title = f"{prompts} prompts"
-            panels.append(Panel(title, curves, y="chosen_implicit_reward", reward_axis=False, signed=True))
-    half = 3 if len(panels) > 3 else max(1, len(panels))
-    return [panels[i : i + half] for i in range(0, len(panels), half)]
+    rows = []
+    for r in REWARDS:
+        panels = []
+        for (prompts, reward), cell in DISPLACEMENT.items():
+            if reward == r and cell in results:
+                runs = fresh_runs(results[cell])
+                curves = [
+                    Curve("preferred", runs, chosen_style, cell=cell),
+                    Curve("dispreferred", runs, rejected_style, cell=cell, y="rejected_implicit_reward"),
+                ]
+                title = f"{r}, {prompts} prompts"
+                panels.append(Panel(title, curves, y="chosen_implicit_reward", reward_axis=False, signed=True))
+        rows += [panels[i : i + 3] for i in range(0, len(panels), 3)]
+    return rows or [[]]
 
 
 def _one_token(results: Results) -> list[list[Panel]]:
@@ -136,7 +138,7 @@ PANELS: dict[BanditTarget, tuple[str, Rows]] = {
     targets.FIG4: ("Figure 4: on-policy Best-of-N, B samples a collection", _fig4),
     targets.FIG14: ("Figure 14: T passes over each collection", _fig14),
     targets.FIG16: ("Figure 16: negative gradients, offline", _comparison(OFFLINE_METHODS, OFFLINE)),
-    targets.FIG18: ("Figure 18: implicit reward in offline IPO, R1", _fig18),
+    targets.FIG18: ("Figure 18: implicit reward in offline IPO (R1: all pairs; R2: the best against the rest)", _fig18),
     targets.FIG19: ("Figure 19: on-policy sampling and negative gradients", _comparison(HEADLINE_METHODS, HEADLINES)),
     targets.ONE_TOKEN_BANDIT: ("J.3: the one-token bandit, offline", _one_token),
 }

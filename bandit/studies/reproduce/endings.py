@@ -10,7 +10,15 @@ from modeseek.bandit.categorical.frontier import reward_at
 from modeseek.bandit.studies.aggregates import improvement, interquartile_mean_of, profile
 from modeseek.bandit.studies.cells import Cell, Results, fresh_runs
 from modeseek.bandit.studies.contrasts import fresh_values, level
-from modeseek.bandit.studies.reproduce.measures import FINAL_REWARD, KL_BUDGET, reward_within, steps_to
+from modeseek.bandit.studies.reproduce.measures import (
+    EARLY_REWARD,
+    EARLY_STEPS,
+    FINAL_REWARD,
+    KL_BUDGET,
+    REWARD_WITHIN_BUDGET,
+    reward_within,
+    steps_to,
+)
 from modeseek.bandit.studies.reproduce.store import responses_in
 from modeseek.bandit.studies.reproduce.targets import BanditTarget
 from modeseek.markdown import markdown_table
@@ -29,14 +37,16 @@ def tables(target: BanditTarget, results: Results) -> list[str]:
     """The lines of all tables that a target has, each with an empty line behind it."""
     if not target.claims and not target.changes:
         return []
-    tuned: set[Cell] = {cell for cell in target.cells if cell.tuned_with is not None}
-    plain = {cell: dataset for cell, dataset in results.items() if cell not in tuned}
-    within = {cell: dataset for cell, dataset in results.items() if cell in tuned}
+    tuned_for: dict[Cell, str] = {cell: cell.tuned_for for cell in target.cells}
+    of = lambda measure: {cell: results[cell] for cell in results if tuned_for[cell] == measure.name}
+    plain, within, early = of(FINAL_REWARD), of(REWARD_WITHIN_BUDGET), of(EARLY_REWARD)
     lines = [endings(plain), "", shared_cells(target, results), ""] if plain else []
     if better := improvements(target, results):
         lines += [better, ""]
     if within:
         lines += [trade_off(within), ""]
+    if early:
+        lines += [first_steps(early), ""]
     return lines
 
 
@@ -130,4 +140,17 @@ def trade_off(results: Results) -> str:
             entries.append(f"{finite.mean():.3f} ± {error:.3f}{most}")
         rows.append((cell.name, f"{dataset.attrs['learning_rate']:g}", *entries))
     columns = (f"cell, its rate best within {KL_BUDGET:g} nats", "rate", *(f"{b:g} nats" for b in BUDGETS))
+    return markdown_table([(name, "right" if i else "left") for i, name in enumerate(columns)], rows)
+
+
+def first_steps(results: Results) -> str:
+    """A row a cell that is tuned for its first gradient steps: its mean reward over these."""
+    rows = []
+    for cell, dataset in results.items():
+        values = fresh_values(level(EARLY_REWARD, cell), results)
+        finite = values[np.isfinite(values)]
+        error = finite.std(ddof=1) / np.sqrt(len(finite))
+        rows.append((cell.name, f"{dataset.attrs['learning_rate']:g}", f"{finite.mean():.3f} ± {error:.3f}"))
+    title = f"mean reward of the first {EARLY_STEPS} steps ± standard error"
+    columns = (f"cell, its rate best for {EARLY_STEPS} steps", "rate", title)
     return markdown_table([(name, "right" if i else "left") for i, name in enumerate(columns)], rows)

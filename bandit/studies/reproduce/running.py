@@ -94,14 +94,14 @@ def _tuning(
     first = cell.tuned_with or cell
     found = (tuning_before(first, base, protocol, each) for each in before)
     tuning = next((each for each in found if each is not None), None)
-    if cell.tuned_with is not None:
-        if tuning is None:
-            tuning = run_cell(cell.tuned_with, base, protocol, folder, before=before, progress=progress)
-        return None if tuning is None else retuned(tuning, cell.tuned_for)
-    if tuning is None:
+    if tuning is None and cell.tuned_with is not None:
+        tuning = run_cell(cell.tuned_with, base, protocol, folder, before=before, progress=progress)
+    elif tuning is None:
         runs = _sweep(tuning_of(cell, base, protocol), folder / f"{cell.name}.tuning.nc", progress)
         tuning = None if runs is None else tuned(runs, protocol.tie)
-    return tuning
+    if tuning is None or not cell.tuned_for_another:
+        return tuning
+    return retuned(tuning, cell.tuned_for)
 
 
 def retuned(tuning: xarray.Dataset, measure: str) -> xarray.Dataset:

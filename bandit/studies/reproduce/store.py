@@ -24,7 +24,7 @@ def identity(cell: BanditCell, base: Conventions, protocol: Protocol) -> dict[st
         "experiment": dataclasses.asdict(cell.experiment(base, protocol)),
         "protocol": protocol.as_dict(),
     }
-    if cell.tuned_with is not None:
+    if cell.tuned_for_another:
         parts["tuning"] = {"tuned_for": cell.tuned_for}
     loaded: dict[str, Any] = json.loads(json.dumps(parts))
     return loaded

@@ -9,6 +9,7 @@ from modeseek.bandit.studies.reproduce import claims
 from modeseek.bandit.studies.reproduce.cells import (
     CONTRASTIVE_METHODS,
     DISPLACEMENT,
+    FIRST_STEPS,
     FRESHNESS,
     HEADLINE_METHODS,
     HEADLINES,
@@ -109,12 +110,14 @@ FIG18 = _papers(
     "Implicit reward of preferred and dispreferred responses in offline IPO, by the number of prompts.",
     DISPLACEMENT.values(),
     claims.ON_FIG18,
-    deviations="The paper does not say which reward: R1. Each gradient step sees the whole data set.",
+    deviations="The paper does not say which reward, nor which pairs. On R1 implicit rewards are means over all pairs; "
+    "on R2 y_w is each prompt's best response and y_l are its others, as the released script has both. Each gradient "
+    "step sees the whole data set.",
 )
 FIG19 = _papers(
     "fig19",
     "On-policy IPO, offline IPO, RWR and PPO over 1000 gradient steps.",
-    (*HEADLINES.values(), *HEADLINES_WITHIN.values()),
+    (*HEADLINES.values(), *HEADLINES_WITHIN.values(), *FIRST_STEPS.values()),
     claims.ON_FIG19,
     deviations="Measured every 10 steps: where RWR passes 10 nats before the second measurement (R2), its reward "
     "within them lies on the line from the start.",
