@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import tyro
 
-from modeseek.bandit.commands.common import Where, say
+from modeseek.bandit.commands.common import Where, check_before, run_to_file, save_figures, say
 from modeseek.files import DEFAULT_ROOT
 from modeseek.report import Report
 
@@ -22,8 +22,9 @@ class Reproduce:
 
     fig2 fig4 fig14 fig16 fig18 fig19 table3 one-token, or all of them; and four of ours: ablation (from the released
     code, one difference mended at a time), remedies (on-policy IPO on R1), regularised (PPO with IPO's regularisation)
-    and whose-samples (DPO and IPO from the policy's samples or the reference's). The full protocol is the paper's (I.3:
-    ten learning rates, five seeds) and twenty fresh seeds for the verdicts: two to three hours a figure on two cores.
+    and whose-samples (DPO and IPO from the policy's samples or the reference's). fig1 draws the paper's sketch from
+    runs, in minutes. The full protocol is the paper's (I.3: ten learning rates, five seeds) and twenty fresh seeds for
+    the verdicts: two to three hours a figure on two cores.
     --more has a hundred fresh seeds, which outcomes that scatter need. Learning rates that stored results found are
     taken, so that fresh seeds alone are run. --short has three learning rates and six fresh seeds, --quick takes
     minutes: too few seeds for a verdict, which is marked on the figure. Ours are run as by --short, and with --more on
@@ -33,7 +34,7 @@ class Reproduce:
     `report` writes reproduction.md, with a chapter for each of these, from the results that come with modeseek.
 
     Attributes:
-        target: fig2, fig4, fig14, fig16, fig18, fig19, table3, one-token, all, ablation, remedies, regularised,
+        target: fig1, fig2, fig4, fig14, fig16, fig18, fig19, table3, one-token, all, ablation, remedies, regularised,
             whose-samples or report.
         conventions: paper, of the text, with the reference's tails piled up (without this option); figure2, the same
             with the tails discarded; or released_code. `modeseek bandit --help` lists the differences. Ours are about
@@ -72,6 +73,8 @@ class Reproduce:
             paths = write_document(self.out or DEFAULT_ROOT / "reproduce" / "report")
             print(f"Saved {paths[0]} and {len(paths) - 1} figures beside it")
             return 0
+        if self.target == "fig1":
+            return self._figure1()
         asked = self._asked()
         if len(asked) > 1:
             flags = " and ".join(f"--{name}" for name in asked)
@@ -115,6 +118,39 @@ class Reproduce:
                 print(write_target(target, protocol, conventions, results, folder, report))
         return report.code
 
+    def _figure1(self) -> int:
+        """Run or read what figure 1 is drawn from, draw and save it; 130 if stopped.
+
+        Raises:
+            ValueError: a protocol was asked for, or stored runs of other conventions than the paper's.
+        """
+        if self._asked() or self.cluster:
+            raise ValueError("fig1 has one set of runs: give it --conventions, --stored and --out alone")
+        conventions = self.conventions or "paper"
+        if self.stored and conventions != "paper":
+            raise ValueError(f"fig1 is stored under the conventions paper, got --conventions {conventions}")
+        from modeseek.bandit.figures.shifts import shift_figure
+        from modeseek.bandit.simulator.conventions import PRESETS
+        from modeseek.bandit.simulator.results import load
+        from modeseek.bandit.studies.reproduce import figure1
+        from modeseek.files import writable_folder
+
+        folder = writable_folder(self.out or DEFAULT_ROOT / "reproduce" / "figure1" / conventions)
+        if self.stored:
+            dataset = load(figure1.STORED)
+        else:
+            experiment = figure1.experiment(PRESETS[conventions])
+            check_before(experiment)
+            results = run_to_file(experiment, folder)
+            if results is None:
+                return 130
+            dataset = figure1.keep(results, folder / "figure1.nc")
+        print(figure1.sentence(dataset))
+        report = Report()
+        paths = save_figures(folder, report, {"figure1": partial(shift_figure, dataset)})
+        print(f"Saved {', '.join(map(str, paths))}")
+        return report.code
+
     def _conventions(self, target: "BanditTarget") -> str:
         """Those that were asked for; where a target is about one set of conventions, those."""
         if target.only is None:
@@ -134,7 +170,7 @@ class Reproduce:
             return papers
         if self.target not in TARGETS:
             paper_names = [target.name for target in papers]
-            expected = [*paper_names, "all", *(name for name in TARGETS if name not in paper_names), "report"]
+            expected = ["fig1", *paper_names, "all", *(name for name in TARGETS if name not in paper_names), "report"]
             raise ValueError(f"there is no figure {self.target!r}: expected {', '.join(expected)}")
         return (TARGETS[self.target],)
 

@@ -28,13 +28,15 @@ outside up in the outer bins, so that token 0 has .31; `figure2` discards it, so
 
 **Seeds.** A learning rate is chosen on tuning seeds (the paper's grid and five seeds): of those at which the fewest
 seeds diverge the one that ends highest, and of those that end within {tie:g} of it the fastest. Claims on the trade-off
-of reward and KL have runs of their own, at the rate that is best within {budget:g} nats. Everything is judged on fresh
-seeds, twenty in the protocol `full`. A hundred, in `more`, are needed where outcomes scatter in some cell of the claim
-(a standard deviation of more than five times what is too small to matter, or an empty stretch of that length and of two
-fifths of the range), and to say that nothing is there. What has fewer is shown and not judged: `ten`, run before twenty
-were asked for; `short` (three learning rates, six fresh seeds, mostly 500 steps); `quick`. The seeds of `paper` had
-been looked at, under an older rule, before this one was written; those of `figure2` had not. Training magnifies the
-rounding of a machine, so that single seeds are those of the machine that they were run on.
+of reward and KL have runs of their own, at the rate that is best within {budget:g} nats; so have those on the first
+steps. A mean over the run is judged at the rate of its end, which for most cells is the best for the mean too ([the
+others](paper-notes.md#rates-for-other-measures)); so is a peak. Everything is judged on fresh seeds, twenty in the
+protocol `full`. A hundred, in `more`, are needed where outcomes scatter in some cell of the claim (a standard deviation
+of more than five times what is too small to matter, or an empty stretch of that length and of two fifths of the range),
+and to say that nothing is there. What has fewer is shown and not judged: `ten`, run before twenty were asked for;
+`short` (three learning rates, six fresh seeds, mostly 500 steps); `quick`. The seeds of `paper` had been looked at,
+under an older rule, before this one was written; those of `figure2` had not. Training magnifies the rounding of a
+machine, so that single seeds are those of the machine that they were run on.
 
 **The rule.** Differences are paired by seed. The interval is a studentised bootstrap over seeds, simultaneous for all
 {count} questions of these claims (a claim and its mirror are one question; each has its share of 5 %), each of the
@@ -54,7 +56,7 @@ three readings by itself; it does not assume that outcomes scatter normally, whi
   training does not diverge, and is marked with how many those are; with more than one in twenty there is none.
 - The last column has the effect on the five tuning seeds, one rate down, at the tuned rate (the paper's own protocol,
   in which the same seeds choose and judge), and one rate up; — where there is no such rate, a run diverged, or the
-  cell is older than the measure. Rates are tuned for the end and the trade-off alone, not for peaks or first steps.
+  cell is older than the measure.
 
 The changes of the four targets that are ours are judged by the same rule, each target's together, with 5 % of its
 own.
