@@ -228,7 +228,7 @@ def test_the_fullest_protocol_has_every_cell_and_then_the_most_seeds():
 def test_unknown_figures_and_missing_stored_cells_say_what_to_do(capsys, tmp_path, monkeypatch):
     with pytest.raises(SystemExit, match="2"):
         main(["reproduce", "fig3", "--out", str(tmp_path)])
-    assert "expected fig2, fig4" in capsys.readouterr().err
+    assert "expected fig1, fig2, fig4" in capsys.readouterr().err
     with pytest.raises(SystemExit, match="2"):
         main(["reproduce", "fig2", "--short", "--quick", "--out", str(tmp_path)])
     assert "--short and --quick are 2 protocols" in capsys.readouterr().err
