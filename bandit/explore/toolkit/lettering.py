@@ -30,12 +30,12 @@ class Drawn(NamedTuple):
 class LetteringRenderer(RendererAgg):
     """A renderer that remembers texts."""
 
-    def __init__(self, width: float, height: float, dpi: float) -> None:
+    def __init__(self, width: Any, height: Any, dpi: Any) -> None:
         super().__init__(width, height, dpi)
         self._texts: OrderedDict[Hashable, Drawn] = OrderedDict()
-        self._measured: OrderedDict[Hashable, tuple[float, float, float]] = OrderedDict()
+        self._measured: OrderedDict[Hashable, Any] = OrderedDict()
 
-    def get_text_width_height_descent(self, s: str, prop: Any, ismath: Any) -> tuple[float, float, float]:
+    def get_text_width_height_descent(self, s: str, prop: Any, ismath: Any) -> Any:
         """As any renderer measures it, once."""
         key = (s, hash(prop), ismath)
         found = self._measured.get(key)
@@ -45,9 +45,12 @@ class LetteringRenderer(RendererAgg):
         return found
 
     def draw_text(
-        self, gc: Any, x: float, y: float, s: str, prop: Any, angle: float, ismath: Any = False, mtext: Any = None
+        self, gc: Any, x: Any, y: Any, s: str, prop: Any, angle: Any, ismath: Any = False, mtext: Any = None
     ) -> None:
-        """As any renderer draws it, unless the same is remembered."""
+        """As any renderer draws it, unless the same is remembered; what is clipped by a shape never is."""
+        if gc.get_clip_path()[0] is not None:
+            super().draw_text(gc, x, y, s, prop, angle, ismath, mtext)
+            return
         clip = gc.get_clip_rectangle()
         look = (gc.get_rgb(), gc.get_alpha(), gc.get_forced_alpha(), gc.get_antialiased(), gc.get_snap())
         key = (s, x, y, angle, ismath, hash(prop), look, None if clip is None else clip.bounds)
@@ -60,10 +63,9 @@ class LetteringRenderer(RendererAgg):
             before = pixels[place].copy()
             super().draw_text(gc, x, y, s, prop, angle, ismath, mtext)
             known = Drawn(place, before, pixels[place].copy())
-        if gc.get_clip_path()[0] is None:
-            _remember(self._texts, key, known)
+        _remember(self._texts, key, known)
 
-    def _place(self, x: float, y: float, s: str, prop: Any, angle: float, ismath: Any) -> tuple[slice, slice]:
+    def _place(self, x: Any, y: Any, s: str, prop: Any, angle: Any, ismath: Any) -> tuple[slice, slice]:
         """Rows and columns that a text stands in, half its size around what is measured: letters reach beyond that."""
         width, height, descent = self.get_text_width_height_descent(s, prop, ismath)
         room = self.points_to_pixels(prop.get_size_in_points()) / 2
@@ -77,17 +79,18 @@ class LetteringRenderer(RendererAgg):
 class LetteringCanvas(FigureCanvasAgg):
     """A canvas whose renderer remembers texts, for figures that are drawn again and again."""
 
+    _lettering: LetteringRenderer
     _size: tuple[Any, ...] = ()
 
     def get_renderer(self) -> RendererAgg:
         """The renderer for the figure's size as it is now."""
         size = (*self.get_width_height(physical=True), self.figure.dpi)
         if size != self._size:
-            self.renderer, self._size = LetteringRenderer(*size), size
-        return self.renderer
+            self._lettering, self._size = LetteringRenderer(*size), size
+        return self._lettering
 
 
-def _between(places: np.ndarray, end: float) -> slice:
+def _between(places: np.ndarray, end: Any) -> slice:
     """All whole pixels from the first of these places to the last that lie in the picture."""
     low, high = math.floor(places.min()), math.ceil(places.max())
     return slice(min(max(low, 0), int(end)), min(max(high, 0), int(end)))
