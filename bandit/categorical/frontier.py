@@ -121,7 +121,7 @@ def reward_at(responses: Responses, nats: Numbers) -> Float[np.ndarray, "*B"]:
     """
     x, y, slope = _points(responses)
     # Hermite's cubic through points so close is exact to 1e-8; half a million budgets take no longer than one.
-    return _hermite(x, y, slope, np.clip(np.asarray(nats, np.float64), 0.0, x[-1]))
+    return _hermite(x, y, slope, np.asarray(np.clip(nats, 0.0, x[-1]), np.float64))
 
 
 def _hermite(x: Float[np.ndarray, "B"], y: np.ndarray, slope: np.ndarray, at: np.ndarray) -> np.ndarray:
