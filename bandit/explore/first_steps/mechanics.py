@@ -153,7 +153,7 @@ def _preferred(problem: Problem) -> np.ndarray:
 
 
 @partial(jax.jit, static_argnames="loss")  # without, JAX compiles every operation by itself, in three times the time
-def _of_pairs(log_ratios: jax.Array, knob: float, loss: Callable[..., jax.Array]) -> jax.Array:
+def _of_pairs(log_ratios: jax.Array, knob: jax.Array | float, loss: Callable[..., jax.Array]) -> jax.Array:
     return loss(margins(log_ratios), knob)
 
 
