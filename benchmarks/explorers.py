@@ -30,12 +30,6 @@ HEADS = (
 )
 
 
-def explorers() -> list[str]:
-    import modeseek.bandit.explore
-
-    return [name for name in modeseek.bandit.explore.__all__ if name.endswith("Explorer")]
-
-
 def timed(action: Callable[..., Any], **arguments: Any) -> float:
     start = time.process_time()
     action(**arguments)
@@ -112,10 +106,12 @@ def main() -> None:
     if options.alone is not None:
         measure(options.names[0], options.alone)
         return
+    from modeseek.bandit.explore import EXPLORERS  # here, so that a first picture is drawn from nothing imported
+
     print(f"goals, ms: {', '.join(f'{what} under {ms}' for what, ms in GOALS.items())}\n")
     print(f"| {' | '.join(HEADS)} |\n|---|{'---:|' * (len(HEADS) - 2)}---|", flush=True)
     versions = {"": {}, ", before": {"PYTHONPATH": options.before}} if options.before else {"": {}}
-    for name in options.names or explorers():
+    for name in options.names or EXPLORERS:
         for label, settings in reversed(versions.items()):
             command = [sys.executable, __file__, name, "--alone", label]
             subprocess.run(command, check=True, env={**os.environ, **settings})

@@ -145,3 +145,13 @@ def tokenizers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     records = python_docstrings(root=Path(sysconfig.get_path("stdlib")) / "email")
     texts = [record.prompt + record.completion for record in records]
     return trained_tokenizers(tmp_path_factory.mktemp("tokenizers"), texts)
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Any]:
+    """A server and a browser in which notebooks are opened, left and opened again (`lab_desk.Desk`)."""
+    from lab_desk import Desk
+    from lab_page import opening
+
+    with opening(tmp_path) as run:
+        yield Desk(run, tmp_path / "work")

@@ -3,25 +3,18 @@
 At 1400 px in the light theme and at 1024 px in the dark one, by the keyboard but for the player.
 """
 
-import importlib.util
 import json
 import re
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from lab_axe import show_theme, violations
 from lab_desk import PICTURES, Desk, address_of, assert_whole, html_of, shut
-from lab_page import IN_BROWSER, NOTEBOOKS, Notebook, opening
+from lab_page import IN_BROWSER, Notebook
+from notebook_build import build
 
 pytestmark = [*IN_BROWSER, pytest.mark.slow]
-
-_spec = importlib.util.spec_from_file_location("build", NOTEBOOKS / "build.py")
-assert _spec is not None
-assert _spec.loader is not None
-build = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(build)
 
 MOVED = {"06_on_policy": "evaluation"}
 """The slider that is moved, where it is not the first: there all others ask for a training."""
@@ -43,12 +36,6 @@ OVERFLOWING = """
   .filter(one => one.querySelector('.modeseek, img') && one.scrollWidth > one.clientWidth + 1)
   .map(one => `${one.scrollWidth} px in ${one.clientWidth}: ${one.textContent.slice(0, 80)}`)
 """
-
-
-@pytest.fixture
-def desk(tmp_path: Path):
-    with opening(tmp_path) as run:
-        yield Desk(run, tmp_path / "work")
 
 
 @pytest.mark.parametrize("name", build.names())

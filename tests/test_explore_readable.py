@@ -15,11 +15,7 @@ from modeseek.bandit.explore.toolkit.explorer import Explorer
 from modeseek.bandit.explore.toolkit.model import ViewModel
 from modeseek.bandit.simulator.conventions import PRESETS as CONVENTIONS
 
-KINDS = [
-    kind
-    for kind in (getattr(explore, name) for name in explore.__all__)
-    if isinstance(kind, type) and issubclass(kind, Explorer)
-]
+KINDS = explore.explorer_classes()
 WINDOWS = {1400: (920, 11.0), 1024: (760, 9.0)}
 """Width of a browser's window → width that a picture has in it, and how high its type must be there; CSS pixels."""
 QUICK = ("fig2", "fig16", "fig18", "table3", "ablation")
