@@ -8,7 +8,7 @@ import gc
 import os
 import resource
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -155,3 +155,33 @@ def desk(tmp_path: Path) -> Iterator[Any]:
 
     with opening(tmp_path) as run:
         yield Desk(run, tmp_path / "work")
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    """A browser for the tests of a file."""
+    from lab_page import chromium
+
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def tabs(chromium: Any) -> Iterator[Callable[..., Any]]:
+    """Opens addresses of files in windows of given settings; in the end nothing was wrong, or came from a network."""
+    contexts, wrong = [], []
+
+    def open_tab(address: str, **settings: Any) -> Any:
+        context = chromium.new_context(**{"viewport": {"width": 1400, "height": 1000}} | settings)
+        contexts.append(context)
+        tab = context.new_page()
+        tab.on("console", lambda message: wrong.extend([message.text] * (message.type == "error")))
+        tab.on("pageerror", lambda error: wrong.append(str(error)))
+        tab.on("request", lambda request: wrong.extend([request.url] * request.url.startswith("http")))
+        tab.goto(address)
+        return tab
+
+    yield open_tab
+    for context in contexts:
+        context.close()
+    assert wrong == []

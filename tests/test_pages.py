@@ -8,7 +8,6 @@ import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -264,12 +263,3 @@ def test_the_command_says_what_it_made_and_goes_on_after_an_interrupt(two_pages,
     monkeypatch.setattr(writing, "films", stopped)
     assert Pages(out=tmp_path, again=True).run() == 130  # what goes on is another command
     assert "The same command without --again, and with --out" in capsys.readouterr().err
-
-
-@pytest.mark.slow  # all pictures: minutes of a core
-def test_every_page_fits_and_has_every_preset(tmp_path):
-    for path, row in zip(writing.write(tmp_path), catalogue(), strict=False):
-        assert path.stat().st_size < LARGEST_PAGE
-        shown = json.loads(Structure(Path(path).read_text()).scripts["films"])
-        assert [film["name"] for film in shown] == list(row.kind.presets())
-        assert all(frame["caption"] for film in shown for frame in film["frames"])
