@@ -53,7 +53,7 @@ SPOILERS: dict[str, dict[str, tuple[str, ...]]] = {
             r"every refresh is a step",
             r"better already",
         ),
-        "reuse": (r"used up PPO", r"PPO ends at [\d.]+, Best-of-N at", r"ends the push on a response"),
+        "reuse": (r"used up PPO", r"PPO ends at [\d.]+, Best-of-N at", r"ends the push on a response|stops pushing"),
     },
     "07_kl_explorer": {
         "separation": (r"case[-_ ]?1[-_ ]fails", r"separates the pair less", r"the factor p\b", r"strong only where"),
