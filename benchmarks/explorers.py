@@ -37,13 +37,6 @@ CARRIES_OVER = "carries_over"
 """Its table."""
 
 
-def explorers() -> list[str]:
-    import modeseek.bandit.explore
-
-    names = [name for name in modeseek.bandit.explore.__all__ if name.endswith("Explorer")]
-    return [*names, *RECORDED, CARRIES_OVER]
-
-
 def timed(action: Callable[..., Any], **arguments: Any) -> float:
     start = time.process_time()
     action(**arguments)
@@ -140,17 +133,19 @@ def shown(name: str) -> tuple[str, ...]:
 
 def main() -> None:
     asked = argparse.ArgumentParser(description=__doc__)
-    asked.add_argument("names", nargs="*", help="explorers; all, if none is named")
+    asked.add_argument("names", nargs="*", help="explorers, or what notebook 10 shows; all, if none is named")
     asked.add_argument("--before", help="the src folder of another checkout, measured in turn")
     asked.add_argument("--alone", help=argparse.SUPPRESS)
     options = asked.parse_args()
     if options.alone is not None:
         measure(options.names[0], options.alone)
         return
+    from modeseek.bandit.explore import EXPLORERS  # here, so that a first picture is drawn from nothing imported
+
     print(f"goals, ms: {', '.join(f'{what} under {ms}' for what, ms in GOALS.items())}\n")
     print(f"| {' | '.join(HEADS)} |\n|---|{'---:|' * (len(HEADS) - 2)}---|", flush=True)
     versions = {"": {}, ", before": {"PYTHONPATH": options.before}} if options.before else {"": {}}
-    for name in options.names or explorers():
+    for name in options.names or (*EXPLORERS, *RECORDED, CARRIES_OVER):
         for label, settings in reversed(versions.items()):
             command = [sys.executable, __file__, name, "--alone", label]
             subprocess.run(command, check=True, env={**os.environ, **settings})

@@ -8,7 +8,7 @@ import gc
 import os
 import resource
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -145,3 +145,43 @@ def tokenizers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     records = python_docstrings(root=Path(sysconfig.get_path("stdlib")) / "email")
     texts = [record.prompt + record.completion for record in records]
     return trained_tokenizers(tmp_path_factory.mktemp("tokenizers"), texts)
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Any]:
+    """A server and a browser in which notebooks are opened, left and opened again (`lab_desk.Desk`)."""
+    from lab_desk import Desk
+    from lab_page import opening
+
+    with opening(tmp_path) as run:
+        yield Desk(run, tmp_path / "work")
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    """A browser for the tests of a file."""
+    from lab_page import chromium
+
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def tabs(chromium: Any) -> Iterator[Callable[..., Any]]:
+    """Opens addresses of files in windows of given settings; in the end nothing was wrong, or came from a network."""
+    contexts, wrong = [], []
+
+    def open_tab(address: str, **settings: Any) -> Any:
+        context = chromium.new_context(**{"viewport": {"width": 1400, "height": 1000}} | settings)
+        contexts.append(context)
+        tab = context.new_page()
+        tab.on("console", lambda message: wrong.extend([message.text] * (message.type == "error")))
+        tab.on("pageerror", lambda error: wrong.append(str(error)))
+        tab.on("request", lambda request: wrong.extend([request.url] * request.url.startswith("http")))
+        tab.goto(address)
+        return tab
+
+    yield open_tab
+    for context in contexts:
+        context.close()
+    assert wrong == []

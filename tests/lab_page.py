@@ -14,7 +14,7 @@ import pytest
 from lab_server import TOKEN, lab
 from PIL import Image
 
-import modeseek.bandit.explore
+from modeseek.bandit.explore import explorer_class
 from modeseek.bandit.explore.toolkit.explorer import Explorer
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -89,12 +89,6 @@ WATCH = """
   }).observe(root.querySelector('img'), {attributeFilter: ['src']});
 }
 """
-
-
-def explorer_class(kind: str) -> type[Explorer]:
-    """The class whose states begin with this word."""
-    classes = (getattr(modeseek.bandit.explore, name) for name in modeseek.bandit.explore.__all__)
-    return next(c for c in classes if isinstance(c, type) and issubclass(c, Explorer) and c.Model.kind == kind)
 
 
 READY_EXPLORER = ".modeseek [data-ready]"
@@ -294,16 +288,23 @@ class Shown:
 
 
 @contextlib.contextmanager
-def opening(root: Path, *, height: int = 1300) -> Iterator[Callable[..., Notebook]]:
-    """Opens notebooks by name, in windows of this height, and runs them; one server and one browser for all."""
+def chromium() -> Iterator[Any]:
+    """A browser without windows yet; closed at the end."""
     from playwright.sync_api import sync_playwright
 
-    with lab(root, sorted(NOTEBOOKS.glob("*.ipynb"))) as address, sync_playwright() as driver:
+    with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@contextlib.contextmanager
+def opening(root: Path, *, height: int = 1300) -> Iterator[Callable[..., Notebook]]:
+    """Opens notebooks by name, in windows of this height, and runs them; one server and one browser for all."""
+    with lab(root, sorted(NOTEBOOKS.glob("*.ipynb"))) as address, chromium() as browser:
         yield lambda name, **how: Notebook(
             browser.new_page(viewport={"width": 1500, "height": height}), address, f"{name}.ipynb", **how
         )
-        browser.close()
 
 
 def assert_fast(what: str, times: dict[str, list[float]], goal: float, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import nbformat
 import pytest
 from lab_axe import show_theme, violations
-from lab_page import CHROMIUM, IN_BROWSER, Notebook, Shown
+from lab_page import IN_BROWSER, Notebook, Shown, chromium
 from lab_server import lab
 
 from modeseek.bandit import explore
@@ -19,7 +19,7 @@ pytestmark = IN_BROWSER
 
 EXPLORERS = ("KLExplorer", "BanditExplorer", "OutOfDistributionExplorer")
 """Each in a cell of one notebook; the first three for all tests, the others are looked at by the slow ones."""
-ALL = (*EXPLORERS, *(name for name in explore.__all__ if name.endswith("Explorer") and name not in EXPLORERS))
+ALL = (*EXPLORERS, *(name for name in explore.EXPLORERS if name not in EXPLORERS))
 PLACES = """
 (root) => {
   root.scrollIntoView({block: 'start'});
@@ -58,16 +58,13 @@ SENTENCE = """
 @pytest.fixture(scope="module")
 def notebook(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Notebook]:
     """A notebook with an explorer of each kind."""
-    from playwright.sync_api import sync_playwright
-
     root = tmp_path_factory.mktemp("lab")
     made = nbformat.v4.new_notebook(metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}})
     made.cells = [
         nbformat.v4.new_code_cell(f"from modeseek.bandit.explore import {name}\n{name}()", id=name) for name in ALL
     ]
     nbformat.write(made, root / "all.ipynb")
-    with lab(root, [root / "all.ipynb"]) as address, sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with lab(root, [root / "all.ipynb"]) as address, chromium() as browser:
         opened = Notebook(browser.new_page(viewport={"width": 1400, "height": 1000}), address, "all.ipynb")
         for number in range(len(ALL)):
             opened.page.wait_for_function(
@@ -75,7 +72,6 @@ def notebook(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Notebook]:
             )
         yield opened
         opened.close()
-        browser.close()
 
 
 @pytest.fixture

@@ -1,19 +1,12 @@
 """A notebook that was run, saved and left is opened on another day: it shows what was seen last, dead or alive."""
 
 import re
-from pathlib import Path
 
 import pytest
 from lab_desk import PICTURES, Desk, address_of, assert_whole, html_of, shut
-from lab_page import IN_BROWSER, opening
+from lab_page import IN_BROWSER
 
 pytestmark = IN_BROWSER
-
-
-@pytest.fixture
-def desk(tmp_path: Path):
-    with opening(tmp_path) as run:
-        yield Desk(run, tmp_path / "work")
 
 
 @pytest.mark.slow

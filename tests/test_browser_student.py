@@ -1,54 +1,31 @@
 """Every notebook as a student goes through it: predict, explore, answer, save, leave, and open it again on another day.
 
-At 1400 px in the light theme and at 1024 px in the dark one, by the keyboard but for the player.
+At 1400 px in the light theme and at 1024 px in the dark one, by the keyboard but for the player and to get to a cell.
 """
 
-import importlib.util
 import json
+import os
 import re
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from lab_axe import show_theme, violations
 from lab_desk import PICTURES, Desk, address_of, assert_whole, html_of, shut
-from lab_page import IN_BROWSER, NOTEBOOKS, Notebook, opening
+from lab_page import IN_BROWSER, Notebook
+from notebook_build import build
 
 pytestmark = [*IN_BROWSER, pytest.mark.slow]
 
-_spec = importlib.util.spec_from_file_location("build", NOTEBOOKS / "build.py")
-assert _spec is not None
-assert _spec.loader is not None
-build = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(build)
-
 MOVED = {"06_on_policy": "evaluation"}
 """The slider that is moved, where it is not the first: there all others ask for a training."""
-ANSWER = """
-async ([place, code]) => {
-  const panel = window.jupyterapp.shell.currentWidget, cells = panel.content;
-  cells.activeCellIndex = place;
-  cells.widgets[place].model.sharedModel.setSource(code);
-  await window.jupyterapp.commands.execute('notebook:run-cell');
-  return cells.widgets[place].model.outputs.toJSON().map(one => JSON.stringify(one)).join(' ');
-}
-"""
-SAID = """
-(place) => window.jupyterapp.shell.currentWidget.content.widgets[place].model.outputs.toJSON()
-  .map(one => JSON.stringify(one)).join(' ')
-"""
+RUNS = "place => window.jupyterapp.shell.currentWidget.content.widgets[place].model.executionCount"
+WRITTEN = "place => window.jupyterapp.shell.currentWidget.content.widgets[place].model.sharedModel.getSource()"
 OVERFLOWING = """
 () => [...document.querySelectorAll('.jp-OutputArea-output')]
   .filter(one => one.querySelector('.modeseek, img') && one.scrollWidth > one.clientWidth + 1)
   .map(one => `${one.scrollWidth} px in ${one.clientWidth}: ${one.textContent.slice(0, 80)}`)
 """
-
-
-@pytest.fixture
-def desk(tmp_path: Path):
-    with opening(tmp_path) as run:
-        yield Desk(run, tmp_path / "work")
 
 
 @pytest.mark.parametrize("name", build.names())
@@ -116,11 +93,38 @@ def explore(notebook: Notebook, name: str) -> None:
 
 
 def answer(page: Any, name: str) -> None:
-    """An exercise as it stands is told what is missing; with the solution that is folded under it, it is right."""
+    """Exercises as they stand are told what is missing, wrong answers what is wrong; the folded solutions are right."""
     cells = build.source(name).cells
     exercises = [i for i, cell in enumerate(cells) if "exercise" in cell.metadata.get("tags", ())]
     solutions = [found[1] for cell in cells if (found := build.SOLUTION.search(cell.source))]
     for place, solution in zip(exercises, solutions, strict=True):
-        assert "✗ Not yet" in page.evaluate(SAID, place)
-        imports = [line for line in cells[place].source.splitlines() if line.startswith(("from ", "import "))]
-        assert "✓ Right" in page.evaluate(ANSWER, [place, "\n".join([*imports, solution])])
+        stub = cells[place].source
+        imports = [line for line in stub.splitlines() if line.startswith(("from ", "import "))]
+        assert "✗ Not yet: there is no answer here yet" in cell_at(page, place).inner_text()
+        wrong = typed(page, place, stub.replace("...", "0"))
+        assert "✗ Not yet: " in wrong
+        assert "no answer here" not in wrong
+        assert "✓ Right: " in typed(page, place, "\n".join([*imports, solution.rstrip()]))
+
+
+def cell_at(page: Any, place: int) -> Any:
+    return page.locator(f".jp-Cell[data-windowed-list-index='{place}']")
+
+
+def typed(page: Any, place: int, code: str) -> str:
+    """Click into a cell, type over what is to be other in it, run it with Shift and Enter; what it says."""
+    cell, there, before = cell_at(page, place), page.evaluate(WRITTEN, place), page.evaluate(RUNS, place)
+    kept = len(os.path.commonprefix([there, code]))  # noqa: RUF071  (letter by letter is meant)
+    cell.locator(".cm-content").click()
+    page.keyboard.press("Control+End")
+    for _ in there[kept:]:
+        page.keyboard.press("Shift+ArrowLeft")
+    for number, line in enumerate(code[kept:].split("\n")):
+        if number:
+            page.keyboard.press("Enter")
+            page.keyboard.press("Shift+Home")  # over the indent that the editor proposes
+        page.keyboard.type(line)
+    assert page.evaluate(WRITTEN, place) == code
+    page.keyboard.press("Shift+Enter")
+    page.wait_for_function(f"([place, before]) => ![null, before].includes(({RUNS})(place))", arg=[place, before])
+    return str(cell.inner_text())

@@ -1,20 +1,14 @@
 """The course: order, links, minutes and prerequisites agree wherever they are said; words come before their use."""
 
-import importlib.util
 import re
 from pathlib import Path
 
 import pytest
+from notebook_build import build
 
 from modeseek.bandit.explore.course import COURSE, EACH, PATHS, head, reading_time, stop, way
 
 ROOT = Path(__file__).parents[1]
-_spec = importlib.util.spec_from_file_location("build", ROOT / "notebooks" / "build.py")
-assert _spec is not None
-assert _spec.loader is not None
-build = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(build)
-
 NAMES = [each.name for each in COURSE]
 LINK = re.compile(r"\]\((?:\.\./)*(?:notebooks/)?([\w.-]+)\.ipynb\)")
 SHOWN = re.compile(r"\w*Explorer\(|Recorded\(|WholeMap\(|tune_live\(")

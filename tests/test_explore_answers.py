@@ -18,7 +18,8 @@ from modeseek.bandit.explore.demo.questions import check_fastest
 from modeseek.bandit.explore.kl.questions import check_counter_example
 from modeseek.bandit.explore.reproduce.questions import check_remedies, remedied
 from modeseek.bandit.explore.toolkit.checks import Feedback, number
-from modeseek.bandit.explore.toolkit.controls import Choice, Distribution, Number, named, read_number
+from modeseek.bandit.explore.toolkit.controls import Choice, Distribution, Number
+from modeseek.bandit.explore.toolkit.reading import named, read_number
 from modeseek.bandit.objectives.registry import variant
 from modeseek.bandit.studies.reproduce.cells import REMEDIES
 from modeseek.llm import explore as llm_explore

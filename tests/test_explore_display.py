@@ -2,7 +2,6 @@
 
 import base64
 import html
-import importlib.util
 import io
 import json
 import re
@@ -10,12 +9,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import IPython.display
 import nbformat
 import pytest
+from notebook_build import build
 from PIL import Image
 
 from modeseek.bandit.explore import KLExplorer
@@ -25,12 +24,6 @@ from modeseek.bandit.explore.toolkit.display import WIDGET_VIEW, Displayed, Stil
 from modeseek.bandit.explore.toolkit.gate import Gate
 from modeseek.bandit.explore.toolkit.prediction import Prediction, Truth
 from modeseek.bandit.explore.toolkit.question import Question
-
-_spec = importlib.util.spec_from_file_location("build", Path(__file__).parents[1] / "notebooks" / "build.py")
-assert _spec is not None
-assert _spec.loader is not None
-build = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(build)
 
 Published = list[tuple[dict[str, Any], str | None, bool]]
 

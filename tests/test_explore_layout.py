@@ -8,11 +8,7 @@ from modeseek.bandit.explore.toolkit.controls import Accepted, Distribution, rou
 from modeseek.bandit.explore.toolkit.explorer import Explorer
 from modeseek.bandit.explore.toolkit.layout import Layout, arranged, hidden
 
-KINDS = [
-    kind
-    for kind in (getattr(explore, name) for name in explore.__all__)
-    if isinstance(kind, type) and issubclass(kind, Explorer)
-]
+KINDS = explore.explorer_classes()
 
 
 def test_probabilities_made_by_hand_are_short_and_sum_to_one():

@@ -28,11 +28,7 @@ from modeseek.bandit.figures.phase import colors_of, method_key
 from modeseek.bandit.figures.style import BLUE, LineStyle, ladder, new_figure
 from modeseek.bandit.objectives.registry import METHODS, variant
 
-KINDS = [
-    kind
-    for kind in (getattr(explore, name) for name in explore.__all__)
-    if isinstance(kind, type) and issubclass(kind, Explorer)
-]
+KINDS = explore.explorer_classes()
 
 
 def looks(handle: Any) -> tuple[Any, Any]:

@@ -1,6 +1,7 @@
 """Every text of every explorer's picture can be read: none on another, none cut, none too small where it is shown."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,16 +11,17 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from modeseek.bandit import explore
+from modeseek.bandit.explore.phase.whole import WholeMap
 from modeseek.bandit.explore.toolkit.canvas import DPI, Canvas
+from modeseek.bandit.explore.toolkit.display import Displayed
 from modeseek.bandit.explore.toolkit.explorer import Explorer
 from modeseek.bandit.explore.toolkit.model import ViewModel
 from modeseek.bandit.simulator.conventions import PRESETS as CONVENTIONS
+from modeseek.llm.explore.live import LiveRuns
+from modeseek.llm.explore.recorded import Picture, Recorded
+from modeseek.llm.studies.draw import PANELS
 
-KINDS = [
-    kind
-    for kind in (getattr(explore, name) for name in explore.__all__)
-    if isinstance(kind, type) and issubclass(kind, Explorer)
-]
+KINDS = explore.explorer_classes()
 WINDOWS = {1400: (920, 11.0), 1024: (760, 9.0)}
 """Width of a browser's window → width that a picture has in it, and how high its type must be there; CSS pixels."""
 QUICK = ("fig2", "fig16", "fig18", "table3", "ablation")
@@ -159,3 +161,29 @@ def test_what_cannot_be_read_is_noticed(write: Callable[[Figure], Any], said: st
     found = list(complaints(written, figure.bbox.width))
     assert any(said in each for each in found)
     assert not any("at peace" in each for each in found)
+
+
+def recorded(name: str) -> Picture:
+    found = Recorded(name)
+    if not found.results:
+        pytest.skip(f"nothing is stored of {name}")
+    return found.picture
+
+
+STILL: dict[str, Callable[[], Displayed]] = {
+    "whole map": WholeMap,
+    "live": lambda: LiveRuns({"on_policy_dpo": [20.0, 9.5, 1.0], "rwr": [20.0, 19.0, 18.0]}),
+    **{target.name: partial(recorded, target.name) for target in PANELS},
+}
+"""Pictures that no control changes: notebook 08's and 10's, and those that 10 says how to get."""
+SEEN = ("whole map", "live", "fig6", "fig10", "fig20", "eos")
+"""Those that a notebook shows."""
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] if n not in SEEN else []) for n in STILL])
+def test_every_still_picture_can_be_read(name: str, written: list[Written]):
+    STILL[name]().still()
+    texts = list(dict.fromkeys(written))  # layout may have drawn some before
+    left, _, right, _ = texts[0].room
+    wrong = list(complaints(texts, right - left))
+    assert not wrong, "\n".join(["", *wrong])

@@ -13,7 +13,7 @@ import pytest
 import xarray as xr
 
 import modeseek.bandit.explore
-from modeseek.bandit.explore import DemoExplorer, KLExplorer
+from modeseek.bandit.explore import EXPLORERS, DemoExplorer, KLExplorer
 from modeseek.bandit.explore.bandit.model import BanditModel
 from modeseek.bandit.explore.bandit.presets import METHODS, SWEPT, irrelevant
 from modeseek.bandit.explore.displacement.model import DisplacementModel
@@ -28,7 +28,6 @@ from modeseek.bandit.objectives.batch import HYPER_RANGES, HyperParameters
 
 ROOM = "modeseek.bandit.explore"
 FOLDER = Path(modeseek.bandit.explore.__file__).parent
-EXPLORERS = [name for name in modeseek.bandit.explore.__all__ if name.endswith("Explorer")]
 
 
 def _imports(path: Path) -> set[str]:

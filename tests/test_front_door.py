@@ -209,11 +209,10 @@ def test_kl_ends_at_the_target():
 
 
 def test_every_explorer_has_a_short_name():
-    classes = [name for name in explore.__all__ if name.endswith("Explorer")]
     with pytest.raises(ValueError, match="there is no explorer 'nothing'") as refused:
         modeseek.explorer("nothing")
     listed = str(refused.value).split("there are ")[1].split(", ")
-    assert len(listed) == len(classes)
+    assert len(listed) == len(explore.EXPLORERS)
     assert all(name in modeseek.explorer.__doc__ for name in listed)
     assert modeseek.explorer("on-policy").caption()
     with pytest.raises(ValueError, match="there is no explorer 'figure-19': did you mean 'figure18'"):
@@ -225,7 +224,7 @@ def test_every_explorer_has_a_short_name():
     assert modeseek.explorer("kl", preset="case-1-fails", steps=20).model.values.preset == "case-1-fails"
 
 
-@pytest.mark.parametrize("name", [name for name in explore.__all__ if name.endswith("Explorer")])
+@pytest.mark.parametrize("name", explore.EXPLORERS)
 def test_a_run_card_makes_its_explorer_again(name):
     kind = getattr(explore, name)
     card = kind.Model().run_card()

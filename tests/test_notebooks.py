@@ -1,7 +1,6 @@
 """Notebooks are current and whole; stubs fail, solutions pass, and a wrong answer is told what is wrong with it."""
 
 import dataclasses
-import importlib.util
 import json
 import re
 from functools import partial
@@ -10,6 +9,7 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import pytest
+from notebook_build import build
 
 from modeseek.bandit.commands import lab
 from modeseek.bandit.commands.lab import Lab, copy_notebooks, shipped
@@ -22,12 +22,6 @@ from modeseek.bandit.explore.kl.questions import check_boundary, check_counter_e
 from modeseek.bandit.simulator.results import experiment_of
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
-_spec = importlib.util.spec_from_file_location("build", NOTEBOOKS / "build.py")
-assert _spec is not None
-assert _spec.loader is not None
-build = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(build)
-
 # Of jupytext, nbclient and the kernel's client: not ours.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 

@@ -2,13 +2,13 @@
 
 import base64
 import io
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from lab_page import CHROMIUM, IN_BROWSER
+from lab_page import IN_BROWSER
 from PIL import Image
 
 from modeseek.bandit.explore.pages.catalogue import ROWS
@@ -18,6 +18,15 @@ from modeseek.bandit.explore.pages.page import fitted
 pytestmark = IN_BROWSER
 
 SHOWN = next(row for row in ROWS if row.explorer == "Figure18Explorer")
+DRAWN = "() => canvas.dataset.shown === films[preset.selectedIndex].frames[scrub.value].state"
+FOCUSED = """
+() => {
+  const at = document.activeElement, ring = getComputedStyle(at), {top, bottom} = at.getBoundingClientRect();
+  const seen = ring.outlineStyle === 'solid' && parseFloat(ring.outlineWidth) >= 2 && bottom > 0 && top < innerHeight;
+  return [at.id || at.labels?.[0]?.textContent.trim() || at.textContent, seen];
+}
+"""
+"""What has the focus, and whether that is seen."""
 
 
 @pytest.fixture(scope="module")
@@ -27,35 +36,10 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     return path.as_uri()
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as driver:
-        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
-
-
 @pytest.fixture
-def opened(browser: Any, address: str) -> Iterator[Any]:
-    """Opens it in a window of these settings, and looks afterwards whether anything was wrong or asked for."""
-    contexts, wrong = [], []
-
-    def open_page(anchor: str = "", **settings: Any) -> Any:
-        context = browser.new_context(**{"viewport": {"width": 1400, "height": 1000}} | settings)
-        contexts.append(context)
-        tab = context.new_page()
-        tab.on("console", lambda message: wrong.extend([message.text] * (message.type == "error")))
-        tab.on("pageerror", lambda error: wrong.append(str(error)))
-        tab.on("request", lambda request: wrong.extend([request.url] * request.url.startswith("http")))
-        tab.goto(address + anchor)
-        return tab
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert wrong == []
+def opened(tabs: Callable[..., Any], address: str) -> Callable[..., Any]:
+    """Opens the page at an anchor, in a window of these settings."""
+    return lambda anchor="", **settings: tabs(address + anchor, **settings)
 
 
 def passed(tab: Any) -> Any:
@@ -64,18 +48,18 @@ def passed(tab: Any) -> Any:
     return tab
 
 
-def picture_of(tab: Any, state: str) -> np.ndarray:
-    """What is drawn once that state is shown, `[height, width, 3]`."""
-    tab.wait_for_selector(f"#picture[data-shown='{state}']")
+def picture_of(tab: Any) -> np.ndarray:
+    """What is drawn once that is the chosen frame, `[height, width, 3]`."""
+    tab.wait_for_function(DRAWN)
     data = tab.locator("#picture").evaluate("canvas => canvas.toDataURL('image/png')")
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(data.partition(",")[2]))).convert("RGB"))
 
 
 def check(tab: Any) -> None:
     """Picture, caption and the line for a notebook are the explorer's own in the state that the page names."""
-    state = tab.get_by_label("State").input_value()
+    picture, state = picture_of(tab), tab.get_by_label("State").input_value()
     explorer = SHOWN.kind.from_state(state)
-    np.testing.assert_array_equal(picture_of(tab, state), explorer.pixels())
+    np.testing.assert_array_equal(picture, explorer.pixels())
     assert tab.locator("#caption").inner_text() == explorer.caption()
     assert tab.locator("#again").inner_text() == f'modeseek.explorer("fig18", state="{state}")'
 
@@ -123,6 +107,40 @@ def test_another_preset_and_playing(opened):
     assert tab.locator("#caption").get_attribute("aria-live") == "polite"
     assert tab.locator("#scrub").input_value() == tab.locator("#scrub").get_attribute("max")
     check(tab)
+
+
+def test_the_tab_key_leads_through_a_page_in_its_order(opened):
+    """Nothing is touched or clicked; each stop is in sight, with a ring around it."""
+    tab = opened(permissions=["clipboard-write"])
+    asked = SHOWN.predictions[0]()
+
+    def stop(*keys: str) -> str:
+        for key in keys:
+            tab.keyboard.press(key)
+        name, seen = tab.evaluate(FOCUSED)
+        assert seen, name
+        return name
+
+    assert stop("Tab", "Space") == asked.options[0]
+    assert stop("Tab") == "Commit"
+    assert stop("Enter") == "explorer"
+    assert stop("Tab", "ArrowDown") == "preset"
+    assert tab.get_by_label("Preset").input_value() == list(SHOWN.kind.presets())[1]
+    check(tab)
+    assert stop("Tab", "Enter") == "play"
+    tab.wait_for_function("document.getElementById('scrub').value > 0")
+    assert stop("Enter", "Tab") == "scrub"
+    at = tab.locator("#scrub").input_value()
+    assert stop("ArrowLeft") == "scrub"
+    assert int(tab.locator("#scrub").input_value()) == int(at) - 1
+    check(tab)
+    assert [stop("Tab"), stop("Tab"), stop("Tab", "Enter")] == ["stage", "state", "copy"]
+    tab.get_by_text("Copied.").wait_for()
+    assert stop() == "copy"
+    assert stop("Shift+Tab") == "state"
+    for _ in range(2):
+        tab.keyboard.press("Tab")
+    assert tab.evaluate("document.activeElement.tagName") == "BODY"  # the page lets go
 
 
 def test_a_link_opens_a_preset(opened):
@@ -180,15 +198,12 @@ def test_on_paper_the_picture_and_its_caption_are_left(opened):
     assert not tab.locator("#scrub").is_visible()
 
 
-def test_without_scripts_the_first_picture_and_all_answers_are_there(browser, address):
-    context = browser.new_context(java_script_enabled=False)
-    tab = context.new_page()
-    tab.goto(address)
+def test_without_scripts_the_first_picture_and_all_answers_are_there(opened):
+    tab = opened(java_script_enabled=False)
     assert tab.locator("#stage img").is_visible()
     assert not tab.locator("#picture").is_visible()
     assert tab.locator("#reveals").is_visible()
     assert "Without JavaScript" in tab.locator("main").inner_text()
-    context.close()
 
 
 def test_a_page_needs_no_file_beside_it(address):

@@ -4,6 +4,7 @@ import html
 import importlib
 import json
 import re
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +13,7 @@ import pytest
 
 import modeseek.bandit.explore
 from modeseek.bandit.explore.toolkit.controls import Choice, plain
+from modeseek.bandit.explore.toolkit.explorer import Explorer
 from modeseek.bandit.explore.toolkit.prediction import Prediction
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
@@ -51,7 +53,7 @@ SPOILERS: dict[str, dict[str, tuple[str, ...]]] = {
             r"every refresh is a step",
             r"better already",
         ),
-        "reuse": (r"used up PPO", r"PPO ends at [\d.]+, Best-of-N at", r"ends the push on a response"),
+        "reuse": (r"used up PPO", r"PPO ends at [\d.]+, Best-of-N at", r"ends the push on a response|stops pushing"),
     },
     "07_kl_explorer": {
         "separation": (r"case[-_ ]?1[-_ ]fails", r"separates the pair less", r"the factor p\b", r"strong only where"),
@@ -120,11 +122,24 @@ def outputs(notebook: str) -> str:
     return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", " ".join(texts))).split())
 
 
-def menus(notebook: str) -> str:
-    """What the menus of a notebook's explorers show."""
-    classes = {name for cell in cells(notebook) if cell.code for name in re.findall(r"\b(\w+Explorer)\(", cell.text)}
-    labels = [getattr(modeseek.bandit.explore, name).presets().values() for name in sorted(classes)]
-    return " ".join(label for each in labels for label in each)
+def explorers(shown: Iterable[Cell]) -> list[type[Explorer]]:
+    """The classes that cells make explorers of."""
+    names = {name for cell in shown if cell.code for name in re.findall(r"\b(\w+Explorer)\(", cell.text)}
+    return [getattr(modeseek.bandit.explore, name) for name in sorted(names)]
+
+
+def spoken(kinds: Iterable[type[Explorer]]) -> str:
+    """What explorers' controls say: their labels, their sentences on hover, their menus, the names of their bars."""
+    texts = []
+    for control in (each for kind in kinds for each in kind.Model.controls):
+        texts += [control.label, control.help]
+        texts += control.options.values() if isinstance(control, Choice) else getattr(control, "names", ())
+    return " | ".join(texts)
+
+
+def waits(cell: Cell, name: str) -> bool:
+    """Whether what a cell shows waits for that prediction."""
+    return re.search(rf"\.after\([\w, ]*\b{name}\b[\w, ]*\)$", cell.text) is not None
 
 
 def place(notebook: str, words: str) -> int:
@@ -150,7 +165,7 @@ def asked(notebook: str, name: str) -> Prediction:
 @cache
 def whole(notebook: str) -> str:
     """All that a reader has seen who has been through a notebook."""
-    return " ".join([*(cell.text for cell in cells(notebook)), outputs(notebook), menus(notebook)])
+    return " ".join([*(cell.text for cell in cells(notebook)), outputs(notebook), spoken(explorers(cells(notebook)))])
 
 
 def below(notebook: str, name: str) -> str:
@@ -162,7 +177,7 @@ def below(notebook: str, name: str) -> str:
             asked(notebook, name).reveal.text(),
             *(cell.text for cell in cells(notebook)[reveal:]),
             outputs(notebook),
-            menus(notebook),
+            spoken(explorers(cells(notebook))),
             *(whole(later) for later in order[order.index(notebook) + 1 :]),
         ]
     )
@@ -171,7 +186,8 @@ def below(notebook: str, name: str) -> str:
 def above(notebook: str, name: str) -> str:
     """All that is seen before a prediction is committed, its question and its options included.
 
-    What waits behind a gate is not: of the notebook's own cells only the sources count, down to the reveal.
+    What waits behind a gate is not: of the notebook's own cells only the sources count, down to the reveal, and the
+    controls of explorers that do not wait for it. A page without a kernel asks below its explorer's title and question.
     """
     order = sorted(path.stem for path in (NOTEBOOKS / "src").glob("*.py"))
     reveal = place(notebook, f"{name}.reveal")
@@ -180,6 +196,8 @@ def above(notebook: str, name: str) -> str:
         [
             *(whole(earlier) for earlier in order[: order.index(notebook)]),
             *(cell.text for cell in cells(notebook)[:reveal]),
+            spoken(explorers(cell for cell in cells(notebook)[:reveal] if not waits(cell, name))),
+            *(f"{kind.Model.title} {kind.Model.__doc__}" for kind in modeseek.bandit.explore.explorer_classes()),
             prediction.question,
             *prediction.options,
         ]
@@ -206,9 +224,9 @@ def test_every_prediction_has_words_that_would_give_it_away():
 @pytest.mark.parametrize(("notebook", "name"), EACH, ids=[f"{n[:2]}-{name}" for n, name in EACH])
 def test_what_stands_between_a_prediction_and_its_reveal_waits_for_it(notebook: str, name: str):
     first, last = place(notebook, f"{name} = predict_"), place(notebook, f"{name}.reveal")
-    between = [cell.text for cell in cells(notebook)[first + 1 : last] if cell.code]
-    shown = [text for text in between if not re.search(r"= predict_\w+\(\)|\.reveal$", text)]
-    assert [text for text in shown if not re.search(rf"\.after\([\w, ]*\b{name}\b[\w, ]*\)$", text)] == []
+    between = [cell for cell in cells(notebook)[first + 1 : last] if cell.code]
+    shown = [cell for cell in between if not re.search(r"= predict_\w+\(\)|\.reveal$", cell.text)]
+    assert [cell for cell in shown if not waits(cell, name)] == []
 
 
 @pytest.mark.parametrize(("notebook", "name"), EACH, ids=[f"{n[:2]}-{name}" for n, name in EACH])
@@ -218,17 +236,11 @@ def test_the_answers_themselves_are_noticed(notebook: str, name: str):
     assert [words for words in SPOILERS[notebook][name] if not re.search(words, told, re.IGNORECASE)] == []
 
 
-def preset_menus(notebook: str) -> list[Choice]:
-    """The menus of presets of a notebook's explorers."""
-    classes = {name for cell in cells(notebook) if cell.code for name in re.findall(r"\b(\w+Explorer)\(", cell.text)}
-    controls = [control for name in classes for control in getattr(modeseek.bandit.explore, name).Model.controls]
-    return [each for each in controls if isinstance(each, Choice) and each.name == "preset"]
-
-
 @pytest.mark.parametrize("notebook", sorted(SPOILERS))
 def test_a_preset_that_a_text_names_is_on_the_menu(notebook: str):
     """By the word that the menu begins its line with; a second name is read, and shown nowhere."""
-    menus = preset_menus(notebook)
+    controls = [control for kind in explorers(cells(notebook)) for control in kind.Model.controls]
+    menus = [each for each in controls if isinstance(each, Choice) and each.name == "preset"]
     shown = {label.partition(":")[0] for menu in menus for label in menu.options.values()}
     known = {plain(name): name for menu in menus for name in (*menu.options, *menu.also)}
     text = " ".join(cell.text for cell in cells(notebook) if not cell.code)

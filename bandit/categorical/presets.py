@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from modeseek.bandit.categorical.problem import Knobs, Problem, bump, dirichlet, from_rewards, from_target, mixture
-from modeseek.checks import suggestion, whole
+from modeseek.checks import read_float, suggestion, whole
 
 
 class NamedCase(NamedTuple):
@@ -92,7 +92,7 @@ def _bimodal(categories: int, knobs: Knobs | None) -> Named:
 
 def _random(name: str, categories: int, seed: int, knobs: Knobs | None) -> Named:
     try:
-        concentration = float(name.removeprefix("dirichlet:"))
+        concentration = read_float(name.removeprefix("dirichlet:"))
     except ValueError:
         raise ValueError(f"expected dirichlet:CONCENTRATION with a number, got {name!r}") from None
     start = dirichlet(categories, concentration, seed=2 * seed)

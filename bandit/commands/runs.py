@@ -18,6 +18,7 @@ from modeseek.bandit.commands.common import (
 )
 from modeseek.bandit.simulator.experiment import Experiment
 from modeseek.bandit.studies.reproduce.protocols import PAPER_LEARNING_RATES
+from modeseek.checks import read_float
 from modeseek.cluster import MapItems
 from modeseek.report import Report
 
@@ -37,7 +38,7 @@ def parse_vary(items: tuple[str, ...]) -> tuple[tuple[str, tuple[float, ...]], .
     for item in items:
         name, _, values = item.partition("=")
         try:
-            axes.append((name.strip().replace("-", "_"), tuple(float(v) for v in values.split(","))))
+            axes.append((name.strip().replace("-", "_"), tuple(map(read_float, values.split(",")))))
         except ValueError:
             raise ValueError(f"--vary takes NAME=VALUE,VALUE,…, got {item!r}") from None
     return tuple(axes)

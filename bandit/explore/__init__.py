@@ -5,7 +5,10 @@ shows both. ipywidgets is needed by the shell alone: without it an explorer is a
 """
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from modeseek.bandit.explore.toolkit.explorer import Explorer
 
 _WHERE = {
     "KLExplorer": "modeseek.bandit.explore.kl",
@@ -26,7 +29,19 @@ _WHERE = {
 }
 """Public name → module. Each notebook pays for the import of what it uses."""
 
+EXPLORERS = tuple(name for name in _WHERE if name.endswith("Explorer"))
+"""Names of the explorers' classes."""
 __all__ = list(_WHERE)
+
+
+def explorer_classes() -> "tuple[type[Explorer], ...]":
+    """Every explorer's class, in the order of `EXPLORERS`; this imports them all."""
+    return tuple(map(__getattr__, EXPLORERS))
+
+
+def explorer_class(word: str) -> "type[Explorer]":
+    """The class whose states begin with this word."""
+    return next(kind for kind in explorer_classes() if kind.Model.kind == word)
 
 
 def __getattr__(name: str) -> Any:

@@ -11,7 +11,7 @@ from matplotlib.ticker import ScalarFormatter
 
 from modeseek.bandit.categorical.frontier import Responses
 from modeseek.bandit.figures.frontier import draw_frontier
-from modeseek.bandit.figures.style import GREY, LineStyle, new_figure, style
+from modeseek.bandit.figures.style import GREY, WIDTH, LineStyle, new_figure, style
 from modeseek.bandit.simulator.summary import over_seeds
 
 
@@ -96,7 +96,8 @@ def panels_figure(title: str, panels: Sequence[Sequence[Panel]]) -> Figure:
     """Rows of panels under one title, with one legend for all of them; a row may be shorter than others."""
     with style():
         columns = max(map(len, panels))
-        width = 3.9 if columns > 1 else 6.2  # a single column has the title and the legend above and below it
+        # A single column has the title and the legend above and below it.
+        width = min(3.9, WIDTH / columns) if columns > 1 else 6.2
         figure, axes = new_figure(len(panels), columns, panel=(width, 2.7))
         found: dict[str, Any] = {}
         for row, drawn in zip(axes, panels, strict=True):

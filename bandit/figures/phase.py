@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
 from modeseek.bandit.figures.methods import method_line, styles_of
-from modeseek.bandit.figures.style import BLACK, GREY, new_figure, style
+from modeseek.bandit.figures.style import BLACK, GREY, WIDTH, new_figure, style
 from modeseek.bandit.objectives.registry import variant
 
 OFFLINE_TINT = 0.45
@@ -53,7 +53,7 @@ def phase_figure(maps: Sequence[WinnerMap], methods: Sequence[str], title: str, 
     """
     rows = -(-len(maps) // columns)
     width = min(columns, len(maps))
-    figure, grid = new_figure(rows, width, panel=(3.9, 2.75))
+    figure, grid = new_figure(rows, width, panel=(min(3.9, WIDTH / width), 2.75))
     with style():
         for axes, each in zip(grid.flat, maps, strict=False):
             _draw(axes, each, methods)
@@ -63,7 +63,7 @@ def phase_figure(maps: Sequence[WinnerMap], methods: Sequence[str], title: str, 
         shown = [m for m in range(len(methods)) if any(each.among[each.leader >= 0][:, m].any() for each in maps)]
         handles: list[Any] = [method_key(methods, m) for m in shown]
         tie = Rectangle((0, 0), 1, 1, facecolor="#EEEEEE", edgecolor=GREY, hatch="////", linewidth=0, label="a tie")
-        figure.legend(handles=[*handles, tie], loc="outside lower center", ncols=min(5, len(handles) + 1), fontsize=8)
+        figure.legend(handles=[*handles, tie], loc="outside lower center", ncols=min(5, len(handles) + 1))
     return figure
 
 

@@ -25,6 +25,9 @@ from modeseek.files import replacing
 BLUE, VERMILLION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
 PURPLE, SKY, BLACK, GREY = "#CC79A7", "#56B4E9", "#000000", "#8C8C8C"
 
+WIDTH = 10.4
+"""Inches of a notebook's figures, at most: type of 9 points is 9 pixels high in a picture of 750, 11 in one of 920."""
+
 
 class LineStyle(NamedTuple):
     """How one thing is drawn, everywhere."""

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from modeseek.bandit.simulator.problem import NARROWEST
-from modeseek.checks import require
+from modeseek.checks import read_float, require
 
 REFERENCE = "reference"
 """The policy before training: what offline data are sampled from if nothing else is asked for."""
@@ -90,7 +90,7 @@ def parse_behavior(text: str) -> Recipe:
     """
     kind, *texts = text.split(":")
     try:
-        numbers = tuple(float(n) for n in texts)
+        numbers = tuple(map(read_float, texts))
         if kind not in _KINDS or len(numbers) != len(_KINDS[kind].numbers):
             raise ValueError
     except ValueError:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from modeseek.checks import number_list, require
+from modeseek.checks import number_list, read_float, require
 from modeseek.files import expanded, read_json, replacing, writable_folder
 
 KIND, SAVED = "knots", "saved"
@@ -67,8 +67,7 @@ def parse_knots(text: str) -> Knots:
     kind, _, numbers = text.partition(":")
     try:
         require(kind == KIND, "")
-        require("_" not in numbers, "")  # of which Python makes 01 of 0_1
-        values = [float(number) for number in numbers.split(",")]
+        values = [read_float(number) for number in numbers.split(",")]
     except ValueError:
         raise ValueError(f"a drawn reward is knots:NUMBER,NUMBER,…, got {text!r}") from None
     return knots(values)

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from modeseek.bandit.simulator.knots import KIND, Knots, parse_knots, resolved
-from modeseek.checks import require, typed, whole
+from modeseek.checks import read_float, require, typed, whole
 
 MOST_SAMPLES = 100_000_000
 """The most samples of a reference: some seconds of drawing, and a few GB."""
@@ -186,7 +186,7 @@ def parse_reward(text: str) -> Bump | Knots:
     try:
         if kind != "bump" or len(numbers) != 2:
             raise ValueError
-        center, width = (float(n) for n in numbers)
+        center, width = map(read_float, numbers)
     except ValueError:
         raise ValueError(f"a reward must be 'R1', 'R2', 'bump:CENTER:WIDTH' or 'knots:V,V,…', got {text!r}") from None
     if not (math.isfinite(center) and math.isfinite(width) and width > 0):

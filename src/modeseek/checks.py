@@ -22,6 +22,17 @@ def install(extra: str) -> str:
     return f"python -m pip install -c constraints.txt '.[{extra}]' in a clone of modeseek"
 
 
+def read_float(given: Any) -> float:
+    """A number that was typed or passed, as Python reads it; but `0_1`, a slip for `0,1` or `0.1`, is not 1.
+
+    Raises:
+        ValueError: a text is none.
+        TypeError: something else is none.
+    """
+    require(not isinstance(given, str) or "_" not in given, f"a number has no underscore, got {given!r}")
+    return float(given)
+
+
 LARGEST = 2**63 - 1
 """No machine counts further; what is larger would overflow, or be worked on for ever."""
 

@@ -77,7 +77,7 @@ def explorer(kind: str, preset: str | None = None, **values: Any) -> "Explorer":
     """
     from modeseek.bandit import explore
 
-    known = {_snake(name.removesuffix("Explorer")): name for name in explore.__all__ if name.endswith("Explorer")}
+    known = {_snake(name.removesuffix("Explorer")): name for name in explore.EXPLORERS}
     require(isinstance(kind, str), f"kind must be the name of an explorer, one of {', '.join(known)}, got {kind!r}")
     key = kind.strip().lower().replace("-", "_")
     key = _ALIASES.get(key, key)

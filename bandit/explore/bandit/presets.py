@@ -90,7 +90,7 @@ class BanditValues(SteppedValues):
         "temperature", help="RWR's temperature: a smaller β trains on the best responses alone."
     )
     clip_epsilon: float = hyper_parameter(
-        "clip_epsilon", help="How far PPO lets the ratio policy / behavior leave 1 before it stops pushing."
+        "clip_epsilon", help="PPO clips the ratio policy / behavior where it leaves 1 ± ε."
     )
     prompts: int = number("prompts", 1, 20, 10, whole=True, help="How many prompts there are.")
     responses: int = number(

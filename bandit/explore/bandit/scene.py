@@ -8,7 +8,7 @@ from matplotlib.artist import Artist
 from matplotlib.figure import Figure, SubFigure
 
 from modeseek.bandit.explore.bandit.model import LENGTH, TOKENS, BanditModel
-from modeseek.bandit.explore.toolkit.canvas import WIDTH, Panel, Scene, axes_in, rectangles
+from modeseek.bandit.explore.toolkit.canvas import Panel, Scene, axes_in, rectangles
 from modeseek.bandit.explore.toolkit.panels import (
     REWARD_ENDS,
     SHADES,
@@ -19,7 +19,17 @@ from modeseek.bandit.explore.toolkit.panels import (
     token_edges,
     warning,
 )
-from modeseek.bandit.figures.style import BLACK, BLUE, GREY, REFERENCE_BARS, TARGET, VERMILLION, LineStyle, method_style
+from modeseek.bandit.figures.style import (
+    BLACK,
+    BLUE,
+    GREY,
+    REFERENCE_BARS,
+    TARGET,
+    VERMILLION,
+    WIDTH,
+    LineStyle,
+    method_style,
+)
 
 MARGINS = (0.75, 0.12)
 """Left and right of the token axes, inches: they stand exactly below each other."""

@@ -1,4 +1,4 @@
-"""`BudgetExplorer`: 3 200 samples to spend; which plan earns most?"""
+"""`BudgetExplorer`: A budget of samples to spend; which plan earns most?"""
 
 from modeseek.bandit.explore.budget.model import BudgetModel
 from modeseek.bandit.explore.budget.scene import BudgetScene

@@ -6,7 +6,7 @@ import numpy as np
 
 from modeseek.bandit.explore.budget.model import SIDES
 from modeseek.bandit.explore.budget.outcomes import Scored, grid
-from modeseek.bandit.explore.budget.plan import NAMES
+from modeseek.bandit.explore.budget.plan import NAMES, samples
 from modeseek.bandit.objectives.registry import METHODS
 from modeseek.bandit.studies.intervals import student
 
@@ -65,7 +65,7 @@ class Claims(NamedTuple):
 
     def _repr_markdown_(self) -> str:
         seeds = grid().data.sizes["seed"]
-        head = f"| the paper (section 5) | the grid's best plans, {seeds} seeds, 3 200 samples, a table of logits |"
+        head = f"| the paper (section 5) | the grid's best plans, {seeds} seeds, {samples()}, a table of logits |"
         return "\n".join([head, "|---|---|", *(f"| {paper} | {here} |" for paper, here in self.rows)])
 
 

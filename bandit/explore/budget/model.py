@@ -19,6 +19,7 @@ from modeseek.bandit.explore.budget.plan import (
     Titles,
     drawn_by,
     experiment,
+    samples,
     snapped,
 )
 from modeseek.bandit.explore.toolkit.controls import Control
@@ -47,10 +48,7 @@ class BudgetValues(SteppedValues):
     method: str = choice("method", Titles(NAMES), "best_of_n", help="The algorithm that trains the policy.")
     collections: str = choice(
         "collections",
-        {
-            str(k): f"{k}: {BUDGET // k:,} samples each".replace(",", " ") if k > 1 else "1: all at once, offline"
-            for k in REFRESHES
-        },
+        {str(k): f"{k}: {samples(BUDGET // k)} each" if k > 1 else "1: all at once, offline" for k in REFRESHES},
         "1",
         help="How often samples are drawn, each time from the policy as it is then; 1 is offline.",
     )
@@ -98,10 +96,10 @@ class BudgetResult(NamedTuple):
 
 
 class BudgetModel(TrainingModel[BudgetValues, BudgetResult]):
-    """A budget of 3 200 samples: which plan earns most?"""
+    """A budget of samples: which plan earns most?"""
 
     kind = "budget"
-    title = "Spend a budget: 3 200 samples"
+    title = f"Spend a budget: {samples()}"
     near = ("method", "collections", "inner_steps", "learning_rate", "scored")
     defaults = BudgetValues()
 

@@ -38,6 +38,11 @@ NEAR = 0.03
 """A rate that is so near to a recorded one, as a share, means that one: so near a slider comes to each."""
 
 
+def samples(count: int = BUDGET) -> str:
+    """So many of them, in words: `3 200 samples`."""
+    return f"{count:,} samples".replace(",", " ")
+
+
 @dataclasses.dataclass(frozen=True)
 class Plan:
     """How a budget is spent.

@@ -7,7 +7,7 @@ import numpy as np
 from modeseek.bandit.explore.budget.claims import PULLING
 from modeseek.bandit.explore.budget.model import BudgetModel, plan_of
 from modeseek.bandit.explore.budget.outcomes import Scored, grid
-from modeseek.bandit.explore.budget.plan import PASSES, RATES
+from modeseek.bandit.explore.budget.plan import PASSES, RATES, samples
 from modeseek.bandit.explore.toolkit.checks import Wrong, check, model_of
 from modeseek.bandit.explore.toolkit.prediction import Prediction, Truth
 from modeseek.bandit.objectives.registry import METHODS
@@ -45,7 +45,7 @@ def predict_plan() -> Prediction:
         return f"{METHODS[name].title}, {drawn}."
 
     return Prediction(
-        f"The peak is far: the reference earns {grid().reference(REWARD):z.2f}. Three plans spend 3 200 samples on a "
+        f"The peak is far: the reference earns {grid().reference(REWARD):z.2f}. Three plans spend {samples()} on a "
         "table of logits, each with the passes and the learning rate that suit it best. Which of them ends highest?",
         tuple(option(*each) for each in ASKED),
         truth,

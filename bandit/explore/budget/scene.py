@@ -11,9 +11,9 @@ from matplotlib.figure import Figure, SubFigure
 from modeseek.bandit.explore.budget.model import BudgetModel
 from modeseek.bandit.explore.budget.outcomes import Score
 from modeseek.bandit.explore.budget.plan import BUDGET, NAMES
-from modeseek.bandit.explore.toolkit.canvas import WIDTH, Panel, Scene, axes_in, rectangles
+from modeseek.bandit.explore.toolkit.canvas import Panel, Scene, axes_in, rectangles
 from modeseek.bandit.explore.toolkit.panels import REWARD_ENDS, STALE, band, warning
-from modeseek.bandit.figures.style import BLACK, GREY, method_style
+from modeseek.bandit.figures.style import BLACK, GREY, WIDTH, method_style
 from modeseek.bandit.objectives.registry import METHODS
 
 BEST: dict[str, Any] = {

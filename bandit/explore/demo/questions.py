@@ -7,8 +7,8 @@ import numpy as np
 from modeseek.bandit.explore.bandit.model import BanditModel
 from modeseek.bandit.explore.demo.model import METHODS, DemoModel
 from modeseek.bandit.explore.toolkit.checks import Wrong, check, number
-from modeseek.bandit.explore.toolkit.controls import named
 from modeseek.bandit.explore.toolkit.prediction import Prediction, Truth
+from modeseek.bandit.explore.toolkit.reading import named
 from modeseek.bandit.objectives.registry import variant
 
 

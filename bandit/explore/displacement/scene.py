@@ -7,9 +7,9 @@ from matplotlib.artist import Artist
 from matplotlib.figure import Figure, SubFigure
 
 from modeseek.bandit.explore.displacement.model import RESPONSES, DisplacementModel
-from modeseek.bandit.explore.toolkit.canvas import WIDTH, Panel, Scene, axes_in, rectangles
+from modeseek.bandit.explore.toolkit.canvas import Panel, Scene, axes_in, rectangles
 from modeseek.bandit.explore.toolkit.panels import CHOSEN, OTHER, REJECTED, Curves, round_up, token_edges
-from modeseek.bandit.figures.style import BLACK, GREEN, GREY, REFERENCE_BARS, LineStyle
+from modeseek.bandit.figures.style import BLACK, GREEN, GREY, REFERENCE_BARS, WIDTH, LineStyle
 
 STYLES = (CHOSEN, REJECTED, OTHER, LineStyle(GREEN, "s", (0, (5, 1.5, 1, 1.5))))
 

@@ -6,9 +6,9 @@ import numpy as np
 from matplotlib.figure import Figure, SubFigure
 
 from modeseek.bandit.explore.figure18.model import Figure18Model
-from modeseek.bandit.explore.toolkit.canvas import WIDTH, Panel, Scene, rectangles
+from modeseek.bandit.explore.toolkit.canvas import Panel, Scene, rectangles
 from modeseek.bandit.explore.toolkit.panels import CHOSEN, REJECTED, Curves, round_up
-from modeseek.bandit.figures.style import BLACK
+from modeseek.bandit.figures.style import BLACK, WIDTH
 
 
 class _Curves(Curves):

@@ -7,9 +7,9 @@ from matplotlib.artist import Artist
 from matplotlib.figure import Figure, SubFigure
 
 from modeseek.bandit.explore.four_methods.model import METHODS, FourMethodsModel
-from modeseek.bandit.explore.toolkit.canvas import WIDTH, Panel, Scene, axes_in, rectangles
+from modeseek.bandit.explore.toolkit.canvas import Panel, Scene, axes_in, rectangles
 from modeseek.bandit.explore.toolkit.panels import REWARD_ENDS, Curves, Limit, root_axis, token_edges
-from modeseek.bandit.figures.style import BLACK, REFERENCE_BARS, method_style
+from modeseek.bandit.figures.style import BLACK, REFERENCE_BARS, WIDTH, method_style
 
 STYLES = {name: method_style(name) for name in METHODS}
 

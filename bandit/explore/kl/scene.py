@@ -11,11 +11,11 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure, SubFigure
 
 from modeseek.bandit.explore.kl.model import KLModel
-from modeseek.bandit.explore.toolkit.canvas import WIDTH, Panel, Scene, axes_in, rectangles
+from modeseek.bandit.explore.toolkit.canvas import Panel, Scene, axes_in, rectangles
 from modeseek.bandit.explore.toolkit.panels import FINE, Curves, round_up, token_edges
 from modeseek.bandit.figures.kl_regions import draw_regions
 from modeseek.bandit.figures.kl_simplex import draw_triangle, to_plane
-from modeseek.bandit.figures.style import BLACK, FORWARD_KL, REFERENCE_BARS, REVERSE_KL, TARGET
+from modeseek.bandit.figures.style import BLACK, FORWARD_KL, REFERENCE_BARS, REVERSE_KL, TARGET, WIDTH
 
 STYLES = (FORWARD_KL, REVERSE_KL)
 LEAST_KL = 1e-4

@@ -7,9 +7,9 @@ from matplotlib.artist import Artist
 from matplotlib.figure import Figure, SubFigure
 
 from modeseek.bandit.explore.negative.model import NegativeModel
-from modeseek.bandit.explore.toolkit.canvas import WIDTH, Panel, Scene, axes_in, rectangles
+from modeseek.bandit.explore.toolkit.canvas import Panel, Scene, axes_in, rectangles
 from modeseek.bandit.explore.toolkit.panels import CHOSEN, OTHER, REJECTED, Curves, round_up, token_edges
-from modeseek.bandit.figures.style import BLACK, BLUE, REFERENCE_BARS, VERMILLION
+from modeseek.bandit.figures.style import BLACK, BLUE, REFERENCE_BARS, VERMILLION, WIDTH
 
 
 class NegativeScene(Scene):

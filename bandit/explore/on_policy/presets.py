@@ -55,7 +55,7 @@ class OnPolicyValues(SteppedValues):
     )
     learning_rate: float = hyper_parameter("learning_rate", help="Adam's step size.")
     clip_epsilon: float = hyper_parameter(
-        "clip_epsilon", help="How far PPO lets the ratio policy / behavior leave 1 before it stops pushing."
+        "clip_epsilon", help="PPO clips the ratio policy / behavior where it leaves 1 ± ε."
     )
     seeds: int = number(
         "seeds", 1, 5, 5, whole=True, help="How many runs, each with a seed of its own; bands are their standard error."

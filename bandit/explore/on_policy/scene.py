@@ -8,9 +8,9 @@ from matplotlib.figure import Figure, SubFigure
 
 from modeseek.bandit.explore.on_policy.model import OnPolicyModel
 from modeseek.bandit.explore.on_policy.presets import BUDGET, PASSES, SIZES
-from modeseek.bandit.explore.toolkit.canvas import WIDTH, Panel, Scene, axes_in, rectangles
+from modeseek.bandit.explore.toolkit.canvas import Panel, Scene, axes_in, rectangles
 from modeseek.bandit.explore.toolkit.panels import FINE, SHADES, STALE, band, round_up, warning
-from modeseek.bandit.figures.style import BLACK, BLUE, GREEN, GREY, ORANGE, VERMILLION, LineStyle
+from modeseek.bandit.figures.style import BLACK, BLUE, GREEN, GREY, ORANGE, VERMILLION, WIDTH, LineStyle
 
 STYLES = {
     100: LineStyle(BLUE, "o"),

@@ -7,10 +7,10 @@ from matplotlib.artist import Artist
 from matplotlib.figure import Figure, SubFigure
 
 from modeseek.bandit.explore.out_of_distribution.model import LARGEST, METHODS, OutOfDistributionModel
-from modeseek.bandit.explore.toolkit.canvas import WIDTH, Panel, Scene, axes_in, rectangles
+from modeseek.bandit.explore.toolkit.canvas import Panel, Scene, axes_in, rectangles
 from modeseek.bandit.explore.toolkit.panels import Curves, Marker, artists, round_up
 from modeseek.bandit.figures.kl_simplex import draw_triangle, to_plane
-from modeseek.bandit.figures.style import BLACK, TARGET, method_style
+from modeseek.bandit.figures.style import BLACK, TARGET, WIDTH, method_style
 
 STYLES = tuple(method_style(name) for name in METHODS)
 SIZES = (11, 12, 10)

@@ -97,5 +97,5 @@ ROWS = (
 def catalogue() -> tuple[Shown, ...]:
     """Every explorer that there is; one without a row asks nothing."""
     known = {row.explorer for row in ROWS}
-    rest = (name for name in explore.__all__ if name.endswith("Explorer") and name not in known)
+    rest = (name for name in explore.EXPLORERS if name not in known)
     return (*ROWS, *map(Shown, rest))

@@ -112,12 +112,13 @@ part("fit").addEventListener("click", (event) => {
   const fits = part("stage").classList.toggle("fit");
   event.target.setAttribute("aria-pressed", String(fits));
 });
+/* Selecting takes the focus along, so only where the reader's next key is the one that copies. */
 part("copy").addEventListener("click", async () => {
-  part("state").select();
   try {
     await navigator.clipboard.writeText(part("state").value);
     part("copied").textContent = "Copied.";
   } catch {
+    part("state").select();
     part("copied").textContent = "Selected: copy it with your keyboard or menu.";
   }
 });

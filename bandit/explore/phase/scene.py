@@ -9,11 +9,11 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.patches import Rectangle
 
 from modeseek.bandit.explore.phase.model import PhaseModel, centers, recorded
-from modeseek.bandit.explore.toolkit.canvas import WIDTH, Panel, Scene, axes_in, rectangles
+from modeseek.bandit.explore.toolkit.canvas import Panel, Scene, axes_in, rectangles
 from modeseek.bandit.explore.toolkit.panels import REWARD_ENDS, token_edges
 from modeseek.bandit.figures.methods import method_line, styles_of
 from modeseek.bandit.figures.phase import colors_of, method_key
-from modeseek.bandit.figures.style import BLACK, GREY, REFERENCE_BARS
+from modeseek.bandit.figures.style import BLACK, GREY, REFERENCE_BARS, WIDTH
 from modeseek.bandit.objectives.registry import variant
 
 NAMES = ("best_of_n", "rwr", "ppo", "ipo", "on_policy_ipo", "on_policy_dpo")

@@ -10,11 +10,11 @@ from matplotlib.figure import Figure, SubFigure
 
 from modeseek.bandit.explore.reproduce.charts import RING, Rates, Verdicts, fit_rows, forget, stored
 from modeseek.bandit.explore.reproduce.model import READINGS, ReproduceModel
-from modeseek.bandit.explore.toolkit.canvas import WIDTH, Panel, Scene, rectangles
+from modeseek.bandit.explore.toolkit.canvas import Panel, Scene, rectangles
 from modeseek.bandit.figures.intervals import Interval, draw_intervals
 from modeseek.bandit.figures.panels import LABELS, Points, draw_panel
 from modeseek.bandit.figures.panels import Panel as Drawn
-from modeseek.bandit.figures.style import BLACK, GREY, PURPLE, VERMILLION
+from modeseek.bandit.figures.style import BLACK, GREY, PURPLE, VERMILLION, WIDTH
 from modeseek.bandit.simulator.conventions import PRESETS as CONVENTIONS
 from modeseek.bandit.studies.reproduce.draw import INTERVALS, PANELS, problem_dataset
 from modeseek.bandit.studies.reproduce.targets import FIG2, TARGETS, BanditTarget

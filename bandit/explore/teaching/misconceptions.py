@@ -5,6 +5,7 @@ import numpy as np
 from modeseek.bandit.explore.bandit.model import BanditModel
 from modeseek.bandit.explore.bandit.questions import nats_at_half
 from modeseek.bandit.explore.budget.model import BudgetModel
+from modeseek.bandit.explore.budget.plan import samples
 from modeseek.bandit.explore.demo.model import METHODS, DemoModel, DemoResult
 from modeseek.bandit.explore.displacement.model import DisplacementModel
 from modeseek.bandit.explore.figure18.model import Figure18Model
@@ -189,7 +190,7 @@ def _spent(model: BudgetModel) -> Finding:
     return Finding(
         gains["rwr"] > 0.5 and abs(gains["dpo"]) < 0.1,
         f"Between its best offline plan and its best plan with fresh samples RWR's score rises by {gains['rwr']:z.2f}; "
-        f"DPO's goes from {offline.score} to {fresh.score}. In these runs, of a table of logits on 3 200 samples, what "
+        f"DPO's goes from {offline.score} to {fresh.score}. In these runs, of a table of logits on {samples()}, what "
         "fresh samples are worth depends on the method.",
     )
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import modeseek.bandit.explore as explore
+from modeseek.bandit.explore import explorer_class
 from modeseek.bandit.explore.toolkit.explorer import Explorer
 from modeseek.bandit.explore.toolkit.model import opening
 
@@ -44,10 +44,7 @@ class View:
     @property
     def kind(self) -> type[Explorer]:
         """The explorer's class, by the first word of the state."""
-        word = self.state.partition("?")[0]
-        classes = (getattr(explore, name) for name in explore.__all__ if name.endswith("Explorer"))
-        found: type[Explorer] = next(each for each in classes if each.Model.kind == word)
-        return found
+        return explorer_class(self.state.partition("?")[0])
 
     def finding(self) -> Finding:
         """Open the state's view-model, and look."""

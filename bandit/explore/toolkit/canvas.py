@@ -22,8 +22,6 @@ from modeseek.bandit.explore.toolkit.lettering import LetteringCanvas
 from modeseek.bandit.figures.style import StyledFigure, save_figure, style
 
 DPI = 100
-WIDTH = 10.4
-"""Of every scene, inches: the type of 9 points is then 9 pixels high in a picture of 750, 11 in one of 920."""
 SETTINGS: dict[Any, Any] = {"axes.titlesize": "medium"}
 """Of a scene beside the grammar's own: nothing is smaller than 9 points, nor larger without a reason."""
 LARGEST_PICTURE = 60_000

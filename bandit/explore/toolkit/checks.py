@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
-from modeseek.bandit.explore.toolkit.controls import named, read_number
 from modeseek.bandit.explore.toolkit.explorer import Explorer
 from modeseek.bandit.explore.toolkit.model import ViewModel
+from modeseek.bandit.explore.toolkit.reading import named, read_number
 from modeseek.bandit.explore.toolkit.words import line
 
 Given = ParamSpec("Given")

@@ -1,16 +1,14 @@
 """What a reader can change: a number, a choice, or a distribution; each says how typed input becomes a value."""
 
 import math
-import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from modeseek.checks import plain, suggestion
-
-DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+")
+from modeseek.bandit.explore.toolkit.reading import named, read_number, read_numbers
+from modeseek.checks import plain
 
 
 class Accepted(NamedTuple):
@@ -157,11 +155,7 @@ class Distribution(NamedTuple):
             rest = f"the others share {1 - given.mass:.3g} in their old proportions"
             bar = self.names[given.category] if self.names else f"category {given.category}"
             return Accepted(with_bar(*given), f"{self.label}, {bar}: {given.mass:.3g}; {rest}")
-        try:
-            words = re.split(r"[,;\s]+", given.strip().strip("[]()")) if isinstance(given, str) else list(given)
-            values = np.asarray([float(word) for word in words if not isinstance(word, str) or word != ""]) + 0.0
-        except (TypeError, ValueError):
-            raise ValueError(f"{self.label} must be numbers with commas between them, got {given!r}") from None
+        values = read_numbers(given, self.label)
         if not self.least <= values.size <= self.most:
             raise ValueError(f"{self.label} must have {self.least} to {self.most} categories, got {values.size}")
         if not np.isfinite(values).all() or (values < 0).any():
@@ -213,12 +207,8 @@ class Heights(NamedTuple):
             height = 0.0 if given.mass < 0.01 else 1.0 if given.mass > 0.99 else given.mass
             heights = (*given.whole[: given.category], height, *given.whole[given.category + 1 :])
             return Accepted(heights, f"{self.label}, {self.names[given.category]}: {height:.3g}")
-        try:
-            given = given.rpartition(":")[2] if isinstance(given, str) else given  # `knots:0,0.5,1` is what it says
-            words = re.split(r"[,;\s]+", given.strip().strip("[]()")) if isinstance(given, str) else list(given)
-            values = np.asarray([float(word) for word in words if word != ""]) + 0.0
-        except (TypeError, ValueError):
-            raise ValueError(f"{self.label} must be numbers with commas between them, got {given!r}") from None
+        given = given.rpartition(":")[2] if isinstance(given, str) else given  # `knots:0,0.5,1` is what it says
+        values = read_numbers(given, self.label)
         if values.size != len(self.names):
             raise ValueError(f"{self.label} must have {len(self.names)} numbers, got {values.size}")
         if not np.isfinite(values).all():
@@ -261,40 +251,3 @@ def with_bar(whole: tuple[float, ...], category: int, mass: float) -> tuple[floa
     changed = others * (1.0 - mass)
     changed[category] = mass
     return rounded(changed, category)
-
-
-def read_number(given: Any) -> tuple[float, str]:
-    """What is meant as a number, NaN if nothing is, and how it was read where that is not plain.
-
-    A comma between digits is taken for a decimal point, but not where it may part thousands; zero has no sign.
-    """
-    read = ""
-    if isinstance(given, str):
-        text = given.strip().replace("−", "-")
-        if DECIMAL_COMMA.fullmatch(text) and len(text.rpartition(",")[2]) != 3:
-            given, read = text.replace(",", "."), f"{text} was read as {text.replace(',', '.')}"
-        else:
-            given = text
-    try:
-        return float(given) + 0.0, read
-    except (TypeError, ValueError, OverflowError):
-        return math.nan, ""
-
-
-def named(given: Any, options: Mapping[str, str], what: str) -> str:
-    """The option that is meant: by its name, or by what a menu or a legend shows of it; letters and digits count.
-
-    Args:
-        given: `case1_fails` is `case-1-fails`, and `On-policy IPO` is `on_policy_ipo`.
-        options: name → what is shown.
-        what: they are, in the message.
-
-    Raises:
-        ValueError: there is none; the message lists what there is.
-    """
-    if str(given) in options:
-        return str(given)
-    known = {plain(shown): name for name, shown in options.items()} | {plain(name): name for name in options}
-    if plain(str(given)) not in known:
-        raise ValueError(f"{what} must be one of {', '.join(options)}, got {given!r}{suggestion(given, options)}")
-    return known[plain(str(given))]

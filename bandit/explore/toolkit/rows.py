@@ -8,7 +8,8 @@ from typing import Any
 import ipywidgets as w
 
 from modeseek.bandit.explore.toolkit.bars import Bars
-from modeseek.bandit.explore.toolkit.controls import Bar, Choice, Control, Distribution, Heights, Number, read_number
+from modeseek.bandit.explore.toolkit.controls import Bar, Choice, Control, Distribution, Heights, Number
+from modeseek.bandit.explore.toolkit.reading import read_number
 
 PLAY_MS = 120
 POSITIONS = 200
