@@ -158,8 +158,9 @@ def test_a_worker_that_is_killed_costs_nothing_but_time(tiny, tmp_path):
     _equal(there.dataset, run_sweep(experiment, progress=False).dataset)
 
 
-@pytest.mark.slow  # twenty-odd processes
-def test_a_sharded_sweep_that_is_killed_twenty_times_ends_with_the_same_bits(tiny, tmp_path):
+@pytest.mark.slow  # so many processes
+@pytest.mark.parametrize("times", [8, pytest.param(20, marks=pytest.mark.release)])
+def test_a_sharded_sweep_that_is_killed_again_and_again_ends_with_the_same_bits(times, tiny, tmp_path):
     """kill -9 wherever it is, in pretraining, in any of its groups, between them; on two devices, from one cache."""
     from test_llm_sharding import begin, finish
 
@@ -168,7 +169,7 @@ def test_a_sharded_sweep_that_is_killed_twenty_times_ends_with_the_same_bits(tin
     for name in ("compiled", "whole"):  # XLA rounds otherwise in a program just compiled than in one from its cache
         finish(run(name))
     chance, last_saved, kills = random.Random(0), set(), 0
-    while kills < 20:
+    while kills < times:
         if (tmp_path / "run" / "results.nc").exists():  # it came to its end before it was killed
             shutil.rmtree(tmp_path / "run")
         process = run("run")
@@ -184,6 +185,7 @@ def test_a_sharded_sweep_that_is_killed_twenty_times_ends_with_the_same_bits(tin
         kills, last_saved = kills + 1, last_saved | {last}
     finish(run("run"))
     _equal(results.load(tmp_path / "run" / "results.nc"), results.load(tmp_path / "whole" / "results.nc"))
-    assert {"in-flight.npz", "pretrained.npz"} <= last_saved
-    assert len(last_saved) > 4  # and groups
+    assert len(last_saved) > times // 5
+    if times == 20:
+        assert {"in-flight.npz", "pretrained.npz"} <= last_saved  # and groups
     assert experiment.seeds == 5
