@@ -4,8 +4,9 @@
     python benchmarks/explorers.py KLExplorer PhaseExplorer
     python benchmarks/explorers.py --before CHECKOUT/src  # each in turn with another checkout's, row by row
 
-Processor time of the process, so that other work on the machine counts little; the first picture in wall time. The
-browser's share, input to decoded picture, is measured by `python -m pytest -s tests/test_browser.py`.
+Processor time of the process, so that other work on the machine counts little; the first picture in wall time too. The
+browser's share, input to decoded picture, is measured by `python -m pytest -s tests/test_browser.py`. What notebook 10
+shows has no controls: its pictures of recorded runs, and its table, stand in rows with a first picture and one again.
 """
 
 import argparse
@@ -21,7 +22,7 @@ GOALS = {"first picture": 3000, "preset": 300, "player, p95": 100, "slider": 50}
 """Milliseconds."""
 HEADS = (
     "explorer",
-    "first picture",
+    "first picture: wall · processor",
     "preset, first time: median · most",
     "preset, again: median · most",
     "player: median · p95",
@@ -30,10 +31,17 @@ HEADS = (
 )
 
 
+RECORDED = ("fig10", "fig20", "fig6", "eos")
+"""What notebook 10 draws."""
+CARRIES_OVER = "carries_over"
+"""Its table."""
+
+
 def explorers() -> list[str]:
     import modeseek.bandit.explore
 
-    return [name for name in modeseek.bandit.explore.__all__ if name.endswith("Explorer")]
+    names = [name for name in modeseek.bandit.explore.__all__ if name.endswith("Explorer")]
+    return [*names, *RECORDED, CARRIES_OVER]
 
 
 def timed(action: Callable[..., Any], **arguments: Any) -> float:
@@ -42,15 +50,32 @@ def timed(action: Callable[..., Any], **arguments: Any) -> float:
     return 1000 * (time.process_time() - start)
 
 
-def first_picture(name: str) -> tuple[float, Any]:
-    """From nothing imported to the picture's bytes, milliseconds of the clock; and the explorer."""
-    start = time.perf_counter()
+def explorer_of(name: str) -> Any:
+    """An explorer whose picture has been seen."""
     import modeseek.bandit.explore
 
     explorer = getattr(modeseek.bandit.explore, name)()
     assert explorer.widget is not None  # made when it is asked for
     explorer.png()
-    return 1000 * (time.perf_counter() - start), explorer
+    return explorer
+
+
+def recorded(name: str) -> Any:
+    """What notebook 10 shows under this name, seen."""
+    if name == CARRIES_OVER:
+        from modeseek.llm.explore.lessons import carries_over
+
+        return carries_over()
+    from modeseek.llm.explore.recorded import Recorded
+
+    return Recorded(name).picture.png()
+
+
+def first(make: Callable[[str], Any], name: str) -> tuple[str, Any]:
+    """From nothing imported to what is seen: milliseconds of the clock and of the processor; and what was made."""
+    wall, processor = time.perf_counter(), time.process_time()
+    made = make(name)
+    return f"{1000 * (time.perf_counter() - wall):.0f} · {1000 * (time.process_time() - processor):.0f}", made
 
 
 def presets(explorer: Any) -> list[float]:
@@ -87,20 +112,30 @@ def sliders(explorer: Any, moves: int = 8) -> dict[str, list[float]]:
 
 
 def measure(name: str, label: str) -> None:
-    first, explorer = first_picture(name)
+    print(f"| `{name}`{label} | {' | '.join(shown(name) if name.endswith('Explorer') else again(name))} |", flush=True)
+
+
+def again(name: str) -> tuple[str, ...]:
+    """What was measured of what has no controls."""
+    seen, _ = first(recorded, name)
+    times = [timed(recorded, name=name) for _ in range(5)]
+    return seen, "—", f"{median(times):.0f} · {max(times):.0f}", "—", "—", "—"
+
+
+def shown(name: str) -> tuple[str, ...]:
+    """What was measured of an explorer."""
+    seen, explorer = first(explorer_of, name)
     new, again, steps, moved = presets(explorer), presets(explorer), played(explorer), sliders(explorer)
     every = [t for times in moved.values() for t in times]
     worst = max(moved, key=lambda control: median(moved[control]))
-    cells = (
-        f"`{name}`{label}",
-        f"{first:.0f}",
+    return (
+        seen,
         f"{median(new):.0f} · {max(new):.0f}",
         f"{median(again):.0f} · {max(again):.0f}",
         f"{median(steps):.0f} · {quantiles(steps, n=20)[-1]:.0f}",
         f"{median(every):.0f}",
         f"{worst} {median(moved[worst]):.0f}",
     )
-    print(f"| {' | '.join(cells)} |", flush=True)
 
 
 def main() -> None:

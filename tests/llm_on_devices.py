@@ -311,7 +311,7 @@ if __name__ == "__main__":
     os.environ["JAX_PLATFORMS"] = "cpu"
     program, *arguments = sys.argv[1:]
     devices = 8 if program == "devices" else 2
-    os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={devices}"
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={devices}"
     if program == "devices":
         on_devices(Path(arguments[0]))
     else:

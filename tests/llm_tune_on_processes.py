@@ -66,5 +66,7 @@ def main(folder, address=None, index="0"):
 
 if __name__ == "__main__":
     os.environ["JAX_PLATFORMS"] = "cpu"
-    os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={2 if len(sys.argv) == 2 else 1}"
+    os.environ["XLA_FLAGS"] = (
+        f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={2 if len(sys.argv) == 2 else 1}"
+    )
     main(Path(sys.argv[1]), *sys.argv[2:])

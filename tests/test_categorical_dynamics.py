@@ -12,6 +12,7 @@ from modeseek.bandit.categorical.divergences import DIVERGENCES
 from modeseek.bandit.categorical.dynamics import (
     OBJECTIVES,
     batched,
+    begun,
     flow_error,
     simulate,
     trajectories,
@@ -19,6 +20,7 @@ from modeseek.bandit.categorical.dynamics import (
 )
 from modeseek.bandit.categorical.metrics import measure
 from modeseek.bandit.categorical.optimizers import OPTIMIZERS, Settings, adam, initial
+from modeseek.bandit.categorical.paths import KeptPaths
 from modeseek.bandit.categorical.problem import dirichlet, from_target
 from modeseek.bandit.categorical.simplex import LOG_ZERO, policy
 from modeseek.bandit.objectives import divergences
@@ -216,3 +218,23 @@ def test_metrics_are_those_of_the_shared_objectives():
     assert holes.reverse_kl == np.inf
     assert np.isfinite(holes.forward_kl)
     assert measure(from_target([0.5, 0.5]), np.array([0.0, LOG_ZERO])).forward_kl == np.inf
+
+
+def test_a_kept_path_goes_on_where_it_ended_and_takes_no_step_twice():
+    taken = []
+
+    def counted(steps):
+        taken.append(len(steps))
+        return steps
+
+    begin = KeptPaths(begun)
+    run = {"objectives": ("reverse_kl",), "optimizer": "adam", "settings": Settings(step_size=0.05)}
+    for steps in (10, 30, 20, 30, 50):
+        mine, _ = simulate(PROBLEM, START, steps=steps, begin=begin, progress=counted, **run)
+        plain, _ = simulate(PROBLEM, START, steps=steps, **run)
+        np.testing.assert_array_equal(mine, plain)
+    assert taken == [10, 20, 0, 0, 20]
+    # Another number is another path.
+    other, _ = simulate(PROBLEM, START[::-1], steps=50, begin=begin, progress=counted, **run)
+    assert taken[-1] == 50
+    assert not np.array_equal(mine, other)

@@ -4,10 +4,12 @@ import itertools
 
 import numpy as np
 import pytest
+from scipy.interpolate import CubicHermiteSpline
 
 from modeseek.bandit.categorical.closed_forms import regularised_mass
 from modeseek.bandit.categorical.frontier import (
     Responses,
+    _hermite,
     best_at,
     beta_at,
     frontier,
@@ -144,3 +146,11 @@ def test_the_best_tokens_are_a_tilt_of_the_reference():
     )
     np.testing.assert_allclose(tilted(responses, 0.0).probs, responses.reference)
     np.testing.assert_allclose(reward_of(responses, slope[0]), best @ responses.token_rewards)
+
+
+def test_cubics_between_points_are_scipys():
+    rng = np.random.default_rng(0)
+    x = np.cumsum(rng.random(30))
+    y, slope = rng.standard_normal((2, 30))
+    at = np.append(np.linspace(x[0], x[-1], 301), [*x, np.nan])
+    np.testing.assert_allclose(_hermite(x, y, slope, at), CubicHermiteSpline(x, y, slope)(at), rtol=1e-13, atol=1e-13)

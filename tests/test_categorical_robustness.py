@@ -32,6 +32,7 @@ def test_the_simplex_is_preserved_over_100_000_steps(name, dtype):
 
 
 @given(st.integers(2, 200), st.integers(0, 2**31), st.sampled_from(["forward_kl", "reverse_kl", "jensen_shannon"]))
+@example(68, 389, "forward_kl")  # the reference has subnormal numbers
 @settings(max_examples=40, deadline=None)
 def test_any_problem_stays_on_the_simplex_and_does_not_climb(k, seed, name):
     rng = np.random.default_rng(seed)

@@ -58,13 +58,14 @@ def test_each_panel_has_every_policy_and_says_where_it_ends():
 
 
 def test_the_command_draws_what_is_stored_and_refuses_what_it_has_not(tmp_path, capsys):
-    assert main(["reproduce", "fig1", "--stored", "--out", str(tmp_path)]) == 0
+    with pytest.raises(SystemExit, match="0"):
+        main(["reproduce", "fig1", "--stored", "--out", str(tmp_path)])
     assert figure1.sentence(load(figure1.STORED)) in capsys.readouterr().out
     assert {path.name for path in tmp_path.iterdir()} == {"figure1.png", "figure1.svg"}
     for flags, words in (
         (["--quick"], "fig1 has one set of runs"),
         (["--stored", "--conventions", "figure2"], "fig1 is stored under the conventions paper"),
     ):
-        with pytest.raises(SystemExit):
+        with pytest.raises(SystemExit, match="2"):
             main(["reproduce", "fig1", *flags])
         assert words in capsys.readouterr().err

@@ -57,13 +57,18 @@ def test_other_draws_give_no_narrower_interval_than_ours(monkeypatch):
     values = np.where(RNG.random((1, 40)) < 0.2, 1.0, 0.4) + 0.05 * RNG.standard_normal((1, 40))
     ours = simultaneous(values, 0.002)
     monkeypatch.setattr(intervals, "GUARD", 0.0)
-    frozen = np.random.RandomState
     widths = []
     for seed in range(1, 6):
-        monkeypatch.setattr(np.random, "RandomState", lambda _, seed=seed: frozen(seed))
+        monkeypatch.setattr(intervals, "SEED", seed)
         other = simultaneous(values, 0.002)
         widths.append(float((other.high - other.low)[0]))
     assert max(widths) <= float((ours.high - ours.low)[0])
+
+
+def test_ranks_are_from_above_and_equal_draws_have_that_of_the_last():
+    ordered, ranks = intervals._ranked(np.array([3.0, 1.0, np.inf, 3.0, np.inf, 0.5], np.float32))
+    np.testing.assert_array_equal(ordered, np.array([0.5, 1, 3, 3, np.inf, np.inf], np.float32))
+    np.testing.assert_array_equal(ranks, [4, 5, 2, 4, 2, 6])
 
 
 def test_a_twin_costs_nothing_and_another_claim_does():

@@ -1,6 +1,6 @@
 """Whole trajectories: one scan in JAX, batched over problems, step sizes and starts; the same steps in NumPy."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -14,6 +14,7 @@ from modeseek.bandit.categorical.divergences import DIVERGENCES, Field
 from modeseek.bandit.categorical.methods import METHODS
 from modeseek.bandit.categorical.metrics import Metrics, measure
 from modeseek.bandit.categorical.optimizers import OPTIMIZERS, Settings, State, initial
+from modeseek.bandit.categorical.paths import KeptPaths, Path, Progress
 from modeseek.bandit.categorical.problem import Problem
 from modeseek.bandit.categorical.simplex import (
     LOG_ZERO,
@@ -29,8 +30,6 @@ from modeseek.checks import whole
 
 OBJECTIVES: dict[str, Callable[[Problem], Field]] = {**DIVERGENCES, **METHODS}
 """Everything that can be descended, by name."""
-
-Progress = Callable[[Iterable[int]], Iterable[int]]
 
 BLOCK = 256
 """Runs that `batched` takes through all their steps side by side: as many as keep their state in cache."""
@@ -214,6 +213,19 @@ def batched(
     return kept
 
 
+def begun(
+    problem: Problem, log_start: np.ndarray, settings: Settings, *, objective: str = "reverse_kl", optimizer: str = "gd"
+) -> Path:
+    """`trajectory` in NumPy, float64, with nothing to compile: the same step functions, taken as they are asked for."""
+    field = OBJECTIVES[objective](problem)
+    state = initial(finite(np.asarray(log_start)))
+    return Path(state.policy.log_probs, confine(field, state), partial(OPTIMIZERS[optimizer], field, settings))
+
+
+kept = KeptPaths(begun)
+"""`begun` that goes on where the same run ended: for who changes the number of steps by hand."""
+
+
 def trajectory_numpy(
     problem: Problem,
     log_start: np.ndarray,
@@ -222,19 +234,9 @@ def trajectory_numpy(
     objective: str = "reverse_kl",
     optimizer: str = "gd",
     steps: int = 1000,
-    progress: Progress = iter,
 ) -> np.ndarray:
-    """`trajectory` in NumPy, float64, with nothing to compile: the same step functions in a Python loop."""
-    field = OBJECTIVES[objective](problem)
-    state = initial(finite(np.asarray(log_start)))
-    visited = np.empty((steps + 1, state.policy.log_probs.shape[-1]))
-    visited[0] = state.policy.log_probs
-    state = confine(field, state)
-    step = OPTIMIZERS[optimizer]
-    for t in progress(range(steps)):
-        state = step(field, settings, state)
-        visited[t + 1] = state.policy.log_probs
-    return visited
+    """So many steps of `begun`, `[E, K]`."""
+    return begun(problem, log_start, settings, objective=objective, optimizer=optimizer).until(steps)
 
 
 def simulate(
@@ -246,6 +248,7 @@ def simulate(
     settings: Settings | None = None,
     steps: int = 1000,
     progress: Progress = iter,
+    begin: Callable[..., Path] = begun,
 ) -> tuple[Float[np.ndarray, "O E K"], Metrics]:
     """The checked front door of the NumPy path: log-probabilities (-inf for zero) and metrics of each objective.
 
@@ -257,6 +260,7 @@ def simulate(
         settings: step size and the like.
         steps: gradient steps.
         progress: wraps the loop over steps of each objective, for a progress bar.
+        begin: makes each path, or `kept`.
 
     Raises:
         ValueError: an unknown name, a start that shares no category with the target, a run that diverges, or as
@@ -271,13 +275,8 @@ def simulate(
             raise ValueError(f"the start has no mass where the {name} has: no step could lead there")
     # Overflow is divergence, which is reported below in words.
     with np.errstate(divide="ignore", under="ignore", over="ignore", invalid="ignore"):
-        log_start = np.log(start)
-        paths = [
-            trajectory_numpy(
-                problem, log_start, settings, objective=name, optimizer=optimizer, steps=steps, progress=progress
-            )
-            for name in objectives
-        ]
+        begin = partial(begin, problem, np.log(start), settings, optimizer=optimizer)
+        paths = [begin(objective=name).until(steps, progress) for name in objectives]
         for name, path in zip(objectives, paths, strict=True):
             check_converging(name, path)
         measured = [measure(problem, path) for path in paths]

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from modeseek.bandit.categorical.dynamics import PAIR, Progress, check_names, check_run
+from modeseek.bandit.categorical.dynamics import PAIR, check_names, check_run
 from modeseek.bandit.categorical.optimizers import Settings
 from modeseek.bandit.categorical.options import KLOptions
+from modeseek.bandit.categorical.paths import Progress
 from modeseek.bandit.categorical.presets import Named, named_problem
 from modeseek.bandit.categorical.problem import Knobs, from_target
 from modeseek.bandit.categorical.simplex import check_distribution

@@ -130,7 +130,8 @@ def from_target(
         if missed.size:
             raise ValueError(f"the reference must have mass where the target has, got 0 for category {missed[0]}")
         present = np.where(reference > 0, reference, 1.0)
-        rewards = knobs.beta * np.log(np.maximum(target, 1e-12) / present)
+        # As a difference of logarithms: over a subnormal reference the ratio itself is beyond all numbers.
+        rewards = knobs.beta * (np.log(np.maximum(target, 1e-12)) - np.log(present))
     return _problem(log_of(target), reference, rewards, knobs, behavior)
 
 

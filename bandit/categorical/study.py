@@ -9,8 +9,9 @@ import xarray as xr
 
 from modeseek import __version__
 from modeseek.bandit.categorical.closed_forms import logarithmic_mean
-from modeseek.bandit.categorical.dynamics import PAIR, Progress, simulate
+from modeseek.bandit.categorical.dynamics import PAIR, simulate
 from modeseek.bandit.categorical.optimizers import Settings
+from modeseek.bandit.categorical.paths import Progress
 from modeseek.bandit.categorical.problem import Problem, from_target
 
 FRACTIONS = (0.1, 0.5, 0.9)

@@ -57,17 +57,21 @@ LABELS = {
 }
 
 
-def points(curve: Curve, panel: Panel) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+Points = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""A curve's x, its mean, and its standard error."""
+
+
+def points(curve: Curve, panel: Panel) -> Points:
     """A curve's x, mean over its finite seeds and their standard error, each `[step]`."""
     mean, error = over_seeds(curve.runs[curve.y or panel.y])
     x = curve.runs["step"] if panel.x == "step" else over_seeds(curve.runs[panel.x])[0]
     return x.values, mean.values, error.values
 
 
-def draw_panel(axes: Axes, panel: Panel) -> None:
-    """Mean over seeds as a line, its standard error as a band where x is the step."""
-    for curve in panel.curves:
-        x, mean, error = points(curve, panel)
+def draw_panel(axes: Axes, panel: Panel) -> list[Points]:
+    """Mean over seeds as a line, its standard error as a band where x is the step; the points of each curve."""
+    drawn = [points(curve, panel) for curve in panel.curves]
+    for curve, (x, mean, error) in zip(panel.curves, drawn, strict=True):
         keywords = curve.style.line(every=(0.05, 0.17))
         if curve.open:
             keywords |= {"markerfacecolor": "white", "markeredgecolor": curve.style.color, "markeredgewidth": 1.2}
@@ -82,9 +86,10 @@ def draw_panel(axes: Axes, panel: Panel) -> None:
         axes.set_xlim(left=0)
         axes.xaxis.set_major_formatter(ScalarFormatter())
     if panel.frontier is not None:
-        draw_frontier(axes, panel.frontier, np.concatenate([points(curve, panel)[0] for curve in panel.curves]))
+        draw_frontier(axes, panel.frontier, np.concatenate([x for x, _, _ in drawn]))
     if panel.signed:
         axes.axhline(0, color=GREY, linewidth=1)
+    return drawn
 
 
 def panels_figure(title: str, panels: Sequence[Sequence[Panel]]) -> Figure:

@@ -7,7 +7,7 @@ import numpy as np
 
 from modeseek.bandit.studies.cells import Cell, Results
 from modeseek.bandit.studies.claims import Claim
-from modeseek.bandit.studies.contrasts import distinct, fresh_values, level, shifted_values
+from modeseek.bandit.studies.contrasts import Taken, distinct, fresh_values, level, shifted_values
 from modeseek.bandit.studies.verdicts import LEAST_SEEDS, Question, Verdict, judge, judge_exact, scatters
 from modeseek.markdown import Align, markdown_table
 
@@ -70,10 +70,13 @@ def assess(claims: Sequence[Claim], results: Results, miss: float, least: int = 
     """
     there = [claim for claim in claims if all(cell in results for cell in claim.contrast.cells)]
     sampled = [claim for claim in there if not claim.contrast.exact]
-    values = np.stack([fresh_values(claim.contrast, results) for claim in sampled]) if sampled else np.zeros((0, 1))
+    taken: Taken = {}
+    values = (
+        np.stack([fresh_values(claim.contrast, results, taken) for claim in sampled]) if sampled else np.zeros((0, 1))
+    )
     together = miss * distinct(claim.contrast for claim in sampled)
     questions = [
-        Question(claim.kind, claim.margin, _scattered(claim, results), claim.standard_error) for claim in sampled
+        Question(claim.kind, claim.margin, _scattered(claim, results, taken), claim.standard_error) for claim in sampled
     ]
     verdicts = dict(zip([claim.name for claim in sampled], judge(values, questions, together, least), strict=True))
     for claim in there:
@@ -96,10 +99,10 @@ def on_most_seeds(found: Mapping[str, Assessment], judged: Iterable[Assessment])
     return {a.claim.name: a for a in judged if a.claim.name not in found or a.seeds >= found[a.claim.name].seeds}
 
 
-def _scattered(claim: Claim, results: Results) -> bool:
+def _scattered(claim: Claim, results: Results, taken: Taken) -> bool:
     """Whether the seeds of some cell of a claim scatter in what the claim measures."""
     return any(
-        scatters(fresh_values(level(term.measure, term.cell), results), term.measure.unit.negligible)
+        scatters(fresh_values(level(term.measure, term.cell), results, taken), term.measure.unit.negligible)
         for term in claim.contrast.terms
         if not term.cell.exact
     )

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
+import xarray
 from jaxtyping import Float
 
 from modeseek.bandit.studies.cells import Cell, Results, fresh_runs
@@ -80,19 +81,38 @@ def distinct(contrasts: Iterable[Contrast]) -> int:
     return len({contrast.up_to_sign for contrast in contrasts if not contrast.exact})
 
 
-def fresh_values(contrast: Contrast, results: Results) -> Float[np.ndarray, "*n"]:
-    """The contrast for each fresh seed, each cell at its own tuned learning rate; of an exact one its number, `[]`."""
+Taken = dict[tuple[Cell, Measure], tuple[np.ndarray, np.ndarray]]
+"""Cell and measure → the seeds, and the number of each; of an exact cell no seeds, and its number."""
+
+
+def fresh_values(contrast: Contrast, results: Results, taken: Taken | None = None) -> Float[np.ndarray, "*n"]:
+    """The contrast for each fresh seed, each cell at its own tuned learning rate; of an exact one its number, `[]`.
+
+    Args:
+        contrast: which.
+        results: of its cells.
+        taken: what other contrasts have measured in the same results, and where this one leaves what it measures:
+            those of a figure share most of it.
+    """
+    taken = {} if taken is None else taken
     total = np.asarray(-contrast.constant)
     paired: tuple[Cell, np.ndarray] | None = None
     for term in contrast.terms:
-        runs = results[term.cell] if term.cell.exact else fresh_runs(results[term.cell])
+        if (term.cell, term.measure) not in taken:
+            taken[term.cell, term.measure] = _measured(term, results[term.cell])
+        own, values = taken[term.cell, term.measure]
         if not term.cell.exact:
-            first, seeds = paired = paired or (term.cell, runs["seed"].values)
-            same = np.array_equal(runs["seed"].values, seeds)
+            first, seeds = paired = paired or (term.cell, own)
+            same = np.array_equal(own, seeds)
             require(same, f"{term.cell.name} and {first.name} have other fresh seeds and cannot be paired")
-        values = term.measure(runs).values
-        total = total + term.coefficient * values.astype(np.float64)
+        total = total + term.coefficient * values
     return np.asarray(total)
+
+
+def _measured(term: Term, dataset: xarray.Dataset) -> tuple[np.ndarray, np.ndarray]:
+    runs = dataset if term.cell.exact else fresh_runs(dataset)
+    seeds = np.empty(0) if term.cell.exact else runs["seed"].values
+    return seeds, term.measure(runs).values.astype(np.float64)
 
 
 def shifted_values(contrast: Contrast, results: Results, shift: int) -> Float[np.ndarray, "n"] | None:

@@ -54,9 +54,19 @@ def positive(name: str, value: float) -> None:
     require(low <= value <= high, f"{name} must be between {low:.3g} and {high:.3g}, as float32 is, got {value!r}")
 
 
+_HINTS: dict[type, dict[str, Any]] = {}
+"""Annotations of each class, read once: a figure's cells make hundreds of configurations."""
+
+
+def _hints(kind: type) -> dict[str, Any]:
+    if kind not in _HINTS:
+        _HINTS[kind] = typing.get_type_hints(kind)
+    return _HINTS[kind]
+
+
 def choices(instance: Any) -> None:
     """Require each field of a dataclass that is annotated with a `Literal` to hold one of its values."""
-    hints = typing.get_type_hints(type(instance))
+    hints = _hints(type(instance))
     for field in dataclasses.fields(instance):
         if typing.get_origin(hints[field.name]) is typing.Literal:
             allowed, value = typing.get_args(hints[field.name]), getattr(instance, field.name)
@@ -73,7 +83,7 @@ def typed(instance: Any) -> None:
     Raises:
         ValueError: the first field that holds something else, or none of its `Literal`'s values.
     """
-    hints = typing.get_type_hints(type(instance))
+    hints = _hints(type(instance))
     for field in dataclasses.fields(instance):
         held = _held(field.name, getattr(instance, field.name), hints[field.name])
         object.__setattr__(instance, field.name, held)

@@ -5,8 +5,10 @@ Gradients are exact expectations, as `categorical.methods` has them; what is max
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -150,8 +152,13 @@ def _preferred(problem: Problem) -> np.ndarray:
     return np.asarray(PAIR * mu[:, None] * mu[None, :] * preference_probabilities(problem.rewards))
 
 
-def _pairs_score(problem: Problem, log_probs: np.ndarray, loss: Callable[..., jnp.ndarray], knob: str) -> np.ndarray:
-    of_pairs = loss(margins(jnp.asarray(_log_ratios(problem, log_probs))), float(getattr(problem, knob)))
+@partial(jax.jit, static_argnames="loss")  # without, JAX compiles every operation by itself, in three times the time
+def _of_pairs(log_ratios: jax.Array, knob: jax.Array | float, loss: Callable[..., jax.Array]) -> jax.Array:
+    return loss(margins(log_ratios), knob)
+
+
+def _pairs_score(problem: Problem, log_probs: np.ndarray, loss: Callable[..., jax.Array], knob: str) -> np.ndarray:
+    of_pairs = _of_pairs(jnp.asarray(_log_ratios(problem, log_probs)), float(getattr(problem, knob)), loss)
     return np.asarray(-(_preferred(problem)[None] * np.asarray(of_pairs, np.float64)).sum((-2, -1)))
 
 
@@ -208,12 +215,15 @@ def constant(rest: Callable[[Problem], np.ndarray]) -> Callable[[Problem, np.nda
     return lambda problem, log_probs: np.broadcast_to(rest(problem), log_probs.shape)
 
 
+_weighted_likelihood = jax.jit(weighted_likelihood)
+
+
 def likelihood(rest: Callable[[Problem], np.ndarray]) -> Callable[[Problem, np.ndarray], np.ndarray]:
     """Σ μ F log π, the cross entropy to what is learnt."""
 
     def maximised(problem: Problem, log_probs: np.ndarray) -> np.ndarray:
         weights = np.broadcast_to(rest(problem), log_probs.shape)
-        losses = weighted_likelihood(jnp.asarray(log_probs), jnp.asarray(weights))
+        losses = _weighted_likelihood(jnp.asarray(log_probs), jnp.asarray(weights))
         return np.asarray(-np.asarray(losses, np.float64).sum(-1))
 
     return maximised

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from modeseek.bandit.categorical.dynamics import simulate
+from modeseek.bandit.categorical.dynamics import kept, simulate
 from modeseek.bandit.categorical.frontier import Responses, frontier
 from modeseek.bandit.categorical.optimizers import Settings
 from modeseek.bandit.categorical.presets import named_problem
@@ -84,7 +84,7 @@ def run(
     problem = from_rewards(np.exp(bandit.log_reference), sharpness * bandit.rewards, knobs)
     settings = Settings(step_size=np.float64(step_size))
     log_probs, metrics = simulate(
-        problem, objectives=(f"offline_{method}",), optimizer=optimizer, settings=settings, steps=steps
+        problem, objectives=(f"offline_{method}",), optimizer=optimizer, settings=settings, steps=steps, begin=kept
     )
     probs = np.exp(log_probs[0])
     return probs, probs @ bandit.rewards, metrics.reference_kl[0]

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from modeseek.bandit.categorical.criteria import inspect_pair
-from modeseek.bandit.categorical.dynamics import simulate
+from modeseek.bandit.categorical.dynamics import kept, simulate
 from modeseek.bandit.categorical.metrics import Metrics
 from modeseek.bandit.categorical.optimizers import Settings
 from modeseek.bandit.categorical.presets import PRESETS, named_problem
@@ -227,7 +227,13 @@ class KLModel(ViewModel[KLValues, KLResult]):
         start, target = np.asarray(values.start), np.asarray(values.target)
         problem, settings = _problem(values), Settings(step_size=np.float64(values.step_size))
         log_probs, metrics = simulate(
-            problem, start, objectives=RUNS, optimizer=values.optimizer, settings=settings, steps=values.steps
+            problem,
+            start,
+            objectives=RUNS,
+            optimizer=values.optimizer,
+            settings=settings,
+            steps=values.steps,
+            begin=kept,
         )
         rewards = metrics.expected_reward
         achievable = float(target @ problem.rewards)

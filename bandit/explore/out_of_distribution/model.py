@@ -13,7 +13,7 @@ from modeseek.bandit.categorical.closed_forms import (
     unseen_mass,
     unseen_peak,
 )
-from modeseek.bandit.categorical.dynamics import simulate
+from modeseek.bandit.categorical.dynamics import kept, simulate
 from modeseek.bandit.categorical.methods import preference_probabilities
 from modeseek.bandit.categorical.optimizers import Settings
 from modeseek.bandit.categorical.problem import Knobs, from_rewards
@@ -91,6 +91,7 @@ class OutOfDistributionModel(ViewModel[OutOfDistributionValues, OutOfDistributio
             optimizer=values.optimizer,
             settings=Settings(step_size=np.float64(values.step_size)),
             steps=values.steps,
+            begin=kept,
         )
         gain = ipo_gain(preference_probabilities(rewards), COMPARED / 2.0, values.tau)
         rests = [

@@ -12,15 +12,13 @@ from modeseek.bandit.explore.reproduce.charts import RING, Rates, Verdicts, fit_
 from modeseek.bandit.explore.reproduce.model import READINGS, ReproduceModel
 from modeseek.bandit.explore.toolkit.canvas import WIDTH, Panel, Scene, rectangles
 from modeseek.bandit.figures.intervals import Interval, draw_intervals
-from modeseek.bandit.figures.panels import LABELS, draw_panel, points
+from modeseek.bandit.figures.panels import LABELS, Points, draw_panel
 from modeseek.bandit.figures.panels import Panel as Drawn
 from modeseek.bandit.figures.style import BLACK, GREY, PURPLE, VERMILLION
 from modeseek.bandit.simulator.conventions import PRESETS as CONVENTIONS
 from modeseek.bandit.studies.reproduce.draw import INTERVALS, PANELS, problem_dataset
 from modeseek.bandit.studies.reproduce.targets import FIG2, TARGETS, BanditTarget
 
-Points = tuple[np.ndarray, np.ndarray, np.ndarray]
-"""A curve's x, its mean, and its standard error."""
 SHORTER = {"R1 (peak far from the reference)": "R1 (peak far)", "R2 (peak near it)": "R2 (peak near)"}
 """Titles of panels, where there is little room."""
 MOST_ROWS, MOST_COLUMNS, MOST_CURVES = 2, 3, 8
@@ -112,7 +110,7 @@ class _Figure(Panel):
         for r, row in enumerate(rows):
             for c, panel in enumerate(row):
                 axes = self._axes[r * columns + c]
-                draw_panel(axes, panel)
+                there = draw_panel(axes, panel)
                 axes.set_title(SHORTER.get(panel.title, panel.title))
                 if c and alike:
                     axes.set_ylabel("")
@@ -121,7 +119,6 @@ class _Figure(Panel):
                 axes.grid(True, axis="both")
                 # Numbers on axes take most of a drawing's time; a logarithmic axis chooses its own.
                 axes.locator_params("y" if panel.log_steps else "both", nbins=4)
-                there = [points(curve, panel) for curve in panel.curves]
                 _fit(axes, panel, there)
                 handles, labels = axes.get_legend_handles_labels()
                 found |= dict(zip(labels, handles, strict=True))

@@ -15,10 +15,10 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure, SubFigure
 from PIL import Image
 
+from modeseek.bandit.explore.toolkit.lettering import LetteringCanvas
 from modeseek.bandit.figures.style import StyledFigure, save_figure, style
 
 DPI = 100
@@ -97,7 +97,7 @@ class Canvas:
     def __init__(self, scene: Scene) -> None:
         with _settings():
             self.figure = StyledFigure(figsize=scene.size, dpi=DPI)
-            self._agg = FigureCanvasAgg(self.figure)
+            self._agg = LetteringCanvas(self.figure)
             self._panels = list(scene.panels(self.figure))
         self._moving = [artist for panel in self._panels for artist in panel.moving]
         for artist in self._moving:
