@@ -165,7 +165,7 @@ def test_what_notebook_08_says_is_so():
 
     offline = {center: end_of("ipo", center) for center in centers()}
     gain = {center: end_of("on_policy_ipo", center).mean() - offline[center].mean() for center in centers()}
-    assert said(r"ends at (\.\d+) with the peak at 20 and at (\.\d+) at 70;") == (
+    assert said(r"ends at (\.\d+) with the peak at 20 and at (\.\d+) at 70, at the rate") == (
         round(offline[20].mean(), 2),
         round(offline[70].mean(), 2),
     )

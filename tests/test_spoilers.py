@@ -57,7 +57,7 @@ SPOILERS: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "07_kl_explorer": {
         "separation": (r"case[-_ ]?1[-_ ]fails", r"separates the pair less", r"the factor p\b", r"strong only where"),
-        "race": (r"forward KL is ahead at half", r"fades as p\b", r"the factor p\b", r"aggressive one \*where"),
+        "race": (r"forward KL is ahead at half", r"as p comes near q", r"the factor p\b", r"aggressive one \*where"),
     },
     "08_phase_diagram": {
         "crossing": (r"at 50 and 60 some do", r"on-policy IPO's( seeds)? after 200", r"where the peak is far"),

@@ -193,7 +193,7 @@ def test_the_projects_claims_are_undecided_for_want_of_twenty_seeds():
     project = (ROOT / "docs" / "teaching.md").read_text().partition("**The project.**")[2].partition("## ")[0]
     table = (ROOT / "docs" / "reproduction.md").read_text()
     for listed, claims in (
-        ("B = 100 than with B = 1000. The same on R2", [f"On R{k}, on-policy Best-of-N ends higher" for k in (1, 2)]),
+        ("B = 100 than with B = 1000, on R1 and on R2", [f"On R{k}, on-policy Best-of-N ends higher" for k in (1, 2)]),
         ("T = 10 than with T = 7", ["RWR learns faster (mean reward over the run) with T = 10 than with T = 7"]),
         ("T = 1 than with T = 10", ["RWR learns faster (mean reward over the run) with T = 1 than with T = 10"]),
         ("PPO learns as fast with T = 10 as with T = 1", ["PPO learns as fast (mean reward over the run)"]),

@@ -70,6 +70,7 @@ class Verdict(NamedTuple):
         reverse: Δ_r/η.
         threshold: L(q₁, q₂) in case 1, I exp(-KL) in cases 2 and 3; NaN otherwise.
         reverse_larger: whether Δ_r > Δ_f.
+        pair: the two categories in the order that the numbers are of.
     """
 
     case: str
@@ -77,6 +78,7 @@ class Verdict(NamedTuple):
     reverse: float
     threshold: float
     reverse_larger: bool
+    pair: tuple[int, int]
 
 
 def inspect_pair(p: np.ndarray, q: np.ndarray, first: int, second: int, tolerance: float = 1e-9) -> Verdict:
@@ -105,4 +107,4 @@ def inspect_pair(p: np.ndarray, q: np.ndarray, first: int, second: int, toleranc
         threshold = float(identric_mean(p[0], p[1]) * np.exp(-reverse_divergence(p, q)))
     elif abs((q[0] - p[0]) - (q[1] - p[1])) < tolerance and not same_p:
         case = "equal gap"
-    return Verdict(case, forward, reverse, threshold, reverse > forward)
+    return Verdict(case, forward, reverse, threshold, reverse > forward, (first, second))

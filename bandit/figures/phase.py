@@ -1,4 +1,4 @@
-"""Winner maps: place of the peak against another condition, a colour a method, ties hatched."""
+"""Winner maps: place of the peak against another condition, one colour per method, ties grey and hatched."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -12,11 +12,15 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
 from modeseek.bandit.figures.methods import method_line, styles_of
-from modeseek.bandit.figures.style import BLACK, GREY, WIDTH, new_figure, style
+from modeseek.bandit.figures.style import BLACK, WIDTH, new_figure, style
 from modeseek.bandit.objectives.registry import variant
 
 OFFLINE_TINT = 0.45
 """How much white an offline method's colour has, where both sides of one method are drawn."""
+
+
+TIE = 0.95
+"""Grey of a cell that nobody has won."""
 
 
 class WinnerMap(NamedTuple):
@@ -42,8 +46,8 @@ class WinnerMap(NamedTuple):
 def phase_figure(maps: Sequence[WinnerMap], methods: Sequence[str], title: str, columns: int = 3) -> Figure:
     """All slices side by side, and one legend.
 
-    A cell has the colour and, in it, the marker of each method that may be the best there: alone it has won; several
-    are tied, and the cell is hatched and has the pale colour of the one with the highest mean. White was not run.
+    In a cell stand the markers of all methods that may be the best there. One alone has won, and the cell has its
+    colour; several are tied, and the cell is grey and hatched. White was not run.
 
     Args:
         maps: one a slice.
@@ -62,7 +66,9 @@ def phase_figure(maps: Sequence[WinnerMap], methods: Sequence[str], title: str, 
         figure.suptitle(title, fontsize=10)
         shown = [m for m in range(len(methods)) if any(each.among[each.leader >= 0][:, m].any() for each in maps)]
         handles: list[Any] = [method_key(methods, m) for m in shown]
-        tie = Rectangle((0, 0), 1, 1, facecolor="#EEEEEE", edgecolor=GREY, hatch="////", linewidth=0, label="a tie")
+        tie = Rectangle(
+            (0, 0), 1, 1, facecolor=(TIE,) * 3, edgecolor="#CFCFCF", hatch="////", linewidth=0, label="a tie"
+        )
         figure.legend(handles=[*handles, tie], loc="outside lower center", ncols=min(5, len(handles) + 1))
     return figure
 
@@ -102,22 +108,22 @@ def _draw(axes: Axes, each: WinnerMap, methods: Sequence[str]) -> None:
     tied = each.among.sum(axis=-1) > 1
     there = each.leader >= 0
     fill = np.where(there[..., None], colors[each.leader], 1.0)
-    fill = np.where((tied & there)[..., None], 0.4 * fill + 0.6, fill)
+    fill = np.where((tied & there)[..., None], TIE, fill)
     axes.imshow(fill, origin="lower", aspect="auto", interpolation="nearest")
     for a, b in np.argwhere(tied & there):
-        axes.add_patch(Rectangle((b - 0.5, a - 0.5), 1, 1, fill=False, hatch="////", edgecolor="#777777", linewidth=0))
+        axes.add_patch(Rectangle((b - 0.5, a - 0.5), 1, 1, fill=False, hatch="////", edgecolor="#CFCFCF", linewidth=0))
     for a, b in np.argwhere(there):
         among = np.flatnonzero(each.among[a, b]).tolist()
         for place, m in zip(_places(len(among)), among, strict=True):
-            face = "white" if not variant(methods[m]).on_policy else BLACK
+            ink = styles[methods[m]].color if len(among) > 1 else BLACK
             axes.plot(
                 b + place[0],
                 a + place[1],
                 marker=styles[methods[m]].marker,
-                color=face,
-                markersize=4.2 * _size(styles[methods[m]].marker),
-                markeredgecolor="white" if face == BLACK else BLACK,
-                markeredgewidth=0.5,
+                color=ink if variant(methods[m]).on_policy else "white",
+                markersize=4.6 * _size(styles[methods[m]].marker),
+                markeredgecolor=BLACK if variant(methods[m]).on_policy else ink,
+                markeredgewidth=0.4 if variant(methods[m]).on_policy else 1.0,
             )
     axes.grid(False)
     axes.set_xticks(range(len(each.columns)), list(each.columns))

@@ -39,7 +39,7 @@ LESSONS = (
         ("negative-over-pref_ft-min", "negative-over-pref_ft-skew"),
     ),
     Lesson(
-        "Together: on-policy pairs learn faster than either half, offline pairs and on-policy RWR.",
+        "Together: on-policy pairs learn faster, or end higher, than either half, offline pairs and on-policy RWR.",
         ("on-policy-ipo-over-ipo-mean-R1", "on-policy-ipo-over-rwr-final-R1"),
         ("on-policy-dpo-over-dpo-mean-min", "on-policy-dpo-over-rwr-mean-min"),
     ),

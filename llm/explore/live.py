@@ -84,7 +84,7 @@ def begin(sft_steps: int = SFT_STEPS, say: Say = _say) -> Start:
         folder = Path(name)
         corpus = read_corpus(folder, sizes, watch)
         found = stage(folder, "sft", lambda own: fine_tuned(own, corpus, sizes, watch), watch)
-        say(f"held-out loss: {found['held_out_loss_before']:z.2f}, then {found['held_out_loss']:z.2f} nats a token")
+        say(f"held-out loss: {found['held_out_loss_before']:z.2f}, then {found['held_out_loss']:z.2f} nats per token")
         return Start(corpus, opened(folder / "sft" / POLICY))
 
 
@@ -181,7 +181,7 @@ def _caption(lengths: Mapping[str, Sequence[float]]) -> str:
             f"{variant(method).title} here: {tokens[0]:z.1f} tokens at first, {half}, {tokens[-1]:z.1f} at last."
         )
     return (
-        f"{' '.join(said)} Here: one seed, {LAPTOP.minibatch_size} responses a step, judged by their true length. "
+        f"{' '.join(said)} Here: one seed, {LAPTOP.minibatch_size} responses per step, judged by their true length. "
         f"Recorded: mean ± standard error of {LAPTOP.protocol.fresh_seeds} fresh seeds, held-out prompts, trained on a "
         "reward model's judgement."
     )

@@ -85,8 +85,8 @@ def predict_where() -> Prediction:
     return Prediction(
         "In the bandit methods end farther apart on R1, whose peak the reference hardly visits, than on R2. Here Min "
         "Length is the far peak (shorter is better), Mode Length the near one (the reference's own mean length is "
-        "best). Take the final gold reward of five tuned methods, best less worst, as a share of all that the "
-        "reference leaves to be gained. Where is it larger?",
+        "best). Five methods are tuned. Subtract the worst one's final gold reward from the best one's, and divide by "
+        "how far the reference is below the maximum. Where is this share larger?",
         ("On Min Length.", "On Mode Length.", "Ten seeds cannot tell."),
         truth,
     )

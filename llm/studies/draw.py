@@ -177,20 +177,20 @@ def _eos(results: Results) -> list[list[Panel]]:
 
 
 PANELS: dict[LanguageTarget, tuple[str, Rows]] = {
-    targets.FIG5: ("Figure 5: B samples a collection", _fig5),
+    targets.FIG5: ("Figure 5: B samples per collection", _fig5),
     targets.FIG6: ("Figure 6: negative gradients, offline", _fig6),
-    targets.FIG7: ("Figure 7: B samples a collection, common words in AlpacaFarm's place", _fig7),
+    targets.FIG7: ("Figure 7: B samples per collection, common words in AlpacaFarm's place", _fig7),
     targets.FIG8: ("Figure 8: negative gradients, common words in AlpacaFarm's place", _full_scale("expected_reward")),
     targets.FIG9: ("Figure 9: implicit rewards of held-out responses", _fig9),
     targets.FIG10: ("Figure 10: on-policy sampling and negative gradients", _fig10),
-    targets.FIG11: ("Figure 11: PPO, B samples a collection", _fresh("ppo", "min_length")),
-    targets.FIG12: ("Figure 12: PPO, B samples a collection", _fresh("ppo", "mode_length")),
-    targets.FIG13: ("Figure 13: PPO, B samples a collection", _fresh("ppo", "skew_length")),
+    targets.FIG11: ("Figure 11: PPO, B samples per collection", _fresh("ppo", "min_length")),
+    targets.FIG12: ("Figure 12: PPO, B samples per collection", _fresh("ppo", "mode_length")),
+    targets.FIG13: ("Figure 13: PPO, B samples per collection", _fresh("ppo", "skew_length")),
     targets.FIG15: ("Figure 15: T passes over each collection", _reuse("min_length")),
     targets.FIG17: ("Figure 17: margin between held-out responses, offline", _fig17),
     targets.FIG20: ("Figure 20: every method on Mode Length", _fig20),
-    targets.FIG21: ("Figure 21: RWR, B samples a collection", _fresh("rwr", "min_length")),
-    targets.FIG22: ("Figure 22: RWR, B samples a collection", _fresh("rwr", "skew_length")),
+    targets.FIG21: ("Figure 21: RWR, B samples per collection", _fresh("rwr", "min_length")),
+    targets.FIG22: ("Figure 22: RWR, B samples per collection", _fresh("rwr", "skew_length")),
     targets.FIG23: ("Figure 23: T passes over each collection", _reuse("skew_length")),
     targets.EOS_TARGET: ("Which tokens are trained, Min Length", _eos),
 }

@@ -65,7 +65,7 @@ FIG3 = _target(
 )
 FIG5 = _target(
     "fig5",
-    "On-policy RWR and REINFORCE with B samples a collection: gold reward over the same gradient steps.",
+    "On-policy RWR and REINFORCE with B samples per collection: gold reward over the same gradient steps.",
     [cell for m in ("rwr", "reinforce") for s in LENGTHS for cell in _stale(m, s)],
     claims.ON_FIG5,
     deviations=f"{TWO_B}. With B = M all of REINFORCE's samples are the policy's own: its runs are PPO's.",
@@ -79,7 +79,7 @@ FIG6 = _target(
 )
 FIG7 = _target(
     "fig7",
-    "On-policy RWR and REINFORCE with B samples a collection, where the gold reward is not length.",
+    "On-policy RWR and REINFORCE with B samples per collection, where the gold reward is not length.",
     STALENESS_PLAIN.values(),
     claims.ON_FIG7,
     deviations=f"common words stand in for AlpacaFarm's human preferences; {TWO_B}.",
@@ -107,21 +107,21 @@ FIG10 = _target(
 )
 FIG11 = _target(
     "fig11",
-    "PPO with B samples a collection on Min Length.",
+    "PPO with B samples per collection on Min Length.",
     _stale("ppo", "min_length"),
     claims.ON_FIG11,
     deviations=f"{TWO_B}. {PPO_ROW}",
 )
 FIG12 = _target(
     "fig12",
-    "PPO with B samples a collection on Mode Length.",
+    "PPO with B samples per collection on Mode Length.",
     _stale("ppo", "mode_length"),
     claims.ON_FIG12,
     deviations=f"{TWO_B}. {PPO_ROW}",
 )
 FIG13 = _target(
     "fig13",
-    "PPO with B samples a collection on Skew Length; Min Length's beside it for the claim about gaps.",
+    "PPO with B samples per collection on Skew Length; Min Length's beside it for the claim about gaps.",
     [*_stale("ppo", "skew_length"), *_stale("ppo", "min_length")],
     claims.ON_FIG13,
     deviations=f"{TWO_B}. {PPO_ROW} {OUTSIDE}",
@@ -153,14 +153,14 @@ FIG20 = _target(
 )
 FIG21 = _target(
     "fig21",
-    "RWR with B samples a collection on Min Length.",
+    "RWR with B samples per collection on Min Length.",
     _stale("rwr", "min_length"),
     claims.ON_FIG21,
     deviations=f"{TWO_B}. The claim about length is figure 5's.",
 )
 FIG22 = _target(
     "fig22",
-    "RWR with B samples a collection on Skew Length.",
+    "RWR with B samples per collection on Skew Length.",
     _stale("rwr", "skew_length"),
     claims.ON_FIG22,
     deviations=f"{TWO_B}. The claim about length is figure 5's.",

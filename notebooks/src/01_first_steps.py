@@ -23,9 +23,9 @@
 # | y₄ | Melbourne, of course. | .10 | −1.5 |
 # | y₅ | Canberra. | .05 | 1.5 |
 #
-# The policy is a softmax of one number an answer, its **logit** f: $\pi(y_j) = e^{f_j} / \sum_k e^{f_k}$. Training moves the
-# logits. The policy before training is the **reference** π_ref: it has read a lot, and we want to change how it answers
-# without making it forget that. How good an answer is, its **reward** r, is the last column.
+# The policy is a softmax of one number per answer, its **logit** f: $\pi(y_j) = e^{f_j} / \sum_k e^{f_k}$. Training
+# moves the logits. The policy before training is the **reference** π_ref: it has read a lot, and we want to change how
+# it answers without making it forget that. How good an answer is, its **reward** r, is the last column.
 #
 # **Question.** How can a model be taught to give the better answers, and what do its teachers maximise?
 
@@ -62,18 +62,18 @@ FirstStepsExplorer(
 #
 # $$\mathrm{KL}(\pi \,\|\, \pi_{\mathrm{ref}}) = \sum_j \pi(y_j) \log \frac{\pi(y_j)}{\pi_{\mathrm{ref}}(y_j)} .$$
 #
-# One term an answer: positive where the policy has more than the reference, negative where it has less, and weighed by what
-# the *policy* does. The sum is never negative, and 0 only where both are equal. Its unit, with natural logarithms, is the
-# **nat**. Exchange the two and it is another number, so always read who stands first.
+# There is one term per answer: positive where the policy has more than the reference, negative where it has less, and
+# weighed by what the *policy* does. The sum is never negative, and 0 only where both are equal. Its unit, with natural
+# logarithms, is the **nat**. Exchange the two and it is another number, so always read who stands first.
 #
-# Fine-tuning maximises the reward less its price, β a nat (eq. 2):
+# Fine-tuning maximises the reward minus its price of β per nat (eq. 2):
 #
 # $$\max_\pi\; \mathbb{E}_\pi[r] - \beta\, \mathrm{KL}(\pi \,\|\, \pi_{\mathrm{ref}}), \qquad\text{whose optimum is}\qquad
 # \pi^*(y) = \frac{\pi_{\mathrm{ref}}(y)\, e^{r(y)/\beta}}{Z},$$
 #
-# Z being what makes it sum to 1. Below the policy is bent by hand, without any training: π_ref exp(λ r)/Z, with λ from 0 to
-# 2/β. Move **step** and watch the terms of KL, and how the dotted reward goes on rising where reward less price falls; then
-# change **β**.
+# Z being what makes it sum to 1. Below the policy is bent by hand, without any training: π_ref exp(λ r)/Z, with λ from
+# 0 to 2/β. Here β = .5, and step 30 of 60 is λ = 1/β, which is π*. Move **step** and watch the terms of KL, and how the
+# dotted reward goes on rising where reward less price falls; then change **β**.
 
 # %%
 FirstStepsExplorer(
@@ -99,9 +99,10 @@ FirstStepsExplorer(
 # A(y) = r(y) - \beta \log\frac{\pi(y)}{\pi_{\mathrm{ref}}(y)} - \text{its mean under } \pi .$$
 #
 # Samples and advantages count as given numbers while the gradient is taken: only the log π(y) that stands there is
-# differentiated. (I.2.3 divides A by its standard deviation too; that changes how long a step is, not where it goes.) The
-# policy gradient is **on-policy**: samples come from the policy that is being trained, new ones at every step. Pictures here
-# show the mean over all samples that it could draw, so nothing in them is due to luck.
+# differentiated. (I.2.3 divides A by its standard deviation too; that changes how long a step is, not where it goes.
+# Near π*, where all A are nearly zero, it keeps the steps long.) The policy gradient is **on-policy**: samples come
+# from the policy that is being trained, new ones at every step. Pictures here show the mean over all samples that it
+# could draw, so nothing in them is due to luck.
 
 # %%
 from modeseek.bandit.explore.first_steps.questions import predict_first
@@ -130,10 +131,11 @@ first.reveal
 # $$L = -\mathbb{E}_{y \sim \pi_{\mathrm{gen}}}\bigl[\min\bigl(\rho A,\; \mathrm{clip}(\rho, 1-\varepsilon, 1+\varepsilon)\,
 # A\bigr)\bigr].$$
 #
-# A good answer that is already 1 + ε times as likely, or a bad one below 1 − ε, is not pulled any further. Nothing brings it
-# back either: the step that crosses the line goes beyond it. Here samples are fresh every sixth step, and ε = .2. Move **step**
-# from 6 to 8: two arrows go out at 7, two more at 8, as their bars have passed a dashed line. The fifth answer, y₃, hardly
-# moves.
+# A good answer that is already 1 + ε times as likely, or a bad one below 1 − ε, is not pulled any further. Nor does the
+# objective pull it back: the step that crosses the line ends beyond it. What still moves it are the pulls on the other
+# answers, through the softmax. Here samples are fresh every sixth step, and ε = .2. Move **step** from 6 to 8: two
+# arrows go out at 7, two more at 8, as their bars have passed a dashed line. The fifth answer, y₃, hardly moves.
+# Without an arrow of its own y₂'s ratio still goes from 1.26 at step 7 back to 1.21 at step 11.
 
 # %%
 FirstStepsExplorer(preset="ppo", step=7, hide=("preset", "other", "reference", "draws", "state", "export"))
@@ -141,17 +143,19 @@ FirstStepsExplorer(preset="ppo", step=7, hide=("preset", "other", "reference", "
 # %% [markdown]
 # ## DPO: no rewards, only pairs
 #
-# π* says what reward a policy would be the optimum of: $r(y) = \beta \log \frac{\pi(y)}{\pi_{\mathrm{ref}}(y)}$ plus a
-# constant, the **implicit reward** (eq. 4). Put it into the reward model's objective (eq. 3), and preferences train the policy
-# itself, with neither rewards nor samples of its own: **direct preference optimisation**.
+# Solve the formula of π* above for r: $r(y) = \beta \log \frac{\pi^*(y)}{\pi_{\mathrm{ref}}(y)} + \beta \log Z$. The
+# constant β log Z is the same for all answers, and only differences of rewards count. So every policy is the best one
+# for some reward, its **implicit reward** $\beta \log \frac{\pi(y)}{\pi_{\mathrm{ref}}(y)}$ (eq. 4). Put it into the
+# reward model's objective (eq. 3), and preferences train the policy itself, with neither rewards nor samples of its
+# own: **direct preference optimisation**.
 #
 # $$L = -\mathbb{E}_{y_w \succ y_l}\bigl[\log \sigma(\beta m)\bigr], \qquad m = \log\frac{\pi(y_w)}{\pi_{\mathrm{ref}}(y_w)} -
 # \log\frac{\pi(y_l)}{\pi_{\mathrm{ref}}(y_l)} .$$
 #
-# m is the **margin** of a pair. DPO is **offline**: the pairs were drawn once, here from the reference. The chosen answer of a
-# pair is pulled up by $w = \beta\, \sigma(-\beta m)$ and the rejected one down by as much. A pull downwards is called a
-# **negative gradient**. At the reference m = 0 and the pull is β/2; it fades as the margin grows. The arrows are the mean over
-# all pairs.
+# m is the **margin** of a pair. DPO is **offline**: the pairs were drawn once, here from the reference. The chosen
+# answer of a pair is pulled up by $w = \beta\, \sigma(-\beta m)$ (the derivative of log σ(βm) by m) and the rejected
+# one down by as much. A pull downwards is called a **negative gradient**. At the reference m = 0 and the pull is β/2;
+# it fades as the margin grows. The arrows are the mean over all pairs.
 
 # %%
 from modeseek.bandit.explore.first_steps.questions import predict_end
@@ -173,10 +177,14 @@ end.reveal
 #
 # $$L = \mathbb{E}_{y_w \succ y_l}\Bigl[\Bigl(m - \frac{1}{2\tau}\Bigr)^2\Bigr].$$
 #
-# Its pulls are ±2 (1/(2τ) − m): zero at the target, and turned round beyond it. Where judges differ, a pair counts both ways
-# round and the margin rests in between: the policy comes to $\pi_{\mathrm{ref}}(y) \exp(p(y)/\tau)/Z$, p(y) being how often y
-# is preferred to an answer of the reference. Between two answers p differs by less than 1, so a rare answer gains less than
-# 1/τ nats on another, however good it is. (One pair asks for half of that; margins over answers in between add up.)
+# Its pulls are ±2 (1/(2τ) − m): zero at the target, and turned round beyond it. Where judges differ, a pair counts both
+# ways round and the margin rests in between: the policy comes to $\pi_{\mathrm{ref}}(y) \exp(p(y)/\tau)/Z$, p(y) being
+# how often y is preferred to an answer of the reference. Here τ = .15 (the control is called β (τ of IPO)), and each
+# pair asks for 3.3 nats. Its judges do not always agree, so what they ask is partly contradictory, and the curve below
+# right ends at −8.7 and not at 0.
+#
+# Two answers may end farther apart than one pair asks, but by less than 1/τ nats, twice as much: p differs between them
+# by less than 1. A rare answer gains no more than that on another, however good it is.
 
 # %%
 FirstStepsExplorer(preset="ipo", step=1, hide=("preset", "other", "reference", "draws", "state", "export"))
@@ -189,8 +197,9 @@ FirstStepsExplorer(preset="ipo", step=1, hide=("preset", "other", "reference", "
 #
 # $$L = -\mathbb{E}_{y \sim \pi_{\mathrm{ref}}}\bigl[F(y) \log \pi(y)\bigr], \qquad F(y) \propto e^{r(y)/\beta}.$$
 #
-# All arrows point upwards. What is pulled up less than its share goes down all the same, since probabilities sum to 1.
-# Samples are the reference's here, and it comes to rest at π*; the paper draws them anew from the policy, again and again.
+# Here β = .5, and all arrows point upwards. What is pulled up less than its share goes down all the same, since
+# probabilities sum to 1. Samples are the reference's here, and it comes to rest at π*; the paper draws them anew from
+# the policy, again and again.
 
 # %%
 FirstStepsExplorer(preset="rwr", step=3, hide=("preset", "other", "reference", "draws", "state", "export"))
@@ -198,7 +207,7 @@ FirstStepsExplorer(preset="rwr", step=3, hide=("preset", "other", "reference", "
 # %% [markdown]
 # ## Best-of-N: the best of a few
 #
-# Simplest of all: draw N answers, keep the best, raise its log-likelihood (I.2.1):
+# Simplest of all: draw N answers (N = 4 here), keep the best, raise its log-likelihood (I.2.1):
 #
 # $$L = -\log \pi(y_{\mathrm{best}}), \qquad P(y_{\mathrm{best}} = y_j) = \pi_{\mathrm{ref}}(r \le r_j)^N -
 # \pi_{\mathrm{ref}}(r < r_j)^N .$$
@@ -227,10 +236,12 @@ best
 # question. In notebook 00 and in the recorded runs from 05 on the policy gradient and PPO have no price: β is 0 in the advantage,
 # and they go on to the best answer alone.
 #
-# Why have a price at all? Here the rewards were known. A reward model that was fitted to few comparisons is wrong in places.
-# In one of this project's trials a response has three tokens, the reward model is fitted to 50 comparisons, and PPO has no price.
-# Then the policy's true reward falls by .11 from its peak to the end of training, while the learnt one still gains .15 (means of
-# 400 seeds). With β = .1 it falls by .02, but from a lower peak: .57 instead of .76. The picture is in `docs/followups.md`,
+# Why have a price at all? Here the rewards were known. A reward model that was fitted to few comparisons is wrong in
+# places. In one of this project's trials a response has three tokens, the reward model is fitted to 50 comparisons, and
+# PPO has no price. Then the policy's true reward rises to .76 and falls to .65 by the end of training, while the learnt
+# one still gains .15: whoever watches the learnt reward does not see the fall (means of 400 seeds). With β = .1 the
+# true reward hardly falls, from .57 to .55, but it never gets as high either, and ends below the run without a price.
+# So this price prevents most of the fall, and does not pay for itself here. The picture is in `docs/followups.md`,
 # chapter 2210.10760.
 
 # %% [markdown]

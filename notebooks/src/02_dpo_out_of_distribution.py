@@ -31,11 +31,11 @@ stopping
 # %% [markdown]
 # ## Explore
 #
-# Tabular policies (one logit an answer) from the same reference; all gradients are exact. Adam makes steps of them: it divides
-# a logit's gradient by the size of its recent ones, so that a small gradient moves its logit about as far as a large one. DPO and
-# IPO are given comparisons of y₁ and y₂ only, with P(y₁ ≻ y₂) = σ(r₁ − r₂); RL, which is notebook 01's policy gradient with its
-# KL, is given the rewards of all three. A point of the triangle is a policy: the nearer to a corner, the more of that answer.
-# Open markers: where each comes to rest. Things to try:
+# Tabular policies (one logit per answer) from the same reference; all gradients are exact. Adam makes steps of them: it
+# divides a logit's gradient by the size of its recent ones, so that a small gradient moves its logit about as far as a
+# large one. DPO and IPO are given comparisons of y₁ and y₂ only, with P(y₁ ≻ y₂) = σ(r₁ − r₂); RL, which is notebook
+# 01's policy gradient with its KL, is given the rewards of all three. A point of the triangle is a policy: the nearer
+# to a corner, the more of that answer. Open markers: where each comes to rest. Things to try:
 #
 # - play the presets `y1-rare` and `y1-very-rare`: the curve in the middle is a closed form. Do DPO and IPO leave it?
 # - `y1-common`: what is different about its reference, and what follows from that?

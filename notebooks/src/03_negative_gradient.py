@@ -33,10 +33,11 @@ figure16
 # %% [markdown]
 # ## Explore
 #
-# One logit per response, and responses are counted from 0. A step changes the logits by η (c₁ ∇log p_w − c₂ ∇log p_l), eq. 7:
-# it pulls w, the preferred response, up and pushes l, the rejected one, down. Left below: what *this step's* negative term
-# alone does to every probability. Middle: Lemma E.2's gauge, how much log p of each response gains as l is pushed. Right:
-# the long run, with the negative term and without. Things to try:
+# One logit per response, and responses are counted from 0. A step changes the logits by η (c₁ ∇log p_w − c₂ ∇log p_l),
+# eq. 7: it pulls w, the preferred response, up and pushes l, the rejected one, down. Left below: what *this step's*
+# negative term alone does to every probability. Middle: Lemma E.2's gauge, how much log p of each response gains as l
+# is pushed; a response that gains is called *aligned*. Right: the long run, with the negative term and without. Things
+# to try:
 #
 # - `push-rare-down` against `push-likely-down`: choose another **rejected l** and watch who gains;
 # - `E2-not-aligned`: the ring of w is below zero; then play, and see where it ends all the same;

@@ -15,10 +15,10 @@
 # of responses, score them, take a few gradient steps, sample again. (*Bandit* is the field's name for a problem where one
 # choice is made and one reward is given.)
 #
-# The reference is a histogram of random numbers. They come from a Cauchy distribution, which has very long tails, and are
-# sorted into 100 bins of (−1, 1), one a token. What falls outside is *piled up* in the two outer bins; hence token 0 has .31
-# and token 99 has .07. The paper says that it "clips" them. That may also mean that they are *discarded*, and has nothing to
-# do with PPO's clip.
+# The reference is a histogram of random numbers. They come from a Cauchy distribution, which has very long tails, and
+# are sorted into 100 bins of (−1, 1), one per token. What falls outside is *piled up* in the two outer bins; hence
+# token 0 has .31 and token 99 has .07. The paper says that it "clips" them. That may also mean that they are
+# *discarded*, and has nothing to do with PPO's clip.
 #
 # **Question.** What does training look like, token by token?
 
@@ -40,9 +40,10 @@ price
 #
 # What you see first was recorded: five seeds (runs that differ in their random numbers alone), 40 collections of 100
 # responses, 10 gradient steps on each. **Play** it, or move **collection**. On the left, on one token axis: the policy
-# beside the reference, the reward, and the best policy that is as far from the reference (dashed); the distribution at each
-# position; and the batch that the last gradient steps were taken on, a row a response, pushed up or down. On the right: the
-# reward against the step and against its price in nats, below the most that is possible.
+# beside the reference, the reward, and the best policy that is as far from the reference (dashed); the distribution at
+# each position; and the batch that the last gradient steps were taken on, one row per response, pushed up or down.
+# (Probabilities and the reward share an axis with a root scale: on it .25 stands at half of the height.) On the right:
+# the reward against the step and against its price in nats, below the most that is possible.
 #
 # Change anything else and press **Train**: it runs here, in the background, and can be cancelled; what was trained until
 # then stays. JAX first compiles a program for the shapes of its arrays; so a new policy, or another number of prompts,
@@ -60,9 +61,11 @@ explorer = BanditExplorer(preset="R1-ppo", step=8)
 explorer.after(wave, price)
 
 # %% [markdown]
-# The same reward for offline IPO, which sees nothing but 100 samples of the reference, over and over; only the player is
-# left in sight (`hide=`). Look at the five grey curves: three end between .41 and .45, two at .66 and .75. The first three are the
-# seeds of notebook 00, which gave .44 ± .01. A standard error of three seeds that happen to agree can be far too small.
+# The same reward for offline IPO, which sees nothing but 100 samples of the reference, over and over; only the player
+# is left in sight (`hide=`). Look at the five grey curves: three end between .41 and .45, two at .66 and .75. The first
+# three are the seeds of notebook 00, which gave .44 ± .01; they end at .42, .45 and .41 here and at .42, .45 and .44
+# there. (Settings and seeds are the same; the program is another one and rounds otherwise, and the third run goes apart
+# within 20 steps.) A standard error of three seeds that happen to agree can be far too small.
 
 # %%
 everything_else = (
@@ -96,11 +99,12 @@ wave.reveal
 price.reveal
 
 # %% [markdown]
-# **Why.** Whatever the method, a gradient step follows $\sum_y w(y)\, \nabla_\theta \log \pi_\theta(y)$; methods differ in
-# the weights $w = -\partial L / \partial \log \pi_\theta(y)$, and in where $y$ comes from. Weighted likelihood (Best-of-N,
-# RWR) has $w \ge 0$. Policy gradients have $w \propto$ the advantage, the reward standardised over the batch (eq. 19); samples and
-# advantages are held fixed while the gradient is taken. DPO and IPO (eqs. 3, 20) push the better of two responses up and the
-# worse one down: the *negative gradient* of section 5.
+# **Why.** Whatever the method, a gradient step follows $\sum_y w(y)\, \nabla_\theta \log \pi_\theta(y)$, θ being the
+# network's weights (notebook 01 had logits); methods differ in the weights $w = -\partial L / \partial \log
+# \pi_\theta(y)$, and in where $y$ comes from. Weighted likelihood (Best-of-N, RWR) has $w \ge 0$. Policy gradients have
+# $w \propto$ the advantage, the reward standardised over the batch (eq. 19); samples and advantages are held fixed
+# while the gradient is taken. DPO (eq. 3 with the implicit reward of eq. 4) and IPO (eq. 20) push the better of two
+# responses up and the worse one down: the *negative gradient* of section 5.
 #
 # The dashed curve is exact. Of all policies at most $K$ nats from the reference the best draws every token from
 # $\pi_{\text{ref}}(a) \exp(\lambda\, r(a))$, the optimum of eq. 2 with $\beta = 1/(10 \lambda)$, since the reward is a mean
@@ -195,8 +199,8 @@ check_faster(...)
 #
 # | the paper (sections 5 and J) | these recordings, 5 seeds, 40 of 100 collections, one learning rate each; the reference's tails piled up in its outer bins |
 # |---|---|
-# | Negative gradients move the policy further, in KL, than weighted likelihood does. | At equal reward PPO is *nearer* to the reference than Best-of-N (the second prediction), and REINFORCE, which pushes down as well, is not; what they reach in the end is the same token. Offline IPO does go far for what it earns: exercise 3. |
-# | On-policy sampling matters more on R1 than on R2. | Offline IPO ends at .54 ± .07 on R1 and .74 ± .02 on R2, PPO at 1 on both; but these differ in more than their samples. On-policy IPO, which differs in nothing else, ends at .50 ± .02 on R1 (R2 is in notebook 00). |
+# | Negative gradients move the policy further, in KL, than weighted likelihood does. | At equal reward PPO is *nearer* to the reference than Best-of-N (the second prediction), and REINFORCE, which pushes down as well, is not. After equally many steps, 200 in notebook 00, PPO is 43 nats away, RWR 58 and Best-of-N 61. What they reach in the end is the same token. Offline IPO does go far for what it earns: exercise 3. |
+# | On-policy sampling matters more on R1 than on R2. | Offline IPO ends at .54 ± .07 on R1 and .74 ± .02 on R2, PPO at 1 on both; but these differ in more than their samples. And that is so at the rate .003: at .03 offline IPO ends higher on R1, at .73, than on R2, at .61 ([09](09_reproduce_paper.ipynb)). On-policy IPO, which differs in nothing else, ends at .50 ± .02 on R1 (R2 is in notebook 00). |
 # | On-policy IPO reaches the ceiling (figure 19). | Look at the preset `R1-on-policy-ipo`. On R1 that hangs on whether the reference's tails are piled up or discarded, which is the question of [09](09_reproduce_paper.ipynb); `docs/explanation/frontier.md` says more. |
 
 # %% [markdown]

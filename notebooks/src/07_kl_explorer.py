@@ -100,9 +100,10 @@ race.reveal
 # $$\log\frac{p'_j}{p_j} = \eta\,(q_j - p_j) + Z \quad (12), \qquad
 # \log\frac{p'_j}{p_j} = \eta\, p_j \left[\log\frac{q_j}{p_j} + \mathrm{KL}(p\,\|\,q)\right] + Z' \quad (13).$$
 #
-# Z and Z′ are the same for all categories. Forward KL's push is the difference itself: at most one, and it fades as p comes
-# near q. Reverse KL's is proportional to the mass that is already there: next to nothing on a category that the policy does
-# not know, and strong on one that it does. So reverse KL is the more aggressive one *where p already lives*.
+# Z and Z′ are the same for all categories. Forward KL's push is the difference itself, at most one. Reverse KL's is
+# proportional to the mass that is already there: next to nothing on a category that the policy does not know, and
+# strong on one that it does, most of all where the policy has much more than the target. Near q both are the same to
+# first order, and fade alike. So reverse KL is the more aggressive one *where p already lives*.
 #
 # Two means say exactly where: the logarithmic one, $L(a, b) = (a - b)/\ln(a/b)$, and the identric one,
 # $I(a, b) = e^{-1} (a^a/b^b)^{1/(a-b)}$. Both lie between a and b.
@@ -145,7 +146,7 @@ check_overtaking(...)
 # <details><summary>A solution</summary>
 #
 # Little mass where the target lives keeps reverse KL's first pushes small; a target that is concentrated there lets it
-# catch up, because forward KL's push fades as p comes near q.
+# catch up, because there is mass to be taken from where the target has next to none.
 #
 # ```python
 # check_overtaking(KLExplorer(preset="case3", target="0.02, 0.02, 0.96", start="0.5, 0.45, 0.05"))

@@ -33,11 +33,12 @@ offline
 # %% [markdown]
 # ## Explore
 #
-# Recorded runs: six methods, six places of the peak, three seeds, 200 gradient steps, one learning rate a method (.001 for
-# Best-of-N, RWR and PPO, .003 for IPO and DPO); `bandit/explore/data/phase.nc`, made by
-# `python -m modeseek.bandit.explore.phase.bake FOLDER`. A cell of the map has the colour and the marker of the method with the highest mean;
-# it is hatched and pale where the 95 % intervals of the best two overlap. With three seeds that is often. The rule is
-# cautious: runs of one seed are paired, and intervals of their differences, as [09](09_reproduce_paper.ipynb) has them, tell more.
+# Recorded runs: six methods, six places of the peak, three seeds, 200 gradient steps, one learning rate per method
+# (.001 for Best-of-N, RWR and PPO, .003 for IPO and DPO); `bandit/explore/data/phase.nc`, made by `python -m
+# modeseek.bandit.explore.phase.bake FOLDER`. A cell of the map has the colour and the marker of the method with the
+# highest mean; it is hatched and pale where the 95 % intervals of the best two overlap. With three seeds that is often.
+# The rule is cautious: runs of one seed are paired, and intervals of their differences, as
+# [09](09_reproduce_paper.ipynb) has them, tell more.
 #
 # - Move **peak at token** and **measurement** to choose a cell; both cuts through it stand at the right.
 # - Choose which **methods** compete.
@@ -77,8 +78,8 @@ offline.reveal
 # conditions: `modeseek phase`; `docs/explanation/phase.md` says in words what is on it. Each map changes one condition, and the
 # row in bold is what the other maps have.
 #
-# - All methods whose marker stands in a cell may be the best there; hatched cells are ties. The colour is that of the highest
-#   mean, and decides nothing in a hatched cell. PPO and REINFORCE share a colour, not a marker.
+# - All methods whose marker stands in a cell may be the best there. Grey hatched cells are ties; a cell that one method
+#   has won has its colour. PPO and REINFORCE share a colour, not a marker.
 # - *Offline data drawn from*: `mix 0.3` is the reference with three tenths of the uniform distribution, `tempered 0.5` the
 #   reference squared, which makes it sharper. On-policy methods know nothing of these data: their runs are the same on all rows.
 # - *β*: only what a policy samples for itself is charged. Offline data pay nothing, and all methods are judged by reward alone.
@@ -88,6 +89,13 @@ offline.reveal
 from modeseek.bandit.explore.phase.whole import WholeMap
 
 WholeMap().after(crossing, offline)
+
+# %% [markdown]
+# **What there is to read.** In 113 of the 132 cells only on-policy methods may be the best, in 2 only offline ones, in 17
+# both. Where the peak stands hardly changes that: on-policy DPO may be the best in 127 cells. Offline methods come in where a
+# sample is used in 40 steps, where 160 are drawn at once, and where the KL costs .1: 18 of their 19 cells are in these three
+# rows. In the first two of them one collection lasts for all 40 gradient steps of a run, so that on-policy methods too see
+# nothing but samples of the reference.
 
 # %% [markdown]
 # ## Exercises
@@ -153,13 +161,13 @@ check_tie(...)
 # %% [markdown]
 # ## What the paper claims, what we see
 #
-# | the paper (sections 4 and 5) | these runs, 3 seeds, one learning rate a method; the reference's tails piled up |
+# | the paper (sections 4 and 5) | these runs, 3 seeds, one learning rate per method; the reference's tails piled up |
 # |---|---|
-# | On-policy sampling helps most where the peak is far from the reference. | Offline IPO ends at .71 with the peak at 20 and at .44 at 70; Best-of-N, RWR and PPO end above .96 everywhere, but more than their samples differs. Of the pair that differs in nothing else, IPO and on-policy IPO, sampling anew brings .29 at 20 and .11 at 70: the claim is not seen here (with the tails discarded: [09](09_reproduce_paper.ipynb)). |
-# | Negative gradients make a method fast. | Not told by these runs. After 30 steps on-policy DPO and IPO lead at every place, and PPO is last of the on-policy methods, though all three push down. DPO and IPO have three times the others' learning rate: it may be the push or the rate. With rates tuned (the whole map) only methods that push down may be the best in 61 of 132 cells, only others in none. |
+# | On-policy sampling helps most where the peak is far from the reference. | Offline IPO ends at .71 with the peak at 20 and at .44 at 70, at the rate .003; at .03 it ends higher with the peak at 70, at .73, than at 20, at .61 ([09](09_reproduce_paper.ipynb)). Best-of-N, RWR and PPO end above .96 everywhere, but more than their samples differs. Of the pair that differs in nothing else, IPO and on-policy IPO, sampling anew brings .29 at 20 and .11 at 70 after these 200 steps (in notebook 00, after 400, it brought .29 and .02): the claim is not seen here (with the tails discarded: [09](09_reproduce_paper.ipynb)). |
+# | Negative gradients make a method fast. | Not told by these runs. After 30 steps on-policy DPO and IPO lead at every place, and PPO is last of the on-policy methods, though all three push down. DPO and IPO have three times the others' learning rate: it may be the push or the rate. With rates tuned (the whole map) only methods that push down may be the best in 61 of 132 cells, only others in none. But six of the eight push down: if lots were drawn, it would be 44 and 2. And of those that push PPO may be the best less often (21 cells) than RWR (71), which does not. So the map speaks for on-policy DPO (127) and REINFORCE (114), not for the push as such. |
 # | On-policy IPO is at least as good as the others at the end. | With the peak at 20 to 40 all its seeds end at 1.00, at 50 and 60 some do, at 70 none: there it is below Best-of-N, beyond the noise. What that hangs on is the question of [09](09_reproduce_paper.ipynb). With all six methods most cells are ties: three seeds do not tell the best two apart. |
 #
-# One learning rate a method is not the best of a grid at each place: a tuned method may do better than it does here.
+# One learning rate per method is not the best of a grid at each place: a tuned method may do better than it does here.
 
 # %% [markdown]
 # ## Take it with you

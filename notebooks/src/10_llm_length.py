@@ -42,7 +42,7 @@ negative_gradient
 # ## The recorded runs
 #
 # Every method on Min and Skew Length (figure 10; Skew Length is Min Length on preferences between truncated answers):
-# length above, and below it the gold reward against what it costs in KL.
+# length above, and below it the gold reward (*expected reward* on the axis) against what it costs in KL.
 
 # %% tags=["varies"]
 from modeseek.llm.explore.recorded import Recorded
@@ -76,11 +76,13 @@ negative_gradient.reveal
 # %% [markdown]
 # ## What carries over
 #
-# What the paper teaches, with the verdict on the bandit (the runs of notebook 09) beside the one here. The bandit's pairs are
-# IPO's, those here DPO's. B is the number of samples a collection, M that of a minibatch. *Undecided* says that the seeds do
-# not tell, not that there is no difference; *shown, not judged*, that there are fewer than the twenty seeds that notebook 09's
-# rule asks for. What is shown of B is not notebook 06's picture: there 1 000 samples were all, here they are 100 000, at tuned
-# rates, and Best-of-N gets to the top with any B.
+# What the paper teaches, with the verdict on the bandit (the runs of notebook 09) beside the one here. The bandit's
+# pairs are IPO's, those here DPO's. B is the number of samples per collection, M that of a minibatch. *Undecided* says
+# that the seeds do not tell, not that there is no difference; *shown, not judged*, that there are fewer than the twenty
+# seeds that notebook 09's rule asks for. Verdicts in the last column rest on ten, because runs take longer; by that
+# rule they too would be shown, and not judged. Read *reproduced* there as weaker. What is shown of B is not notebook
+# 06's picture: there 1 000 samples were all, here they are 100 000, at tuned rates, and Best-of-N gets to the top with
+# any B.
 
 # %% tags=["varies"]
 from modeseek.llm.explore.lessons import carries_over
@@ -88,8 +90,8 @@ from modeseek.llm.explore.lessons import carries_over
 carries_over()
 
 # %% [markdown]
-# That pushing down helps offline holds here for Min Length only. On Skew Length Pref-FT ended shorter than DPO, whose seeds lie
-# between 0 and 24 tokens: figures 6 and 10 show it, and ten seeds leave it undecided.
+# That pushing down helps offline holds here for Min Length only. On Skew Length Pref-FT ended shorter than DPO, whose
+# seeds lie between 0 and 24 tokens; figures 6 and 10 show the means, and ten seeds leave it undecided.
 #
 # **What a bandit cannot show.** A response of a language model ends with a token of its own, EOS. The paper's code trains
 # it, and a response's first token, in some methods and not in others; whoever does not train EOS can learn *when* to stop
@@ -134,7 +136,7 @@ check_both(...)
 # %% [markdown]
 # <details><summary>A solution</summary>
 #
-# On-policy are DPO, PPO and RWR; RWR's weights exp(r/τ) are never negative. The check says where each method ended.
+# On-policy are DPO, PPO and RWR; RWR's weights exp(r/β) are never negative. The check says where each method ended.
 #
 # ```python
 # check_both({"ppo", "on_policy_dpo"})
@@ -147,7 +149,7 @@ check_both(...)
 # - `tune_live(start, "ppo", "best_of_n")`: the same programs, so seconds; also `"reinforce"`, another `seed=`, another
 #   `learning_rate=`. How far apart do two seeds of one method end?
 # - `begin(sft_steps=600)`: the recorded reference's own length of training.
-# - `Recorded("fig11").picture` and `.verdicts`: PPO with four times as many samples a collection (figure 11), and so for
-#   every figure with curves.
+# - `Recorded("fig11").picture` and `.verdicts`: PPO with four times as many samples per collection (figure 11), and so
+#   for every figure with curves.
 # - `modeseek llm demo`: six methods on a model of 1.3 million parameters, with a reward model, in five minutes.
 # - `modeseek llm reproduce eos --scale gpu`: the same study on a model of 34 million parameters, for one accelerator.

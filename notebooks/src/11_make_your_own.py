@@ -26,9 +26,10 @@ hills
 # %% [markdown]
 # ## Draw a reward
 #
-# Eleven knots over the 100 tokens, straight lines between them: drag their tops, or reach one with Tab and move it with ↑
-# and ↓. Reference, optimum and frontier are those of *your* reward, exactly, at every move. What is recorded is PPO on
-# the two hills; for anything else press **Train**, the table of logits takes seconds.
+# Eleven knots over the 100 tokens, straight lines between them (the picture shares its root scale with the
+# probabilities, so they look round there, and .6 stands at three quarters of the height): drag their tops, or reach one
+# with Tab and move it with ↑ and ↓. Reference, optimum and frontier are those of *your* reward, exactly, at every move.
+# What is recorded is PPO on the two hills; for anything else press **Train**, the table of logits takes seconds.
 
 # %%
 from modeseek.bandit.explore import BanditExplorer
@@ -239,7 +240,7 @@ check_plan(...)
 #
 # | the paper | here |
 # |---|---|
-# | Methods that sample on-policy and push down find a distant peak; offline ones do not (sections 4 and 5). | PPO crosses to the high hill: see the first reveal above, and train offline IPO on your reward to compare. Whether all offline ones fail, the rows below say. |
+# | Where the peak is far, methods that sample on-policy and push down get farther than offline ones (sections 4 and 5; Table 3: PPO and on-policy IPO .92, offline IPO .82). | PPO crosses to the high hill: see the first reveal above, and train offline IPO on your reward to compare. How far offline ones get, the rows below say. |
 # | A negative gradient moves mass faster, also to where the policy hardly samples (section 5). | Two seeds of *Gentle REINFORCE* and REINFORCE do not tell. Nor do they differ in the push down alone: halved there, the advantages no longer sum to zero, and all responses are pulled up a little. How many seeds would it take ([09](09_reproduce_paper.ipynb))? |
 
 # %% [markdown]
@@ -249,3 +250,20 @@ check_plan(...)
 from modeseek.bandit.explore.budget.claims import claims
 
 claims()
+
+# %% [markdown]
+# ## What to keep
+#
+# *Which method, when?* was the course's question. What it found, with where to look:
+#
+# - **Fresh samples** pay for most methods. In notebook 08's whole map only on-policy methods may be the best in 113 of
+#   132 cells, and in 06 Best-of-N ends the higher the more often it refreshes. They do not pay always: above, on the
+#   far peak, no difference is seen with DPO and IPO.
+# - **Pushing down** pays on fixed data. Above, the best offline plan that pushes down ends .77 above the best that only pulls
+#   up; with fresh samples no such difference is seen.
+# - **A push feeds whom the softmax chooses**, not what is good: an answer that nobody compared (02), the likeliest
+#   response (03), a response that is in no data set (04).
+# - **A method with a target stops there.** IPO's margin of 10 nats holds on-policy IPO at .50 on R1, and five times that
+#   margin lets it reach 1.00 (09).
+# - **An order of two methods hangs on more than the methods**: on the learning rate (00), on the seeds (05), on the nats
+#   that a reward costs (00, 05), on what *clipped* means (09). Compare tuned methods, at equal nats, on enough seeds.

@@ -50,7 +50,7 @@ BLANK = (0.0,) * len(PLACES)
 TWO_HILLS = (0.0, 0.0, 0.3, 0.6, 0.3, 0.0, 0.0, 0.5, 1.0, 0.5, 0.0)
 """A low hill where the reference is, and a high one where it is not."""
 
-POLICIES = {"gpt": "GPT-Nano, reads the response so far", "table": "table of logits, one row a position"}
+POLICIES = {"gpt": "GPT-Nano, reads the response so far", "table": "table of logits, one row per position"}
 
 
 @dataclass(frozen=True)

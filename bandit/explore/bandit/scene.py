@@ -136,7 +136,8 @@ class _Batch(Panel):
         axis.grid(visible=False)
         self._image = axis.imshow(WHITE, aspect="auto", interpolation="nearest")
         (self._border,) = axis.plot([], [], color=BLACK, linewidth=1.0)
-        place: dict[str, Any] = {"transform": axis.transAxes, "ha": "right", "fontsize": 9}
+        ground = {"facecolor": "white", "edgecolor": "none", "pad": 1.0, "alpha": 0.85}
+        place: dict[str, Any] = {"transform": axis.transAxes, "ha": "right", "fontsize": 9, "bbox": ground}
         self._up = axis.text(0.99, 0.96, "", va="top", color=BLUE, **place)
         self._down = axis.text(0.99, 0.05, "", va="bottom", color="#A34700", **place)
         axis.set(xlim=(-0.5, TOKENS - 0.5), xlabel="token")
@@ -152,7 +153,7 @@ class _Batch(Panel):
         rows = max(len(model.batch()[1]), 1)
         self._image.set_extent((-0.5, TOKENS - 0.5, rows, 0))
         self._axis.set(xlim=(-0.5, TOKENS - 0.5), ylim=(rows, 0), yticks=[0, rows // 2, rows])
-        self._title.set_text("the last batch, a row a response; strongest pushes outside")
+        self._title.set_text("the last batch, one row per response; strongest pushes outside")
 
     def update(self, model: BanditModel) -> None:
         responses, weights, _ = model.batch()

@@ -5,11 +5,12 @@ from typing import Any
 import numpy as np
 
 from modeseek.bandit.explore.bandit.model import BanditModel
-from modeseek.bandit.explore.demo.model import METHODS, DemoModel
+from modeseek.bandit.explore.demo.model import METHODS, DemoModel, recorded
 from modeseek.bandit.explore.toolkit.checks import Wrong, check, number
 from modeseek.bandit.explore.toolkit.prediction import Prediction, Truth
 from modeseek.bandit.explore.toolkit.reading import named
 from modeseek.bandit.objectives.registry import variant
+from modeseek.bandit.simulator.results import experiment_of
 
 
 def predict_offline() -> Prediction:
@@ -23,23 +24,32 @@ def predict_offline() -> Prediction:
         )
         lost = {name: online[name] - offline[name] for name in rewards}
         seen = BanditModel("R1-ipo").run.rewards[0]
+        rates = _rates()
         return Truth(
             0 if lost["R1"] > lost["R2"] else 1,
             f"Offline IPO ends at {offline['R1']:z.2f} on R1 and at {offline['R2']:z.2f} on R2; on-policy PPO at "
-            f"{online['R1']:z.2f} and {online['R2']:z.2f}. Both begin with samples of the reference. On R1 these have "
-            f"a mean reward of {seen.mean():z.2f}, and the best of a hundred (of seed 0) has {seen.max():z.2f}. PPO "
-            "draws its next hundred from a policy that has become better; offline IPO has to do with the first. But "
-            "the two differ in more than their samples. On-policy IPO differs from offline IPO in nothing else, and "
-            f"ends at {pair['R1']:z.2f} and {pair['R2']:z.2f}: fresh samples gain it "
+            f"{online['R1']:z.2f} and {online['R2']:z.2f}. That is the order at these learning rates, "
+            f"{rates['ipo']:g} and {rates['ppo']:g}; the text below has others. Both begin with samples of the "
+            f"reference. On R1 these have a mean reward of {seen.mean():z.2f}, and the best of a hundred (of seed 0) "
+            f"has {seen.max():z.2f}. PPO draws its next hundred from a policy that has become better; offline IPO has "
+            "to do with the first. But the two differ in more than their samples. On-policy IPO differs from offline "
+            f"IPO in nothing else, and ends at {pair['R1']:z.2f} and {pair['R2']:z.2f}: fresh samples gain it "
             f"{pair['R1'] - offline['R1']:z.2f} on R1 and {pair['R2'] - offline['R2']:z.2f} on R2.",
         )
 
+    rates, steps = _rates(), int(DemoModel("R1").result.steps[-1])
     return Prediction(
         "Offline IPO sees only responses that the reference gave before training. On which reward does that cost it "
-        "more, against PPO, which samples anew?",
+        f"more, against PPO, which samples anew? ({steps} gradient steps, at the learning rates {rates['ipo']:g} for "
+        f"IPO and {rates['ppo']:g} for PPO.)",
         ("On R1, whose peak is far from the reference.", "On R2, whose peak is near it."),
         truth,
     )
+
+
+def _rates() -> dict[str, float]:
+    """Method → the learning rate that it was recorded at."""
+    return dict(zip(METHODS, experiment_of(recorded()).method_learning_rates, strict=True))
 
 
 @check
@@ -64,4 +74,4 @@ def check_distance(nats: Any) -> str:
     if abs(value - true) > 1.0:
         side = "more" if true > value else "less"
         raise Wrong(f"it is {side} than {value:g}. Is the measurement at its end, and is it the right curve's marker?")
-    return f"{true:z.1f} nats a response: sampled from the reference, such responses would hardly ever come."
+    return f"{true:z.1f} nats per response: sampled from the reference, such responses would hardly ever come."

@@ -66,8 +66,8 @@ def _preset(b: float, c: float, length: int, prompts: int, tables: int, shows: s
 
 
 PRESETS = {
-    "fig18-5-prompts": _preset(0.006, 0.002, 10, 5, 1, "few prompts: y_w rises, as the loss says"),
-    "fig18-20-prompts": _preset(0.006, 0.002, 10, 20, 1, "more prompts: it rises a little, and turns"),
+    "fig18-5-prompts": _preset(0.006, 0.002, 10, 5, 1, "few prompts: y_w rises at first, and falls from s = 1.3 on"),
+    "fig18-20-prompts": _preset(0.006, 0.002, 10, 20, 1, "more prompts: it rises a little, and turns at s = .13"),
     "fig18-100-prompts": _preset(0.006, 0.002, 10, 100, 1, "many prompts: it falls from the first step"),
     "fig18-100-capacity": _preset(0.006, 0.002, 10, 100, 20, "many prompts, but a table for every five of them"),
     "one-token": _preset(0.3, 0.1, 1, 1, 1, "N = 1: nothing else to lose, so it never falls"),

@@ -6,9 +6,10 @@ import numpy as np
 
 from modeseek.bandit.categorical.closed_forms import displacement_slope, displacement_turn
 from modeseek.bandit.explore.displacement.presets import PRESETS
-from modeseek.bandit.explore.figure18.model import Figure18Model
+from modeseek.bandit.explore.figure18.model import Figure18Model, recorded
 from modeseek.bandit.explore.toolkit.checks import Wrong, check, number
 from modeseek.bandit.explore.toolkit.prediction import Prediction, Truth
+from modeseek.bandit.studies.intervals import student
 
 LENGTHS = (3, 10)
 """Lengths of the responses that the first prediction compares."""
@@ -48,12 +49,18 @@ def predict_prompts() -> Prediction:
     def truth() -> Truth:
         result = Figure18Model("gpt", reward="R2").result
         (few, many), errors = result.mean[0, [0, -1], -1], result.error[0, [0, -1], -1]
+        table = Figure18Model("table", reward="R2").result.mean[0, [0, -1], -1]
+        runs = recorded()["chosen_implicit_reward"].sel(policy="gpt", pairs="best_worst", reward="R2")
+        ends = runs.isel(prompts=[0, -1], step=-1).transpose("prompts", "seed").values.astype(np.float64)
         return Truth(
             {(True, True): 0, (True, False): 1, (False, False): 2, (False, True): 3}[(few > 0, many > 0)],
             f"Recorded, {result.seeds} seeds: y_w ends at {few:+z.2f} ± {errors[0]:z.2f} nats on {result.prompts[0]} "
-            f"prompts and at {many:+z.2f} ± {errors[1]:z.2f} on {result.prompts[-1]}. A table that cannot tell prompts "
-            "apart shows the same trend (policy `table`). Why, the recordings do not say. In the one-table model more "
-            "prompts put more B's into one normaliser, and the trend is the same.",
+            f"prompts and at {many:+z.2f} ± {errors[1]:z.2f} on {result.prompts[-1]}. All seeds have these signs, but "
+            f"the 95 % intervals, {_interval(ends[0])} and {_interval(ends[1])}, contain zero. What so few seeds do "
+            f"tell is the difference, {np.mean(ends[0] - ends[1]):z.1f} nats ({_interval(ends[0] - ends[1])}). A "
+            f"table that cannot tell prompts apart falls with their number too, from {table[0]:+z.1f} to "
+            f"{table[1]:+z.1f}, but stays above zero (policy `table`). Why, the recordings do not say. In the "
+            "one-table model more prompts put more B's into one normaliser, and the trend is the same.",
         )
 
     return Prediction(
@@ -67,6 +74,12 @@ def predict_prompts() -> Prediction:
         ),
         truth,
     )
+
+
+def _interval(values: np.ndarray) -> str:
+    """Student's 95 % interval of a mean over seeds."""
+    low, high = student(values)
+    return f"{low:z.1f} to {high:z.1f}"
 
 
 @check

@@ -93,8 +93,8 @@ class Figure18Model(ViewModel[Figure18Values, Figure18Result]):
             for d, prompts in enumerate(result.prompts)
         )
         return (
-            f"{POLICIES[self.values.preset]}, {PAIRS[self.values.pairs]}, {self.values.reward}, before "
-            f"gradient step {result.steps[at]} of {result.steps[-1]}; log π - log π_ref in nats, mean over the "
+            f"{POLICIES[self.values.preset]}, {PAIRS[self.values.pairs]}, {self.values.reward}, after "
+            f"{result.steps[at] - 1} of {result.steps[-1]} gradient steps; log π - log π_ref in nats, mean over the "
             f"training pairs, ± standard error of {result.seeds} seeds. {each}."
         )
 

@@ -64,12 +64,14 @@ def predict_end() -> Prediction:
             f"Both rest at π_ref exp(r/β)/Z, which gives y₅ {best[0]:z.3f}: a margin of the implicit reward (eq. 4) "
             "that fits the preferences is a margin of the rewards. On the way they differ: after "
             f"{STEPS} steps y₅ has {now[0]:z.2f} by the policy gradient and {now[1]:z.2f} by DPO, each at its preset's "
-            "learning rate. And it takes comparisons of all the answers: notebook 02 leaves one out.",
+            "learning rate. And it takes comparisons of all the answers (notebook 02 leaves one out) by judges who "
+            "differ: if they always agreed, DPO would not come to rest, and y₅ would get everything.",
         )
 
     return Prediction(
         "A policy gradient is told the rewards of its own answers. DPO is told only which of two answers of the "
-        "reference is preferred. Both have the same β. If each is trained for ever, which policy gives y₅ more often?",
+        "reference is preferred, by judges who differ as Bradley and Terry say, of as many pairs as it likes. Both "
+        "have the same β. If each is trained for ever, which policy gives y₅ more often?",
         ("That of the policy gradient: it knows the rewards.", "That of DPO.", "They are the same policy."),
         truth,
     )
@@ -100,7 +102,9 @@ def check_kl(nats: Any) -> str:
         raise Wrong("that is in bits: take the natural logarithm.")
     if value < 0:
         raise Wrong("single terms may be negative, but their sum never is.")
-    raise Wrong(f"it is {'more' if exact > value else 'less'} than {value:g}. Two terms, π log π/π_ref, one an answer.")
+    raise Wrong(
+        f"it is {'more' if exact > value else 'less'} than {value:g}. Two terms, π log π/π_ref, one per answer."
+    )
 
 
 @check

@@ -100,7 +100,9 @@ class FourMethodsValues(SteppedValues):
         "fig16-R1",
         help="Where the reward peaks: on R1 far from the reference, on R2 near it.",
     )
-    draws: int = number("draws N", 2, 100, 10, whole=True, help="How many responses each step draws from the policy.")
+    draws: int = number(
+        "draws N", 2, 100, 10, whole=True, help="Of how many responses of the reference the best is taken."
+    )
     beta: float = number(
         "β of RWR", 0.02, 1.0, 0.1, log=True, help="RWR's temperature: a smaller β trains on the best responses alone."
     )

@@ -268,10 +268,15 @@ class KLModel(ViewModel[KLValues, KLResult]):
         sign = ">" if verdict.reverse_larger else "<"
         if abs(verdict.reverse - verdict.forward) < 1e-12:
             sign = "="
+        one, other = verdict.pair
         text = (
-            f"Categories {i} and {j} at the start (eq. 16, per unit of step size): Δr = {verdict.reverse:.3g} {sign} "
-            f"Δf = {verdict.forward:.3g}"
+            f"Categories {one} and {other} at the start (eq. 16, per unit of step size): Δr = {verdict.reverse:.3g} "
+            f"{sign} Δf = {verdict.forward:.3g}"
         )
+        sizes = abs(verdict.reverse), abs(verdict.forward)
+        if min(verdict.reverse, verdict.forward) < 0 and abs(sizes[0] - sizes[1]) > 1e-12:
+            which = "reverse" if sizes[0] > sizes[1] else "forward"
+            text += f" ({which} KL moves log(p₁/p₂) further)"
         p, q = start[i], target[i]
         reason = {
             "case 1": f"case 1: p = {p:.3g} {sign} L(q₁, q₂) = {verdict.threshold:.4g}",

@@ -27,11 +27,11 @@ def predict_separation() -> Prediction:
         forward, reverse = push[:, 0] - push[:, 1]
         return Truth(
             0 if verdict.reverse_larger else 1,
-            f"One real step of each (eqs. 12 and 13) gives Δr = {reverse:z.3f} and Δf = {forward:z.3f} (eq. 16). In "
-            "case 1 the constants Z cancel: Δf = q₁ - q₂, while Δr = p (log q₁ - log q₂). So Δr > Δf if and only if "
-            f"p > L(q₁, q₂) = (q₁ - q₂)/log(q₁/q₂), the logarithmic mean, here {verdict.threshold:z.4f}; and p "
-            f"is {preset.start[0]:g}. The push of reverse KL carries a factor p: it is strong only where "
-            "the policy already has mass.",
+            f"One real step of each (eqs. 12 and 13, which stand below) gives Δr = {reverse:z.3f} and Δf = "
+            f"{forward:z.3f} (eq. 16). In case 1 the constants Z cancel: Δf = q₁ - q₂, while Δr = p (log q₁ - log "
+            "q₂). So Δr > Δf if and only if p > L(q₁, q₂) = (q₁ - q₂)/log(q₁/q₂), the logarithmic mean, here "
+            f"{verdict.threshold:z.4f}; and p is {preset.start[0]:g}. The push of reverse KL carries a factor p: it "
+            "is strong only where the policy already has mass.",
         )
 
     return Prediction(
@@ -53,11 +53,14 @@ def predict_race() -> Prediction:
         return Truth(
             {(0, 0): 0, (1, 1): 1, (0, 1): 2, (1, 0): 3}[(int(half), int(most))],
             f"Gradient descent with η = 1 takes forward KL {needed[0, 1]} steps to half of the way and {needed[0, 2]} "
-            f"to nine tenths; reverse KL {needed[1, 1]} and {needed[1, 2]}. Far from the start reverse KL's push, "
-            "p (log q/p + KL), is small because p is (eq. 13); once mass has arrived it is large, while forward KL's "
-            f"q - p (eq. 12) fades as p approaches q. Adam rescales the push and takes the factor p away: {adam[0, 1]} "
-            f"and {adam[0, 2]} steps against {adam[1, 1]} and {adam[1, 2]}. With the natural gradient they are "
-            f"{natural[0, 1]} and {natural[0, 2]} against {natural[1, 1]} and {natural[1, 2]}.",
+            f"to nine tenths; reverse KL {needed[1, 1]} and {needed[1, 2]}. (Eqs. 12 and 13, below, are their "
+            "pushes.) Far from the start reverse KL's push, p (log q/p + KL), is small because p is. "
+            "Later what is left is to take mass from tokens that the target hardly has. There forward KL's q - p is "
+            "hardly more than -p, and reverse KL's is p times some nats: at forward KL's policy at step "
+            f"{needed[0, 2]} it would push these tokens down {_stronger(int(needed[0, 2])):z.1f} times as strongly. "
+            "Both fade as p comes near q, and alike. Adam rescales the push and takes the factor p away: "
+            f"{adam[0, 1]} and {adam[0, 2]} steps against {adam[1, 1]} and {adam[1, 2]}. With the natural gradient "
+            f"they are {natural[0, 1]} and {natural[0, 2]} against {natural[1, 1]} and {natural[1, 2]}.",
         )
 
     return Prediction(
@@ -72,6 +75,16 @@ def predict_race() -> Prediction:
         ),
         truth,
     )
+
+
+def _stronger(step: int) -> float:
+    """How many times forward KL's push reverse KL's is, summed over the categories that have too much: at forward
+    KL's policy on R1 after so many steps."""
+    model = KLModel("R1")
+    q, p = np.asarray(model.values.target), np.exp(model.result.log_probs[0, step])
+    excess = np.log(p / q)
+    forward, reverse = q - p, -p * (excess - p @ excess)
+    return float(reverse[p > q].sum() / forward[p > q].sum())
 
 
 @check

@@ -75,10 +75,10 @@ def predict_figure16() -> Prediction:
 
     values = FourMethodsValues()
     return Prediction(
-        f"Figure 16 on one token, reward R1, offline: RWR (β = {values.beta:g}), IPO (τ = {values.tau:g}), Best-of-N "
-        f"(N = {values.draws}), and Best-of-N with a negative gradient of weight {values.weight:g}. Gradients are "
-        "exact expectations over the reference, so no sample is ever missing. Which method has the highest reward "
-        f"after {values.steps} steps?",
+        "The paper's figure 16 compares four offline methods. Here on one token, reward R1: RWR (β = "
+        f"{values.beta:g}), IPO (τ = {values.tau:g}), Best-of-N (N = {values.draws}), and Best-of-N with a negative "
+        f"gradient of weight {values.weight:g}. Gradients are exact expectations over the reference, so no sample is "
+        f"ever missing. Which method has the highest reward after {values.steps} steps?",
         tuple(METHODS.values()),
         truth,
     )

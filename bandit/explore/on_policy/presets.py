@@ -18,7 +18,7 @@ from modeseek.bandit.simulator.experiment import Experiment
 BUDGET = 1000
 """Samples that a run may draw, prompt-response pairs."""
 SIZES = (100, 200, 500, 1000)
-"""B, samples a collection: the policy is refreshed BUDGET / B times."""
+"""B, samples per collection: the policy is refreshed BUDGET / B times."""
 PASSES = (1, 5, 20)
 """T, passes over a collection: a run takes T · BUDGET / MINIBATCH gradient steps, whatever B is."""
 MINIBATCH = 100

@@ -91,7 +91,7 @@ def check_band(nats: Any) -> str:
         raise Wrong(
             f"ten tokens that rise by {value:g} nats each make a ratio of {math.exp(10 * value):z.3f}, not 1.2."
         )
-    return f"log(1.2)/10 = {whole / 10:z.4f} nats a token: two hundredths of a nat, and PPO stops pushing."
+    return f"log(1.2)/10 = {whole / 10:z.4f} nats per token: two hundredths of a nat, and PPO stops pushing."
 
 
 @check

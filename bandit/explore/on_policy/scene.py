@@ -53,12 +53,12 @@ class _Curves(Panel):
         axis.set_xlabel("" if first else "gradient step", labelpad=1)
         self._title = axis.set_title("", y=1.0, pad=4)
         if first:
-            axis.legend(loc="upper left", ncols=2, handlelength=3.2)
+            axis.legend(loc="upper left", ncols=4, handlelength=3.0, columnspacing=1.2)
         self.moving: list[Artist] = [self._now, *self._bands, *self._lines, self._dot, self._warning]
 
     def _top(self, model: OnPolicyModel) -> float:
         if self._name == "expected_reward":
-            return 1.05
+            return 1.19  # the legend stands above what can be earned
         highest = max(
             float(np.nanmax(run.mean(self._name) + np.nan_to_num(run.error(self._name)))) for run in model.run.values()
         )
@@ -124,7 +124,7 @@ class _Grid(Panel):
         (self._chosen,) = axis.plot([], [], color=VERMILLION, linewidth=2.5)
         axis.set_xticks(range(shape[1]), [f"{b}\n({BUDGET // b}×)" for b in SIZES])
         axis.set_yticks(range(shape[0]), [str(t) for t in PASSES])
-        axis.set_xlabel("B, samples a collection (refreshes)", labelpad=1)
+        axis.set_xlabel("B, samples per collection (refreshes)", labelpad=1)
         axis.set_ylabel("T, passes")
         axis.set_title("expected reward at the end (frame: chosen)", y=1.0, pad=4)
         self.moving: list[Artist] = [self._chosen]

@@ -35,13 +35,13 @@ def predict_hills() -> Prediction:
         alike = int((last == last[0]).all(axis=1).sum())
         return Truth(
             0 if high[-1] < 0.5 else 2 if low.max() > 0.5 else 1,
-            f"Of the first seed's mass the low hill (tokens {LOW.start} to {LOW.stop - 1}) has {low[0]:.0%} before "
-            f"training, {low[fullest]:.0%} after {fullest} collections and {low[-1]:.0%} at the end; the high one "
-            f"({HIGH.start} to {HIGH.stop - 1}) has {high[0]:.0%}, {high[fullest]:.0%} and {high[-1]:.0%}. The high "
-            f"hill never loses: in {up} of {len(model.run.responses)} collections the pushes on its tokens add up to "
-            "more than zero. The mean of five seeds ends at "
-            f"{model.run.mean('expected_reward')[-1]:z.2f} and not at {model.result.token_rewards.max():z.2f}, token "
-            f"{best}'s reward. Of the first seed's last {len(last)} "
+            "Of the first seed's mass (only of that one token distributions were kept) the low hill (tokens "
+            f"{LOW.start} to {LOW.stop - 1}) has {low[0]:.0%} before training, {low[fullest]:.0%} after {fullest} "
+            f"collections and {low[-1]:.0%} at the end; the high one ({HIGH.start} to {HIGH.stop - 1}) has "
+            f"{high[0]:.0%}, {high[fullest]:.0%} and {high[-1]:.0%}. The high hill never loses: in {up} of "
+            f"{len(model.run.responses)} collections the pushes on its tokens add up to more than zero. The mean of "
+            f"five seeds ends at {model.run.mean('expected_reward')[-1]:z.2f} and not at "
+            f"{model.result.token_rewards.max():z.2f}, token {best}'s reward. Of the first seed's last {len(last)} "
             f"responses {alike} are the same, {' '.join(map(str, last[0]))}: where no sample shows token {best} any "
             "more, nothing pushes it up.",
         )

@@ -84,12 +84,13 @@ def predict_offline() -> Prediction:
             f"the means do not; but seeds end at {scatter}, so the order of neighbours tells nothing. An interval of "
             f"three seeds can also be too narrow: at 70 they end at {_mean_and_error(result.rewards[ipo, -1, -1])}, "
             f"and {far.size} seeds of notebook 05, in runs twice as long, at {_mean_and_error(far)}. On those seeds "
-            f"the end at 20 is higher by {_mean_and_error(near - far)}.",
+            f"the end at 20 is higher by {_mean_and_error(near - far)}, all at one learning rate; at another one the "
+            "order may be another (notebook 00).",
         )
 
     return Prediction(
         "Slide the peak from 20 to 70. What the reference itself earns falls at every place, from "
-        f"{_reference_earns(0):z.2f} to {_reference_earns(-1):z.2f}. What can three seeds a place tell of the reward "
+        f"{_reference_earns(0):z.2f} to {_reference_earns(-1):z.2f}. What can three seeds per place tell of the reward "
         "that offline IPO ends with? (Two places are told apart if their 95 % intervals do not overlap.)",
         (
             "That it falls at every place: all neighbours are told apart.",

@@ -1,5 +1,6 @@
 """The view-model of the reproduction: whichever cells of a figure are stored, and the verdicts that follow."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -163,18 +164,13 @@ class ReproduceModel(ViewModel[ReproduceValues, ReproduceResult]):
         reading = f"conventions {conventions} ({READINGS[conventions]})"
         text = f"{target}, {reading}, protocol {protocol}{cut}: {TARGETS[target].about} "
         if result.wanted:
-            text += f"{have} of {len(result.wanted)} cells are here. "
+            text += f"{have} of {len(result.wanted)} cells of this protocol are here. "
         if result.missing:
             text += f"Missing: {_listed(result.missing)}. Make them with `{result.command}`{_hint(result)}. "
         if result.refused:
             text += f"Not read: {'; '.join(result.refused)}. "
-        words: dict[str, int] = {}
-        for row in result.rows:
-            if row.assessment:
-                word = row.assessment.word.split(",")[0]
-                words[word] = words.get(word, 0) + 1
-        if words:
-            text += f"Of {sum(words.values())} claims {', '.join(f'{n} {word}' for word, n in words.items())}. "
+        if any(row.assessment for row in result.rows):
+            text += f"{tally(result.rows)}. "
         assessments = [row.assessment for row in result.rows if row.assessment]
         for trend in TARGETS[target].trends:
             text += f"{trend.text} {trend_word(trend, assessments).capitalize()}. "
@@ -227,6 +223,14 @@ class ReproduceModel(ViewModel[ReproduceValues, ReproduceResult]):
             for column, entry in zip(columns.values(), entries, strict=True):
                 column.append(entry)
         return columns
+
+
+def tally(rows: Sequence[Row], about: str = "") -> str:
+    """How many claims have which verdict; those that were not run are no verdict, and are counted last."""
+    found = [row.assessment for row in rows if row.assessment]
+    words = [a.word.split(",")[0] if a.verdict else "not run" for a in found]
+    each = sorted(dict.fromkeys(words), key=lambda word: word == "not run")
+    return f"Of {len(words)} claims{about} {', '.join(f'{words.count(word)} {word}' for word in each)}"
 
 
 def _named(values: ReproduceValues) -> tuple[Protocol, ...]:

@@ -92,7 +92,7 @@ def push_down(p: tuple[float, ...] = (0.5, 0.3, 0.15, 0.05), rejected: int = 3) 
     winners = [k for k in range(probs.size) if k != rejected and gains[k] > 0]
     return Question(
         3,
-        f"One logit a response, counted from 0, p = {_list(probs)}. A small gradient step on the logits lowers log p "
+        f"One logit per response, counted from 0, p = {_list(probs)}. A small gradient step on the logits lowers log p "
         f"of response {rejected}, and does nothing else. Which responses gain probability?",
         f"{', '.join(map(str, winners)) or 'None'}: whoever has p_j > Σ p² - p_l = {bound:z.3f}.",
         ((1, "the condition, or the signs by hand"), (1, "Σ p² - p_l"), (1, "the right responses")),

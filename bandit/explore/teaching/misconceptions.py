@@ -19,7 +19,7 @@ from modeseek.bandit.explore.on_policy.model import OnPolicyModel
 from modeseek.bandit.explore.on_policy.presets import BUDGET, PASSES, SIZES
 from modeseek.bandit.explore.out_of_distribution.model import OutOfDistributionModel
 from modeseek.bandit.explore.phase.model import PhaseModel
-from modeseek.bandit.explore.reproduce.model import ReproduceModel
+from modeseek.bandit.explore.reproduce.model import ReproduceModel, tally
 from modeseek.bandit.explore.teaching.view import Finding, View
 from modeseek.bandit.objectives.registry import variant
 
@@ -176,9 +176,8 @@ def _winners(model: PhaseModel) -> Finding:
 
 
 def _verdicts(model: ReproduceModel) -> Finding:
-    words = [row.assessment.word.split(",")[0] for row in model.result.rows if row.assessment]
-    each = ", ".join(f"{words.count(word)} {word}" for word in dict.fromkeys(words))
-    return Finding(len(set(words)) >= 2, f"Of {len(words)} claims about {model.values.preset}: {each}.")
+    words = {row.assessment.verdict.word for row in model.result.rows if row.assessment and row.assessment.verdict}
+    return Finding(len(words) >= 2, f"{tally(model.result.rows, f' about {model.values.preset}:')}.")
 
 
 def _spent(model: BudgetModel) -> Finding:
@@ -297,7 +296,7 @@ MISCONCEPTIONS = (
         "Both divergences have one optimum, if the policy can be it",
         "Reverse KL always ends on a mode, and forward KL covers all.",
         "kl?preset=R1&step=200",
-        "both curves at their ends (one logit a category: the policy can be the target)",
+        "both curves at their ends (one logit per category: the policy can be the target)",
         _same_end,
     ),
     View(

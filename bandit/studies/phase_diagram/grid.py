@@ -92,7 +92,7 @@ SLICES: dict[str, Slice] = {
     for each in (
         Slice("staleness", "inner_steps", (1, 4, 10, 20, 40), "T, gradient steps a sample is used for"),
         Slice("coverage", "behavior", COVERAGE, "offline data drawn from"),
-        Slice("batch", "samples_per_collection", (40, 80, 160), "B, samples a collection"),
+        Slice("batch", "samples_per_collection", (40, 80, 160), "B, samples per collection"),
         Slice("kl", "kl_coefficient", (0.0, 0.003, 0.01, 0.03, 0.1), "β, weight of the KL in the reward"),
         Slice("width", "width", (3.0, 5.0, 10.0, 20.0, 40.0), "width of the peak, tokens"),
         Slice("prompts", "prompts", (0, 10, 30, 100), "prompts trained on"),

@@ -22,7 +22,7 @@ Place of the reward's peak against one other condition at a time: who has the hi
 gradient steps of {minibatch} responses each? {cells} cells, {methods} methods, {runs:,} runs of GPT-Nano, of which
 {distinct:,} are different (an on-policy run knows no offline data, and is the same on every such row).
 
-![Winner maps: a panel a condition, place of the peak from left to right](../figures/phase.png)
+![Winner maps: one panel per condition, place of the peak from left to right](../figures/phase.png)
 
 A cell has the colour and the marker of the method that won it; hatched are ties, with the markers of all that may be
 the best. In every cell each method has the best of {rates} learning rates ({grid}), by {tuning} seeds that
@@ -38,7 +38,7 @@ recommend` asks them about a problem of yours.
 HEADINGS = {
     "staleness": "Stale samples",
     "coverage": "Coverage of the offline data",
-    "batch": "Samples a collection",
+    "batch": "Samples per collection",
     "kl": "The weight of the KL",
     "width": "A narrow or a wide peak",
     "prompts": "Prompts",

@@ -135,7 +135,7 @@ def _one_token(results: Results) -> list[list[Panel]]:
 
 
 PANELS: dict[BanditTarget, tuple[str, Rows]] = {
-    targets.FIG4: ("Figure 4: on-policy Best-of-N, B samples a collection", _fig4),
+    targets.FIG4: ("Figure 4: on-policy Best-of-N, B samples per collection", _fig4),
     targets.FIG14: ("Figure 14: T passes over each collection", _fig14),
     targets.FIG16: ("Figure 16: negative gradients, offline", _comparison(OFFLINE_METHODS, OFFLINE)),
     targets.FIG18: ("Figure 18: implicit reward in offline IPO (R1: all pairs; R2: the best against the rest)", _fig18),

@@ -84,7 +84,7 @@ FIG2 = _papers(
 )
 FIG4 = _papers(
     "fig4",
-    "On-policy Best-of-N with B samples a collection: the same data and gradient steps for each B.",
+    "On-policy Best-of-N with B samples per collection: the same data and gradient steps for each B.",
     STALENESS.values(),
     claims.ON_FIG4,
     deviations="The paper names neither B nor the minibatch: B = 100, 200, 500, 1000, minibatches of 100, 100 prompts. "
