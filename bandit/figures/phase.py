@@ -17,9 +17,7 @@ from modeseek.bandit.objectives.registry import variant
 
 OFFLINE_TINT = 0.45
 """How much white an offline method's colour has, where both sides of one method are drawn."""
-
-
-TIE = 0.95
+TIE = 0.9
 """Grey of a cell that nobody has won."""
 
 
@@ -67,7 +65,7 @@ def phase_figure(maps: Sequence[WinnerMap], methods: Sequence[str], title: str, 
         shown = [m for m in range(len(methods)) if any(each.among[each.leader >= 0][:, m].any() for each in maps)]
         handles: list[Any] = [method_key(methods, m) for m in shown]
         tie = Rectangle(
-            (0, 0), 1, 1, facecolor=(TIE,) * 3, edgecolor="#CFCFCF", hatch="////", linewidth=0, label="a tie"
+            (0, 0), 1, 1, facecolor=(TIE,) * 3, edgecolor="#BDBDBD", hatch="////", linewidth=0, label="a tie"
         )
         figure.legend(handles=[*handles, tie], loc="outside lower center", ncols=min(5, len(handles) + 1))
     return figure
@@ -111,7 +109,7 @@ def _draw(axes: Axes, each: WinnerMap, methods: Sequence[str]) -> None:
     fill = np.where((tied & there)[..., None], TIE, fill)
     axes.imshow(fill, origin="lower", aspect="auto", interpolation="nearest")
     for a, b in np.argwhere(tied & there):
-        axes.add_patch(Rectangle((b - 0.5, a - 0.5), 1, 1, fill=False, hatch="////", edgecolor="#CFCFCF", linewidth=0))
+        axes.add_patch(Rectangle((b - 0.5, a - 0.5), 1, 1, fill=False, hatch="////", edgecolor="#BDBDBD", linewidth=0))
     for a, b in np.argwhere(there):
         among = np.flatnonzero(each.among[a, b]).tolist()
         for place, m in zip(_places(len(among)), among, strict=True):
