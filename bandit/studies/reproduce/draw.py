@@ -138,7 +138,7 @@ PANELS: dict[BanditTarget, tuple[str, Rows]] = {
     targets.FIG4: ("Figure 4: on-policy Best-of-N, B samples per collection", _fig4),
     targets.FIG14: ("Figure 14: T passes over each collection", _fig14),
     targets.FIG16: ("Figure 16: negative gradients, offline", _comparison(OFFLINE_METHODS, OFFLINE)),
-    targets.FIG18: ("Figure 18: implicit reward in offline IPO (R1: all pairs; R2: the best against the rest)", _fig18),
+    targets.FIG18: ("Figure 18: implicit reward, offline IPO (R1: all pairs; R2: best against the rest)", _fig18),
     targets.FIG19: ("Figure 19: on-policy sampling and negative gradients", _comparison(HEADLINE_METHODS, HEADLINES)),
     targets.ONE_TOKEN_BANDIT: ("J.3: the one-token bandit, offline", _one_token),
 }
