@@ -86,9 +86,9 @@ offline.reveal
 
 # %% [markdown]
 # **One question, two learning rates, two answers.** At the rate .03, which tuning chooses for offline IPO on both
-# rewards, the order turns: over a hundred seeds it ends at .73 on R1 and at .61 on R2, and PPO, tuned too, at 1.00
-# and .99 ([09](09_reproduce_paper.ipynb), figure 19, 1 000 gradient steps). Then the old samples cost more on R2. So
-# what they cost hangs on the learning rate too, and not on the place of the peak alone.
+# rewards, the order turns: over a hundred seeds and 1 000 gradient steps it ends at .73 on R1 and at .61 on R2, and
+# PPO, tuned too, at 1.00 and .99 ([09](09_reproduce_paper.ipynb), figure 19). Then the old samples cost more on R2.
+# So what they cost hangs on the learning rate too, and not on the place of the peak alone.
 #
 # **Read the right picture, too.** PPO, RWR and Best-of-N have no price for distance in their objective here: with
 # time they put all mass on one response (exercise 2 asks how far away that is). IPO has one built in: its loss asks
