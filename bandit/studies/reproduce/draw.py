@@ -127,7 +127,7 @@ def _fig18(results: Results) -> list[list[Panel]]:
                 title = f"{r}, {prompts} prompts"
                 panels.append(Panel(title, curves, y="chosen_implicit_reward", reward_axis=False, signed=True))
         rows += [panels[i : i + 3] for i in range(0, len(panels), 3)]
-    return rows or [[]]
+    return rows
 
 
 def _one_token(results: Results) -> list[list[Panel]]:
