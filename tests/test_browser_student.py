@@ -92,6 +92,10 @@ def explore(notebook: Notebook, name: str) -> None:
         np.testing.assert_array_equal(shown.pixels(), start)
 
 
+PATIENCE = 180
+"""Seconds for what a cell computes: notebook 05's last answer trains a policy."""
+
+
 def answer(page: Any, name: str) -> None:
     """Exercises as they stand are told what is missing, wrong answers what is wrong; the folded solutions are right."""
     cells = build.source(name).cells
@@ -126,5 +130,6 @@ def typed(page: Any, place: int, code: str) -> str:
         page.keyboard.type(line)
     assert page.evaluate(WRITTEN, place) == code
     page.keyboard.press("Shift+Enter")
-    page.wait_for_function(f"([place, before]) => ![null, before].includes(({RUNS})(place))", arg=[place, before])
+    ran = f"([place, before]) => ![null, before].includes(({RUNS})(place))"
+    page.wait_for_function(ran, arg=[place, before], timeout=1000 * PATIENCE)
     return str(cell.inner_text())
