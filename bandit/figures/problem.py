@@ -15,11 +15,10 @@ def draw_reference(axes: Axes, probs: np.ndarray, label: str = "reference") -> N
     axes.stairs(probs, np.arange(len(probs) + 1) - 0.5, fill=True, label=label, **REFERENCE_BARS)
 
 
-def probability_axis(axes: Axes) -> None:
-    """A square-root axis: the reference's small masses and a policy's peak are both to be seen."""
+def root_axis(axes: Axes, top: float = 1.05) -> None:
+    """A vertical axis of probabilities on which small ones are seen beside a peak: their roots."""
     axes.set_yscale("function", functions=(lambda v: np.sqrt(np.maximum(v, 0)), np.square))
-    axes.set_ylim(0, 1.05)
-    axes.set_yticks([0.01, 0.1, 0.3, 1.0])
+    axes.set(ylim=(0, top), yticks=[0.01, 0.1, 0.3, 1.0])
 
 
 def problem_figure(dataset: xarray.Dataset) -> Figure:

@@ -4,7 +4,7 @@ import numpy as np
 import xarray
 from matplotlib.figure import Figure
 
-from modeseek.bandit.figures.problem import draw_reference, probability_axis
+from modeseek.bandit.figures.problem import draw_reference, root_axis
 from modeseek.bandit.figures.style import BLACK, ladder, new_figure, style
 from modeseek.bandit.objectives.registry import variant
 
@@ -37,7 +37,7 @@ def shift_figure(dataset: xarray.Dataset) -> Figure:
                         linewidth=1.5,
                         label=f"policy, {step} gradient steps",
                     )
-                probability_axis(panel)
+                root_axis(panel)
                 end = here.isel(step=-1).mean("seed")
                 earned, nats = float(end["expected_reward"]), float(end["kl_to_reference"])
                 title = f"{variant(name).title}, {reward}: earns {earned:.2f} at {nats:.1f} nats"

@@ -4,7 +4,7 @@ import numpy as np
 import xarray
 from matplotlib.figure import Figure
 
-from modeseek.bandit.figures.problem import draw_reference, probability_axis
+from modeseek.bandit.figures.problem import draw_reference, root_axis
 from modeseek.bandit.figures.style import BLACK, method_style, new_figure, style
 from modeseek.bandit.objectives.registry import variant
 
@@ -30,7 +30,7 @@ def token_figure(dataset: xarray.Dataset) -> Figure:
                 panel.stairs(values, edges, color=color, linewidth=1.8, label="policy after training")
                 peak = dataset["token_rewards"].sel(reward=reward).values
                 panel.plot(peak * 1.0, color=BLACK, linestyle=":", linewidth=1.1, label="reward of the token")
-                probability_axis(panel)
+                root_axis(panel)
                 panel.set_title(f"{variant(name).title}, {reward}", fontsize=8.5, loc="left", pad=3)
         for panel in axes[-1]:
             panel.set_xlabel("token")

@@ -15,10 +15,10 @@ from modeseek.bandit.explore.toolkit.panels import (
     STALE,
     Limit,
     band,
-    root_axis,
     token_edges,
     warning,
 )
+from modeseek.bandit.figures.problem import root_axis
 from modeseek.bandit.figures.style import (
     BLACK,
     BLUE,

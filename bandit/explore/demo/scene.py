@@ -8,8 +8,9 @@ from matplotlib.figure import Figure, SubFigure
 
 from modeseek.bandit.explore.demo.model import METHODS, DemoModel, recorded
 from modeseek.bandit.explore.toolkit.canvas import Panel, Scene, axes_in, rectangles
-from modeseek.bandit.explore.toolkit.panels import REWARD_ENDS, Curves, Limit, root_axis, token_edges
+from modeseek.bandit.explore.toolkit.panels import REWARD_ENDS, Curves, Limit, token_edges
 from modeseek.bandit.figures.methods import method_line, styles_of
+from modeseek.bandit.figures.problem import root_axis
 from modeseek.bandit.figures.style import BLACK, REFERENCE_BARS, WIDTH, method_style
 from modeseek.bandit.objectives.registry import variant
 

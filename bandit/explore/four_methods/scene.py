@@ -8,7 +8,8 @@ from matplotlib.figure import Figure, SubFigure
 
 from modeseek.bandit.explore.four_methods.model import METHODS, FourMethodsModel
 from modeseek.bandit.explore.toolkit.canvas import Panel, Scene, axes_in, rectangles
-from modeseek.bandit.explore.toolkit.panels import REWARD_ENDS, Curves, Limit, root_axis, token_edges
+from modeseek.bandit.explore.toolkit.panels import REWARD_ENDS, Curves, Limit, token_edges
+from modeseek.bandit.figures.problem import root_axis
 from modeseek.bandit.figures.style import BLACK, REFERENCE_BARS, WIDTH, method_style
 
 STYLES = {name: method_style(name) for name in METHODS}

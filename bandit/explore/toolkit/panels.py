@@ -36,12 +36,6 @@ def round_up(value: float, steps: Sequence[int | float] = COARSE) -> float:
     return float(next(step * power for step in steps if value <= step * power * (1 + 1e-9)))
 
 
-def root_axis(axes: Axes, top: float = 1.05) -> None:
-    """A vertical axis of probabilities on which small ones are seen: their roots."""
-    axes.set_yscale("function", functions=(lambda v: np.sqrt(np.maximum(v, 0)), np.square))
-    axes.set(ylim=(0, top), yticks=[0.01, 0.1, 0.3, 1.0])
-
-
 def token_edges(size: int) -> np.ndarray:
     """Edges of bars around whole numbers, `[size + 1]`."""
     return np.arange(size + 1) - 0.5

@@ -94,7 +94,9 @@ def alt_text(target: BanditTarget, conventions: str, results: Results) -> str:
         likeliest = int(reference_probs(ReferenceRecipe(), base.reference_recipe, 100).argmax())
         return f"The reference policy (most likely token {likeliest}) and the rewards R1 and R2 over 100 tokens."
     ends = []
-    for cell in results:
+    for cell in target.cells:
+        if cell not in results or cell.tuned_for_another:  # what is not drawn
+            continue
         values = fresh_values(level(FINAL_REWARD, cell), results)
         finite = values[np.isfinite(values)]
         ends.append(f"{cell.name} {finite.mean():.2f}" if len(finite) else f"{cell.name} diverged")
