@@ -45,12 +45,31 @@ MOST_MAPPINGS = 30_000
 """Of a process's memory. A compiled program takes some 30; at 65 530, Linux's limit, the next one ends the process."""
 MOST_MEMORY = 1.5e9
 """Bytes. Programs that are kept had grown to 5 GB a worker."""
+COMMANDS = ("cli", "cluster", "categorical_commands", "commands", "front_door", "memory", "partial", "resume", "run_")
+WHOLE = (
+    *("boundaries", "export", "folders", "fuzz", "plans", "sentencepiece", "streams", "weights"),
+    *("browser", "docs", "grey", "notebook", "pages", "spoilers", "teaching"),
+    *("budget", "explore", "on_policy_explorer", "own_digest", "own_method", "own_questions", "training_explorers"),
+    *("demo", "figure1", "followups", "phase", "released_grid", "reproduce", "tune"),
+    *COMMANDS,
+)
+"""What a file's name begins with, after `test_` and `llm_`, whose tests try something whole: marked `whole`."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Most programs of a test are called once. Those of a release are compiled as a user's programs are."""
     if config.getoption("markexpr") != "release":
         os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + COMPILED_SOON
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` chooses
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Marks what tries something whole, so that all tests are run in two parts. A named file is run as it is."""
+    if [Path(each).resolve() for each in config.args] != [config.rootpath / "tests"]:
+        return
+    for item in items:
+        if item.path.stem.removeprefix("test_").removeprefix("llm_").startswith(WHOLE):
+            item.add_marker(pytest.mark.whole)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -2,9 +2,13 @@
 
 import ast
 import graphlib
+import itertools
+import re
+import tomllib
 from pathlib import Path
 
 import pytest
+from conftest import WHOLE
 
 ROOT = Path(__file__).parents[1]
 FILES = [
@@ -336,3 +340,20 @@ def test_no_docstring_begins_with_of(room):
                 text = ast.get_docstring(node) or ""
                 wrong += [f"{path.relative_to(ROOT)}: {text.splitlines()[0]}"] if text.startswith("Of ") else []
     assert wrong == []
+
+
+def test_ci_runs_every_test_in_one_part_or_another():
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    whole_suite = [line for line in script.splitlines() if line.startswith("python -m pytest") and "tests/" not in line]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    options = project["tool"]["pytest"]["ini_options"]["addopts"]
+    chosen = [re.search("-m '(.+?)'", f"{line.removeprefix('python -m')} {options}") for line in whole_suite]
+    parts = [found[1] for found in chosen if found]
+    for whole, slow in itertools.product((False, True), repeat=2):
+        marks = {"whole": whole, "slow": slow, "search": False, "release": False}
+        assert [eval(part, {}, marks) for part in parts].count(True) == 1, marks
+
+
+def test_every_name_of_what_is_whole_is_a_files():
+    stems = {path.stem.removeprefix("test_").removeprefix("llm_") for path in (ROOT / "tests").glob("test_*.py")}
+    assert [name for name in WHOLE if not any(stem.startswith(name) for stem in stems)] == []
