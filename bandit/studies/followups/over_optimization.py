@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from modeseek.bandit.figures.style import LineStyle, new_figure, style
+from modeseek.bandit.figures.style import SKY, WINE, LineStyle, new_figure, style
 from modeseek.bandit.studies.cells import Results, fresh_runs
 from modeseek.bandit.studies.claims import Claim
 from modeseek.bandit.studies.contrasts import difference, level
@@ -44,12 +44,18 @@ PENALTY = 0.1
 PENALISED = _cell("ppo-50-kl", Optimized("ppo", strength=PENALTY))
 DPO = _cell("dpo-50", Optimized("dpo", strength=0.01, learning_rate=0.1))
 IPO = _cell("ipo-50", Optimized("ipo", strength=0.01, learning_rate=0.1))
+NETWORK_SEEDS = 100
+"""Of the four hundred, those that are run on a network: a seed of it takes as long as five of the table's."""
+NETWORK_FEW, NETWORK_MANY = (
+    _cell(f"ppo-{n}-network", Optimized("ppo", n, proxy="gpt", seeds=NETWORK_SEEDS)) for n in (50, 800)
+)
 BUDGET = 4.0
 """Nats at which runs with a penalty and without are compared."""
 
 ABSTRACT = "abstract"
 DIRECT = "2406.02900, abstract"
 BY_SUMMARY = "by a summary of others"
+HINDERS = "optimizing its value too much can hinder ground truth performance"
 DETERIORATE = "they still commonly deteriorate from over-optimization"
 
 CLAIMS = (
@@ -58,7 +64,7 @@ CLAIMS = (
         "From 50 comparisons: the gold reward falls from its peak to the end of training.",
         ABSTRACT,
         level(LOST, FEW),
-        quote="optimizing its value too much can hinder ground truth performance",
+        quote=HINDERS,
     ),
     Claim("optimized-proxy", "Meanwhile the learnt reward rises.", ABSTRACT, level(GAINED, FEW)),
     Claim(
@@ -120,6 +126,35 @@ CLAIMS = (
         )
         for name, cell in (("DPO", DPO), ("IPO", IPO))
     ),
+    *(
+        Claim(
+            f"optimized-network-{cell.setup.comparisons}",
+            f"GPT-Nano as reward model, {cell.setup.comparisons} comparisons: the gold reward falls from its peak to "
+            "the end of training.",
+            ABSTRACT,
+            level(LOST, cell),
+            quote=HINDERS,
+        )
+        for cell in (NETWORK_FEW, NETWORK_MANY)
+    ),
+    Claim(
+        "optimized-network-proxy",
+        "GPT-Nano, 800 comparisons: meanwhile the learnt reward rises.",
+        ABSTRACT,
+        level(GAINED, NETWORK_MANY),
+    ),
+    Claim(
+        "optimized-network-data",
+        "GPT-Nano: from 800 comparisons the peak is higher than from 50.",
+        BY_SUMMARY,
+        difference(PEAK, NETWORK_MANY, NETWORK_FEW),
+    ),
+    Claim(
+        "optimized-network-data-kl",
+        "GPT-Nano: from 800 comparisons the peak is at a larger KL than from 50.",
+        "ours: as a larger reward model's is",
+        difference(KL_AT_PEAK, NETWORK_MANY, NETWORK_FEW),
+    ),
 )
 
 LINES = {
@@ -129,6 +164,8 @@ LINES = {
     f"PPO, 50 comparisons, β = {PENALTY:g}": (PENALISED, LineStyle("#E69F00", "D", ":")),
     "DPO, 50 comparisons": (DPO, LineStyle("#D55E00", "o", "-")),
     "IPO, 50 comparisons": (IPO, LineStyle("#8C8C8C", "x", "--")),
+    "PPO on GPT-Nano, 50 comparisons": (NETWORK_FEW, LineStyle(SKY, "P", "-")),
+    "PPO on GPT-Nano, 800 comparisons": (NETWORK_MANY, LineStyle(WINE, "X", "--")),
 }
 
 
