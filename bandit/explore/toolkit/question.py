@@ -16,6 +16,7 @@ STYLE = f"""<style>
 .modeseek-option input:checked {{ background: radial-gradient(currentColor 45%, transparent 50%) }}
 .modeseek-option input:focus-visible, .modeseek-question button:focus-visible,
 .modeseek-gate > button:focus-visible {{ outline: 3px solid {FOCUS}; outline-offset: 2px }}
+.modeseek-question, .modeseek-question .widget-hbox {{ overflow: visible }}
 .modeseek-question.jupyter-widgets-disconnected::before,
 .modeseek-gate.jupyter-widgets-disconnected:not(:has(.modeseek))::before {{ font-weight: bold;
   content: "Not connected: the kernel was restarted or has stopped. Run the cells again." }}
