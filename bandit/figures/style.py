@@ -210,7 +210,7 @@ class StyledFigure(Figure):
         stream, words = io.BytesIO(), repr(self)
         self.savefig(stream, format="png", dpi=IN_A_NOTEBOOK)
         picture = base64.b64encode(stream.getvalue()).decode()
-        # Twice: JupyterLab gives a bare picture no alt text, and GitHub shows none that stands in HTML.
+        # Twice: JupyterLab gives a bare picture no alt text, and GitHub perhaps shows none that stands in HTML.
         shown = f'<img alt="{html.escape(words)}" src="data:image/png;base64,{picture}">'
         return {"text/html": shown, "image/png": picture, "text/plain": words}, {"image/png": {"alt": words}}
 
