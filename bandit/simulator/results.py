@@ -4,6 +4,7 @@ import datetime
 import io
 import json
 import shlex
+import struct
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ import xarray
 from modeseek import machine
 from modeseek.bandit.objectives.own import digests
 from modeseek.bandit.simulator.behavior import REFERENCE, behavior_log_probs
+from modeseek.bandit.simulator.classic import read_classic
 from modeseek.bandit.simulator.evaluate import Evaluation
 from modeseek.bandit.simulator.experiment import Experiment
 from modeseek.bandit.simulator.objective import StepMetrics
@@ -234,9 +236,12 @@ def load(path: Path) -> xarray.Dataset:
     try:
         with path.open("rb") as stream:
             classic = stream.read(3) == b"CDF"
-        with xarray.open_dataset(path, engine="scipy" if classic else "h5netcdf") as opened:
-            dataset = opened.load()
-    except (OSError, KeyError, RuntimeError, ValueError, TypeError, IndexError) as error:
+        if classic:
+            dataset = read_classic(path.read_bytes())
+        else:
+            with xarray.open_dataset(path, engine="h5netcdf") as opened:
+                dataset = opened.load()
+    except (OSError, KeyError, RuntimeError, ValueError, TypeError, IndexError, struct.error) as error:
         raise ValueError(f"{path} cannot be read: truncated, or not a netCDF file ({error})") from error
     found = dataset.attrs.get("modeseek_format")
     if found != FORMAT:
