@@ -85,7 +85,8 @@ def read_classic(data: bytes) -> xarray.Dataset:
         header.number()  # bytes, which follow from its shape
         shape = [size for _, size in own]
         values = np.frombuffer(data, kind, int(np.prod(shape)), header.number(offset)).reshape(shape)
-        variables[name] = xarray.Variable([dim for dim, _ in own], values.astype(kind.newbyteorder("=")), about)
+        named = tuple(dim for dim, _ in own)
+        variables[name] = xarray.Variable(named, values.astype(kind.newbyteorder("=")), about, fastpath=True)
     if not all(map(_plain, variables.values())):
         return xarray.decode_cf(xarray.Dataset(variables, attrs=attributes))
     for variable in variables.values():

@@ -22,8 +22,9 @@ from modeseek.bandit.explore.toolkit.lettering import LetteringCanvas
 from modeseek.bandit.figures.style import StyledFigure, save_figure, style
 
 DPI = 100
-SETTINGS: dict[Any, Any] = {"axes.titlesize": "medium"}
-"""Of a scene beside the grammar's own: nothing is smaller than 9 points, nor larger without a reason."""
+SETTINGS: dict[Any, Any] = {"axes.titlesize": "medium", "axes.titley": 1.0}
+"""Of a scene beside the grammar's own: nothing is smaller than 9 points, nor larger without a reason, and a title
+stands on its axes without asking every tick for room."""
 LARGEST_PICTURE = 60_000
 """Bytes of a picture in a committed notebook."""
 
@@ -80,7 +81,9 @@ def axes_in(figure: SubFigure, left: float, right: float, bottom: float, top: fl
     """Axes that leave these margins, inches, of a rectangle free."""
     width, height = figure.bbox.width / DPI, figure.bbox.height / DPI
     place = (left / width, bottom / height, 1 - (left + right) / width, 1 - (bottom + top) / height)
-    return figure.add_axes(place)
+    axes = figure.add_axes(place)
+    axes.set_title("")  # on the axes: without a title matplotlib would look for the place of one
+    return axes
 
 
 @contextlib.contextmanager
