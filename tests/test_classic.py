@@ -70,6 +70,13 @@ def test_anything_else_is_read_as_xarray_reads_it(name: str, version, tmp_path: 
     same(read_classic(path.read_bytes()), as_xarray_reads(path))
 
 
+def test_a_coordinate_that_no_variable_has_stays_one(tmp_path: Path):
+    path = tmp_path / "one.nc"
+    EVERYTHING[["double"]].drop_vars("rate").assign_coords(other=("far", [1.0, 2.0])).to_netcdf(path, engine="scipy")
+    assert "other" in read_classic(path.read_bytes()).coords
+    same(read_classic(path.read_bytes()), as_xarray_reads(path))
+
+
 def test_a_file_that_grows_is_refused(tmp_path: Path):
     """Its records would be taken for none: we write no such file."""
     path = tmp_path / "grows.nc"

@@ -87,7 +87,7 @@ def read_classic(data: bytes) -> xarray.Dataset:
         values = np.frombuffer(data, kind, int(np.prod(shape)), header.number(offset)).reshape(shape)
         named = tuple(dim for dim, _ in own)
         variables[name] = xarray.Variable(named, values.astype(kind.newbyteorder("=")), about, fastpath=True)
-    if not all(map(_plain, variables.values())):
+    if "coordinates" in attributes or not all(map(_plain, variables.values())):
         return xarray.decode_cf(xarray.Dataset(variables, attrs=attributes))
     for variable in variables.values():
         variable.attrs.pop("_FillValue", None)
