@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float
 
 from modeseek.bandit.studies.intervals import Intervals, simultaneous
-from modeseek.files import replacing
+from modeseek.files import parse_json, replacing
 
 KNOWN = Path(__file__).parent / "intervals.json"
 ASKED: dict[str, Intervals] = {}
@@ -55,5 +55,5 @@ def write(found: Mapping[str, Intervals]) -> None:
 def _read(path: Path) -> dict[str, Intervals]:
     if not path.exists():
         return {}
-    held = json.loads(path.read_text(encoding="utf-8"))
+    held = parse_json(path.read_text(encoding="utf-8"), "the intervals that are known")
     return {name: Intervals(*(np.array(bound, np.float64) for bound in bounds)) for name, bounds in held.items()}

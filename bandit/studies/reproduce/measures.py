@@ -80,7 +80,8 @@ def _over_steps(curves: xarray.DataArray) -> np.ndarray:
 
 def _whole(curves: xarray.DataArray) -> np.ndarray:
     """Which runs have a number at every step, `[...]`."""
-    return ~np.isnan(_over_steps(curves)).any(axis=-1)
+    whole: np.ndarray = ~np.isnan(_over_steps(curves)).any(axis=-1)
+    return whole
 
 
 FINAL_REWARD = Measure(
