@@ -4,7 +4,6 @@ import datetime
 import io
 import json
 import shlex
-import struct
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -142,7 +141,7 @@ def load(path: Path) -> xarray.Dataset:
         else:
             with xarray.open_dataset(path, engine="h5netcdf") as opened:
                 dataset = opened.load()
-    except (OSError, KeyError, RuntimeError, ValueError, TypeError, IndexError, struct.error) as error:
+    except (OSError, KeyError, RuntimeError, ValueError, TypeError, IndexError) as error:
         raise ValueError(f"{path} cannot be read: truncated, or not a netCDF file ({error})") from error
     found = dataset.attrs.get("modeseek_format")
     if found != FORMAT:
