@@ -32,10 +32,11 @@ WIDGETS = "application/vnd.jupyter.widget-view+json"
 SAVED = re.compile(r'<style>[^<]*</style><div class="modeseek-saved[^"]*">(.*)</div>', re.DOTALL)
 """What stands in the place of widgets, as `toolkit/display.py` writes it."""
 FIGURE = re.compile(
-    r'<figure[^>]*><img alt="(?P<alt>[^"]*)" src="data:image/png;base64,(?P<png>[^"]*)"[^>]*>'
-    r"(?:<figcaption[^>]*>(?P<caption>.*)</figcaption>)?</figure>",
+    r'(?:<figure[^>]*>)?<img alt="(?P<alt>[^"]*)" src="data:image/png;base64,(?P<png>[^"]*)"[^>]*>'
+    r"(?:<figcaption[^>]*>(?P<caption>.*)</figcaption>)?(?:</figure>)?",
     re.DOTALL,
 )
+"""A picture in HTML, as `toolkit/display.py` and `figures/style.py` write it."""
 OWN = "own"
 """Tag of a cell that may define a function: where the subject is a method of the reader's."""
 OPEN = {"exercise", OWN, "code"}
@@ -170,26 +171,28 @@ def normalised(notebook: Any) -> Any:
 def standing(output: Any) -> list[Any]:
     """What is committed of an output: no widgets, and of what stands in their place no tie to them.
 
-    A picture becomes PNG, with its alt text in the metadata and its caption in an output of its own: GitHub shows that
-    in any case, and pictures inside HTML perhaps not.
+    A picture becomes PNG, which GitHub shows in any case, and pictures inside HTML perhaps not. What draws PNG passes
+    over its alt text (nbviewer, JupyterLab), so an output of its own says in words what is drawn: the caption, or the
+    alt text where there is none.
     """
     import nbformat
 
     data = output.get("data", {})
     if WIDGETS in data:
         return []
-    saved = SAVED.fullmatch(data.get("text/html", ""))
-    if saved is None:
-        return [output]
-    drawn = FIGURE.fullmatch(saved.group(1))
+    shown = data.get("text/html", "")
+    saved = SAVED.fullmatch(shown)
+    drawn = FIGURE.fullmatch(saved.group(1) if saved else shown)
     if drawn is None:
-        return [nbformat.v4.new_output("display_data", {**data, "text/html": saved.group(1)})]
+        return [nbformat.v4.new_output("display_data", {**data, "text/html": saved.group(1)}) if saved else output]
     picture = {"image/png": drawn["png"], "text/plain": data["text/plain"]}
     alt = {"image/png": {"alt": html.unescape(drawn["alt"])}}
-    captions = [f'<p style="line-height:1.4;max-width:1100px">{drawn["caption"]}</p>'] * bool(drawn["caption"])
+    words = f'<pre style="white-space:pre-wrap"><code>{drawn["alt"]}</code></pre>'
+    if drawn["caption"]:
+        words = f'<p style="line-height:1.4;max-width:1100px">{drawn["caption"]}</p>'
     return [
         nbformat.v4.new_output("display_data", picture, metadata=alt),
-        *(nbformat.v4.new_output("display_data", {"text/html": caption, "text/plain": ""}) for caption in captions),
+        nbformat.v4.new_output("display_data", {"text/html": words, "text/plain": ""}),
     ]
 
 

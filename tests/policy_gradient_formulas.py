@@ -35,7 +35,7 @@ class PolicyGradientFormulas:
         return self._clipped(self._centered()).sum(axis=2).mean()
 
     def dapo(self):
-        """Every response has as many tokens: the mean over a prompt's tokens is the mean over all."""
+        """Every response has as many tokens and no group is equal: the mean of a prompt's tokens is that of all."""
         return self._clipped(self._standardized(), HYPER.clip_epsilon_high).mean()
 
     def gspo(self):

@@ -28,6 +28,15 @@ def test_a_notebook_is_predicted_explored_saved_and_opened_again(desk: Desk):
     page.get_by_text("You predicted it.").first.wait_for()
     assert page.locator(".modeseek").count() == 0
     assert focused() == "Committed"  # and not the page
+    questions.nth(0).get_by_role("button", name="Take back").focus()
+    page.keyboard.press("Enter")
+    page.get_by_text(re.compile("^Taken back")).wait_for()
+    page.get_by_text("You predicted it.").locator("visible=true").wait_for(state="detached")
+    assert focused() == "Commit"
+    assert questions.nth(0).get_by_role("button").all_inner_texts() == ["Commit"]
+    assert questions.nth(0).locator("input:checked, input:disabled").count() == 0
+    commit(0, "Forward KL.")
+    page.get_by_text("You predicted it.").first.wait_for()
     commit(1, "Forward KL at both.")
     explorer = notebook.explorer()
     page.wait_for_function("() => document.activeElement.textContent === 'Fold away'")

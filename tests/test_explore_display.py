@@ -12,9 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import IPython.display
-import nbformat
 import pytest
-from notebook_build import build
 from PIL import Image
 
 from modeseek.bandit.explore import KLExplorer
@@ -166,6 +164,60 @@ def test_a_prediction_is_committed_once():
         prediction.commit(1)
 
 
+def test_what_was_committed_is_taken_back(published: Published):
+    prediction = asked()
+    for shown in (prediction, prediction.reveal):
+        shown._ipython_display_()
+    before = [data for data, *_ in published if WIDGET_VIEW not in data]
+    question, explorer = Question(prediction), KLExplorer("case-2").after(prediction)
+    gates = [Gate(prediction.reveal, [prediction]), Gate(explorer, [prediction])]
+    assert question.back.layout.display == "none"
+    gates[0].button.click()  # shown anyway, which taking back closes too
+    question.options[0].value = True
+    question.commit.click()
+    assert "You predicted otherwise" in gates[0].box.children[1].value
+    assert gates[1].box.children[1] is explorer.widget
+    assert question.back.layout.display is None
+    state = explorer.set(step=3).to_state()
+
+    question.back.click()
+    assert prediction.chosen is None
+    assert ["Closed until you commit" in gate.box.children[1].value for gate in gates] == [True, True]
+    assert [gate.button.description for gate in gates] == ["Show me anyway", "Show me anyway"]
+    assert [(each.value, each.disabled) for each in question.options] == [(False, False)] * 2
+    assert (question.commit.description, question.back.layout.display) == ("Commit", "none")
+    assert "Taken back" in question.said.value
+    saved = {name: data for data, name, _ in published if name is not None}  # the last of each
+    assert list(saved.values()) == before  # as it was: the answer folded, nothing committed
+    with pytest.raises(ValueError, match="nothing was committed"):
+        prediction.take_back()
+
+    question.options[1].value = True
+    question.commit.click()
+    assert "You predicted it." in gates[0].box.children[1].value
+    assert gates[1].box.children[1] is explorer.widget
+    assert explorer.to_state() == state  # closing has not touched it
+
+
+def test_taking_back_leaves_what_is_ticked_elsewhere():
+    first, second = asked(), asked()
+    saying = Saying().after(first, second)
+    questions, gate = [Question(first), Question(second)], Gate(saying, [first, second])
+    questions[0].options[0].value = True
+    questions[0].commit.click()
+    questions[1].options[1].value = True
+    questions[0].back.click()
+    assert questions[1].options[1].value  # not committed yet, and not lost
+    assert Question(first).commit.description == "Commit"
+    for each in questions:
+        each.options[0].value = True
+        each.commit.click()
+    assert gate.button.description == "Fold away"
+    questions[0].back.click()
+    assert gate.button.description == "Show me anyway"
+    assert "waits for 1 more prediction" in questions[1].said.value
+
+
 def test_what_is_open_is_said():
     first, second = asked(), asked()
     questions = [Question(first), Question(second)]
@@ -244,24 +296,3 @@ class Saying(Displayed):
 
     def still(self) -> Still:
         return Still("<p>so</p>", "so")
-
-
-def test_what_is_committed_has_no_ties_to_widgets(published: Published):
-    explorer = KLExplorer("case-2", hide=("state",))
-    for each in (explorer, asked(), Saying()):
-        each._ipython_display_()
-    outputs = [nbformat.v4.new_output("display_data", data) for data, *_ in published]
-    kept = [made for output in outputs for made in build.standing(output)]
-    assert [sorted(output.data) for output in kept] == [
-        ["image/png", "text/plain"],
-        ["text/html", "text/plain"],  # its caption
-        ["text/html", "text/plain"],
-        ["text/html", "text/plain"],
-    ]
-    assert kept[0].metadata["image/png"]["alt"] == explorer.caption()
-    assert html.escape(explorer.caption()) in kept[1].data["text/html"]
-    assert "kl?preset" not in kept[1].data["text/html"]  # its state is hidden
-    assert kept[3].data["text/html"] == "<p>so</p>"
-    assert "modeseek-" not in str(kept)
-    other = nbformat.v4.new_output("display_data", {"text/html": "<p>a check</p>", "text/plain": "a check"})
-    assert build.standing(other) == [other]

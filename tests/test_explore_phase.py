@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_hex
 
 from modeseek.bandit.explore import BanditExplorer
 from modeseek.bandit.explore.bandit import presets as bandit_presets
@@ -22,6 +23,8 @@ from modeseek.bandit.explore.phase.questions import (
 from modeseek.bandit.explore.phase.scene import NAMES, PhaseScene
 from modeseek.bandit.explore.toolkit.canvas import Canvas
 from modeseek.bandit.explore.toolkit.stored import DATA, stored
+from modeseek.bandit.figures.phase import TIE, colors_of
+from modeseek.bandit.figures.style import method_style
 from modeseek.bandit.objectives.registry import variant
 from modeseek.bandit.simulator.experiment import Experiment
 from modeseek.bandit.simulator.problem import token_rewards
@@ -115,6 +118,31 @@ def test_the_blitted_picture_is_the_fresh_one():
         model = PhaseModel(preset, center=int(rng.integers(20, 71)), step=int(rng.integers(0, 21)))
         assert set(model.result.methods) <= set(NAMES)
         np.testing.assert_array_equal(canvas.pixels(model), Canvas(PhaseScene()).pixels(model))
+
+
+@pytest.mark.parametrize("preset", PhaseExplorer.presets())
+def test_a_tie_is_grey_and_hatched_as_on_the_whole_map(preset: str):
+    """A cell that one method has won has its colour; on a tie's grey the one ahead has a marker of its own colour."""
+    model, canvas = PhaseModel(preset), Canvas(PhaseScene())
+    canvas.pixels(model)
+    axes = next(axes for axes in canvas.figure.axes if axes.images)
+    (image,) = axes.images
+    winner, tied = model.result.winner, model.result.tied
+    hatched = {(int(box.get_y() + 0.5), int(box.get_x() + 0.5)) for box in axes.patches if box.get_hatch()}
+    assert hatched == {(int(c), int(e)) for c, e in np.argwhere(tied)}
+    np.testing.assert_array_equal(image.get_array()[tied], TIE)
+    methods = model.result.methods
+    won = [colors_of(NAMES)[NAMES.index(methods[m])] for m in winner[~tied]]
+    np.testing.assert_array_equal(image.get_array()[~tied], np.reshape(won, (-1, 3)))
+    inks = {
+        (int(c), int(e)): {to_hex(line.get_markerfacecolor()), to_hex(line.get_markeredgecolor())}
+        for line in axes.lines
+        for e, c in zip(*line.get_data(), strict=True)
+    }
+    assert len(inks) == winner.size
+    for cell, found in inks.items():
+        own = to_hex(method_style(methods[winner[cell]]).color)
+        assert (own in found) == bool(tied[cell])
 
 
 def end_of(method: str, center: int) -> np.ndarray:

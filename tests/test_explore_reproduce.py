@@ -1,6 +1,8 @@
 """The explorer of the reproduction: stored cells and their identities, missing cells, notebook 09's answers."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +56,16 @@ def test_every_target_says_what_is_here_and_how_to_make_the_rest(target: str, co
     assert len(set(map(len, model.table().values()))) == 1
     assert not any("--ten" in said for said in (result.command, model.sentence()))  # the command has no such flag
     assert ReproduceModel.from_state(model.to_state()).values == model.values
+
+
+def test_stored_results_are_shown_without_the_networks_libraries():
+    """They would be a tenth of what a reader waits for the first picture."""
+    code = (
+        "import sys; from modeseek.bandit.explore import ReproduceExplorer; ReproduceExplorer('fig2').png(); "
+        "print({'flax', 'optax', 'scipy.io', 'h5netcdf'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
 
 
 def test_the_whole_protocol_is_taken_where_all_of_it_is_stored():

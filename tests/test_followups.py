@@ -10,7 +10,7 @@ import xarray
 
 from modeseek.bandit.studies.assess import assess
 from modeseek.bandit.studies.claims import Claim
-from modeseek.bandit.studies.contrasts import distinct, level
+from modeseek.bandit.studies.contrasts import difference, distinct, level
 from modeseek.bandit.studies.followups.document import picture, text
 from modeseek.bandit.studies.followups.followup import HUNDRED, FollowupCell, seeds_of
 from modeseek.bandit.studies.followups.running import run_cells
@@ -134,6 +134,19 @@ def test_what_is_enumerated_has_a_verdict_without_seeds_and_costs_the_others_not
     verdict = assess([mixed], results, 0.05)[0].verdict
     assert verdict.effect == pytest.approx(float(results[TOSSED]["value"].mean()) - 2)
     assert not verdict.exact
+
+
+def test_claims_on_fewer_seeds_are_judged_apart_and_the_share_of_each_stays(tmp_path):
+    """Two questions at 5 % between them: those on as many seeds share theirs, and that on fewer has its own half."""
+    few = FollowupCell(
+        "few", Coin(2.0), lambda setup, protocol: tossed(setup, dataclasses.replace(HUNDRED, fresh_seeds=30))
+    )
+    results = run_cells((few, TOSSED), HUNDRED, tmp_path, say=lambda line: None)
+    claims = [Claim(cell.name, "Above one.", "us", level(VALUE, cell, constant=1.0)) for cell in (few, TOSSED)]
+    assert assess(claims, results, 0.025) == [assess([claim], results, 0.025)[0] for claim in claims]
+    assert [a.verdict.seeds for a in assess(claims, results, 0.025)] == [30, 100]
+    with pytest.raises(ValueError, match="cannot be paired"):
+        assess([Claim("pair", "Alike.", "us", difference(VALUE, few, TOSSED), "equal")], results, 0.025)
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,17 @@
 """Over-optimisation as a follow-up: how a run is read, on curves that are known; and what is run."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import xarray
 
-from modeseek.bandit.studies.followups.learnt_rewards import Optimized, experiment
+from modeseek.bandit.simulator.config import RewardModelConfig
+from modeseek.bandit.studies.assess import assess
+from modeseek.bandit.studies.claims import Claim
+from modeseek.bandit.studies.contrasts import fresh_values, level
+from modeseek.bandit.studies.followups.followup import FOUR_HUNDRED, FollowupCell
+from modeseek.bandit.studies.followups.learnt_rewards import Optimized, experiment, train
 from modeseek.bandit.studies.followups.optimization_measures import (
     EXPLAINED,
     GAINED,
@@ -16,6 +23,9 @@ from modeseek.bandit.studies.followups.optimization_measures import (
     proxy_at_kl,
     share_explained,
 )
+from modeseek.bandit.studies.followups.over_optimization import DPO, FEW, MANY, NETWORK_MANY
+from modeseek.bandit.studies.followups.running import run_cells
+from modeseek.bandit.studies.followups.store import CONDITION, STORE, read_cell
 
 
 def _curves(**rows):
@@ -63,3 +73,45 @@ def test_all_runs_have_the_same_gradient_steps_and_their_own_data():
         held = asked.algorithm.samples_per_collection // 2 if method != "ppo" else asked.reward_model.comparisons
         assert held == 200
         assert (asked.reward_model.kind == "tabular") == (method == "ppo")
+
+
+def test_a_study_on_a_network_resumes_and_is_read_as_that_on_a_table(tmp_path):
+    """Two seeds of three, the first. A cell that is there is not run again, and both have one verdict rule."""
+    few = dataclasses.replace(FOUR_HUNDRED, fresh_seeds=3)
+    ran = []
+
+    def once(setup, protocol):
+        ran.append(setup.proxy)
+        return train(setup, protocol)
+
+    cells = [
+        FollowupCell(
+            f"proxy-{kind}", Optimized("ppo", 20, steps=8, proxy=kind, seeds=2), once, protocols=frozenset({few})
+        )
+        for kind in ("tabular", "gpt")
+    ]
+    run_cells(cells[:1], few, tmp_path, say=lambda line: None)
+    results = run_cells(cells, few, tmp_path, say=lambda line: None)
+    assert ran == ["tabular", "gpt"]
+    table, network = (results[cell] for cell in cells)
+    for dataset in (table, network):
+        np.testing.assert_array_equal(dataset["seed"], [2000, 2001])
+        assert np.isfinite(dataset["proxy"]).all()
+        assert onsets(dataset).kl.shape == (2,)
+    np.testing.assert_array_equal(table["gold"][:, 0], network["gold"][:, 0])  # one start
+    assert (table["proxy"][:, -1] != network["proxy"][:, -1]).all()
+    claims = [Claim(cell.name, "It loses.", "us", level(LOST, cell)) for cell in cells]
+    lost = [fresh_values(claim.contrast, results) for claim in claims]
+    by_hand = [d["gold"].max("step") - d["gold"].isel(step=-1) for d in (table, network)]
+    np.testing.assert_allclose(lost, by_hand, rtol=1e-6)
+    judged = assess(claims, results, 0.05)
+    assert [(a.verdict.word, a.seeds) for a in judged] == [("undecided", 2)] * 2
+
+
+def test_a_set_up_that_is_older_than_the_choice_of_a_proxy_has_a_table():
+    """The cells that were stored before are read, and the network has its own fit to as many comparisons."""
+    for cell in (FEW, DPO):
+        assert cell.setup.proxy is None
+        assert read_cell(cell, FOUR_HUNDRED, STORE.folder(FOUR_HUNDRED, CONDITION)).sizes["seed"] == 400
+    assert experiment(NETWORK_MANY.setup, 0, 1).reward_model == RewardModelConfig("gpt", 800, 100, learning_rate=1e-3)
+    assert experiment(MANY.setup, 0, 1).reward_model == RewardModelConfig("tabular", 800)

@@ -89,6 +89,48 @@ def test_dapo_counts_tokens_and_grpo_responses():
     np.testing.assert_allclose(slope_of("grpo", batch, FREE)[0], [[-1 / 2, 0, 0], [1 / 6] * 3], rtol=1e-6)
 
 
+def solved(batch, prompts):
+    """The batch, with rewards of these prompts that are equal up to the rounding of their sums."""
+    equal = jnp.asarray([0.1 + 0.2, 0.3, 0.2 + 0.1, 0.3])
+    return batch._replace(rewards=batch.rewards.at[jnp.asarray(prompts)].set(equal))
+
+
+def test_dapo_is_the_mean_over_groups_that_differ_by_a_loop(float64):
+    """Prompts of four, two and three responses of one to three tokens; that of two is solved, and counts for none."""
+    batch = solved(ragged(), [1])
+    means = []
+    for p, real in enumerate(np.asarray(batch.response_mask)):
+        rewards, total, tokens = np.asarray(batch.rewards)[p][real], 0.0, 0
+        if np.ptp(rewards) < 1e-12:
+            continue
+        for i, reward in enumerate(rewards):
+            advantage = (reward - rewards.mean()) / rewards.std()
+            for t in np.flatnonzero(np.asarray(batch.mask)[p, i]):
+                ratio = np.exp(batch.token_log_probs[p, i, t] - batch.behavior_token_log_probs[p, i, t])
+                clipped = np.clip(ratio, 1 - HYPER.clip_epsilon, 1 + HYPER.clip_epsilon_high)
+                total, tokens = total - min(ratio * advantage, clipped * advantage), tokens + 1
+        means.append(total / tokens)
+    assert len(means) == 2
+    np.testing.assert_allclose(loss_of("dapo", batch), np.mean(means), rtol=1e-10)
+
+
+def test_what_is_solved_changes_no_direction_of_dapo_and_not_its_size(float64):
+    """With one ε and equal lengths DAPO is GRPO, whose mean over three groups is of two that have advantages."""
+    batch = random_batch(0)
+    same = dataclasses.replace(FREE, clip_epsilon_high=FREE.clip_epsilon)
+    np.testing.assert_allclose(slope_of("dapo", batch, same), slope_of("grpo", batch, same), rtol=1e-10)
+    one, two = solved(batch, [1]), solved(batch, [0, 1])
+    for some, times in ((one, 3 / 2), (two, 3)):
+        assert np.abs(slope_of("grpo", some, same)).max() > 0
+        np.testing.assert_allclose(slope_of("dapo", some, same), times * slope_of("grpo", some, same), rtol=1e-10)
+
+
+def test_dapo_learns_nothing_where_all_is_solved():
+    batch = solved(random_batch(0), [0, 1, 2])
+    assert loss_of("dapo", batch) == 0
+    np.testing.assert_array_equal(slope_of("dapo", batch), np.zeros((3, 4, 2)))
+
+
 def test_the_kl_of_grpo_on_policy_by_enumeration(float64):
     """E_π[D] = KL(π ‖ π_ref); and E_π[∂D/∂θ] is the gradient of KL(π_ref ‖ π), not of KL(π ‖ π_ref)."""
     rng = np.random.default_rng(0)

@@ -150,8 +150,8 @@ def test_the_table_says_what_the_data_say(grid):
 
 
 def test_snapshots_keep_every_collection(tiny):
+    from modeseek.bandit.simulator.assemble import assemble
     from modeseek.bandit.simulator.plan import make_plan
-    from modeseek.bandit.simulator.results import assemble
 
     kept = dataclasses.replace(tiny, evaluation=dataclasses.replace(tiny.evaluation, snapshots=True))
     dataset = assemble(kept, make_plan(kept), {}, np.zeros(2), 0.0)

@@ -149,6 +149,30 @@ def test_the_learnt_reward_converges_to_the_truth_as_its_fisher_information_says
     np.testing.assert_allclose(errors, expected, rtol=4 * np.sqrt(2 / (3 * 48)))
 
 
+@pytest.mark.slow
+def test_a_network_recovers_the_scores_that_comparisons_were_drawn_by(tabular):
+    """All 16 responses behind each prompt, less their mean, in units of the truth's spread; four fits each.
+
+    What comparisons do not see is left out: another constant behind each prompt.
+    """
+    tokens = jnp.asarray([[x, *y] for x in range(4) for y in itertools.product(range(4), repeat=2)], jnp.int32)
+    truth = GOLD[np.asarray(tokens)[:, 1:]].mean(axis=1).reshape(4, 16)
+    truth = truth - truth.mean(axis=1, keepdims=True)
+    errors = []
+    for comparisons in (200, 8000):
+        fit = RewardModelConfig("gpt", comparisons, steps=400, minibatch_size=200, learning_rate=0.003)
+        sizes = PolicyConfig("tabular", layers=1, heads=2, width=16)
+        hyper = HyperParameters(label_temperature=0.1)
+        static, run = one_run(dataclasses.replace(tabular, policy=sizes, reward_model=fit, hyper=hyper), hyper=hyper)
+        scores = jax.jit(
+            jax.vmap(lambda key, s=static, r=run: proxy_rewards(fit_reward_model(r, s, key=key), tokens, s))
+        )
+        learnt = np.asarray(scores(jax.random.split(jax.random.key(0), 4)), np.float64).reshape(4, 4, 16)
+        error = learnt - learnt.mean(axis=-1, keepdims=True) - truth
+        errors.append(np.sqrt((error**2).mean() / (truth**2).mean()))
+    assert errors[1] < 0.1 < 3 * errors[1] < errors[0]
+
+
 @pytest.fixture(scope="module")
 def learnt(tabular):
     """On few comparisons of responses that never hold token 2, the best."""

@@ -66,9 +66,42 @@ def test_other_draws_give_no_narrower_interval_than_ours(monkeypatch):
 
 
 def test_ranks_are_from_above_and_equal_draws_have_that_of_the_last():
-    ordered, ranks = intervals._ranked(np.array([3.0, 1.0, np.inf, 3.0, np.inf, 0.5], np.float32))
+    t = np.array([3.0, 1.0, np.inf, 3.0, np.inf, 0.5], np.float32)
+    draws, ordered, ranks = intervals._far(t, 6)
+    np.testing.assert_array_equal(t[draws], ordered)
     np.testing.assert_array_equal(ordered, np.array([0.5, 1, 3, 3, np.inf, np.inf], np.float32))
-    np.testing.assert_array_equal(ranks, [4, 5, 2, 4, 2, 6])
+    np.testing.assert_array_equal(ranks, [6, 5, 4, 4, 2, 2])
+    draws, ordered, ranks = intervals._far(t, 3)  # of equal ones all or none
+    np.testing.assert_array_equal(np.sort(draws), [0, 2, 3, 4])
+    np.testing.assert_array_equal(ranks, [4, 4, 2, 2])
+
+
+@pytest.mark.parametrize("kind", ["plain", "ties", "lost", "constant"])
+def test_draws_that_do_not_stray_far_change_nothing(kind: str):
+    """Intervals from the far draws alone are those from all of them, ranked by counting, to the bit."""
+    values = RNG.standard_normal((5, 20))
+    if kind == "ties":
+        values = np.round(values)
+    elif kind == "lost":
+        values = np.where(RNG.random(values.shape) < 0.1, np.nan, values)
+    elif kind == "constant":
+        values[:2] = 0.3
+    present = np.isfinite(values)
+    count = present.sum(axis=1)
+    mean = np.where(present, values, 0.0).sum(axis=1) / count
+    centred = np.where(present, values - mean[:, None], 0.0)
+    spread = np.sqrt((centred**2).sum(axis=1) / (count - 1))
+    t = intervals._strayed(centred, present)
+    ordered = np.sort(t, axis=1)
+    ranks = np.stack([len(each) - np.searchsorted(up, each) for each, up in zip(t, ordered, strict=True)])
+    worst = np.sort(ranks.min(axis=0))
+    for miss in (0.05, 0.004, 0.9):
+        found = simultaneous(values, miss)
+        for high, draws in ((found.high, miss), (found.high_alone, 0.05)):
+            rank = intervals._guarded(draws * len(worst))
+            rank = int(worst[rank]) - 1 if high is found.high else rank
+            half = np.where(spread > 0, ordered[:, len(worst) - 1 - rank], 0.0) * spread / np.sqrt(count)
+            np.testing.assert_array_equal(high, mean + half)
 
 
 def test_a_twin_costs_nothing_and_another_claim_does():

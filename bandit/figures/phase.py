@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Int
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
@@ -12,13 +13,15 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
 from modeseek.bandit.figures.methods import method_line, styles_of
-from modeseek.bandit.figures.style import BLACK, WIDTH, new_figure, style
+from modeseek.bandit.figures.style import BLACK, WIDTH, LineStyle, new_figure, style
 from modeseek.bandit.objectives.registry import variant
 
 OFFLINE_TINT = 0.45
 """How much white an offline method's colour has, where both sides of one method are drawn."""
 TIE = 0.9
 """Grey of a cell that nobody has won."""
+HATCH: dict[str, Any] = {"hatch": "////", "edgecolor": "#BDBDBD", "linewidth": 0}
+"""On that grey."""
 
 
 class WinnerMap(NamedTuple):
@@ -64,9 +67,7 @@ def phase_figure(maps: Sequence[WinnerMap], methods: Sequence[str], title: str, 
         figure.suptitle(title, fontsize=10)
         shown = [m for m in range(len(methods)) if any(each.among[each.leader >= 0][:, m].any() for each in maps)]
         handles: list[Any] = [method_key(methods, m) for m in shown]
-        tie = Rectangle(
-            (0, 0), 1, 1, facecolor=(TIE,) * 3, edgecolor="#BDBDBD", hatch="////", linewidth=0, label="a tie"
-        )
+        tie = Rectangle((0, 0), 1, 1, facecolor=(TIE,) * 3, label="a tie", **HATCH)
         figure.legend(handles=[*handles, tie], loc="outside lower center", ncols=min(5, len(handles) + 1))
     return figure
 
@@ -101,28 +102,55 @@ def method_key(methods: Sequence[str], m: int) -> Line2D:
     )
 
 
-def _draw(axes: Axes, each: WinnerMap, methods: Sequence[str]) -> None:
-    colors, styles = colors_of(methods), styles_of(list(methods))
-    tied = each.among.sum(axis=-1) > 1
-    there = each.leader >= 0
-    fill = np.where(there[..., None], colors[each.leader], 1.0)
+def draw_cells(
+    axes: Axes, leader: Int[np.ndarray, "A B"], tied: Bool[np.ndarray, "A B"], methods: Sequence[str]
+) -> list[Artist]:
+    """The cells of a map: the winner's colour, grey and hatched where the best are tied, white where nothing was run.
+
+    Args:
+        axes: cell `[a, b]` is the square of side 1 around b, a.
+        leader: index of the method with the highest mean; -1 where nothing has been run.
+        tied: whether others may be the best too.
+        methods: names, in the order of the indices.
+    """
+    there = leader >= 0
+    fill = np.where(there[..., None], colors_of(methods)[leader], 1.0)
     fill = np.where((tied & there)[..., None], TIE, fill)
-    axes.imshow(fill, origin="lower", aspect="auto", interpolation="nearest")
+    drawn: list[Artist] = [axes.imshow(fill, origin="lower", aspect="auto", interpolation="nearest")]
     for a, b in np.argwhere(tied & there):
-        axes.add_patch(Rectangle((b - 0.5, a - 0.5), 1, 1, fill=False, hatch="////", edgecolor="#BDBDBD", linewidth=0))
-    for a, b in np.argwhere(there):
+        drawn.append(axes.add_patch(Rectangle((b - 0.5, a - 0.5), 1, 1, fill=False, **HATCH)))
+    return drawn
+
+
+def marker_in_cell(name: str, line: LineStyle, *, tied: bool, size: float) -> dict[str, Any]:
+    """A method's marker for `Axes.plot`: open if it is offline, of its colour where the ground is a tie's grey.
+
+    Args:
+        name: of the method.
+        line: its style.
+        tied: whether it stands in a tied cell.
+        size: of a square.
+    """
+    ink = line.color if tied else BLACK
+    on_policy = variant(name).on_policy
+    return {
+        "linestyle": "none",
+        "marker": line.marker,
+        "color": ink if on_policy else "white",
+        "markersize": size * _size(line.marker),
+        "markeredgecolor": BLACK if on_policy else ink,
+        "markeredgewidth": 0.4 if on_policy else 1.0,
+    }
+
+
+def _draw(axes: Axes, each: WinnerMap, methods: Sequence[str]) -> None:
+    styles = styles_of(list(methods))
+    draw_cells(axes, each.leader, each.among.sum(axis=-1) > 1, methods)
+    for a, b in np.argwhere(each.leader >= 0):
         among = np.flatnonzero(each.among[a, b]).tolist()
         for place, m in zip(_places(len(among)), among, strict=True):
-            ink = styles[methods[m]].color if len(among) > 1 else BLACK
-            axes.plot(
-                b + place[0],
-                a + place[1],
-                marker=styles[methods[m]].marker,
-                color=ink if variant(methods[m]).on_policy else "white",
-                markersize=4.6 * _size(styles[methods[m]].marker),
-                markeredgecolor=BLACK if variant(methods[m]).on_policy else ink,
-                markeredgewidth=0.4 if variant(methods[m]).on_policy else 1.0,
-            )
+            look = marker_in_cell(methods[m], styles[methods[m]], tied=len(among) > 1, size=4.6)
+            axes.plot(b + place[0], a + place[1], **look)
     axes.grid(False)
     axes.set_xticks(range(len(each.columns)), list(each.columns))
     axes.set_yticks(range(len(each.rows)), list(each.rows))

@@ -10,8 +10,9 @@ import html
 import io
 import itertools
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import matplotlib
@@ -165,13 +166,19 @@ _DRAWING = threading.RLock()
 
 
 @contextlib.contextmanager
-def style() -> Iterator[None]:
-    """The grammar's settings on matplotlib's defaults, whatever the user's are, for the time of drawing and saving."""
+def style(further: Mapping[str, Any] = MappingProxyType({})) -> Iterator[None]:
+    """The grammar's settings on matplotlib's defaults, whatever the user's are, for the time of drawing and saving.
+
+    Args:
+        further: settings of one's own on these, valid ones.
+    """
     with _DRAWING:
-        own = dict(matplotlib.rcParams.copy())
+        own = dict.copy(matplotlib.rcParams)  # its own `copy` looks at every setting, each time that something is drawn
         del own["backend"]  # what is chosen meanwhile remains
         try:
-            dict.update(matplotlib.rcParams, _RC)  # as `rc_context` restores: what is valid needs no second look
+            # As `rc_context` restores: what is valid needs no second look.
+            dict.update(matplotlib.rcParams, _RC)
+            dict.update(matplotlib.rcParams, further)
             yield
         finally:
             dict.update(matplotlib.rcParams, own)
@@ -210,7 +217,7 @@ class StyledFigure(Figure):
         stream, words = io.BytesIO(), repr(self)
         self.savefig(stream, format="png", dpi=IN_A_NOTEBOOK)
         picture = base64.b64encode(stream.getvalue()).decode()
-        # Twice: JupyterLab gives a bare picture no alt text, and GitHub shows none that stands in HTML.
+        # Twice: JupyterLab gives a bare picture no alt text, and GitHub perhaps shows none that stands in HTML.
         shown = f'<img alt="{html.escape(words)}" src="data:image/png;base64,{picture}">'
         return {"text/html": shown, "image/png": picture, "text/plain": words}, {"image/png": {"alt": words}}
 

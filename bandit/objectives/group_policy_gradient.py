@@ -6,12 +6,13 @@ They differ in what an advantage is divided by, in what a ratio is of, and in ho
 |---|---|---|---|
 | GRPO | (r - mean)/std | of tokens | mean over a response, then over responses |
 | Dr. GRPO | r - mean | of tokens | sum over a response, then the mean over responses |
-| DAPO | (r - mean)/std | of tokens, clipped at 1-ε and 1+ε_high | mean over all tokens of a prompt |
+| DAPO | (r - mean)/std | of tokens, clipped at 1-ε and 1+ε_high | mean over a prompt's tokens, then unequal groups |
 | GSPO | (r - mean)/std | of responses, its |y|-th root | one a response |
 | RLOO | r - mean of the others | none | one a response |
 
 These units are the methods themselves: `Options.ratio`, which is PPO's, changes none of them. N responses to a prompt
-are a group; r is what the batch calls rewards. Where all of a group are equally good, none has an advantage.
+are a group; r is what the batch calls rewards. Where all of a group are equally good, none has an advantage, and
+DAPO does not count it.
 """
 
 import jax
@@ -99,13 +100,19 @@ def dapo_losses(batch: Batch, hyper: HyperParameters, options: Options) -> Losse
     ℓ = 1/Σ_i |y_i| Σ_i Σ_t -min(ρ_it Â_i, clip(ρ_it, 1-ε, 1+ε_high) Â_i)              eqs. 8, 9
 
     Clip-higher: an unlikely good token may gain more before it is clipped. Tokens of long responses count as much as
-    those of short ones. Left out is dynamic sampling: the paper draws prompts until every group has both right and
-    wrong responses, and here a group of equal rewards has advantages 0 and its place in the mean. Rewards are the
-    user's: so is the paper's penalty for overlong ones. `options` changes nothing.
+    those of short ones.
+
+    Dynamic sampling: a group counts where its rewards differ, 0 < |{i : y_i is right}| < N for rights and wrongs (eq.
+    11). All others have advantages 0: the gradient is that of GRPO's mean, times groups over groups that are left. The
+    paper draws prompts until a batch is full again; here it is smaller instead, and of nothing where none is left.
+
+    Rewards are the user's: so is the paper's penalty for overlong ones. `options` changes nothing.
     """
-    tokens = token_surrogates(batch, _group_standardized(batch), hyper.clip_epsilon, hyper.clip_epsilon_high)
+    advantages = _group_standardized(batch)
+    tokens = token_surrogates(batch, advantages, hyper.clip_epsilon, hyper.clip_epsilon_high)
     count = kept(jnp.ones_like(tokens), batch.token_mask).sum(axis=(-2, -1))
-    return per_prompt(tokens.sum(axis=(-2, -1)) / jnp.maximum(count, 1.0), batch)
+    losses, weights = per_prompt(tokens.sum(axis=(-2, -1)) / jnp.maximum(count, 1.0), batch)
+    return Losses(losses, kept(weights, (advantages != 0).any(axis=-1)))
 
 
 def gspo_losses(batch: Batch, hyper: HyperParameters, options: Options) -> Losses:

@@ -72,7 +72,7 @@ ROWS = (
         "dapo",
         "DAPO",
         group_policy_gradient.dapo_losses,
-        "Yu et al., 2025, eqs. 8-9, without dynamic sampling",
+        "Yu et al., 2025, eqs. 8-11, without drawing anew",
         ("clip_epsilon", "clip_epsilon_high"),
         clip=Clip("token", "clip_epsilon_high"),
     ),

@@ -15,7 +15,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from modeseek.bandit.simulator import results
+from modeseek.bandit.simulator.assemble import Curves
 from modeseek.bandit.simulator.experiment import Experiment
 from modeseek.bandit.simulator.groups import group_programs
 from modeseek.bandit.simulator.pretrain import Pretrained
@@ -101,7 +101,7 @@ class Done(NamedTuple):
 
     Attributes:
         rows: which.
-        leaves: their results, as `results.Curves.leaves` gives them.
+        leaves: their results, as `assemble.Curves.leaves` gives them.
         machine: what has computed them.
     """
 
@@ -184,7 +184,7 @@ class Runner:
         padded = _padded(rows, self.group)
         run = self.programs.put(self.runs, padded)
         state, *initial = self.programs("start", self.programs.put(params, self.seed_of_run[padded]), run)
-        history = results.Curves(*jax.device_get(initial))
+        history = Curves(*jax.device_get(initial))
         done = 0
         saved = self.store.load_in_flight() if self.store else None
         if saved is not None and np.array_equal(saved.runs, rows):

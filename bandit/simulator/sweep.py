@@ -19,6 +19,7 @@ from jax.sharding import Mesh
 
 from modeseek.bandit.objectives.own import digests
 from modeseek.bandit.simulator import duration, results
+from modeseek.bandit.simulator.assemble import assemble
 from modeseek.bandit.simulator.devices import check_platform, in_float32, run_mesh
 from modeseek.bandit.simulator.experiment import Experiment, own_samples
 from modeseek.bandit.simulator.memory import check_room, runs_at_once, sizes_of
@@ -215,7 +216,7 @@ class _Sweeping:
                     machines += [done.machine] if done.machine not in machines else []
         if jax.process_count() > 1:
             self._read(store)
-        dataset = results.assemble(
+        dataset = assemble(
             self.experiment,
             self.plan,
             self.finished,

@@ -63,22 +63,26 @@ def assess(claims: Sequence[Claim], results: Results, miss: float, least: int = 
     """Judge claims on the results that are there.
 
     Args:
-        claims: which; those whose cells are there are judged together.
-        results: what they are judged on; all cells have the same fresh seeds.
+        claims: which; those whose cells are there are judged together, if they have as many seeds, and else apart, each
+            part with its questions' share of what may miss.
+        results: what they are judged on; cells with as many fresh seeds have the same ones.
         miss: how often the interval of a question may miss: that of two claims of which one mirrors the other, too.
         least: fewer seeds give no verdict.
     """
     there = [claim for claim in claims if all(cell in results for cell in claim.contrast.cells)]
     sampled = [claim for claim in there if not claim.contrast.exact]
     taken: Taken = {}
-    values = (
-        np.stack([fresh_values(claim.contrast, results, taken) for claim in sampled]) if sampled else np.zeros((0, 1))
-    )
-    together = miss * distinct(claim.contrast for claim in sampled)
-    questions = [
-        Question(claim.kind, claim.margin, _scattered(claim, results, taken), claim.standard_error) for claim in sampled
-    ]
-    verdicts = dict(zip([claim.name for claim in sampled], judge(values, questions, together, least), strict=True))
+    values = {claim.name: fresh_values(claim.contrast, results, taken) for claim in sampled}
+    verdicts: dict[str, Verdict] = {}
+    for seeds in dict.fromkeys(map(len, values.values())):
+        alike = [claim for claim in sampled if len(values[claim.name]) == seeds]
+        questions = [
+            Question(claim.kind, claim.margin, _scattered(claim, results, taken), claim.standard_error)
+            for claim in alike
+        ]
+        together = miss * distinct(claim.contrast for claim in alike)
+        judged = judge(np.stack([values[claim.name] for claim in alike]), questions, together, least)
+        verdicts |= dict(zip([claim.name for claim in alike], judged, strict=True))
     for claim in there:
         if claim.contrast.exact:
             value = float(fresh_values(claim.contrast, results))

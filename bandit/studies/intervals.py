@@ -71,18 +71,23 @@ def simultaneous(values: Float[np.ndarray, "C n"], miss: float = 1 - CONFIDENCE)
     mean = np.where(present, values, 0.0).sum(axis=1) / np.maximum(count, 1)
     centred = np.where(present, values - mean[:, None], 0.0)
     spread = np.sqrt((centred**2).sum(axis=1) / np.maximum(count - 1, 1))
-    ordered, ranks = _strayed(centred, present)
-    worst = np.sort(ranks.min(axis=0))
+    strayed = _strayed(centred, present)
+    together, alone = (_guarded(share * DRAWS) for share in (miss, 1 - CONFIDENCE))
+    together = min(together, DRAWS - 1)
+    far = [_far(t, max(together, alone) + 1) for t in strayed]
+    worst = np.full(DRAWS, DRAWS)
+    for draws, _, ranks in far:
+        worst[draws] = np.minimum(worst[draws], ranks)
     # The largest rank so that at most a share `miss` of the draws has some claim at that rank or before it.
-    allowed = int(worst[min(_guarded(miss * len(worst)), len(worst) - 1)]) - 1
+    allowed = int(np.partition(worst, together)[together]) - 1
 
     def around(rank: int) -> tuple[np.ndarray, np.ndarray]:
-        critical = ordered[:, max(len(worst) - 1 - rank, 0)]
+        critical = np.array([ordered[-1 - rank] for _, ordered, _ in far])
         half = np.where(spread > 0, critical, 0.0) * spread / np.sqrt(np.maximum(count, 1))
         half = np.where(count > 1, np.nan_to_num(half, nan=np.inf, posinf=np.inf), np.inf)
         return mean - half, mean + half
 
-    return Intervals(*around(allowed), *around(_guarded((1 - CONFIDENCE) * len(worst))))
+    return Intervals(*around(allowed), *around(alone))
 
 
 def _guarded(draws: float) -> int:
@@ -97,25 +102,34 @@ def _multiplicities(n: int, draws: int, seed: int) -> np.ndarray:
     return drawn.astype(np.min_scalar_type(n))
 
 
-def _ranked(t: Float[np.ndarray, "draws"]) -> tuple[np.ndarray, np.ndarray]:
-    """One claim's |t*| in ascending order, and each draw's rank from above, equal ones the last of theirs."""
-    order = np.argsort(t)  # a tenth of the time of looking each one up
-    ordered = t[order]
+def _far(t: Float[np.ndarray, "draws"], count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Those of one claim's draws that stray as far as the one at rank `count`, or further: no end lies behind it.
+
+    Returns:
+        which draws, by |t*| ascending; their |t*|; their ranks from above, equal ones the last of theirs.
+    """
+    least = np.partition(t, len(t) - count)[len(t) - count]
+    draws = np.flatnonzero(t >= least)
+    draws = draws[np.argsort(t[draws])]
+    ordered = t[draws]
     first = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))  # of those that are equal
-    ranks = np.empty(len(t), np.int64)
-    ranks[order] = len(t) - np.repeat(first, np.diff(first, append=len(t)))
-    return ordered, ranks
+    return draws, ordered, len(draws) - np.repeat(first, np.diff(first, append=len(draws)))
 
 
-def _strayed(centred: Float[np.ndarray, "C n"], present: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """|t*| of every claim in ascending order, `[C, draws]`, and ranks of the draws from above, equal ones the last."""
+def _strayed(centred: Float[np.ndarray, "C n"], present: np.ndarray) -> np.ndarray:
+    """|t*| of every claim, `[C, draws]`."""
     drawn = _multiplicities(centred.shape[1], DRAWS, SEED).astype(np.float64)
-    size, total, squares = ((drawn @ each.T).T for each in (present.astype(np.float64), centred, centred**2))
+    total, squares = (np.ascontiguousarray((drawn @ each.T).T) for each in (centred, centred**2))
+    whole = np.full(1, float(centred.shape[1]))
+    sizes = [whole] * len(centred) if present.all() else list(np.ascontiguousarray((drawn @ present.T).T))
+    return np.stack([_studentised(*each) for each in zip(sizes, total, squares, strict=True)])
+
+
+def _studentised(size: np.ndarray, total: np.ndarray, squares: np.ndarray) -> np.ndarray:
+    """|t*| of one claim: a row at a time stays in the processor's cache."""
     with np.errstate(divide="ignore", invalid="ignore"):
         # A draw of one value alone has sd* = 0: it strays without bound, unless it lies on the mean itself.
         variance = np.maximum(squares - total**2 / size, 1e-12 * squares) / (size - 1)
         t = np.abs(total) / np.sqrt(size * variance)
     # To seven digits: draws that are the same but for the order of a sum must have the same rank.
-    t = np.where(size > 1, np.where(squares > 0, t, 0.0), np.inf).astype(np.float32)
-    ordered, ranks = zip(*map(_ranked, t), strict=True)
-    return np.stack(ordered), np.stack(ranks)
+    return np.where(size > 1, np.where(squares > 0, t, 0.0), np.inf).astype(np.float32)

@@ -24,7 +24,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from modeseek.bandit.studies.intervals import simultaneous
+from modeseek.bandit.studies.known import intervals_of
 from modeseek.checks import require
 
 Kind = Literal["more", "at_least", "equal", "can"]
@@ -186,7 +186,7 @@ def judge(
     """
     if not questions:
         return []
-    intervals = simultaneous(values, miss)
+    intervals = intervals_of(values, miss)
     return [
         _verdict(values[c], question, tuple(float(bound[c]) for bound in intervals), miss / len(questions), least)
         for c, question in enumerate(questions)

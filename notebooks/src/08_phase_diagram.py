@@ -36,7 +36,7 @@ offline
 # Recorded runs: six methods, six places of the peak, three seeds, 200 gradient steps, one learning rate per method
 # (.001 for Best-of-N, RWR and PPO, .003 for IPO and DPO); `bandit/explore/data/phase.nc`, made by `python -m
 # modeseek.bandit.explore.phase.bake FOLDER`. A cell of the map has the colour and the marker of the method with the
-# highest mean; it is hatched and pale where the 95 % intervals of the best two overlap. With three seeds that is often.
+# highest mean; it is grey and hatched where the 95 % intervals of the best two overlap. With three seeds that is often.
 # The rule is cautious: runs of one seed are paired, and intervals of their differences, as
 # [09](09_reproduce_paper.ipynb) has them, tell more.
 #

@@ -122,6 +122,8 @@ def number_list(name: str, value: Any) -> tuple[float, ...]:
 
 def _held(name: str, value: Any, hint: Any) -> Any:
     """A field's value as its annotation has it."""
+    if type(value) is hint:  # nearly always
+        return value
     shape = getattr(value, "shape", None)
     if shape is not None and hasattr(value, "tolist"):  # a scalar or an array of NumPy or JAX
         value = value.tolist()

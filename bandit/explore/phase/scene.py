@@ -12,9 +12,8 @@ from modeseek.bandit.explore.phase.model import PhaseModel, centers, recorded
 from modeseek.bandit.explore.toolkit.canvas import Panel, Scene, axes_in, rectangles
 from modeseek.bandit.explore.toolkit.panels import REWARD_ENDS, token_edges
 from modeseek.bandit.figures.methods import method_line, styles_of
-from modeseek.bandit.figures.phase import colors_of, method_key
+from modeseek.bandit.figures.phase import draw_cells, marker_in_cell, method_key
 from modeseek.bandit.figures.style import BLACK, GREY, REFERENCE_BARS, WIDTH
-from modeseek.bandit.objectives.registry import variant
 
 NAMES = ("best_of_n", "rwr", "ppo", "ipo", "on_policy_ipo", "on_policy_dpo")
 
@@ -31,7 +30,10 @@ class PhaseScene(Scene):
 
 
 class _Map(Panel):
-    """The winner's colour and marker in every cell, hatched where the best two are not told apart."""
+    """The winner's colour and marker in every cell; grey and hatched where the best two are not told apart.
+
+    In a tied cell stands the marker of the one ahead alone: there is no room for both.
+    """
 
     def __init__(self, figure: SubFigure) -> None:
         self.figure = figure
@@ -41,7 +43,7 @@ class _Map(Panel):
         self._drawn: list[Artist] = []
         self._legend: Any = None
         axes.set(xlabel="gradient step", ylabel="peak of the reward, token")
-        axes.set_title("who has the highest expected reward? (hatched: a tie)", y=1.0, pad=4)
+        axes.set_title("who has the highest expected reward? (grey: a tie)", y=1.0, pad=4)
         axes.grid(False)
         self.moving: list[Artist] = [self._chosen]
 
@@ -56,18 +58,13 @@ class _Map(Panel):
         result, axes, styles = model.result, self._axes, styles_of(list(NAMES))
         places, times = result.winner.shape
         shown = [NAMES.index(name) for name in result.methods]
-        colors = colors_of(NAMES)[shown][result.winner]
-        pale = np.where(result.tied[..., None], 0.45 * colors + 0.55, colors)
-        self._drawn = [axes.imshow(pale, origin="lower", aspect="auto", interpolation="nearest")]
-        for c, e in np.argwhere(result.tied):
-            box = Rectangle((e - 0.5, c - 0.5), 1, 1, fill=False, hatch="//", edgecolor="#555555", linewidth=0)
-            self._drawn.append(axes.add_patch(box))
-        for m, name in enumerate(result.methods):
-            c, e = np.nonzero(result.winner == m)
-            face, edge = (BLACK, "white") if variant(name).on_policy else ("white", BLACK)
-            look: dict[str, Any] = {"ls": "none", "ms": 6.5, "mfc": face, "mec": edge, "mew": 0.4}
-            (dots,) = axes.plot(e, c, marker=styles[name].marker, **look)
-            self._drawn.append(dots)
+        winner = np.asarray(shown)[result.winner]
+        self._drawn = draw_cells(axes, winner, result.tied, NAMES)
+        for m in shown:
+            for tied in (False, True):
+                c, e = np.nonzero((winner == m) & (result.tied == tied))
+                look = marker_in_cell(NAMES[m], styles[NAMES[m]], tied=tied, size=5.5)
+                self._drawn += axes.plot(e, c, **look)
         axes.set(xlim=(-0.5, times - 0.5), ylim=(-0.5, places - 0.5))
         ticks = range(0, times, 4)
         axes.set_xticks(list(ticks), [str(result.steps[i]) for i in ticks])

@@ -3,16 +3,14 @@
 Measured on the KL explorer: a new figure for each event takes 350 ms, this 15 (docs/decisions/0020).
 """
 
-import contextlib
 import io
 import struct
 import zlib
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib import rc_context
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
@@ -22,8 +20,9 @@ from modeseek.bandit.explore.toolkit.lettering import LetteringCanvas
 from modeseek.bandit.figures.style import StyledFigure, save_figure, style
 
 DPI = 100
-SETTINGS: dict[Any, Any] = {"axes.titlesize": "medium"}
-"""Of a scene beside the grammar's own: nothing is smaller than 9 points, nor larger without a reason."""
+SETTINGS: dict[Any, Any] = {"axes.titlesize": "medium", "axes.titley": 1.0}
+"""Of a scene beside the grammar's own: nothing is smaller than 9 points, nor larger without a reason, and a title
+stands on its axes without asking every tick for room."""
 LARGEST_PICTURE = 60_000
 """Bytes of a picture in a committed notebook."""
 
@@ -80,20 +79,16 @@ def axes_in(figure: SubFigure, left: float, right: float, bottom: float, top: fl
     """Axes that leave these margins, inches, of a rectangle free."""
     width, height = figure.bbox.width / DPI, figure.bbox.height / DPI
     place = (left / width, bottom / height, 1 - (left + right) / width, 1 - (bottom + top) / height)
-    return figure.add_axes(place)
-
-
-@contextlib.contextmanager
-def _settings() -> Iterator[None]:
-    with style(), rc_context(SETTINGS):
-        yield
+    axes = figure.add_axes(place)
+    axes.set_title("")  # on the axes: without a title matplotlib would look for the place of one
+    return axes
 
 
 class Canvas:
     """A scene's figure, its still background, and the way to pixels. Not safe for threads: the explorer has a lock."""
 
     def __init__(self, scene: Scene) -> None:
-        with _settings():
+        with style(SETTINGS):
             self.figure = StyledFigure(figsize=scene.size, dpi=DPI)
             self._agg = LetteringCanvas(self.figure)
             self._panels = list(scene.panels(self.figure))
@@ -111,7 +106,7 @@ class Canvas:
         if self._background is None or keys != self._keys:
             self._draw_background(model, keys)
         self._agg.restore_region(self._background)
-        with _settings():
+        with style(SETTINGS):
             for panel in self._panels:
                 panel.update(model)
             for artist in self._moving:
@@ -126,7 +121,7 @@ class Canvas:
         """The still part of every panel whose key is new."""
         whole, background = self._background is None, self._background
         self._background = None  # a failure below must not leave half a background
-        with _settings():
+        with style(SETTINGS):
             for panel, new, old in zip(self._panels, keys, self._keys or [None] * len(keys), strict=True):
                 if whole or new != old:
                     panel.adapt(model)
@@ -151,7 +146,7 @@ class Canvas:
             for artist in self._moving:
                 artist.set_animated(True)
             self._background = None  # saving has drawn on the canvas
-            with _settings():
+            with style(SETTINGS):
                 self._agg.draw()  # what texts know of their size would else be in the SVG's resolution
 
 

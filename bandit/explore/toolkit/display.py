@@ -19,8 +19,11 @@ if TYPE_CHECKING:
 
 Own = TypeVar("Own", bound="Displayed")
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
-WHERE_LIVE = "The controls are here where this cell is run; what was seen last stands below."
-"""In the place of the widgets' view, where nothing can show one."""
+WHERE_LIVE = (
+    "The controls are here where this cell is run; what was seen last stands below "
+    "(in VS Code only if the folder is trusted)."
+)
+"""In the place of the widgets' view, where nothing can show one. VS Code shows no HTML of a folder not trusted."""
 QUIET = 1.0
 """Seconds without a change after which what is saved follows what is seen: never under a moving hand."""
 
@@ -87,6 +90,10 @@ class Displayed:
         self.refresh()
         for each in self._predictions:
             each.tell()
+
+    def shut(self) -> None:
+        """Take it that the reader has not, so that only what is committed opens it."""
+        self._opened = False
 
     def changed(self) -> None:
         """What is saved follows, once nothing has changed for a while."""

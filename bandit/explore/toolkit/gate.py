@@ -35,7 +35,7 @@ class Gate:
         self._is_open = False
         self._turn(displayed.opened)
         for each in predictions:
-            each.watch_gate(displayed, self._committed)
+            each.watch_gate(displayed, self._follow)
 
     def _turn(self, is_open: bool) -> None:
         with self._lock:
@@ -51,12 +51,13 @@ class Gate:
             self._text = self._displayed.live()
         return self._text
 
-    def _committed(self) -> Any:
-        """Open if nothing is waited for any more; the button if the reader should be led there, otherwise None."""
-        if self._is_open or not self._displayed.opened:
+    def _follow(self) -> Any:
+        """Open once nothing is waited for, close once something is again; the button if the reader is led there."""
+        is_open = self._displayed.opened
+        if self._is_open == is_open:
             return None
-        self._turn(True)
-        return self.button if self._displayed.leads else None
+        self._turn(is_open)
+        return self.button if is_open and self._displayed.leads else None
 
     def _pressed(self) -> None:
         if not self._is_open:

@@ -50,12 +50,15 @@ class Prediction(Displayed):
         self.reveal = Reveal(self)
 
     def watch(self, changed: Callable[[], Any]) -> None:
-        """Call this when an option was committed, and when something that waits for it opens."""
+        """Call this when an option was committed or taken back, and when something that waits for it opens."""
         self._watchers.append(changed)
 
-    def watch_gate(self, waiting: Displayed, committed: Callable[[], Any]) -> None:
-        """Call this when an option is committed: a gate before `waiting`; it returns a widget to lead to, or None."""
-        self._gates.append((waiting, committed))
+    def watch_gate(self, waiting: Displayed, follow: Callable[[], Any]) -> None:
+        """Call this when an option is committed or taken back: a gate before `waiting`, which opens or closes.
+
+        It returns a widget to lead to, or None.
+        """
+        self._gates.append((waiting, follow))
 
     @property
     def waiting(self) -> int | None:
@@ -66,7 +69,7 @@ class Prediction(Displayed):
         return max((sum(p.chosen is None for p in each.predictions) for each in closed), default=0)
 
     def commit(self, option: int) -> list[Any]:
-        """Settle on an option, by its index; it can be done once.
+        """Settle on an option, by its index; it can be done once, or again after `take_back`.
 
         Returns:
             What opens by that and should be looked at next.
@@ -80,11 +83,29 @@ class Prediction(Displayed):
         if type(option) is not int or not 0 <= option < len(self.options):
             raise ValueError(f"option must be a whole number from 0 to {len(self.options) - 1}, got {option!r}")
         self.chosen = option
+        return self._follow()
+
+    def take_back(self) -> None:
+        """As if nothing had been committed: what waits for it closes, also what was opened without a prediction.
+
+        Raises:
+            ValueError: nothing was committed.
+            Exception: what went wrong first with what closes by that; everything else is closed then.
+        """
+        if self.chosen is None:
+            raise ValueError("nothing was committed that could be taken back")
+        self.chosen = None
+        for waiting in {id(each): each for each in (self.reveal, *(waiting for waiting, _ in self._gates))}.values():
+            waiting.shut()
+        self._follow()
+
+    def _follow(self) -> list[Any]:
+        """Bring gates, views and saved outputs to what is chosen; returns what opens and should be looked at next."""
         errors: list[Exception] = []
         opened: dict[int, Any] = {}  # of what is displayed more than once, where it was displayed last
-        for waiting, committed in self._gates:
+        for waiting, follow in self._gates:
             with _kept(errors):
-                opened[id(waiting)] = committed()
+                opened[id(waiting)] = follow()
         others = {id(other): other for waiting, _ in self._gates for other in waiting.predictions}
         for each in ({id(self): self} | others).values():
             errors += each.tell()

@@ -109,7 +109,7 @@ class Row:
     def _has_positions(self, widget: Any) -> bool:
         return isinstance(widget, w.IntSlider) and isinstance(self.control, Number) and not self.control.whole
 
-    def _position(self, value: float) -> int:
+    def _position(self, value: int | float) -> int:
         value = min(max(value, self._low), self._high)
         if self.control.log:  # type: ignore[union-attr]
             return round(POSITIONS * math.log(value / self._low) / math.log(self._high / self._low))

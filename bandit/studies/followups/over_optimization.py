@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from modeseek.bandit.figures.style import LineStyle, new_figure, style
+from modeseek.bandit.figures.style import BLACK, SKY, LineStyle, new_figure, style
 from modeseek.bandit.studies.cells import Results, fresh_runs
 from modeseek.bandit.studies.claims import Claim
 from modeseek.bandit.studies.contrasts import difference, level
@@ -44,12 +44,18 @@ PENALTY = 0.1
 PENALISED = _cell("ppo-50-kl", Optimized("ppo", strength=PENALTY))
 DPO = _cell("dpo-50", Optimized("dpo", strength=0.01, learning_rate=0.1))
 IPO = _cell("ipo-50", Optimized("ipo", strength=0.01, learning_rate=0.1))
+NETWORK_SEEDS = 100
+"""Of the four hundred, those that are run on a network: a seed takes two seconds of a processor, a table's .15."""
+NETWORK_FEW, NETWORK_MANY = (
+    _cell(f"ppo-{n}-network", Optimized("ppo", n, proxy="gpt", seeds=NETWORK_SEEDS)) for n in (50, 800)
+)
 BUDGET = 4.0
 """Nats at which runs with a penalty and without are compared."""
 
 ABSTRACT = "abstract"
 DIRECT = "2406.02900, abstract"
 BY_SUMMARY = "by a summary of others"
+HINDERS = "optimizing its value too much can hinder ground truth performance"
 DETERIORATE = "they still commonly deteriorate from over-optimization"
 
 CLAIMS = (
@@ -58,7 +64,7 @@ CLAIMS = (
         "From 50 comparisons: the gold reward falls from its peak to the end of training.",
         ABSTRACT,
         level(LOST, FEW),
-        quote="optimizing its value too much can hinder ground truth performance",
+        quote=HINDERS,
     ),
     Claim("optimized-proxy", "Meanwhile the learnt reward rises.", ABSTRACT, level(GAINED, FEW)),
     Claim(
@@ -120,6 +126,35 @@ CLAIMS = (
         )
         for name, cell in (("DPO", DPO), ("IPO", IPO))
     ),
+    *(
+        Claim(
+            f"optimized-network-{cell.setup.comparisons}",
+            f"GPT-Nano as reward model, {cell.setup.comparisons} comparisons: the gold reward falls from its peak to "
+            "the end of training.",
+            ABSTRACT,
+            level(LOST, cell),
+            quote=HINDERS,
+        )
+        for cell in (NETWORK_FEW, NETWORK_MANY)
+    ),
+    Claim(
+        "optimized-network-proxy",
+        "GPT-Nano, 800 comparisons: meanwhile the learnt reward rises.",
+        ABSTRACT,
+        level(GAINED, NETWORK_MANY),
+    ),
+    Claim(
+        "optimized-network-data",
+        "GPT-Nano: from 800 comparisons the peak is higher than from 50.",
+        BY_SUMMARY,
+        difference(PEAK, NETWORK_MANY, NETWORK_FEW),
+    ),
+    Claim(
+        "optimized-network-data-kl",
+        "GPT-Nano: from 800 comparisons the peak is at a larger KL than from 50.",
+        "ours: as a larger reward model's is",
+        difference(KL_AT_PEAK, NETWORK_MANY, NETWORK_FEW),
+    ),
 )
 
 LINES = {
@@ -129,6 +164,8 @@ LINES = {
     f"PPO, 50 comparisons, β = {PENALTY:g}": (PENALISED, LineStyle("#E69F00", "D", ":")),
     "DPO, 50 comparisons": (DPO, LineStyle("#D55E00", "o", "-")),
     "IPO, 50 comparisons": (IPO, LineStyle("#8C8C8C", "x", "--")),
+    "PPO on GPT-Nano, 50 comparisons": (NETWORK_FEW, LineStyle(SKY, "P", "-")),
+    "PPO on GPT-Nano, 800 comparisons": (NETWORK_MANY, LineStyle(BLACK, "X", "--")),
 }
 
 
@@ -171,7 +208,8 @@ def describe(results: Results) -> str:
         if found is not None:
             begun = np.isfinite(found.kl)
             ends += f", {begun.mean():.0%} of the runs over-optimise"
-            ends += f", from {np.nanmedian(found.kl):.1f} nats on (median)" if begun.any() else ""
+            if begun.any():
+                ends += f", from {np.nanmedian(found.kl):.1f} nats and {np.nanmedian(found.gold):.2f} on (medians)"
         parts.append(f"{label}: {ends}")
     start = float(fresh_runs(results[FEW])["gold"].isel(step=0).mean())
     stars = "Stars are the mean onset of those runs that over-optimise."
@@ -187,12 +225,14 @@ FOLLOWUP = Followup(
     claims=CLAIMS,
     deviations=f"A response is {LENGTH} tokens of {TOKENS} and the policy a table; the reward model too, the "
     "class that holds the truth, so that what the proxy gets wrong is noise of its comparisons alone: the paper's are "
-    "networks, whose size it varies, and so do not hold it. A run in which the gold reward never falls has its peak at "
+    f"networks, whose size it varies. Two cells have GPT-Nano in its place, on the first {NETWORK_SEEDS} of the seeds; "
+    "its fit is of three the one that loses least on comparisons it has not seen, and the claims about it were written "
+    "behind a pilot of ten others, with another fit. A run in which the gold reward never falls has its peak at "
     "its end, and that KL is then its KL at the peak. The claims were written before any seed that judges them was run "
     "but behind pilots on ten others, of PPO, DPO and IPO, on which the temperature of labels, the least number of "
     "comparisons and the strengths were chosen, such that the proxy was wrong at all. A hundred seeds from 1000 on "
-    f"left eight of the twelve undecided; the claims stayed as they were, and {FOUR_HUNDRED.fresh_seeds} others, from "
-    f"{FOUR_HUNDRED.first_judged_seed} on, judge them. "
+    "left eight of the twelve on tables undecided; the claims stayed as they were, and "
+    f"{FOUR_HUNDRED.fresh_seeds} others, from {FOUR_HUNDRED.first_judged_seed} on, judge them. "
     "DPO and IPO have one strength and 400 steps; in the pilots their gold reward was still rising "
     "at 9 to 11 nats, so what they might lose later is not seen here. That the law should explain .9 of the variance "
     "is our reading, and it is fitted to single runs, where the paper's is of few large ones.",

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import xarray
 
-from modeseek.bandit.simulator.summary import final_values, mean_over_run
+from modeseek.bandit.simulator.summary import final_value, mean_over_run
 from modeseek.bandit.studies.measures import Measure, Unit
 
 CURVES = (
@@ -29,7 +29,7 @@ EARLY_STEPS = 50
 
 
 def _final(name: str) -> Callable[[xarray.Dataset], xarray.DataArray]:
-    return lambda curves: final_values(curves[[name]])[name]
+    return lambda curves: final_value(curves[name])
 
 
 def _mean_reward(curves: xarray.Dataset) -> xarray.DataArray:
@@ -42,7 +42,8 @@ def _peak_behavior_kl(curves: xarray.Dataset) -> xarray.DataArray:
 
 def _early_reward(curves: xarray.Dataset) -> xarray.DataArray:
     reward = curves["expected_reward"]
-    return mean_over_run(reward.sel(step=slice(0, EARLY_STEPS))).where(reward.notnull().all("step"))
+    early = mean_over_run(reward.isel(step=slice(np.searchsorted(reward["step"].values, EARLY_STEPS, "right"))))
+    return early.copy(data=np.where(_whole(reward), early.values, np.nan))
 
 
 def _peak_reward(curves: xarray.Dataset) -> xarray.DataArray:
@@ -57,17 +58,30 @@ def steps_to(reward: xarray.DataArray, threshold: float) -> xarray.DataArray:
 
 def reward_within(curves: xarray.Dataset, nats: float) -> xarray.DataArray:
     """The best expected reward of each run at most so many nats from the reference; NaN of a run that diverged."""
-    reward, kl = curves["expected_reward"], curves["kl_to_reference"]
-    best = reward.where(kl <= nats).max("step")
+    reward = curves["expected_reward"]
+    # In NumPy: the same in xarray's own terms takes ten times as long.
+    value = _over_steps(reward)
+    kl = _over_steps(curves["kl_to_reference"].transpose(*reward.dims))
+    best = np.where(kl <= nats, value, np.nan)
     # Where a curve crosses the budget between two measurements, the straight line between them.
-    before, after = {"step": slice(None, -1)}, {"step": slice(1, None)}
-    first, second = kl.isel(before).drop_vars("step"), kl.isel(after).drop_vars("step")
+    first, second = kl[..., :-1], kl[..., 1:]
     crosses = (first <= nats) != (second <= nats)
-    share = (nats - first) / (second - first).where(crosses)
-    low, high = reward.isel(before).drop_vars("step"), reward.isel(after).drop_vars("step")
-    crossing = (low + share * (high - low)).max("step")
-    highest = xarray.concat([best, crossing], dim="which").max("which")
-    return highest.where(reward.notnull().all("step"))
+    share = (nats - first) / np.where(crosses, second - first, np.nan)
+    low, high = value[..., :-1], value[..., 1:]
+    crossing = low + share * (high - low)
+    highest = np.fmax.reduce(np.concatenate([best, crossing], axis=-1), axis=-1)
+    return reward.isel(step=0, drop=True).copy(data=np.where(_whole(reward), highest, np.nan))
+
+
+def _over_steps(curves: xarray.DataArray) -> np.ndarray:
+    """Numbers `[..., step]`."""
+    return np.moveaxis(curves.values, curves.get_axis_num("step"), -1)
+
+
+def _whole(curves: xarray.DataArray) -> np.ndarray:
+    """Which runs have a number at every step, `[...]`."""
+    whole: np.ndarray = ~np.isnan(_over_steps(curves)).any(axis=-1)
+    return whole
 
 
 FINAL_REWARD = Measure(

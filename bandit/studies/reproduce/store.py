@@ -20,10 +20,17 @@ from modeseek.files import parse_json
 
 def identity(cell: BanditCell, base: Conventions, protocol: Protocol) -> dict[str, Any]:
     """What a stored cell must be of to be taken for this one, as JSON gives it back."""
-    parts = {
-        "experiment": dataclasses.asdict(cell.experiment(base, protocol)),
-        "protocol": protocol.as_dict(),
-    }
+    return {"experiment": _as_json(cell.experiment(base, protocol)), **_beside(cell, protocol)}
+
+
+def _as_json(experiment: Experiment) -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(experiment)))
+    return loaded
+
+
+def _beside(cell: BanditCell, protocol: Protocol) -> dict[str, Any]:
+    """What an identity has beside the experiment."""
+    parts: dict[str, Any] = {"protocol": protocol.as_dict()}
     if cell.tuned_for_another:
         parts["tuning"] = {"tuned_for": cell.tuned_for}
     loaded: dict[str, Any] = json.loads(json.dumps(parts))
@@ -35,10 +42,12 @@ def difference_to(dataset: xarray.Dataset, cell: BanditCell, base: Conventions, 
 
     A field that is younger than the cell has its default there: what was done before there was a choice.
     """
-    stored = parse_json(dataset.attrs["identity"], "the identity of a cell")
-    experiment = Experiment.from_json(json.dumps(stored["experiment"]))
-    stored["experiment"] = json.loads(json.dumps(dataclasses.asdict(experiment)))
-    return difference_in_identity(stored, identity(cell, base, protocol))
+    stored, beside = parse_json(dataset.attrs["identity"], "the identity of a cell"), _beside(cell, protocol)
+    found = Experiment.from_json(json.dumps(stored.pop("experiment")))
+    wanted = cell.experiment(base, protocol)
+    if found != wanted:  # spelled out only then: an explorer reads dozens of cells while somebody waits
+        stored["experiment"], beside["experiment"] = _as_json(found), _as_json(wanted)
+    return difference_in_identity(stored, beside)
 
 
 def read_cell(cell: BanditCell, base: Conventions, protocol: Protocol, folder: Path) -> xarray.Dataset:
