@@ -53,6 +53,26 @@ SENTENCE = """
   return seen.content === 'none' || clear ? '' : seen.content;
 }
 """
+COVERED = """
+(root) => {
+  const caption = root.querySelector('.modeseek-caption'), covered = [];
+  const rows = ':is(.modeseek-number, .modeseek-distribution, .widget-dropdown)';
+  for (const row of root.querySelectorAll(`.modeseek-stage ${rows}`)) {
+    const control = row.querySelector('input, select');
+    if (!control?.offsetParent) continue;
+    control.focus({preventScroll: true});
+    caption.scrollIntoView({block: 'center'});
+    const words = document.createRange();
+    words.selectNodeContents(caption);
+    for (const {left, right, top, bottom} of words.getClientRects())
+      for (const x of [left + 2, (left + right) / 2, right - 2])
+        if (!caption.contains(document.elementFromPoint(x, (top + bottom) / 2)))
+          covered.push(`${row.textContent.trim()} at ${Math.round(x)}, ${Math.round(top)}`);
+    control.blur();
+  }
+  return covered;
+}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +127,14 @@ def test_the_picture_its_player_and_the_controls_beside_it_are_in_the_first_scre
     assert min(part["top"] for part in small["near"]) >= small["picture"]["bottom"]
     assert wide["picture"]["right"] - wide["picture"]["left"] >= 920
     assert small["picture"]["right"] - small["picture"]["left"] >= 760
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_what_a_control_does_covers_no_word_of_the_caption(notebook: Notebook, name: str):
+    for width, height in ((1400, 1000), (768, 1024), (390, 844)):
+        notebook.page.set_viewport_size({"width": width, "height": height})
+        notebook.page.wait_for_timeout(300)
+        assert notebook.explorer(ALL.index(name)).root.evaluate(COVERED) == [], width
 
 
 @pytest.mark.parametrize("name", ALL)
