@@ -12,6 +12,7 @@ import xarray
 from modeseek.bandit.simulator import results
 from modeseek.bandit.simulator.summary import (
     choose_learning_rate,
+    final_value,
     final_values,
     learning_rate_on_edge,
     mean_over_run,
@@ -199,3 +200,14 @@ def test_the_highest_end_is_tuned_for_and_of_tied_ones_the_fastest():
     assert _chosen(_tuning(all_lost, all_lost), tie=0.02) == 0.01
     equal = [[0.5, 0.5]] * 3
     assert _chosen(_tuning(equal, equal), tie=0.02) == 0.001
+
+
+def test_where_a_run_ends_is_one_number_by_either_way():
+    """Over any order of axes; a run that diverged has none."""
+    values = np.random.default_rng(0).standard_normal((2, 21, 3)).astype(np.float32)
+    values[1, 20, 2] = np.nan
+    curves = xarray.DataArray(values, dims=("seed", "step", "rate"), name="expected_reward")
+    for share in (0.0, 0.1, 1.0):
+        found, slow = final_value(curves, share), final_values(curves.to_dataset(), share)["expected_reward"]
+        xarray.testing.assert_allclose(found, slow, rtol=1e-6)
+        assert int(found.isnull().sum()) == 1

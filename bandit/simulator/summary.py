@@ -19,7 +19,15 @@ def final_values(dataset: xarray.Dataset, share: float = 0.1) -> xarray.Dataset:
 
 
 def final_value(curves: xarray.DataArray, share: float = 0.1) -> xarray.DataArray:
-    """The same of one variable, in NumPy: judging a figure's claims takes dozens."""
+    """What `final_values` gives, of one variable and in NumPy: judging a figure's claims takes dozens.
+
+    Args:
+        curves: `[..., step]` in any order of axes.
+        share: of the measurements.
+
+    Returns:
+        the other axes; NaN where one of the last is.
+    """
     axis = curves.get_axis_num("step")
     tail = np.moveaxis(curves.values, axis, -1)[..., _last(curves.sizes["step"], share)]
     return curves.isel(step=0, drop=True).copy(data=tail.mean(-1))

@@ -23,7 +23,12 @@ ASKED: dict[str, Intervals] = {}
 
 
 def intervals_of(values: Float[np.ndarray, "C n"], miss: float) -> Intervals:
-    """What `simultaneous` says of these numbers, worked out if it is not known."""
+    """What `simultaneous` says of these numbers, worked out if it is not known.
+
+    Args:
+        values: `[claims, seeds]`; NaN where a seed diverged.
+        miss: how often any of the intervals may miss.
+    """
     name = name_of(values, miss)
     if name not in ASKED:
         ASKED[name] = _read(KNOWN).get(name) or simultaneous(values, miss)

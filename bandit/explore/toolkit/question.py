@@ -105,5 +105,5 @@ class Question:
         self.commit.focus()  # while the button that has the focus is still there
         try:
             self._prediction.take_back()
-        except Exception as error:
+        except Exception as error:  # as in `_commit`
             self.said.value = line(str(error) or type(error).__name__, "wrong")

@@ -1,6 +1,6 @@
 """The intervals of what is stored, for `studies/known.py`: `python -m modeseek.bandit.studies.reproduce.bake`.
 
-To be run when cells or claims were added, as a test then says: a minute on one core.
+To be run when cells or claims were added, as a test then says: some ten seconds.
 """
 
 from collections.abc import Iterator
